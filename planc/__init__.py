@@ -1,0 +1,57 @@
+"""planc: a compiler for parallelism plans of PyTorch models.
+
+    import planc
+
+    plan = planc.load("llama.plan")
+    result = planc.check("llama.plan", tp=8)
+
+What is imported here is loaded on first use: `import planc` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from planc.api import PlanError, check, from_data, load, parse, to_data, to_text
+    from planc.blocks.compile import Compile, CompileBlock
+    from planc.blocks.fsdp import FsdpBlock, Setting, Unit
+    from planc.blocks.recompute import Recompute, RecomputeBlock
+    from planc.blocks.tensor import Attribute, Loss, ParamLayout, Part, Port, Rule, TensorBlock
+    from planc.ir.expr import Expr
+    from planc.ir.layout import Layout
+    from planc.ir.pattern import Pattern
+    from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
+
+_HOMES = {
+    "planc.api": ("PlanError", "check", "from_data", "load", "parse", "to_data", "to_text"),
+    "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
+    "planc.blocks.tensor": ("Attribute", "Loss", "ParamLayout", "Part", "Port", "Rule", "TensorBlock"),
+    "planc.blocks.fsdp": ("FsdpBlock", "Setting", "Unit"),
+    "planc.blocks.recompute": ("Recompute", "RecomputeBlock"),
+    "planc.blocks.compile": ("Compile", "CompileBlock"),
+    "planc.ir.pattern": ("Pattern",),
+    "planc.ir.expr": ("Expr",),
+    "planc.ir.layout": ("Layout",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
+    "Loss", "Mesh", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
+    "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit",
+    "check", "from_data", "load", "parse", "to_data", "to_text",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'planc' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,141 @@
+"""The verbs for Python: load, parse, check, convert."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from planc.compile import Result
+from planc.compile import check as check_document
+from planc.data.write import to_data
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Document
+from planc.ir.expr import Value
+from planc.ir.plan import Plan
+from planc.ir.settled import Settings
+from planc.ir.source import Source
+from planc.paths import shipped, shipped_plans
+from planc.read import read_path, read_source
+from planc.report.text import render
+from planc.text.write import write
+
+__all__ = ["PlanError", "check", "from_data", "load", "parse", "to_data", "to_text"]
+
+PlanLike = Plan | str | os.PathLike[str] | Mapping[str, Any]
+"""A plan, the path of one, the name of a shipped one, or its data form."""
+
+
+class PlanError(Exception):
+    """A plan with errors; `diagnostics` says which."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n" + "\n".join(render(d) for d in diagnostics))
+
+
+def parse(text: str, name: str = "<text>") -> Plan:
+    """Read a plan from its text.
+
+    Raises:
+        PlanError: the text is not a plan.
+    """
+    return _plan(read_source(Source(name, text)))
+
+
+def from_data(data: Mapping[str, Any]) -> Plan:
+    """Read a plan from its data form: what JSON or YAML holds.
+
+    Raises:
+        PlanError: the data has not the shape of a plan.
+    """
+    return _plan(_from_data(data))
+
+
+def load(plan: str | os.PathLike[str]) -> Plan:
+    """Read a plan from a file, or one shipped with planc by its name.
+
+    Raises:
+        PlanError: the file holds no plan.
+        planc.read.Unreadable: there is no such file.
+    """
+    return _plan(_document(plan))
+
+
+def to_text(plan: Plan) -> str:
+    """The canonical text of a plan."""
+    return write(plan)
+
+
+def check(
+    plan: PlanLike,
+    *,
+    tp: int | None = None,
+    dp: int | None = None,
+    mesh: Mapping[str, int] | None = None,
+    world_size: int | None = None,
+    gpus_per_node: int | None = None,
+    options: Mapping[str, Value] | None = None,
+) -> Result:
+    """Check a plan as `planc check` does. Nothing is raised for a faulty plan: look at
+    `verdict` and `diagnostics`.
+
+    Args:
+        plan: a `Plan`, a path, the name of a shipped plan, or the data form.
+        tp, dp, mesh: devices along an axis.
+        world_size: devices in all.
+        gpus_per_node: devices of one node.
+        options: values for options of the plan.
+
+    Raises:
+        planc.read.Unreadable: the plan is a path, and there is no such file.
+        ValueError: an option that the plan does not have, or of the wrong type.
+    """
+    from planc.commands.settings import options_fault
+
+    named = {"tp": tp, "dp": dp}
+    sizes = {**(mesh or {}), **{n: s for n, s in named.items() if s is not None}}
+    settings = Settings(sizes, world_size, gpus_per_node, dict(options or {}))
+    result = check_document(_document(plan), settings)
+    if fault := options_fault([result.settled.documents], settings):
+        raise ValueError(fault)
+    return result
+
+
+def _document(plan: PlanLike) -> Document:
+    if isinstance(plan, Plan):
+        # By way of the data form: objects, too, are held against the schema.
+        document = _from_data(to_data(plan))
+        if document.faults:
+            return document
+        text = write(document.plan)
+        return read_source(Source(f"<plan {plan.name or 'without a name'}>", text, folder=os.getcwd()))
+    if isinstance(plan, Mapping):
+        return _from_data(plan)
+    name = os.fspath(plan)
+    if name in shipped_plans() and not os.path.exists(name):
+        name = shipped("plans", f"{name}.plan")
+    return read_path(name)
+
+
+def _from_data(data: Mapping[str, Any]) -> Document:
+    import yaml
+
+    # Data is placed in the text it would be written as, so that faults have a place.
+    text = yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True)
+    return read_source(Source("<data>", text, "yaml", os.getcwd()))
+
+
+def _plain(value: Any) -> Any:
+    """Dicts and lists in place of other mappings and sequences (OmegaConf, Hydra)."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "ListConfig":
+        return [_plain(v) for v in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def _plan(document: Document) -> Plan:
+    if document.faults:
+        raise PlanError(document.faults)
+    return document.plan

@@ -1,0 +1,59 @@
+"""`compile { ... }`: `torch.compile`, one matched module at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from planc.blocks.lines import Line, read_entries, rest, write_removes
+from planc.ir.expr import Expr
+from planc.ir.node import Node, group, values
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+
+if TYPE_CHECKING:
+    from planc.text.reader import Reader
+
+
+class Compile(Record):
+    """Modules that are compiled, each by itself."""
+
+    pattern: Pattern
+    when: Expr | None = None
+    """Where this is false, the line is not there."""
+    override: bool = False
+    """Take the place of an earlier line for the modules that both name."""
+
+
+class CompileBlock(Record):
+    """`torch.compile`."""
+
+    targets: tuple[Compile, ...] = ()
+    remove: tuple[Pattern, ...] = ()
+    """Targets of the extended plan to drop, by their pattern."""
+    kind: Literal["compile"] = "compile"
+
+
+def read(branch: Any, reader: Reader) -> Node[CompileBlock]:
+    entries = read_entries(branch, reader, {"region": _target})
+    targets, remove = entries["region"], entries["remove"]
+    parts = {"targets": group(targets), "remove": group(remove)}
+    return Node(CompileBlock(values(targets), values(remove)), branch, parts)
+
+
+def _target(branch: Any, reader: Reader, override: bool) -> Node[Compile] | None:
+    pattern = reader.pattern(branch.children[0])
+    when = reader.when(branch.children[-1])
+    for extra in branch.children[1:-1]:
+        reader.fault("R304", extra, "a line of 'compile' takes a pattern alone")
+    if pattern is None:
+        return None
+    parts: dict[str, Node[Any]] = {"pattern": pattern} | ({"when": when} if when else {})
+    return Node(Compile(pattern.value, when.value if when else None, override), branch, parts)
+
+
+def write(block: CompileBlock) -> tuple[str, list[Line]]:
+    return "compile", [*write_removes(block.remove), *map(write_target, block.targets)]
+
+
+def write_target(target: Compile) -> Line:
+    return Line((str(target.pattern), rest(when=target.when)), target.override)

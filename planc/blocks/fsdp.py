@@ -1,0 +1,166 @@
+"""`fsdp AXIS [replicate AXIS] { ... }`: FSDP2, and with a second axis HSDP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from planc.blocks.lines import Line, read_entries, rest, write_removes
+from planc.ir.expr import Expr, show
+from planc.ir.node import Node, group, values
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+from planc.near import nearest
+
+if TYPE_CHECKING:
+    from planc.text.reader import Call, Reader
+
+DTYPES = ("bf16", "fp16", "fp32")
+SETTINGS: dict[str, tuple[str | bool, ...]] = {
+    "params": DTYPES,  # dtype in which parameters are gathered and used
+    "reduce": DTYPES,  # dtype in which gradients are reduced
+    "output": DTYPES,  # dtype of what a unit gives
+    "offload": ("cpu", "none"),  # where shards rest between uses
+}
+"""Settings of a block, and the values that each takes (torch's MixedPrecisionPolicy
+and OffloadPolicy)."""
+
+
+class Setting(Record):
+    """A setting of a block, as `params: bf16`."""
+
+    name: str
+    value: str | bool | int
+    override: bool = False
+
+
+class Unit(Record):
+    """Modules that FSDP2 shards and gathers together: one `fully_shard` call."""
+
+    patterns: tuple[Pattern, ...]
+    reshard: bool | int | None = None
+    """After the forward pass: false keeps it gathered, a number reshards to so many ranks."""
+    when: Expr | None = None
+    """Where this is false, the unit is not there."""
+    override: bool = False
+    """Take the place of an earlier unit of the same modules."""
+
+
+class FsdpBlock(Record):
+    """FSDP2 on one axis; with `replicate`, HSDP."""
+
+    axis: str
+    replicate: str | None = None
+    """The axis over which the shards are replicated."""
+    settings: tuple[Setting, ...] = ()
+    units: tuple[Unit, ...] = ()
+    remove: tuple[Pattern, ...] = ()
+    """Units of the extended plan to drop, by their pattern."""
+    kind: Literal["fsdp"] = "fsdp"
+
+
+# ---- text to records ---------------------------------------------------------
+
+
+def read(branch: Any, reader: Reader) -> Node[FsdpBlock]:
+    axis = reader.name(branch.children[0])
+    over = branch.children[1].children
+    replicate = reader.name(over[0]) if over else None
+    entries = read_entries(branch, reader, {"unit": _unit, "settings": _settings})
+    settings = [node for line in entries["settings"] for node in line.value]
+    units, remove = entries["unit"], entries["remove"]
+    block = FsdpBlock(
+        axis.value,
+        replicate.value if replicate else None,
+        values(settings),
+        values(units),
+        values(remove),
+    )
+    parts = {
+        "axis": axis,
+        "settings": group(settings),
+        "units": group(units),
+        "remove": group(remove),
+    }
+    return Node(block, branch, parts | ({"replicate": replicate} if replicate else {}))
+
+
+def _settings(branch: Any, reader: Reader, override: bool) -> Node[list[Node[Setting]]]:
+    nodes = []
+    for setting in branch.children:
+        key, token = setting.children
+        value: str | bool | int | None = str(token)
+        if token.type == "INT":
+            value = reader.integer(token)
+        elif token.type in ("TRUE", "FALSE"):
+            value = token.type == "TRUE"
+        if value is not None:
+            parts = {"name": reader.name(key), "value": Node(value, token)}
+            nodes.append(Node(Setting(str(key), value, override), setting, parts))
+    return Node(nodes, branch)
+
+
+def _unit(branch: Any, reader: Reader, override: bool) -> Node[Unit] | None:
+    *heads, tail = branch.children
+    patterns = [reader.pattern(h) for h in heads if not hasattr(h, "children")]
+    calls = [reader.call(h) for h in heads if hasattr(h, "children")]
+    reshard = _reshard(calls[0], reader) if calls else None
+    for extra in calls[1:]:
+        reader.fault("R304", extra.branch, "a unit takes one modifier", "", "needed: keep, or reshard(N)")
+    when = reader.when(tail)
+    known = [p for p in patterns if p is not None]
+    if len(known) < len(patterns):
+        return None
+    parts: dict[str, Node[Any]] = {"patterns": group(known)}
+    if when:
+        parts["when"] = when
+    if calls:
+        parts["reshard"] = Node(reshard, calls[0].branch)
+    return Node(Unit(values(known), reshard, when.value if when else None, override), branch, parts)
+
+
+def _reshard(modifier: Call, reader: Reader) -> bool | int | None:
+    name, items = str(modifier.name), modifier.items
+    if name == "keep" and items is None:
+        return False
+    if name == "reshard" and items is not None and len(items) == 1 and items[0].key is None:
+        value = items[0].value
+        if getattr(value, "type", "") == "INT":
+            return reader.integer(value)  # type: ignore[arg-type]
+    if name in ("keep", "reshard"):
+        needed = "keep" if name == "keep" else "reshard(N), N a number of ranks"
+        reader.fault("R304", modifier.branch, f"'{name}' does not take this", "", f"needed: {needed}")
+        return None
+    meant = nearest(name, ("keep", "reshard"))
+    hint = (f"help: did you mean '{meant}'?",) if meant else ()
+    reader.fault("N105", modifier.name, f"'{name}' is no modifier of a unit", "",
+                 "needed: keep, or reshard(N)", *hint)  # fmt: skip
+    return None
+
+
+# ---- records to text ---------------------------------------------------------
+
+
+def write(block: FsdpBlock) -> tuple[str, list[Line]]:
+    lines = write_removes(block.remove)
+    for override in (False, True):
+        same = [s for s in block.settings if s.override is override]
+        if same:
+            lines.append(write_settings(same))
+    lines += [write_unit(unit) for unit in block.units]
+    over = f" replicate {block.replicate}" if block.replicate else ""
+    return f"fsdp {block.axis}{over}", lines
+
+
+def write_settings(settings: list[Setting]) -> Line:
+    text = ", ".join(f"{s.name}: {show(s.value) if isinstance(s.value, bool | int) else s.value}" for s in settings)
+    return Line((text,), settings[0].override)
+
+
+def write_unit(unit: Unit) -> Line:
+    modifier = ""
+    if unit.reshard is False:
+        modifier = "keep"
+    elif unit.reshard is not None:
+        modifier = f"reshard({show(unit.reshard)})"
+    patterns = " + ".join(map(str, unit.patterns))
+    return Line((patterns, rest(modifier, when=unit.when)), unit.override)

@@ -1,0 +1,88 @@
+"""The laws: one row here and one file each.
+
+The file's docstring is what `planc explain` prints; its examples are tested.
+A law of the stage `check` has a function `check(settled, settings)` in its file that
+yields diagnostics. The others are found on the way there, while a plan is read (`read`)
+or its options, lets and base plans are settled (`settle`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planc.ir.diagnostic import Law
+from planc.ir.record import Record
+
+Stage = Literal["read", "settle", "check"]
+
+
+class Row(Record):
+    """A law, and the stage that finds where it is broken."""
+
+    law: Law
+    stage: Stage
+
+    @property
+    def module(self) -> str:
+        return f"planc.checks.{self.law.name.replace('-', '_')}"
+
+
+def _row(stage: Stage, code: str, name: str, severity: Literal["error", "warning"] = "error") -> Row:
+    return Row(Law(code, name, severity), stage)
+
+
+CHECKS = (
+    # S: the form of the plan
+    _row("read", "S001", "syntax"),
+    _row("read", "S002", "unclosed"),
+    _row("read", "S003", "character"),
+    _row("read", "S004", "data-form"),
+    _row("read", "S005", "pattern"),
+    _row("read", "S006", "too-large"),
+    # N: names
+    _row("check", "N101", "unknown-style"),
+    _row("check", "N102", "unknown-axis"),
+    _row("check", "N103", "unknown-name"),
+    _row("check", "N104", "unknown-layout"),
+    _row("check", "N105", "unknown-word"),
+    _row("check", "N106", "declared-twice"),
+    _row("check", "N107", "unused-name", "warning"),
+    _row("settle", "N108", "wrong-kind"),
+    _row("settle", "N109", "let-cycle"),
+    # M: the mesh
+    _row("check", "M201", "unused-axis", "warning"),
+    _row("check", "M202", "axis-conflict"),
+    _row("settle", "M203", "world-size"),
+    _row("settle", "M204", "open-axes"),
+    _row("settle", "M205", "axis-size"),
+    _row("check", "M206", "tensor-across-nodes", "warning"),
+    # R: rules and blocks
+    _row("check", "R301", "two-rules"),
+    _row("settle", "R302", "remove-nothing"),
+    _row("check", "R303", "layout-range"),
+    _row("check", "R304", "rule-arguments"),
+    _row("check", "R305", "dead-when", "warning"),
+    _row("settle", "R306", "block-twice"),
+    _row("settle", "R307", "override-nothing"),
+    # X: expressions
+    _row("settle", "X401", "require"),
+    _row("check", "X402", "expression-type"),
+    _row("settle", "X403", "division-by-zero"),
+    # E: other files
+    _row("settle", "E501", "missing-plan"),
+    _row("settle", "E502", "extends-cycle"),
+    _row("settle", "E503", "outside-folder"),
+    _row("check", "E504", "model-reference"),
+)
+"""Every law, in the order in which diagnostics of one place are shown."""
+
+_LAWS = {row.law.code: row.law for row in CHECKS}
+
+
+def law(code: str) -> Law:
+    """The law with this code.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _LAWS[code]

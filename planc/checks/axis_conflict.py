@@ -1,0 +1,48 @@
+"""Two blocks that split over one axis.
+
+`tensor` gives the ranks of an axis the same batch and different weights, `fsdp`
+different batches: one axis cannot do both. The two axes of HSDP are two.
+
+Wrong:
+
+    mesh tp
+    tensor tp {
+        lm_head  colwise
+    }
+    fsdp tp {
+        root
+    }
+
+Right:
+
+    mesh dp, tp
+    tensor tp {
+        lm_head  colwise
+    }
+    fsdp dp {
+        root
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Place
+from planc.ir.settled import Settled, Settings
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    first: dict[str, tuple[str, Place]] = {}
+    for block in settled.blocks:
+        for axis in block.axes:
+            name = axis.value
+            if name in first:
+                kind, place = first[name]
+                yield broken("M202", axis.place.label(f"used by '{block.kind}'"),
+                             f"axis '{name}' is given to two blocks that exclude each other",
+                             "needed: an axis of its own for each",
+                             others=(place.label(f"used by '{kind}'"),))  # fmt: skip
+            first.setdefault(name, (block.kind, axis.place))

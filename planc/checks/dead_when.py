@@ -1,0 +1,63 @@
+"""A condition that never holds, or a branch that is never taken.
+
+Held against every setting of the options that are true or false.
+
+Wrong:
+
+    mesh tp
+    option fast = true
+    tensor tp {
+        model.norm  sequence  when fast and not fast
+    }
+
+Right:
+
+    mesh tp
+    option fast = true
+    tensor tp {
+        model.norm  sequence  when not fast
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from planc.checks.walk import broken, everything
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.expr import EvalFault, Expr, Value, evaluate
+from planc.ir.plan import LayoutLet
+from planc.ir.settled import Settled, Settings
+
+MAX_SWITCHES = 8
+"""Options in one condition whose settings are all tried."""
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    switches = {n for n, o in settled.options.items() if isinstance(o.value.value, bool)}
+    for record, place in everything(settled):
+        when = getattr(record, "when", None)
+        if when is None:
+            continue
+        outcomes = _outcomes(when, switches)
+        if outcomes == {False}:
+            yield broken("R305", place.label("", "when"), "this condition never holds",
+                         "got: false for every setting of the options")  # fmt: skip
+        elif outcomes == {True} and isinstance(record, LayoutLet):
+            yield broken("R305", place.label("", "otherwise"), "this branch is never taken",
+                         "got: the condition is true for every setting of the options")  # fmt: skip
+
+
+def _outcomes(when: Expr, switches: set[str]) -> set[Value | None]:
+    """The values of a condition over all settings of its options; None: it needs more."""
+    names = sorted({n for n in when.names() if n in switches})
+    if len(names) > MAX_SWITCHES:
+        return {None}
+    try:
+        return {
+            evaluate(when, dict(zip(names, values)))
+            for values in product((False, True), repeat=len(names))
+        }
+    except EvalFault:
+        return {None}  # said where the plan is settled

@@ -1,0 +1,57 @@
+"""A layout that a value cannot have there.
+
+A dim lies between -64 and 63, since torch's tensors have at most 64 dims. Nothing
+is made partial by communication: a value leaves as `partial` only where the module
+leaves sums undone, as `rowwise` does, or where it arrives so. A parameter is never
+partial.
+
+Wrong:
+
+    mesh tp
+    tensor tp {
+        lm_head  colwise -> shard(100)
+    }
+
+Right:
+
+    mesh tp
+    tensor tp {
+        lm_head  colwise -> shard(-1)
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.blocks.tensor import ParamLayout, Port, Rule
+from planc.checks.walk import broken, of_type
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.layout import MAX_DIMS, Layout, Named, Partial, Shard
+from planc.ir.settled import Settled, Settings
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    for shard, place in of_type(settled, Shard):
+        if not -MAX_DIMS <= shard.dim < MAX_DIMS:
+            yield broken("R303", place.label(), f"no tensor has a dim {shard.dim}",
+                         f"needed: a dim from -{MAX_DIMS} to {MAX_DIMS - 1}")  # fmt: skip
+    for port, place in of_type(settled, Port):
+        if _partial(port.after, settled) and not _partial(port.before, settled):
+            yield broken("R303", place.label("", "after"), "no communication makes a value partial",
+                         f"got: {port.before} -> {port.after}",
+                         "needed: shard(DIM) or replicate after '->'")  # fmt: skip
+    for param, place in of_type(settled, ParamLayout):
+        if _partial(param.layout, settled):
+            yield broken("R303", place.label("", "layout"), f"parameter '{param.name}' cannot be partial",
+                         "needed: shard(DIM) or replicate")  # fmt: skip
+    for rule, place in of_type(settled, Rule):
+        if rule.output is not None and rule.style != "rowwise" and _partial(rule.output, settled):
+            yield broken("R303", place.label("", "output"), f"{rule.style} leaves no sums undone",
+                         "needed: shard(DIM) or replicate after '->'")  # fmt: skip
+
+
+def _partial(layout: Layout, settled: Settled) -> bool:
+    if isinstance(layout, Named):
+        return isinstance(settled.layouts.get(layout.name), Partial)
+    return isinstance(layout, Partial)

@@ -1,0 +1,36 @@
+"""A `model` line that would run code.
+
+A plan is data. Its `model` line names a class or a configuration of transformers
+(`hf:LlamaForCausalLM`, `hf:configs/config.json`) or a captured graph
+(`llama.graph.json.gz`). A model made by Python code is named on the command line,
+by whoever means to run that code.
+
+Wrong:
+
+    model "my_package.models:build"
+
+Right:
+
+    model "hf:LlamaForCausalLM"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Place
+from planc.ir.settled import Settled, Settings
+
+_GRAPHS = (".graph.json", ".graph.json.gz")
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    for document in settled.documents:
+        model = document.plan.model
+        if model is None or (model.startswith("hf:") and len(model) > 3) or model.endswith(_GRAPHS):
+            continue
+        yield broken("E504", Place(document, ("model",)).label(), "a plan names no code to run",
+                     f"got: {model}", "needed: hf:CLASS, hf:CONFIG.json, or a file ending in .graph.json.gz",
+                     "help: name other models on the command line")  # fmt: skip

@@ -1,0 +1,24 @@
+"""A text that is not a pattern of module names.
+
+A pattern is dotted names. `*` is one name, `**` any number of names, `{a,b}` a
+choice, `{0..15}` a range, `!{0,1}` one name but these, `:Linear` after it keeps
+modules of that class, and `?` at its end lets it match nothing.
+
+Wrong:
+
+    let block = model..layers.*
+
+Right:
+
+    let block = model.layers.*
+
+Use `let` names so that one change is made in one place:
+
+Right:
+
+    mesh tp
+    let block = model.layers.*
+    tensor tp {
+        block.self_attn.{q,k,v}_proj  colwise
+    }
+"""

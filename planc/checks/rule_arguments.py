@@ -1,0 +1,88 @@
+"""A line that says too much, too little, or the same thing twice.
+
+A rule has one style, or none and at least one of inputs, outputs, params and
+attributes, each said once. Only a style has layouts around `->`. packed_colwise
+needs its parts: a number of equal ones, or the size of each.
+
+Wrong:
+
+    mesh tp
+    tensor tp {
+        attn.qkv_proj  packed_colwise
+    }
+
+Right:
+
+    mesh tp
+    tensor tp {
+        attn.qkv_proj  packed_colwise(q: 32, k: 8, v: 8)
+    }
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from planc.blocks.tensor import FACETS, Rule
+from planc.checks.walk import broken, entries
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Place
+from planc.ir.expr import Const
+from planc.ir.settled import Settled, Settings
+from planc.styles import STYLES
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    for rule, place in entries(settled, "tensor"):
+        yield from _style(rule, place)
+        yield from _repeated(rule, place)
+    for unit, place in entries(settled, "fsdp"):
+        if not unit.patterns:
+            yield broken("R304", place.label(), "a unit names no module")
+        if unit.reshard is True or (unit.reshard is not False and unit.reshard is not None and unit.reshard < 1):
+            yield broken("R304", place.label("", "reshard"), "a unit reshards to no such number of ranks",
+                         "needed: keep, or reshard(N) with N from 1 on")  # fmt: skip
+    for region, place in entries(settled, "recompute"):
+        if (region.mode == "save") != bool(region.save) and (region.mode or region.save):
+            yield broken("R304", place.label(), f"'{region.mode or 'full'}' and what it saves do not fit",
+                         "needed: full, or save(...) with one name or more")  # fmt: skip
+
+
+def _style(rule: Rule, place: Place) -> Iterator[Diagnostic]:
+    if rule.style is None:
+        if rule.parts or rule.input is not None or rule.output is not None:
+            yield broken("R304", place.label(), "layouts and parts stand after a style",
+                         "help: at a module without a style, write inputs or outputs")  # fmt: skip
+        elif not any(getattr(rule, facet) for facet in FACETS):
+            yield broken("R304", place.label(), "this rule says nothing", "needed: a style, or inputs(...)")
+        return
+    style = STYLES.get(rule.style)
+    if style is None:
+        return
+    if style.parts == "none" and rule.parts:
+        yield broken("R304", place.label("", "parts", 0), f"{style.name} takes no arguments",
+                     f"help: leave out the brackets after '{style.name}'")  # fmt: skip
+    if style.parts != "none" and not rule.parts:
+        yield broken("R304", place.label("", "style"), f"{style.name} needs its parts",
+                     f"needed: {style.name}(3), or {style.name}(q: 32, k: 8, v: 8)")  # fmt: skip
+    for i, part in enumerate(rule.parts):
+        if isinstance(part.size, Const) and (isinstance(part.size.value, bool) or part.size.value < 1):
+            yield broken("R304", place.label("", "parts", i), f"a part of size {part.size}",
+                         "needed: a number from 1 on")  # fmt: skip
+
+
+def _repeated(rule: Rule, place: Place) -> Iterator[Diagnostic]:
+    named: tuple[tuple[str, Iterable[object]], ...] = (
+        ("parts", [p.name for p in rule.parts if p.name]),
+        ("inputs", [p.key for p in rule.inputs]),
+        ("outputs", [p.key for p in rule.outputs]),
+        ("params", [p.name for p in rule.params]),
+        ("attributes", [a.name for a in rule.attributes]),
+    )
+    for field, names in named:
+        if not names:
+            continue
+        for name, count in Counter(names).items():
+            if count > 1:
+                yield broken("R304", place.label("", field), f"'{name}' is said {count} times in {field}")

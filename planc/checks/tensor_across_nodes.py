@@ -1,0 +1,73 @@
+"""A tensor-parallel group that spans nodes.
+
+Tensor parallelism communicates in every layer, forward and backward; between
+nodes that is many times slower than within one. Ranks are laid out with the last
+axis varying fastest, so the groups of an axis span its size times the sizes of the
+axes after it.
+
+Wrong (planc check --dp 2 --tp 8 --gpus-per-node 4):
+
+    mesh dp, tp
+    tensor tp {
+        lm_head  colwise
+    }
+    fsdp dp {
+        root
+    }
+
+Right (planc check --dp 2 --tp 4 --gpus-per-node 4):
+
+    mesh dp, tp
+    tensor tp {
+        lm_head  colwise
+    }
+    fsdp dp {
+        root
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.settled import Settled, Settings
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    node = settings.gpus_per_node
+    if node is None:
+        return
+    names = [axis.name for axis in settled.axes]
+    for block in settled.blocks:
+        if block.kind != "tensor" or block.axes[0].value not in names:
+            continue
+        inner = settled.axes[names.index(block.axes[0].value) :]
+        known = [axis.size for axis in inner if axis.size is not None]
+        if len(known) < len(inner):
+            continue
+        if crosses(known[0], prod(known[1:]), node, _world(settled)):
+            name = inner[0].name
+            yield broken("M206", block.axes[0].place.label(f"its groups span {prod(known)} devices"),
+                         f"tensor parallelism on axis '{name}' crosses nodes of {node} devices",
+                         f"needed: a span that divides {node}",
+                         "help: make the axis smaller, or declare it last")  # fmt: skip
+
+
+def _world(settled: Settled) -> int | None:
+    sizes = [axis.size for axis in settled.axes]
+    return None if None in sizes else prod(size for size in sizes if size is not None)
+
+
+def crosses(size: int, stride: int, node: int, world: int | None) -> bool:
+    """Whether some group of `size` ranks, `stride` apart, has members on two nodes.
+
+    A group lies in a run of `size * stride` ranks. If the span divides the node, no run
+    meets the end of a node; if not, the run that holds the first end has a group on both
+    sides of it. A world that fits on one node has no such end.
+    """
+    if size == 1 or node % (size * stride) == 0:
+        return False
+    return size * stride > node if world is None else world > node

@@ -1,0 +1,105 @@
+"""Two lines of a block that name the same module.
+
+A module takes one rule on an axis, is in one unit, and is treated in one way. No
+rule wins silently: the later one says `override`, or one of them goes. Without a
+model this sees equal patterns, and names spelled out that another pattern matches;
+with one, it sees all.
+
+Wrong:
+
+    mesh tp
+    tensor tp {
+        model.layers.*.mlp.{up,down}_proj  colwise
+        model.layers.*.mlp.down_proj       rowwise
+    }
+
+Right:
+
+    mesh tp
+    tensor tp {
+        model.layers.*.mlp.up_proj    colwise
+        model.layers.*.mlp.down_proj  rowwise
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.pattern import Pattern
+from planc.ir.settled import Placed, Settled, SettledBlock, Settings
+from planc.matching import Matcher, is_literal
+
+MAX_SPELLED = 1_000_000
+"""Names that the patterns of a block may spell out for this check."""
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    for block in settled.blocks:
+        yield from _meeting(block)
+
+
+def spelled(block: SettledBlock) -> int:
+    """How many names the patterns of a block spell out."""
+    return sum(len(p) for entry in block.entries for p in patterns(entry))
+
+
+def patterns(entry: Placed) -> tuple[Pattern, ...]:
+    """The patterns of a rule, a unit or a region."""
+    value = entry.value
+    return value.patterns if hasattr(value, "patterns") else (value.pattern,)
+
+
+def _meeting(block: SettledBlock) -> Iterator[Diagnostic]:
+    if spelled(block) > MAX_SPELLED:
+        return
+    owner: dict[tuple[str | None, tuple[str, ...]], int] = {}
+    matcher = Matcher()
+    literals: list[tuple[tuple[str, ...], int, str | None]] = []
+    for index, entry in enumerate(block.entries):
+        met: set[int] = set()
+        for pattern in patterns(entry):
+            for names in pattern.alternatives():
+                key = (pattern.class_name, names)
+                earlier = owner.setdefault(key, index)
+                if earlier != index:
+                    met.add(earlier)
+                    owner[key] = index
+                elif is_literal(names):
+                    literals.append((names, index, pattern.class_name))
+                else:
+                    matcher.add(names, (index, pattern.class_name))
+        for earlier in sorted(met):
+            yield from _conflict(block, earlier, index)
+    if not matcher.is_empty:
+        yield from _literal_in_pattern(block, literals, matcher)
+
+
+def _literal_in_pattern(
+    block: SettledBlock, literals: list[tuple[tuple[str, ...], int, str | None]], matcher: Matcher
+) -> Iterator[Diagnostic]:
+    """A name spelled out that another entry's pattern matches: both name that module."""
+    said: set[tuple[int, int]] = set()
+    for names, index, class_name in literals:
+        for other, other_class in matcher.match(names):
+            pair = (min(index, other), max(index, other))
+            # A class filter may keep them apart: only the model tells.
+            if index != other and class_name == other_class and pair not in said:
+                said.add(pair)
+                yield from _conflict(block, *pair, ".".join(names))
+
+
+def _conflict(block: SettledBlock, first: int, second: int, module: str = "") -> Iterator[Diagnostic]:
+    earlier, later = block.entries[first], block.entries[second]
+    # `override` says who wins. Entries that need the model to be there may not both be.
+    if later.value.override or earlier.value.when is not None or later.value.when is not None:
+        return
+    what = {"tensor": "rules", "fsdp": "units"}.get(block.kind, "lines")
+    on = f" on axis '{block.axes[0].value}'" if block.axes else ""
+    field = "patterns" if hasattr(later.value, "patterns") else "pattern"
+    at = (f"at: {module}",) if module else ()
+    yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}", *at,
+                 "help: write 'override' before the one that is to win, or narrow a pattern",
+                 others=(earlier.place.label("the first", field),))  # fmt: skip

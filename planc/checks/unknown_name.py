@@ -1,0 +1,74 @@
+"""A name in an expression that is almost that of an option or an axis.
+
+Names in `require`, `when` and arguments are axes (their sizes), options, and
+configuration facts of the model. Without a model any other name is taken for a
+fact of it, and what depends on it is listed as skipped; but a name that differs
+from a declared one by a slip of the finger is refused at once.
+
+Wrong:
+
+    mesh tp
+    option sequence_parallel = true
+    tensor tp {
+        model.norm  sequence  when sequence_paralel
+    }
+
+Right:
+
+    mesh tp
+    option sequence_parallel = true
+    tensor tp {
+        model.norm  sequence  when sequence_parallel
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.checks.walk import broken, of_type
+from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label
+from planc.ir.document import Place
+from planc.ir.expr import Expr
+from planc.ir.settled import Settled, Settings
+from planc.ir.source import Span
+
+
+def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    known = {*settled.options, *(axis.name for axis in settled.axes)}
+    for expr, place in of_type(settled, Expr):
+        for name in dict.fromkeys(expr.names()):
+            if name in known or name in settled.lost:
+                continue
+            label = _label(place, name)
+            if name in settled.lets:
+                yield broken("N108", label, f"'{name}' names a {settled.lets[name].value.kind}, not a value",
+                             "needed: an axis, an option, or a fact of the model")  # fmt: skip
+            elif meant := _slip(name, known):
+                fix = Fix(f"did you mean '{meant}'?", (Edit(label.span, meant),))
+                yield broken("N103", label, f"there is no option or axis '{name}'", fix=fix)
+
+
+def _label(place: Place, name: str) -> Label:
+    """Points at the name itself, where the expression is text."""
+    whole = place.label("not declared")
+    at = whole.source.text.find(name, whole.span.start, whole.span.end)
+    if at < 0:
+        return whole
+    return Label(whole.source, Span(at, at + len(name)), whole.text, whole.path)
+
+
+def _slip(name: str, known: set[str]) -> str | None:
+    """The declared name that differs from this one by a slip: a letter left out, added,
+    changed, or swapped with the next. Short names are too near to each other to tell."""
+    return next((k for k in sorted(known) if len(k) > 3 and _one_slip(name, k)), None)
+
+
+def _one_slip(a: str, b: str) -> bool:
+    if abs(len(a) - len(b)) > 1:
+        return False
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    a, b = a[start:], b[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[:2][::-1] and a[2:] == b[2:])

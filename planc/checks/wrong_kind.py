@@ -1,0 +1,21 @@
+"""A name used as something that it is not.
+
+A let names a pattern or a layout; options and axes stand for values. A pattern
+stands where modules are named, a layout beside `->`, a value in an expression.
+
+Wrong:
+
+    mesh tp
+    let block = model.layers.*
+    tensor tp {
+        model.norm  rowwise -> block
+    }
+
+Right:
+
+    mesh tp
+    let stream = shard(1)
+    tensor tp {
+        model.norm  rowwise -> stream
+    }
+"""

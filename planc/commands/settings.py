@@ -1,0 +1,100 @@
+"""Flags that give a plan its mesh and its options."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+
+from planc.ir.document import Document
+from planc.ir.expr import Value
+from planc.ir.settled import Settings
+
+MAX_DEVICES = 10_000_000
+
+
+class UsageFault(Exception):
+    """Flags that contradict each other or the plan."""
+
+
+def add_settings(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("mesh and options")
+    group.add_argument("--tp", type=size, metavar="N", help="devices along the axis tp")
+    group.add_argument("--dp", type=size, metavar="N", help="devices along the axis dp")
+    group.add_argument("--mesh", type=sizes, metavar="AXIS=N,...", action="append", default=[],
+                       help="devices along any axes, as dp=2,tp=8")  # fmt: skip
+    group.add_argument("--world-size", type=size, metavar="N", help="devices in all; fills the one axis without a size")
+    group.add_argument("--gpus-per-node", type=size, metavar="N", help="warn of tensor parallelism across nodes")
+    group.add_argument("--set", type=assignment, metavar="OPTION=VALUE", action="append", default=[],
+                       dest="options", help="set an option of the plan")  # fmt: skip
+
+
+def size(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= MAX_DEVICES or len(text) > 12:
+        raise ArgumentTypeError(f"{text!r} is no number of devices")
+    return int(text)
+
+
+def sizes(text: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        name, equal, number = part.strip().partition("=")
+        if not equal or not name.isidentifier():
+            raise ArgumentTypeError(f"{part!r} is not AXIS=N")
+        if name in found:
+            raise ArgumentTypeError(f"axis '{name}' is given twice")
+        found[name] = size(number)
+    return found
+
+
+def assignment(text: str) -> tuple[str, Value]:
+    name, equal, value = text.partition("=")
+    if not equal or not name.isidentifier():
+        raise ArgumentTypeError(f"{text!r} is not OPTION=VALUE")
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
+    digits = value.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and len(digits) <= 12:
+        return name, int(value)
+    raise ArgumentTypeError(f"{value!r} is no value of an option: true, false or a number")
+
+
+def settings(arguments: Namespace) -> Settings:
+    """The settings that the flags give.
+
+    Raises:
+        UsageFault: an axis or an option is given twice with different values.
+    """
+    given: dict[str, int] = {}
+    for more in (*arguments.mesh, {"tp": arguments.tp}, {"dp": arguments.dp}):
+        for name, number in more.items():
+            if number is not None and given.setdefault(name, number) != number:
+                raise UsageFault(f"axis '{name}' is given two sizes: {given[name]} and {number}")
+    options: dict[str, Value] = {}
+    for name, value in arguments.options:
+        if options.setdefault(name, value) is not value and options[name] != value:
+            raise UsageFault(f"option '{name}' is given two values")
+    return Settings(given, arguments.world_size, arguments.gpus_per_node, options)
+
+
+def options_fault(documents: Sequence[Sequence[Document]], given: Settings) -> str | None:
+    """What is wrong with `--set`, held against the plans of the run; None: nothing.
+
+    An option must be one of some plan of the run, and its value of the same type.
+    """
+    known: dict[str, Value] = {}
+    for chain in documents:
+        known |= {o.name: o.value for d in chain for o in d.plan.options}
+    lost = {word for chain in documents for d in chain for word in d.lost}
+    for name, value in given.options.items():
+        if name not in known:
+            if name in lost:
+                continue
+            from planc.near import listed, nearest
+
+            meant = nearest(name, known)
+            has = f"the options are {listed(known)}" if known else "the plan has no options"
+            return f"there is no option '{name}'" + (f"; did you mean '{meant}'?" if meant else f"; {has}")
+        if isinstance(known[name], bool) != isinstance(value, bool):
+            needed = "true or false" if isinstance(known[name], bool) else "a number"
+            return f"option '{name}' takes {needed}"
+    return None

@@ -1,0 +1,1 @@
+"""The data form of a plan: JSON, YAML and Python."""

@@ -1,0 +1,105 @@
+"""JSON and YAML to document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from planc.checks import law
+from planc.data.tree import DataFault, build, compose, locate
+from planc.ir.diagnostic import Diagnostic, Label, Path
+from planc.ir.document import Document
+from planc.ir.plan import Plan
+from planc.ir.source import Source, Span
+from planc.near import nearest
+
+
+@cache
+def adapter() -> TypeAdapter[Plan]:
+    """What pydantic makes of the records of a plan."""
+    return TypeAdapter(Plan)
+
+
+def read_data(source: Source) -> Document:
+    """The plan that JSON or YAML says; faults are placed in the text, with their path."""
+    try:
+        root = compose(source)
+        data = build(root)
+    except DataFault as bad:
+        fault = Diagnostic(law(bad.code), bad.message, Label(source, bad.span), (), bad.notes)
+        return Document(source, Plan(), lambda _: bad.span, (fault,))
+    find: Callable[[Path], Span] = lambda path: locate(root, path)  # noqa: E731
+    try:
+        # Through JSON, so that both forms are read by the same strict rules.
+        plan = adapter().validate_json(json.dumps(data))
+    except ValidationError as bad:
+        faults = [_diagnostic(error, data, source, root) for error in bad.errors(include_url=False)]
+        unique = {(f.label.path, f.message): f for f in faults}
+        return Document(source, Plan(), find, tuple(unique.values()))
+    return Document(source, plan, find)
+
+
+def _diagnostic(error: Any, data: Any, source: Source, root: yaml.Node | None) -> Diagnostic:
+    path, parent = _path(error["loc"], data)
+    code, message, notes = "S004", str(error["msg"]), [f"at: {shown(path)}"]
+    match error["type"]:
+        case "unexpected_keyword_argument":
+            message = f"there is no field '{error['loc'][-1]}' here"
+            path = (*path, error["loc"][-1])
+            fields = _fields_beside(parent, error)
+            meant = nearest(str(error["loc"][-1]), fields)
+            notes = [f"at: {shown(path)}", *([f"help: did you mean '{meant}'?"] if meant else [])]
+        case "missing" | "missing_argument":
+            message = f"the field '{error['loc'][-1]}' is missing"
+        case "union_tag_invalid":
+            message = f"there is no kind '{error['ctx']['tag']}'"
+            notes.append(f"needed: {error['ctx']['expected_tags']}".replace("'", ""))
+        case "union_tag_not_found":
+            message = "the field 'kind' is missing"
+        case "planc_pattern":
+            code, message = "S005", f"this is not a pattern: {message}"
+        case "planc_too_large":
+            code = "S006"
+        case "planc_scalar":
+            code = error["ctx"]["code"]
+        case "dataclass_type" | "model_type":
+            message = "this is not an object"
+    label = Label(source, locate(root, path), "", path)
+    return Diagnostic(law(code), message, label, (), tuple(notes))
+
+
+def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
+    """The path of an error in the data; pydantic puts names of union members into it."""
+    path: list[str | int] = []
+    here = data
+    for step in loc:
+        inside = (isinstance(here, dict) and step in here) or (
+            isinstance(here, list) and isinstance(step, int) and step < len(here)
+        )
+        if inside:
+            path.append(step)
+            here = here[step]
+    return tuple(path), here
+
+
+def _fields_beside(parent: Any, error: Any) -> list[str]:
+    """The fields that the record of an unexpected one does have."""
+    from planc.ir.record import Record
+
+    def below(cls: type[Record]) -> list[type[Record]]:
+        return [cls, *(c for sub in cls.__subclasses__() for c in below(sub))]
+
+    given = set(parent) - {error["loc"][-1]} if isinstance(parent, dict) else set()
+    fits = [cls for cls in below(Record) if cls._names and given <= set(cls._names)]
+    return [name for cls in fits for name in cls._names]
+
+
+def shown(path: Path) -> str:
+    """A path as a person writes it: `blocks[0].rules[2].style`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.lstrip(".") or "the whole plan"

@@ -1,0 +1,146 @@
+"""YAML and JSON as trees that know where each value stands."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from planc.ir.diagnostic import Path
+from planc.ir.source import Source, Span
+
+MAX_DEPTH = 100
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class DataFault(Exception):
+    """A text that is not JSON or YAML, or not of the kind that a plan may be."""
+
+    def __init__(self, code: str, message: str, span: Span, *notes: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.span, self.notes = code, message, span, notes
+
+
+def compose(source: Source) -> yaml.Node | None:
+    """The tree of a source.
+
+    Raises:
+        DataFault: it does not parse, is nested too deeply, or holds an alias.
+    """
+    if source.form == "json":
+        _refuse_bad_json(source)
+    depth = 0
+    try:
+        for event in yaml.parse(source.text, Loader=_LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            span = _span(event.start_mark, event.end_mark)
+            if depth > MAX_DEPTH:
+                raise DataFault("S006", "this is nested too deeply", span, f"needed: at most {MAX_DEPTH} levels")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise DataFault("S004", "a plan has no anchors and no aliases", span, "help: write it out")
+        return yaml.compose(source.text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as bad:
+        mark = bad.problem_mark or bad.context_mark
+        at = mark.index if mark else 0
+        message = f"this is not {source.form.upper()}: {bad.problem or bad.context}"
+        raise DataFault("S004", message, Span(at, at + 1)) from None
+    except (yaml.YAMLError, ValueError) as bad:
+        at = getattr(bad, "position", 0) or 0
+        raise DataFault("S003", f"this is not {source.form.upper()}: {bad.__class__.__name__}", Span(at, at + 1)) from None
+
+
+def _refuse_bad_json(source: Source) -> None:
+    """YAML is nearly a superset of JSON; a `.json` file is held to JSON itself."""
+    depth = 0
+    for at, char in enumerate(source.text):
+        depth += (char in "[{") - (char in "]}")
+        # A count that strings can mislead, but only to refuse what is absurd anyway.
+        if depth > MAX_DEPTH * 10:
+            raise DataFault("S006", "this is nested too deeply", Span(at, at + 1), f"needed: at most {MAX_DEPTH} levels")
+    try:
+        json.loads(source.text, parse_constant=_no_constant)
+    except json.JSONDecodeError as bad:
+        raise DataFault("S004", f"this is not JSON: {bad.msg.lower()}", Span(bad.pos, bad.pos + 1)) from None
+    except (ValueError, RecursionError) as bad:
+        raise DataFault("S004", f"this is not JSON: {bad}", Span(0, 1)) from None
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def build(node: yaml.Node | None) -> Any:
+    """The data of a tree: dicts, lists, strings, numbers, booleans, None.
+
+    Raises:
+        DataFault: a key stands twice, or a value has no place in a plan.
+    """
+    if node is None:
+        return {}
+    if isinstance(node, yaml.SequenceNode):
+        return [build(item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        data: dict[str, Any] = {}
+        for key, value in node.value:
+            name = _scalar(key)
+            span = _span(key.start_mark, key.end_mark)
+            if not isinstance(name, str):
+                raise DataFault("S004", "a field name is a text", span, f"got: {name}")
+            if name in data:
+                raise DataFault("S004", f"the field '{name}' stands twice", span)
+            data[name] = build(value)
+        return data
+    return _scalar(node)
+
+
+def _scalar(node: yaml.Node) -> Any:
+    span = _span(node.start_mark, node.end_mark)
+    tag = node.tag.rpartition(":")[2]
+    if not isinstance(node, yaml.ScalarNode) or tag not in ("str", "int", "bool", "null", "float"):
+        # Dates and the like: a plan means the text.
+        if isinstance(node, yaml.ScalarNode) and tag in ("timestamp", "value", "merge"):
+            return node.value
+        raise DataFault("S004", "this value has no place in a plan", span, f"got: {node.tag}")
+    if tag == "str":
+        return node.value
+    if len(node.value) > 40:
+        raise DataFault("S006", "this number is too long", span)
+    try:
+        return yaml.safe_load(node.value)
+    except (ValueError, yaml.YAMLError):
+        return node.value
+
+
+def locate(root: yaml.Node | None, path: Path) -> Span:
+    """The span of the value at a path, or of the nearest one around it."""
+    if root is None:
+        return Span(0, 0)
+    node: yaml.Node = root
+    key: yaml.Node | None = None
+    for step in path:
+        found = _child(node, step)
+        if found is None:
+            break
+        key, node = found
+    # A value of many lines is pointed at by its key.
+    if not isinstance(node, yaml.ScalarNode) and node.start_mark.line != node.end_mark.line:
+        at = key or node
+        end = at.end_mark.index if key else at.start_mark.index + 1
+        return Span(at.start_mark.index, end)
+    return _span(node.start_mark, node.end_mark)
+
+
+def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return None, node.value[step]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == step:
+                return key, value
+    return None
+
+
+def _span(start: Any, end: Any) -> Span:
+    return Span(start.index, end.index)

@@ -1,0 +1,75 @@
+"""Diagnostics: what is wrong with a plan, as values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planc.ir.record import Record
+from planc.ir.source import Source, Span
+
+Severity = Literal["error", "warning"]
+Step = str | int
+Path = tuple[Step, ...]
+"""A place in a plan's data form: field names and indices, `("blocks", 0, "rules", 2)`."""
+
+
+class Law(Record):
+    """What a diagnostic says is broken: one row of the table of codes."""
+
+    code: str
+    """Stable: never given to another law."""
+    name: str
+    """The code in words, as `unknown-axis`."""
+    severity: Severity = "error"
+
+
+class Label(Record):
+    """A span of a source and what to say beside its caret."""
+
+    source: Source
+    span: Span
+    text: str = ""
+    path: Path = ()
+    """The place in the data form, where the plan is data."""
+
+
+class Edit(Record):
+    """Replace a span of the source by a text."""
+
+    span: Span
+    text: str
+
+
+class Fix(Record):
+    """A change that mends the plan; shown only after trying it."""
+
+    message: str
+    edits: tuple[Edit, ...] = ()
+
+
+class Diagnostic(Record):
+    """One fault: the law, the place, what was got and what was needed."""
+
+    law: Law
+    message: str
+    """The headline: the law as it is broken here."""
+    label: Label
+    """The place; its text says what was got there."""
+    others: tuple[Label, ...] = ()
+    """Further places that have part in it."""
+    notes: tuple[str, ...] = ()
+    """Lines of the form `what: text`: `needed: ...`, `at: ...`."""
+    fix: Fix | None = None
+    module: str | None = None
+    operation: str | None = None
+
+    @property
+    def is_error(self) -> bool:
+        return self.law.severity == "error"
+
+
+class Skipped(Record):
+    """A check that was not made, and why."""
+
+    check: str
+    why: str

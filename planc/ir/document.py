@@ -1,0 +1,41 @@
+"""A plan together with the text it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planc.ir.diagnostic import Diagnostic, Label, Path
+from planc.ir.plan import Plan
+from planc.ir.record import Record
+from planc.ir.source import Source, Span
+
+
+class Document(Record):
+    """What reading a source gave: a plan, and what was wrong with its form."""
+
+    source: Source
+    plan: Plan
+    """All that could be read; what is faulty is left out."""
+    find: Callable[[Path], Span]
+    """Where a piece of the plan stands: the nearest enclosing piece that has a place."""
+    faults: tuple[Diagnostic, ...] = ()
+    lost: frozenset[str] = frozenset()
+    """Words of the lines that could not be read: they may be names that others use."""
+
+    def label(self, path: Path, text: str = "") -> Label:
+        """Points at a piece of the plan."""
+        return Label(self.source, self.find(path), text, path)
+
+
+class Place(Record):
+    """A piece of a plan in its document."""
+
+    document: Document
+    path: Path
+
+    def label(self, text: str = "", *more: str | int) -> Label:
+        """Points at the piece, or at a part of it."""
+        return self.document.label((*self.path, *more), text)
+
+    def at(self, *more: str | int) -> Place:
+        return Place(self.document, (*self.path, *more))

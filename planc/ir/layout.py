@@ -1,0 +1,52 @@
+"""Layouts: how one tensor lies on one axis of the mesh."""
+
+from __future__ import annotations
+
+from planc.ir.record import Record
+from planc.ir.scalar import Scalar
+
+MAX_DIMS = 64
+"""Dims a tensor can have: the limit of torch's reductions and iterators."""
+
+
+class Layout(Record, Scalar):
+    """One of `Replicate`, `Shard`, `Partial`, or the `Named` of a `let`."""
+
+
+class Replicate(Layout):
+    """Every rank holds the whole tensor."""
+
+    def __str__(self) -> str:
+        return "replicate"
+
+
+class Shard(Layout):
+    """Each rank holds one slice along a dim."""
+
+    dim: int
+    """The dim that is cut; negative counts from the last."""
+
+    def __str__(self) -> str:
+        return f"shard({self.dim})"
+
+
+class Partial(Layout):
+    """Each rank holds a summand; the tensor is their sum over the axis."""
+
+    def __str__(self) -> str:
+        return "partial"
+
+
+class Named(Layout):
+    """The layout that a `let` names."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+REPLICATE = Replicate()
+PARTIAL = Partial()
+WORDS: dict[str, Layout] = {"replicate": REPLICATE, "partial": PARTIAL}
+"""Layouts that are one word."""

@@ -1,0 +1,81 @@
+"""A value read from a text, with the place where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from planc.ir.diagnostic import Path
+from planc.ir.source import Span
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Node(Generic[T_co]):
+    """A value, the tree it was read from, and the nodes of its fields.
+
+    Spans are found when asked for: a plan without faults needs none.
+    """
+
+    __slots__ = ("branch", "parts", "value")
+
+    def __init__(self, value: T_co, branch: Any, parts: Mapping[Any, Node[Any]] | None = None):
+        self.value, self.branch, self.parts = value, branch, parts
+
+    @property
+    def span(self) -> Span:
+        return Span(*span(self.branch))
+
+    def find(self, path: Path) -> Span:
+        """The span of the piece at a path, or of the nearest one around it."""
+        node: Node[Any] = self
+        spanned: Node[Any] = self
+        for step in path:
+            inner = node.parts.get(step) if node.parts else None
+            if inner is None:
+                break
+            node = inner
+            if node.branch is not None:
+                spanned = node
+        return spanned.span
+
+
+def group(nodes: Iterable[Node[Any]]) -> Node[None]:
+    """The node of a field that holds several: it has no place of its own."""
+    return Node(None, None, dict(enumerate(nodes)))
+
+
+def values(nodes: Iterable[Node[T_co]]) -> tuple[T_co, ...]:
+    """What the nodes hold."""
+    return tuple([node.value for node in nodes])
+
+
+def span(branch: Any) -> tuple[int, int]:
+    """The offsets of a token, of a tree's first and last token, or a pair of offsets itself."""
+    if branch is None:
+        return 0, 0
+    if isinstance(branch, tuple):
+        return branch
+    return _edge(branch, 0).start_pos, _edge(branch, -1).end_pos
+
+
+def _edge(branch: Any, side: int) -> Any:
+    while hasattr(branch, "children"):
+        kept = [child for child in branch.children if _has_token(child)]
+        if not kept:
+            return _NOWHERE
+        branch = kept[side]
+    return branch
+
+
+def _has_token(branch: Any) -> bool:
+    if not hasattr(branch, "children"):
+        return True
+    return any(_has_token(child) for child in branch.children)
+
+
+class _Nowhere:
+    start_pos = end_pos = 0
+
+
+_NOWHERE = _Nowhere()

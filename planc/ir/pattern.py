@@ -1,0 +1,201 @@
+"""Patterns of dotted module names: text to frozen value, and matching.
+
+    model.layers.*.self_attn.{q,k,v}_proj:Linear?
+
+`*` is one name (or, inside a name, any characters of it), `**` any number of
+names, `{a,b}` a choice, `{0..15}` a range, `!{0,1}` one name but these, `:Linear`
+keeps modules of that class, and a final `?` allows no match. `root` alone is the
+model itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from planc.ir.record import Record
+from planc.ir.scalar import Scalar
+
+MAX_NAMES = 10_000
+"""Alternatives that the braces of one pattern may spell out."""
+MAX_SEGMENTS = 64
+"""Names that one pattern may have."""
+
+_TOKEN = re.compile(r"\*\*|\*|!|\{[^{}]*\}|[A-Za-z0-9_-]+")
+_RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
+_ITEM = re.compile(r"[A-Za-z0-9_-]+")
+_CLASS = re.compile(r":([A-Za-z_][A-Za-z0-9_]*)$")
+_PLAIN = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
+
+
+class PatternFault(Exception):
+    """A text that is no pattern. `start` and `end` are offsets in it."""
+
+    def __init__(self, message: str, start: int, end: int, *, limit: bool = False) -> None:
+        super().__init__(message)
+        self.message, self.start, self.end, self.limit = message, start, end, limit
+
+
+class Range(Record):
+    """`{first..last}`, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}..{self.last}"
+
+
+class Choice(Record):
+    """`{a,b,0..3}`: one of these. `negated`: a whole name that is none of them."""
+
+    items: tuple[str | Range, ...]
+    negated: bool = False
+
+    def __str__(self) -> str:
+        return f"{'!' if self.negated else ''}{{{','.join(map(str, self.items))}}}"
+
+    def __len__(self) -> int:
+        return sum(1 if isinstance(i, str) else i.last - i.first + 1 for i in self.items)
+
+    def names(self) -> Iterator[str]:
+        for item in self.items:
+            if isinstance(item, str):
+                yield item
+            else:
+                yield from map(str, range(item.first, item.last + 1))
+
+
+Piece = str | Choice
+"""A part of a name: its own characters, `*`, or a choice."""
+Segment = tuple[Piece, ...]
+"""One name of a pattern; `("**",)` is any number of names."""
+DEEP: Segment = ("**",)
+STAR: Segment = ("*",)
+
+
+class Pattern(Record, Scalar):
+    """A set of dotted module names."""
+
+    segments: tuple[Segment, ...]
+    class_name: str | None = None
+    optional: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Read a pattern.
+
+        Raises:
+            PatternFault: the text is no pattern, or spells out too many names.
+        """
+        if _PLAIN.fullmatch(text):
+            return _bounded(cls(tuple([(name,) for name in text.split(".")])), text)
+        body = text[:-1] if text.endswith("?") else text
+        named = _CLASS.search(body)
+        class_name = named[1] if named else None
+        body = body[: named.start()] if named else body
+        return _bounded(cls(_segments(body), class_name, text.endswith("?")), text)
+
+    @property
+    def is_root(self) -> bool:
+        return self.segments == (("root",),)
+
+    def __str__(self) -> str:
+        body = ".".join(["".join(map(str, segment)) for segment in self.segments])
+        kept = f":{self.class_name}" if self.class_name else ""
+        return f"{body}{kept}{'?' if self.optional else ''}"
+
+    def __len__(self) -> int:
+        """How many alternatives `alternatives` gives."""
+        count = 1
+        for segment in self.segments:
+            for piece in segment:
+                if isinstance(piece, Choice) and not piece.negated:
+                    count *= len(piece)
+        return count
+
+    def alternatives(self) -> Iterator[tuple[str, ...]]:
+        """The pattern with its choices spelled out: names, `*`, `**`, globs, `!{...}`."""
+        heads: list[tuple[str, ...]] = [()]
+        for segment in self.segments:
+            names = _spellings(segment)
+            heads = [(*head, name) for head in heads for name in names]
+        return iter(heads)
+
+
+def _spellings(segment: Segment) -> list[str]:
+    if len(segment) == 1 and isinstance(segment[0], str):
+        return [segment[0]]
+    texts = [""]
+    for piece in segment:
+        plain = isinstance(piece, str) or piece.negated
+        names = [str(piece)] if plain else list(piece.names())  # type: ignore[union-attr]
+        texts = [head + name for head in texts for name in names]
+    return texts
+
+
+def _bounded(pattern: Pattern, text: str) -> Pattern:
+    count = len(pattern)
+    if count > MAX_NAMES:
+        message = f"the braces spell out {count:,} names, more than {MAX_NAMES:,}"
+        raise PatternFault(message, 0, len(text), limit=True)
+    if len(pattern.segments) > MAX_SEGMENTS:
+        message = f"{len(pattern.segments)} dotted names, more than {MAX_SEGMENTS}"
+        raise PatternFault(message, 0, len(text), limit=True)
+    return pattern
+
+
+def _segments(body: str) -> tuple[Segment, ...]:
+    segments: list[Segment] = []
+    pieces: list[Piece] = []
+    at, begun = 0, 0
+    while at < len(body):
+        if body[at] == ".":
+            segments.append(_segment(pieces, begun, at))
+            pieces, at, begun = [], at + 1, at + 1
+            continue
+        token = _TOKEN.match(body, at)
+        if token is None:
+            raise _bad_character(body, at)
+        pieces.append(_piece(token[0], at))
+        at = token.end()
+    segments.append(_segment(pieces, begun, at))
+    return tuple(segments)
+
+
+def _bad_character(body: str, at: int) -> PatternFault:
+    if body[at] == "{":
+        return PatternFault("this brace is not closed", at, len(body))
+    return PatternFault(f"{body[at]!r} cannot stand in a pattern", at, at + 1)
+
+
+def _piece(token: str, at: int) -> Piece:
+    if not token.startswith("{"):
+        return token
+    items: list[str | Range] = []
+    inner = token[1:-1].strip().removesuffix(",")
+    for raw in inner.split(","):
+        item = raw.strip()
+        if span := _RANGE.fullmatch(item):
+            first, last = int(span[1]), int(span[2])
+            if first > last:
+                raise PatternFault(f"the range {item} is empty", at, at + len(token))
+            items.append(Range(first, last))
+        elif _ITEM.fullmatch(item):
+            items.append(item)
+        else:
+            got = f"{item!r} is no name and no range" if item else "an empty choice"
+            raise PatternFault(f"{got} in {token}", at, at + len(token))
+    return Choice(tuple(items))
+
+
+def _segment(pieces: list[Piece], start: int, end: int) -> Segment:
+    if not pieces:
+        raise PatternFault("a name is missing beside a dot", max(0, start - 1), end + 1)
+    if "!" in pieces:
+        if len(pieces) != 2 or pieces[0] != "!" or not isinstance(pieces[1], Choice):
+            raise PatternFault("'!' stands before braces that are a whole name", start, end)
+        return (Choice(pieces[1].items, negated=True),)
+    if "**" in pieces and len(pieces) > 1:
+        raise PatternFault("'**' is a whole name", start, end)
+    return tuple(pieces)

@@ -1,0 +1,91 @@
+"""The plan: what a `.plan` file says, as frozen records. Blocks are in `planc/blocks/`.
+
+This is the schema. Text, JSON, YAML and Python are four ways to write it; its
+JSON Schema is `planc schema`. Patterns, expressions and layouts are strings in
+JSON and YAML, written as in the language.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from planc.blocks import Block
+from planc.ir.expr import Expr
+from planc.ir.layout import Layout
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+from planc.ir.scalar import Tagged
+
+
+class Axis(Record):
+    """An axis of the device mesh."""
+
+    name: str
+    """As `dp`, `tp`."""
+    size: int | Literal["auto"] | None = None
+    """Devices along it; `auto`: what the others leave; null: given when the plan is used."""
+
+
+class Mesh(Record):
+    """The device mesh."""
+
+    axes: tuple[Axis, ...]
+    """Outermost (slowest varying rank) first."""
+    override: bool = False
+    """Replace the mesh of the plan this one extends."""
+
+
+class Option(Record):
+    """A switch that the user of the plan may set, with its default."""
+
+    name: str
+    value: bool | int
+    override: bool = False
+    """Replace the default that the extended plan gives."""
+
+
+class PatternLet(Record):
+    """A name for a pattern; patterns may start with it."""
+
+    name: str
+    pattern: Pattern
+    override: bool = False
+    kind: Literal["pattern"] = "pattern"
+
+
+class LayoutLet(Record):
+    """A name for a layout, or for one of two."""
+
+    name: str
+    layout: Layout
+    when: Expr | None = None
+    """Where this is false, `otherwise` holds."""
+    otherwise: Layout | None = None
+    override: bool = False
+    kind: Literal["layout"] = "layout"
+
+
+class Require(Record):
+    """A condition that must hold of axes, options and the model's facts."""
+
+    condition: Expr
+    why: str | None = None
+    """Shown where it fails."""
+
+
+Let = Annotated[PatternLet | LayoutLet, Tagged("kind")]
+
+
+class Plan(Record):
+    """A parallelism plan."""
+
+    name: str | None = None
+    extends: str | None = None
+    """A file beside this one, or the name of a plan shipped with planc."""
+    model: str | None = None
+    """What it is for, by default: `hf:CLASS`, or a graph file."""
+    mesh: Mesh | None = None
+    options: tuple[Option, ...] = ()
+    lets: tuple[Let, ...] = ()
+    requires: tuple[Require, ...] = ()
+    blocks: tuple[Block, ...] = ()

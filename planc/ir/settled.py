@@ -1,0 +1,80 @@
+"""A plan with its base plans, options, lets and conditions worked in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planc.ir.diagnostic import Diagnostic, Skipped
+from planc.ir.document import Document, Place
+from planc.ir.expr import Value
+from planc.ir.layout import Layout
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+
+
+class Settings(Record):
+    """What the user says beside the plan."""
+
+    sizes: Mapping[str, int] = {}
+    """Devices along an axis, by its name."""
+    world_size: int | None = None
+    """Devices in all."""
+    gpus_per_node: int | None = None
+    options: Mapping[str, Value] = {}
+
+
+class Placed(Record):
+    """A record of a plan, and where it stands."""
+
+    value: Any
+    place: Place
+
+
+class SettledAxis(Record):
+    """An axis of the mesh; its size is None where nobody has given one."""
+
+    name: str
+    size: int | None
+    place: Place
+
+
+class SettledBlock(Record):
+    """A block after `extends`, `let`, `when`, `override` and `remove`."""
+
+    kind: str
+    axes: tuple[Placed, ...]
+    """The names of its axes: its own, then the one it replicates over."""
+    entries: tuple[Placed, ...]
+    """Rules, units, regions: patterns and layouts without let names, conditions that
+    hold taken out. A condition still there needs the model."""
+    settings: tuple[Placed, ...]
+    loss: Placed | None
+    place: Place
+
+
+class Settled(Record):
+    """The plan that a mesh and a set of options select."""
+
+    name: str | None
+    model: Placed | None
+    documents: tuple[Document, ...]
+    """The plan's own, then the one it extends, and so on."""
+    axes: tuple[SettledAxis, ...]
+    options: Mapping[str, Placed]
+    values: Mapping[str, Value]
+    """What names in expressions stand for: options, and axes that have a size."""
+    lets: Mapping[str, Placed]
+    patterns: Mapping[str, Pattern]
+    """Pattern lets, by name, without let names in them."""
+    layouts: Mapping[str, Layout | None]
+    """Layout lets, by name; None where the condition needs the model."""
+    requires: tuple[Placed, ...]
+    blocks: tuple[SettledBlock, ...]
+    lost: frozenset[str]
+    """Words of lines that could not be read: names that may be declared there."""
+    faults: tuple[Diagnostic, ...]
+    skipped: tuple[Skipped, ...]
+
+    def axis(self, name: str) -> SettledAxis | None:
+        return next((axis for axis in self.axes if axis.name == name), None)

@@ -1,0 +1,60 @@
+"""Fixes: a diagnostic keeps its fix only if the plan, with it applied, loses the fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from planc.ir.diagnostic import Diagnostic, Edit, Fix
+from planc.ir.document import Document
+from planc.ir.settled import Settings
+from planc.ir.source import Source
+
+MAX_TRIED = 32
+"""Fixes tried in one run: a plan with more faults than that has other cares."""
+
+Diagnose = Callable[[Document, Settings], tuple[Any, tuple[Diagnostic, ...]]]
+
+
+def with_tried_fixes(
+    document: Document, settings: Settings, found: tuple[Diagnostic, ...], diagnose: Diagnose
+) -> tuple[Diagnostic, ...]:
+    """The diagnostics, without the fixes that do not mend."""
+    offered = [d for d in found if d.fix is not None and d.fix.edits]
+    tried = {id(d) for d in offered[:MAX_TRIED] if _mends(d, document, settings, found, diagnose)}
+    return tuple(d if d.fix is None or id(d) in tried else _without_fix(d) for d in found)
+
+
+def _mends(
+    broken: Diagnostic,
+    document: Document,
+    settings: Settings,
+    found: tuple[Diagnostic, ...],
+    diagnose: Diagnose,
+) -> bool:
+    if broken.label.source is not document.source or broken.fix is None:
+        return False
+    from planc.read import read_source
+
+    mended = read_source(_edited(document.source, broken.fix))
+    _, after = diagnose(mended, settings)
+    return _errors(after) < _errors(found) or (not broken.is_error and len(after) < len(found))
+
+
+def apply(text: str, edits: tuple[Edit, ...]) -> str:
+    """The text with the edits made; they do not overlap."""
+    for edit in sorted(edits, key=lambda e: e.span.start, reverse=True):
+        text = text[: edit.span.start] + edit.text + text[edit.span.end :]
+    return text
+
+
+def _edited(source: Source, fix: Fix) -> Source:
+    return Source(source.name, apply(source.text, fix.edits), source.form, source.folder)
+
+
+def _errors(found: tuple[Diagnostic, ...]) -> int:
+    return sum(d.is_error for d in found)
+
+
+def _without_fix(d: Diagnostic) -> Diagnostic:
+    return Diagnostic(d.law, d.message, d.label, d.others, d.notes, None, d.module, d.operation)

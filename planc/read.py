@@ -1,0 +1,84 @@
+"""Files to documents: text, JSON and YAML."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from planc.checks import law
+from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.document import Document
+from planc.ir.plan import Plan
+from planc.ir.source import Source, Span
+
+MAX_BYTES = 16 << 20
+"""A plan is at most so large."""
+
+_FORMS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+
+
+class Unreadable(Exception):
+    """A file that cannot be read; the message says why."""
+
+
+def read_path(path: str, folder: str | None = None) -> Document:
+    """Read a plan from a file, or from standard input where the path is `-`.
+
+    Args:
+        path: a `.plan` file; `.json`, `.yaml` and `.yml` are read as the data form.
+        folder: the folder whose tree `extends` may read; by default the file's own.
+
+    Raises:
+        Unreadable: there is no such file, or it cannot be read.
+    """
+    if path == "-":
+        data, name, own = sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>", os.getcwd()
+    else:
+        data, name = _bytes(path), path
+        own = os.path.dirname(os.path.abspath(path))
+    form = _FORMS.get(os.path.splitext(path)[1].lower(), "text")
+    return read_bytes(data, name, form, folder or own)
+
+
+def read_bytes(data: bytes, name: str, form: str = "text", folder: str | None = None) -> Document:
+    """Read a plan from the bytes of a file."""
+    if len(data) > MAX_BYTES:
+        return _refused(Source(name, "", form, folder), "S006", Span(0, 0), "this plan is too large",
+                        f"needed: at most {MAX_BYTES >> 20} MiB")  # fmt: skip
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as bad:
+        text = data.decode("utf-8", "replace")
+        at = len(data[: bad.start].decode("utf-8-sig"))
+        return _refused(Source(name, text, form, folder), "S003", Span(at, at + 1),
+                        f"byte 0x{data[bad.start]:02x} is not UTF-8 text", "needed: UTF-8")  # fmt: skip
+    return read_source(Source(name, text, form, folder))
+
+
+def read_source(source: Source) -> Document:
+    """Read a plan from a text in any form."""
+    if source.form == "text":
+        from planc.text.read import read_text
+
+        return read_text(source)
+    from planc.data.read import read_data
+
+    return read_data(source)
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                raise Unreadable(f"{path}: is a directory")
+            return file.read(MAX_BYTES + 1)
+    except OSError as bad:
+        raise Unreadable(f"{path}: {(bad.strerror or str(bad)).lower()}") from None
+    except ValueError:  # a NUL in the name
+        raise Unreadable(f"{path!r}: not a file name") from None
+
+
+def _refused(source: Source, code: str, span: Span, message: str, note: str) -> Document:
+    fault = Diagnostic(law(code), message, Label(source, span), (), (note,))
+    return Document(source, Plan(), lambda _: Span(0, 0), (fault,))

@@ -1,0 +1,38 @@
+"""Results as GitHub workflow commands: annotations beside the lines of a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planc.compile import Result
+from planc.ir.diagnostic import Diagnostic
+
+
+def to_github(results: Sequence[Result]) -> str:
+    """One command a line; nothing where there is no diagnostic."""
+    return "".join(f"{_command(d)}\n" for result in results for d in result.diagnostics)
+
+
+def _command(diagnostic: Diagnostic) -> str:
+    label, law = diagnostic.label, diagnostic.law
+    start, end = label.source.position(label.span.start), label.source.position(label.span.end)
+    values = {
+        "file": label.source.name,
+        "line": start.line,
+        "col": start.column,
+        "endLine": end.line,
+        "endColumn": end.column,
+        "title": f"planc {law.code} ({law.name})",
+    }
+    said = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
+    head = f"{diagnostic.message}: {label.text}" if label.text else diagnostic.message
+    fix = (f"help: {diagnostic.fix.message}",) if diagnostic.fix else ()
+    return f"::{law.severity} {said}::{_message(chr(10).join((head, *diagnostic.notes, *fix)))}"
+
+
+def _message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,75 @@
+"""Results as SARIF 2.1.0, for code scanning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.request import pathname2url
+
+from planc import __version__
+from planc.compile import Result
+from planc.ir.diagnostic import Diagnostic, Label, Law
+
+
+def to_sarif(results: Sequence[Result]) -> str:
+    """One SARIF log with one run."""
+    found = [d for result in results for d in result.diagnostics]
+    laws = {d.law.code: d.law for d in found}
+    run = {
+        "tool": {"driver": {"name": "planc", "version": __version__,
+                            "rules": [_rule(law) for law in laws.values()]}},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(d) for d in found],
+    }  # fmt: skip
+    schema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+    return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _rule(law: Law) -> dict[str, Any]:
+    return {"id": law.code, "name": law.name, "defaultConfiguration": {"level": law.severity}}
+
+
+def _result(diagnostic: Diagnostic) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ruleId": diagnostic.law.code,
+        "level": diagnostic.law.severity,
+        "message": {"text": "\n".join([_sentence(diagnostic), *diagnostic.notes])},
+        "locations": [_location(diagnostic.label)],
+    }
+    if diagnostic.others:
+        result["relatedLocations"] = [
+            _location(o) | {"message": {"text": o.text or "see also"}} for o in diagnostic.others
+        ]
+    if diagnostic.fix is not None and diagnostic.fix.edits:
+        changes = [
+            {"deletedRegion": _region(diagnostic.label, e.span.start, e.span.end),
+             "insertedContent": {"text": e.text}}
+            for e in diagnostic.fix.edits
+        ]  # fmt: skip
+        artifact = {"uri": _uri(diagnostic.label.source.name)}
+        result["fixes"] = [
+            {"description": {"text": diagnostic.fix.message},
+             "artifactChanges": [{"artifactLocation": artifact, "replacements": changes}]}
+        ]  # fmt: skip
+    return result
+
+
+def _sentence(diagnostic: Diagnostic) -> str:
+    label = diagnostic.label.text
+    return f"{diagnostic.message}: {label}" if label else diagnostic.message
+
+
+def _location(label: Label) -> dict[str, Any]:
+    region = _region(label, label.span.start, label.span.end)
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(label.source.name)}, "region": region}}
+
+
+def _region(label: Label, first: int, last: int) -> dict[str, int]:
+    start, end = label.source.position(first), label.source.position(last)
+    return {"startLine": start.line, "startColumn": start.column,
+            "endLine": end.line, "endColumn": end.column}  # fmt: skip
+
+
+def _uri(name: str) -> str:
+    return "stdin" if name == "<stdin>" else pathname2url(name)

@@ -1,0 +1,49 @@
+"""The whole report of `planc check` in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from planc.compile import Result
+from planc.report.text import Paint, render, wants_color
+
+
+def to_text(results: Sequence[Result], *, quiet: bool = False) -> str:
+    """Every diagnostic, then a line or more for each plan."""
+    paint = Paint(wants_color(sys.stdout))
+    parts = []
+    for result in results:
+        parts += [render(d, paint) + "\n" for d in result.diagnostics]
+        if result.diagnostics or not quiet:
+            parts.append(_verdict(result, paint))
+            parts += [_skipped(result)] if not quiet and not result.is_refuted else []
+    return "".join(parts)
+
+
+def _verdict(result: Result, paint: Paint) -> str:
+    errors = sum(d.is_error for d in result.diagnostics)
+    warnings = len(result.diagnostics) - errors
+    counts = [_count(errors, "error")] * bool(errors) + [_count(warnings, "warning")] * bool(warnings)
+    name = result.document.source.name
+    mesh = " x ".join(f"{a.name}={'?' if a.size is None else a.size}" for a in result.settled.axes)
+    on = f" on {mesh}" if mesh else ""
+    if result.is_refuted:
+        return f"{name}: {paint('error', 'refuted')}{on}: {', '.join(counts)}\n"
+    said = f", {', '.join(counts)}" if counts else ", no fault"
+    return f"{name}: {paint('green', result.verdict)}{on}{said}\n"
+
+
+def _skipped(result: Result) -> str:
+    """What was not checked, grouped by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for skipped in result.skipped:
+        reasons.setdefault(skipped.why, []).append(skipped.check)
+    return "".join(
+        f"  not checked, {why}:\n" + "".join(f"    - {check}\n" for check in checks)
+        for why, checks in reasons.items()
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

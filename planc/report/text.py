@@ -1,0 +1,123 @@
+"""Diagnostics in the terminal: headline, source line, caret, notes."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+from planc.ir.diagnostic import Diagnostic, Label
+
+MAX_WIDTH = 120
+"""Columns of a source line that are shown; a longer one is shown around its caret."""
+
+_CODES = {"error": "1;31", "warning": "1;33", "bold": "1", "blue": "1;34", "green": "1;32"}
+
+
+class Paint:
+    """Colours, or none."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def __call__(self, style: str, text: str) -> str:
+        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.enabled and text else text
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Whether to colour: at a terminal, unless NO_COLOR is set; FORCE_COLOR always."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
+    """One diagnostic as lines of text, with a newline at the end."""
+    paint = paint or Paint(False)
+    law, labels = diagnostic.law, (diagnostic.label, *diagnostic.others)
+    lines = [
+        f"{paint(law.severity, f'{law.severity}[{law.code}]')}"
+        f"{paint('bold', f': {_safe(diagnostic.message)}')}"
+    ]
+    gutter = max(len(str(_line(label))) for label in labels)
+    for i, label in enumerate(labels):
+        lines += _snippet(label, gutter, paint, law.severity if i == 0 else "blue", first=i == 0)
+    notes = list(diagnostic.notes)
+    if diagnostic.label.path and diagnostic.label.source.form != "text" and not _says_path(notes):
+        notes.insert(0, f"at: {_dotted(diagnostic.label)}")
+    if diagnostic.operation:
+        notes.insert(0, f"operation: {diagnostic.operation}")
+    if diagnostic.module:
+        notes.insert(0, f"module: {diagnostic.module}")
+    if diagnostic.fix is not None:
+        notes.append(f"help: {diagnostic.fix.message}")
+    for note in notes:
+        what, _, text = note.partition(": ")
+        lines.append(f"{' ' * gutter} {paint('blue', '=')} {paint('bold', f'{what}:')} {_safe(text)}")
+    return "\n".join(lines) + "\n"
+
+
+def _says_path(notes: list[str]) -> bool:
+    return any(note.startswith("at: ") for note in notes)
+
+
+def _dotted(label: Label) -> str:
+    text = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in label.path)
+    return text.lstrip(".")
+
+
+def _line(label: Label) -> int:
+    return label.source.position(label.span.start).line
+
+
+def _snippet(label: Label, gutter: int, paint: Paint, style: str, *, first: bool) -> list[str]:
+    source = label.source
+    start = source.position(label.span.start)
+    end = source.position(label.span.end)
+    arrow = "-->" if first else ":::"
+    place = f"{_safe(source.name)}:{start.line}:{start.column}"
+    lines = [f"{' ' * gutter}{paint('blue', arrow)} {place}"]
+    if not source.text:
+        return lines
+    text = source.line(start.line)
+    last = end.column - 1 if end.line == start.line else len(text)
+    shown, caret, width = _window(text, start.column - 1, max(last, start.column))
+    bar = paint("blue", "|")
+    pad = " " * gutter
+    mark = ("^" if first else "-") * width
+    said = f" {_safe(label.text)}" if label.text else ""
+    lines.append(f"{pad} {bar}")
+    lines.append(f"{paint('blue', f'{start.line:>{gutter}}')} {bar} {shown}".rstrip())
+    lines.append(f"{pad} {bar} {' ' * caret}{paint(style, mark + said)}")
+    return lines
+
+
+def _window(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """The part of a line around a span, the columns before its caret, the caret's width."""
+    lead = trail = ""
+    if len(text) > MAX_WIDTH:
+        left = max(0, min(start - MAX_WIDTH // 3, len(text) - MAX_WIDTH))
+        right = min(len(text), left + MAX_WIDTH)
+        lead, trail = "..." if left else "", "..." if right < len(text) else ""
+        text, start, end = text[left:right], start - left, min(end, right) - left
+    before, marked = _safe(text[:start]), _safe(text[start:end])
+    shown = f"{lead}{before}{marked}{_safe(text[end:])}{trail}"
+    return shown, len(lead) + _columns(before), max(1, _columns(marked))
+
+
+def _columns(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)
+
+
+def _safe(text: str) -> str:
+    """A text without what a terminal would obey: a plan may come from anybody."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\t", "    ")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

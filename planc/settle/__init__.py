@@ -1,0 +1,44 @@
+"""Plan x settings -> settled plan: base plans, mesh sizes, options, lets, conditions."""
+
+from __future__ import annotations
+
+from planc.ir.document import Document
+from planc.ir.settled import Settings, Settled
+from planc.settle.blocks import settle_blocks
+from planc.settle.declarations import declare
+from planc.settle.extends import chain
+from planc.settle.faults import Faults
+from planc.settle.lets import settle_lets
+from planc.settle.mesh import settle_mesh
+from planc.settle.requires import settle_requires
+
+
+def settle(document: Document, settings: Settings) -> Settled:
+    """Work in all that the plan says of itself and the user says beside it."""
+    faults = Faults()
+    documents = chain(document, faults)
+    lost = frozenset[str]().union(*(d.lost for d in documents))
+    said = declare(documents, faults)
+    axes = settle_mesh(said.mesh, document, settings, lost, faults)
+    values = {a.name: a.size for a in axes if a.size is not None}
+    values |= {n: settings.options.get(n, o.value.value) for n, o in said.options.items()}
+    types = {a.name: int for a in axes} | {n: type(o.value.value) for n, o in said.options.items()}
+    scope = settle_lets(said.lets, values, types, lost, faults)
+    blocks = settle_blocks(documents, scope, faults)
+    settle_requires(said.requires, scope, faults)
+    return Settled(
+        name=document.plan.name,
+        model=said.model,
+        documents=documents,
+        axes=axes,
+        options=said.options,
+        values=values,
+        lets=said.lets,
+        patterns=scope.patterns,
+        layouts=scope.layouts,
+        requires=said.requires,
+        blocks=blocks,
+        lost=lost,
+        faults=tuple(faults.found),
+        skipped=tuple(faults.skipped),
+    )

@@ -1,0 +1,149 @@
+"""Lets: names of patterns and layouts, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from planc.ir.document import Place
+from planc.ir.expr import EvalFault, Expr, Value, evaluate
+from planc.ir.layout import Layout, Named
+from planc.ir.pattern import MAX_NAMES, MAX_SEGMENTS, Pattern
+from planc.ir.plan import LayoutLet, PatternLet
+from planc.ir.settled import Placed
+from planc.settle.faults import Faults
+from planc.settle.types import type_of
+
+
+class Scope:
+    """What names stand for in one settled plan."""
+
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        types: Mapping[str, type],
+        lost: frozenset[str],
+        faults: Faults,
+    ) -> None:
+        self.values, self.types, self.lost, self.faults = values, types, lost, faults
+        self.patterns: dict[str, Pattern] = {}
+        self.layouts: dict[str, Layout | None] = {}
+
+    def decide(self, condition: Expr, place: Place, what: str) -> bool | None:
+        """Whether a condition holds; None where that needs the model, or it has no value."""
+        value = self.value(condition, bool, place)
+        if value is None:
+            return None
+        return bool(value)
+
+    def value(self, expr: Expr, wanted: type, place: Place) -> Value | None:
+        """The value of an expression; faults in it are said."""
+        try:
+            kind = type_of(expr, self.types)
+            if kind is not None and kind is not wanted:
+                got = "a number" if kind is int else "true or false"
+                needed = "a number" if wanted is int else "true or false"
+                self.faults.add("X402", place.label(f"this is {got}"), "an expression of the wrong type",
+                                f"needed: {needed}")  # fmt: skip
+                return None
+            value = evaluate(expr, self.values)
+        except EvalFault as bad:
+            code = "X403" if bad.kind == "zero" else "X402"
+            message = "a division by zero" if bad.kind == "zero" else "operands of the wrong type"
+            self.faults.add(code, place.label(bad.got), message, f"in: {bad.expr}")
+            return None
+        return value
+
+    def pattern(self, pattern: Pattern, place: Place) -> Pattern | None:
+        """The pattern with the let name at its start replaced."""
+        head = pattern.segments[0]
+        name = head[0] if len(head) == 1 else None
+        if not isinstance(name, str):
+            return pattern
+        base = self.patterns.get(name)
+        if base is None:
+            if name in self.layouts:
+                self.faults.add("N108", place.label("a layout"), f"'{name}' names a layout, not a pattern",
+                                f"help: for a module of that name, write {{{name}}}")  # fmt: skip
+                return None
+            return pattern
+        return self._join(base, pattern, place)
+
+    def _join(self, base: Pattern, pattern: Pattern, place: Place) -> Pattern | None:
+        tail = pattern.segments[1:]
+        if not tail:
+            class_name = pattern.class_name or base.class_name
+            return Pattern(base.segments, class_name, base.optional or pattern.optional)
+        if base.class_name is not None or base.is_root:
+            what = f"keeps modules of class {base.class_name}" if base.class_name else "is the model itself"
+            self.faults.add("N108", place.label(), f"this let {what}, and names nothing below",
+                            "needed: a let without a class where more names follow")  # fmt: skip
+            return None
+        joined = Pattern(base.segments + tail, pattern.class_name, base.optional or pattern.optional)
+        if len(joined) > MAX_NAMES or len(joined.segments) > MAX_SEGMENTS:
+            self.faults.add("S006", place.label(f"{joined}"), "a pattern of too many names",
+                            f"needed: at most {MAX_NAMES:,} names from its braces")  # fmt: skip
+            return None
+        return joined
+
+    def layout(self, layout: Layout, place: Place) -> Layout | None:
+        """The layout without a let name; None where it is unknown, or needs the model."""
+        if not isinstance(layout, Named):
+            return layout
+        # A name that is no layout is said by the check of layouts.
+        return self.layouts.get(layout.name)
+
+
+def settle_lets(
+    lets: Mapping[str, Placed],
+    values: Mapping[str, Value],
+    types: Mapping[str, type],
+    lost: frozenset[str],
+    faults: Faults,
+) -> Scope:
+    """Work out every let: patterns by themselves, layouts by their conditions."""
+    scope = Scope(values, types, lost, faults)
+    placed = {n: p for n, p in lets.items() if isinstance(p.value, PatternLet)}
+    for name in placed:
+        _settle_pattern(name, placed, [], scope)
+    layouts = {n: p for n, p in lets.items() if isinstance(p.value, LayoutLet)}
+    for name in layouts:
+        _settle_layout(name, layouts, [], scope)
+    return scope
+
+
+def _settle_pattern(name: str, lets: Mapping[str, Placed], above: list[str], scope: Scope) -> None:
+    if name in scope.patterns:
+        return
+    let = lets[name]
+    if name in above or len(above) > 100:
+        scope.faults.add("N109", let.place.label(), f"let '{name}' stands for itself",
+                         f"chain: {' -> '.join([*above, name])}")  # fmt: skip
+        scope.patterns[name] = let.value.pattern
+        return
+    head = let.value.pattern.segments[0]
+    if len(head) == 1 and head[0] in lets:
+        _settle_pattern(str(head[0]), lets, [*above, name], scope)
+        if name in scope.patterns:
+            return
+    settled = scope.pattern(let.value.pattern, let.place.at("pattern"))
+    scope.patterns[name] = settled or let.value.pattern
+
+
+def _settle_layout(name: str, lets: Mapping[str, Placed], above: list[str], scope: Scope) -> None:
+    if name in scope.layouts:
+        return
+    let, place = lets[name].value, lets[name].place
+    if name in above or len(above) > 100:
+        scope.faults.add("N109", place.label(), f"let '{name}' stands for itself",
+                         f"chain: {' -> '.join([*above, name])}")  # fmt: skip
+        scope.layouts[name] = None
+        return
+    sides: list[Layout | None] = []
+    for field, side in (("layout", let.layout), ("otherwise", let.otherwise)):
+        if isinstance(side, Named) and side.name in lets:
+            _settle_layout(side.name, lets, [*above, name], scope)
+        sides.append(None if side is None else scope.layout(side, place.at(field)))
+    holds = True if let.when is None else scope.decide(let.when, place.at("when"), name)
+    chosen = None if holds is None else sides[0] if holds else sides[1]
+    scope.layouts.setdefault(name, chosen)
+

@@ -1,0 +1,45 @@
+"""Types of expressions, where they can be told without values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from planc.ir.expr import Binary, Const, EvalFault, Expr, Name, Unary, show
+
+_ARITHMETIC = ("+", "-", "*", "//", "%")
+_WORD = {int: "a number", bool: "true or false"}
+
+
+def type_of(expr: Expr, types: Mapping[str, type]) -> type | None:
+    """`int`, `bool`, or None for what only the model tells.
+
+    Raises:
+        EvalFault: an operand cannot be of the type that its operator takes.
+    """
+    if isinstance(expr, Const):
+        return type(expr.value)
+    if isinstance(expr, Name):
+        return types.get(expr.name)
+    if isinstance(expr, Unary):
+        wanted = bool if expr.op == "not" else int
+        _want(expr, expr.operand, wanted, types)
+        return wanted
+    if not isinstance(expr, Binary):
+        raise TypeError(f"not an expression: {expr!r}")
+    if expr.op in ("==", "!="):
+        left, right = type_of(expr.left, types), type_of(expr.right, types)
+        if left and right and left is not right:
+            raise EvalFault("type", expr, f"compares {_WORD[left]} with {_WORD[right]}")
+        return bool
+    wanted = bool if expr.op in ("and", "or") else int
+    _want(expr, expr.left, wanted, types)
+    _want(expr, expr.right, wanted, types)
+    return wanted if wanted is bool or expr.op in _ARITHMETIC else bool
+
+
+def _want(expr: Expr, operand: Expr, wanted: type, types: Mapping[str, type]) -> None:
+    got = type_of(operand, types)
+    if got is not None and got is not wanted:
+        op = expr.op  # type: ignore[attr-defined]
+        text = show(operand.value) if isinstance(operand, Const) else str(operand)
+        raise EvalFault("type", expr, f"'{op}' takes {_WORD[wanted]}, '{text}' is {_WORD[got]}")

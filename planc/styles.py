@@ -1,0 +1,72 @@
+"""The table of styles: how one module is split on an axis.
+
+A style is one row. Names and layouts are those of torch.distributed.tensor.parallel
+where it has the style.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planc.ir.layout import REPLICATE, Layout, Shard
+from planc.ir.record import Record
+
+
+class Weight(Record):
+    """How a style lays out one parameter of the modules of one class."""
+
+    module: str
+    """The class, as `Linear`; `*` is any other."""
+    param: str
+    layout: Layout
+
+
+class Style(Record):
+    """One row."""
+
+    name: str
+    summary: str
+    weights: tuple[Weight, ...]
+    input: Layout | None
+    """What the module takes; None: as it comes."""
+    output: Layout | None
+    """What it gives; None: as it comes."""
+    parts: Literal["none", "one or more"] = "none"
+    """What it takes in brackets."""
+
+
+_COLWISE = (
+    Weight("Linear", "weight", Shard(0)),
+    Weight("Linear", "bias", Shard(0)),
+    Weight("Embedding", "weight", Shard(1)),
+    Weight("Conv1D", "weight", Shard(1)),
+    Weight("Conv1D", "bias", Shard(0)),
+)
+_ROWWISE = (
+    Weight("Linear", "weight", Shard(1)),
+    Weight("Linear", "bias", REPLICATE),
+    Weight("Embedding", "weight", Shard(0)),
+    Weight("Conv1D", "weight", Shard(0)),
+    Weight("Conv1D", "bias", REPLICATE),
+)
+_WHOLE = (Weight("*", "*", REPLICATE),)
+
+STYLES = {
+    style.name: style
+    for style in (
+        Style("colwise", "each rank computes some of the output features",
+              _COLWISE, REPLICATE, Shard(-1)),
+        Style("rowwise", "each rank takes some of the input features; the results are summed",
+              _ROWWISE, Shard(-1), REPLICATE),
+        Style("packed_colwise", "colwise for a fused projection: each part is cut by itself",
+              _COLWISE, REPLICATE, Shard(-1), "one or more"),
+        Style("sequence", "whole parameters, applied to a slice of the sequence",
+              _WHOLE, Shard(1), Shard(1)),
+        Style("replicate", "whole parameters; their gradients are summed where the use is sharded",
+              _WHOLE, None, None),
+    )
+}  # fmt: skip
+
+LOSSES = {
+    "vocab_parallel": "cross entropy on logits that stay split over the vocabulary",
+}

@@ -1,0 +1,79 @@
+"""The parser: lark's tables for `grammar/plan.lark`, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+import lark
+from lark import Lark, Token
+from lark.lark import PostLex
+
+from planc.paths import shipped
+
+
+class Newlines(PostLex):
+    """Drops the newlines inside ( ), so that a line goes on there."""
+
+    always_accept = ("_NEWLINE",)
+
+    def __init__(self) -> None:
+        self.open: list[Token] = []
+        """The brackets open at the last token, outermost first."""
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        opened = self.open
+        opened.clear()
+        for token in stream:
+            kind = token.type
+            if kind == "_NEWLINE":
+                if opened:
+                    continue
+            elif kind == "_LPAR":
+                opened.append(token)
+            elif kind == "RPAR" and opened:
+                opened.pop()
+            yield token
+
+
+@cache
+def parser() -> tuple[Lark, Newlines]:
+    """The parser of whole plans and the newline filter that it runs on."""
+    with open(shipped("grammar", "plan.lark"), encoding="utf-8") as file:
+        text = file.read()
+    newlines = Newlines()
+    built = Lark(
+        text,
+        parser="lalr",
+        lexer="contextual",
+        start="plan",
+        postlex=newlines,
+        maybe_placeholders=False,
+        cache=_cache_file() or False,
+    )
+    return built, newlines
+
+
+def _cache_file() -> str | None:
+    """A file that only this user can write, or None: lark keeps pickles in it."""
+    base = os.environ.get("PLANC_CACHE_DIR") or os.path.join(_user_cache(), "planc")
+    try:
+        os.makedirs(base, mode=0o700, exist_ok=True)
+        found = os.stat(base)
+    except OSError:
+        return None
+    # Windows has neither owner nor mode bits; its profile folder is private.
+    if hasattr(os, "getuid"):
+        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if found.st_uid != os.getuid() or shared or not os.access(base, os.W_OK):
+            return None
+    version = f"{lark.__version__}-{sys.version_info[0]}.{sys.version_info[1]}"
+    return os.path.join(base, f"grammar-{version}.pickle")
+
+
+def _user_cache() -> str:
+    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return named or os.path.join(os.path.expanduser("~"), ".cache")

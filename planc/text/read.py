@@ -1,0 +1,36 @@
+"""Text to document."""
+
+from __future__ import annotations
+
+import re
+
+from planc.checks import law
+from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.document import Document
+from planc.ir.source import Source, Span
+from planc.text.reader import Reader
+from planc.text.statements import read_plan
+from planc.text.syntax import parse
+
+_GOT = {"": "", "_NEWLINE": "the line ends here", "$END": "the plan ends here"}
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def read_text(source: Source) -> Document:
+    """The plan that a text says, and every line of it that says none."""
+    reader = Reader(source)
+    faults: list[Diagnostic] = []
+    broken: list[int] = []
+
+    def report(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
+        needed = details.get("needed")
+        notes = (f"needed: {needed}",) if needed else ()
+        faults.append(Diagnostic(law(code), message, Label(source, Span(start, end)), (), notes))
+        broken.append(start)
+
+    tree = parse(source.text, report)
+    node = read_plan(tree, reader)
+    lines = {source.position(start).line for start in broken}
+    lines |= {source.position(f.label.span.start).line for f in reader.faults}
+    lost = frozenset(word for line in lines for word in _WORD.findall(source.line(line)))
+    return Document(source, node.value, node.find, (*faults, *reader.faults), lost)

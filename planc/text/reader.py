@@ -1,0 +1,190 @@
+"""From syntax tree to values: names, patterns, layouts, expressions.
+
+A `Node` is a value with the place it was written at. Readers of statements and
+blocks (`planc/text/statements.py`, `planc/blocks/`) are built from these parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from lark import Token, Tree
+
+from planc.checks import law
+from planc.ir.diagnostic import Diagnostic, Fix, Label
+from planc.ir.expr import Binary, Const, Expr, Name, Unary
+from planc.ir.layout import WORDS, Layout, Named, Shard
+from planc.ir.node import Node, span
+from planc.ir.pattern import Pattern, PatternFault
+from planc.ir.source import Source, Span
+from planc.text.syntax import Branch
+
+MAX_TERMS = 200
+"""Operands and operators of one expression."""
+MAX_DIGITS = 12
+
+class Item(NamedTuple):
+    """One argument in brackets: `key: value -> after`."""
+
+    key: Token | None
+    value: Branch | Token
+    after: Branch | Token | None
+    branch: Branch
+
+
+class Call(NamedTuple):
+    """A name, and its arguments if it has brackets."""
+
+    name: Token
+    items: list[Item] | None
+    branch: Branch
+
+
+class Reader:
+    """Reads the pieces of one source, and collects what is wrong with them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.faults: list[Diagnostic] = []
+
+    def fault(
+        self, code: str, branch: Any, message: str, label: str = "", *notes: str, fix: Fix | None = None
+    ) -> None:
+        """Report a fault at a token, a tree, or a pair of offsets."""
+        place = Label(self.source, Span(*span(branch)), label)
+        self.faults.append(Diagnostic(law(code), message, place, (), notes, fix))
+
+    # ---- leaves ----------------------------------------------------------------
+
+    def name(self, token: Token) -> Node[str]:
+        return Node(str(token), token)
+
+    def text(self, token: Token) -> Node[str]:
+        """A text in quotes; `\\"` and `\\\\` are its only escapes."""
+        return Node(token[1:-1].replace('\\"', '"').replace("\\\\", "\\"), token)
+
+    def integer(self, token: Token, sign: int = 1) -> int | None:
+        if len(token) > MAX_DIGITS:
+            self.fault("S006", token, f"a number of {len(token)} digits", "", f"needed: at most {MAX_DIGITS} digits")
+            return None
+        return sign * int(token)
+
+    def pattern(self, token: Token) -> Node[Pattern] | None:
+        try:
+            return Node(Pattern.parse(token), token)
+        except PatternFault as bad:
+            start = token.start_pos or 0
+            place = (start + bad.start, min(start + bad.end, start + len(token)))
+            if bad.limit:
+                self.fault("S006", place, bad.message)
+            else:
+                self.fault("S005", place, "this is not a pattern", bad.message)
+            return None
+
+    def when(self, branch: Branch) -> Node[Expr] | None:
+        """The condition of a `when`, or None where there is none."""
+        return self.expr(branch.children[0]) if branch.children else None
+
+    # ---- calls and layouts -----------------------------------------------------
+
+    def call(self, branch: Branch) -> Call:
+        children = branch.children
+        items = [_item(i) for i in _trees(children[1])] if len(children) > 1 else None
+        return Call(children[0], items, branch)  # type: ignore[arg-type]
+
+    def layout(self, branch: Branch | Token) -> Node[Layout] | None:
+        """A layout written where an expression may stand too: a name, or `shard(1)`."""
+        if isinstance(branch, Tree) and branch.data == "call":
+            return self.layout_of(self.call(branch))
+        self.fault("S001", branch, "this is no layout", "", "needed: shard(DIM), replicate, partial, or the name of a let")
+        return None
+
+    def layout_of(self, call: Call) -> Node[Layout] | None:
+        word = str(call.name)
+        if call.items is None:
+            if word == "shard":
+                self.fault("S001", call.branch, "shard needs a dim", "", "needed: shard(DIM)")
+                return None
+            return Node(WORDS.get(word) or Named(word), call.branch)
+        dim = self._dim(call.items)
+        if word == "shard" and dim is not None:
+            return Node(Shard(dim), call.branch)
+        if word != "shard":
+            self.fault("N101", call.name, f"{word!r} is no layout", "", "needed: shard(DIM), replicate, partial, or the name of a let")
+        elif call.items is not None:
+            self.fault("S001", call.branch, "shard takes one dim", "", "needed: shard(DIM), a whole number")
+        return None
+
+    def _dim(self, items: list[Item]) -> int | None:
+        if len(items) != 1 or items[0].key is not None or items[0].after is not None:
+            return None
+        value = items[0].value
+        sign = 1
+        if isinstance(value, Tree) and value.data == "negative":
+            sign, value = -1, value.children[1]
+        return self.integer(value, sign) if isinstance(value, Token) and value.type == "INT" else None
+
+    # ---- expressions -----------------------------------------------------------
+
+    def expr(self, branch: Branch | Token) -> Node[Expr] | None:
+        terms = sum(1 for _ in _tokens(branch, MAX_TERMS + 1))
+        if terms > MAX_TERMS:
+            self.fault("S006", branch, "this expression is too long", "", f"needed: at most {MAX_TERMS} terms")
+            return None
+        built = self._expr(branch)
+        return None if built is None else Node(built, branch)
+
+    def _expr(self, branch: Branch | Token) -> Expr | None:
+        if isinstance(branch, Token):
+            if branch.type == "INT":
+                number = self.integer(branch)
+                return None if number is None else Const(number)
+            return Const(branch.type == "TRUE")
+        kind, children = branch.data, branch.children
+        if kind == "call":
+            if len(children) > 1:
+                self.fault("S001", branch, "an expression calls nothing", "", "needed: a name, a number, true or false")
+                return None
+            return Name(str(children[0]))
+        if kind == "group":
+            return self._expr(children[0])
+        if kind in ("not", "negative"):
+            operand = self._expr(children[-1])
+            if operand is None:
+                return None
+            if kind == "negative" and isinstance(children[-1], Token) and isinstance(operand, Const):
+                return Const(-operand.value)
+            return Unary("not" if kind == "not" else "-", operand)
+        left, right = self._expr(children[0]), self._expr(children[-1])
+        if left is None or right is None:
+            return None
+        return Binary(str(kind) if kind in ("or", "and") else str(children[1]), left, right)
+
+
+def _item(branch: Branch) -> Item:
+    children = list(branch.children)
+    key = None
+    if len(children) > 1 and isinstance(children[0], Token):
+        following = children[1]
+        if not (isinstance(following, Token) and following.type == "ARROW"):
+            key = children.pop(0)
+    return Item(key, children[0], children[2] if len(children) > 2 else None, branch)  # type: ignore[arg-type]
+
+
+def _trees(branch: Any) -> Iterator[Branch]:
+    return (child for child in branch.children if isinstance(child, Tree))
+
+
+def _tokens(branch: Any, limit: int) -> Iterator[Token]:
+    """The tokens below a tree, each operator too, at most `limit` of them."""
+    pending = [branch]
+    count = 0
+    while pending and count < limit:
+        branch = pending.pop()
+        count += 1
+        if isinstance(branch, Token):
+            yield branch
+        else:
+            yield Token("_", "")
+            pending.extend(branch.children)

@@ -1,0 +1,164 @@
+"""Going on after a syntax error, so that every broken line is reported once.
+
+lark calls `Recovery` with the error and a parser that stands at it. The stack is
+popped to where a statement (or an entry of a block) may begin, and the *text* is
+skipped to the end of the line: the contextual lexer knows no tokens there. This
+touches parts of lark that are not documented, hence `lark>=1.3,<2`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from planc.text.grammar import Newlines
+from planc.text.words import STATEMENTS, expected
+
+Report = Callable[[str, int, int, str, dict[str, str]], None]
+"""Called with a code, an offset, an end, a headline and details."""
+
+_STATEMENT = re.compile(rf"[ \t]*(?:{'|'.join(STATEMENTS)})[ \t]")
+_MARK = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|[()\n]')
+_BLOCK_END = re.compile(r"^[ \t]*\}", re.MULTILINE)
+_FAR = 10_000
+"""How far a bracket may close from where it opened, so that recovery stays linear."""
+_WORD = re.compile(r"[A-Za-z0-9_]+|.", re.DOTALL)
+
+
+class Stuck(Exception):
+    """Recovery made no headway; what was found so far stands."""
+
+
+class Recovery:
+    """The `on_error` of one parse."""
+
+    def __init__(self, text: str, newlines: Newlines, report: Report) -> None:
+        self.text, self.newlines, self.report = text, newlines, report
+        self.last = -1
+        self.no_more_ends = False
+
+    def __call__(self, error: UnexpectedInput) -> bool:
+        at, end, got = self._place(error)
+        state = error.interactive_parser.parser_state  # type: ignore[attr-defined]
+        resume = self._handle(error, state, at, end, got)
+        if resume <= self.last:
+            raise Stuck
+        self.last = resume
+        error.interactive_parser.lexer_thread.state.line_ctr.char_pos = resume  # type: ignore[attr-defined]
+        return True
+
+    def _place(self, error: UnexpectedInput) -> tuple[int, int, str]:
+        """Where the error is, and what stands there."""
+        if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+            return len(self.text), len(self.text), "$END"
+        at = error.pos_in_stream or 0
+        if isinstance(error, UnexpectedToken):
+            kind = error.token.type
+            return at, at if kind == "_NEWLINE" else at + len(error.token), kind
+        found = _WORD.match(self.text, at)
+        return at, found.end() if found else at, ""
+
+    def _handle(self, error: UnexpectedInput, state: object, at: int, end: int, got: str) -> int:
+        """Report the error, mend the stack, and say where to go on."""
+        opened = self.newlines.open[0] if self.newlines.open else None
+        if opened is not None and opened.start_pos is not None:
+            close = self._closing(opened.start_pos)
+            if close is None:
+                start = opened.start_pos
+                self.report("S002", start, start + 1, "this bracket is never closed", {"needed": "')'"})
+                self._pop(state)
+                return self._line_end(start)
+            self._unexpected(error, at, end, got)
+            self._pop(state)
+            return self._line_end(max(close, at))
+        brace = self._brace(state)
+        line = self.text.rfind("\n", 0, at) + 1
+        if brace is not None and (got == "$END" or _STATEMENT.match(self.text, line)):
+            self.report("S002", brace, brace + 1, "this block is never closed", {"needed": "'}'"})
+            self._pop(state)
+            self._feed(state, at)
+            return at if got == "$END" else line
+        self._unexpected(error, at, end, got)
+        if self._last_value(state) == "RBRACE":
+            return self._line_end(at)
+        self._pop(state)
+        return self._after_block(at) if brace is None else self._line_end(at)
+
+    def _unexpected(self, error: UnexpectedInput, at: int, end: int, got: str) -> None:
+        if got == "" and self.text[at : at + 1] == '"':
+            quote_end = self.text.find("\n", at)
+            self.report("S003", at, quote_end, "this text is not closed on its line", {"needed": "'\"'"})
+        elif isinstance(error, UnexpectedCharacters) and not re.fullmatch(r"[A-Za-z0-9_]+", self.text[at:end]):
+            got_text = self.text[at:end]
+            self.report("S003", at, end, f"{got_text!r} is no part of the language", {})
+        else:
+            allowed = error.accepts or error.expected if isinstance(error, UnexpectedToken) else error.allowed  # type: ignore[attr-defined]
+            what = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}.get(
+                got, f"'{self.text[at:end]}' cannot stand here"
+            )
+            self.report("S001", at, end, what, {"needed": expected(allowed), "got": got})
+
+    # ---- the text --------------------------------------------------------------
+
+    def _line_end(self, at: int) -> int:
+        end = self.text.find("\n", at)
+        if end < 0:
+            return len(self.text)
+        return end - 1 if self.text[end - 1 : end] == "\r" else end
+
+    def _closing(self, opened: int) -> int | None:
+        """Where the bracket at `opened` closes; None if a new statement comes first."""
+        depth = 0
+        for mark in _MARK.finditer(self.text, opened, opened + _FAR):
+            depth += (mark[0] == "(") - (mark[0] == ")")
+            if depth == 0:
+                return mark.start()
+            after = mark.end()
+            if mark[0] == "\n" and (
+                self.text.startswith("}", after) or _STATEMENT.match(self.text, after)
+            ):
+                return None
+        return None
+
+    def _after_block(self, at: int) -> int:
+        """The end of the line, or of the block whose first line this is."""
+        end = self._line_end(at)
+        line = self.text[self.text.rfind("\n", 0, at) + 1 : end].split("#")[0].rstrip()
+        if not line.endswith("{"):
+            return end
+        close = None if self.no_more_ends else _BLOCK_END.search(self.text, end)
+        self.no_more_ends = close is None
+        return self._line_end(close.start()) if close else end
+
+    # ---- the stack -------------------------------------------------------------
+
+    def _pop(self, state: object) -> None:
+        """Back to where a statement, or an entry of a block, may begin."""
+        states, stack, values = state.parse_conf.states, state.state_stack, state.value_stack  # type: ignore[attr-defined]
+        while len(stack) > 1:
+            row = states[stack[-1]]
+            if "_NEWLINE" in row and ("_LET" in row or "PATTERN" in row):
+                return
+            stack.pop()
+            values.pop()
+
+    def _brace(self, state: object) -> int | None:
+        """Where the block that is open begins."""
+        for value in reversed(state.value_stack):  # type: ignore[attr-defined]
+            if isinstance(value, Token):
+                if value.type == "RBRACE":
+                    return None
+                if value.type == "LBRACE":
+                    return value.start_pos
+        return None
+
+    def _last_value(self, state: object) -> str:
+        values = state.value_stack  # type: ignore[attr-defined]
+        return values[-1].type if values and isinstance(values[-1], Token) else ""
+
+    def _feed(self, state: object, at: int) -> None:
+        """Close the block that is open."""
+        for kind, text in (("RBRACE", "}"), ("_NEWLINE", "\n")):
+            state.feed_token(Token(kind, text, start_pos=at, end_pos=at))  # type: ignore[attr-defined]

@@ -1,0 +1,58 @@
+"""One expression or layout by itself, for the data form and for Python."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from planc.ir.expr import Expr
+from planc.ir.layout import Layout
+from planc.ir.source import Source
+from planc.text.read import read_text
+
+
+class ScalarFault(Exception):
+    """A text that is no expression, or no layout. `code` is the law it breaks."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@lru_cache(maxsize=4096)
+def parse_expr(text: str) -> Expr:
+    """Read an expression, as `tp <= 8`.
+
+    Raises:
+        ScalarFault: the text is not one.
+    """
+    # Brackets, so that it may go on over lines here as in data.
+    document = read_text(Source("", f"require (\n{text}\n)"))
+    _refuse(document.faults, text, "an expression")
+    if len(document.plan.requires) != 1 or document.plan.requires[0].why is not None:
+        raise ScalarFault("S001", f"{text!r} is not an expression")
+    return document.plan.requires[0].condition
+
+
+@lru_cache(maxsize=4096)
+def parse_layout(text: str) -> Layout:
+    """Read a layout: `replicate`, `partial`, `shard(1)`, or the name of a let.
+
+    Raises:
+        ScalarFault: the text is not one.
+    """
+    # The one place where a layout stands alone: after the arrow of a rule.
+    document = read_text(Source("", f"tensor x {{\nx y -> {text}\n}}"))
+    _refuse(document.faults, text, "a layout")
+    rules = document.plan.blocks[0].rules if document.plan.blocks else ()  # type: ignore[union-attr]
+    layout = rules[0].output if len(rules) == 1 else None
+    if layout is None or str(layout) != "".join(text.split()):
+        raise ScalarFault("S001", f"{text!r} is not a layout")
+    return layout
+
+
+def _refuse(faults: tuple[object, ...], text: str, what: str) -> None:
+    for fault in faults:
+        code = fault.law.code  # type: ignore[attr-defined]
+        message = fault.message  # type: ignore[attr-defined]
+        shown = text if len(text) < 60 else text[:57] + "..."
+        raise ScalarFault(code, f"{shown!r} is not {what}: {message}")

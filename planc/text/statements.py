@@ -1,0 +1,142 @@
+"""The statements of a plan: syntax tree to `Plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from planc.blocks import KINDS
+from planc.ir.expr import Const
+from planc.ir.layout import WORDS, Layout
+from planc.ir.node import Node, group, values
+from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
+from planc.text.reader import Reader
+from planc.text.syntax import Branch
+
+_SINGLE = ("name", "extends", "model", "mesh")
+_MANY = {"option": "options", "let": "lets", "require": "requires", "block": "blocks"}
+
+
+def read_plan(branch: Branch, reader: Reader) -> Node[Plan]:
+    """A whole plan."""
+    found: dict[str, list[Node[Any]]] = {kind: [] for kind in (*_SINGLE, *_MANY)}
+    for statement in branch.children:
+        kind, override = statement.data, False  # type: ignore[union-attr]
+        if kind == "override":
+            statement, override = statement.children[0], True  # type: ignore[union-attr]
+            kind = statement.data  # type: ignore[union-attr]
+        if kind in KINDS:
+            node: Node[Any] | None = KINDS[kind].read(statement, reader)
+            kind = "block"
+        else:
+            node = _READERS[kind](statement, reader, override)
+        if node is not None:
+            found[kind].append(node)
+    parts: dict[str, Node[Any]] = {}
+    for kind in _SINGLE:
+        first, *again = found[kind] or (None,)
+        if first is not None:
+            parts[kind] = first
+        for extra in again:
+            word = "plan" if kind == "name" else kind
+            reader.fault("N106", extra.branch, f"'{word}' is said twice", "", "needed: one of them")
+    fields = {kind: node.value for kind, node in parts.items()}
+    for kind, field in _MANY.items():
+        parts[field] = group(found[kind])
+        fields[field] = values(found[kind])
+    return Node(Plan(**fields), (0, 0), parts)
+
+
+def _name(branch: Any, reader: Reader, override: bool) -> Node[str]:
+    return reader.name(branch.children[0])
+
+
+def _reference(branch: Any, reader: Reader, override: bool) -> Node[str]:
+    token = branch.children[0]
+    return reader.text(token) if token.type == "STRING" else reader.name(token)
+
+
+def _mesh(branch: Any, reader: Reader, override: bool) -> Node[Mesh]:
+    axes = [_axis(child, reader) for child in branch.children]
+    return Node(Mesh(values(axes), override), branch, {"axes": group(axes)})
+
+
+def _axis(branch: Any, reader: Reader) -> Node[Axis]:
+    name, *size = branch.children
+    value: Any = None
+    parts = {"name": reader.name(name)}
+    if size:
+        value = reader.integer(size[0]) if size[0].type == "INT" else str(size[0])
+        parts["size"] = Node(value, size[0])
+        if isinstance(value, str) and value != "auto":
+            reader.fault("M205", size[0], f"'{value}' is no size", "", "needed: a number, or auto")
+            value = None
+    return Node(Axis(str(name), value), branch, parts)
+
+
+def _option(branch: Any, reader: Reader, override: bool) -> Node[Option] | None:
+    name, value = branch.children
+    const = reader.expr(value)
+    if const is None:
+        return None
+    if not isinstance(const.value, Const):
+        reader.fault("R304", value, "the default of an option is a constant", "",
+                     "needed: true, false or a number")  # fmt: skip
+        return None
+    parts = {"name": reader.name(name), "value": const}
+    return Node(Option(str(name), const.value.value, override), branch, parts)
+
+
+def _let(branch: Any, reader: Reader, override: bool) -> Node[Any] | None:
+    """`let block = model.layers.*`, or `let stream = shard(1) when a else replicate`."""
+    name, first, *middle, otherwise = branch.children
+    parts: dict[str, Node[Any]] = {"name": reader.name(name)}
+    if not middle and not otherwise.children and str(first) not in WORDS:
+        pattern = reader.pattern(first)
+        if pattern is None:
+            return None
+        parts["pattern"] = pattern
+        return Node(PatternLet(str(name), pattern.value, override), branch, parts)
+    layout = _let_layout(first, middle, branch, reader)
+    if layout is None:
+        return None
+    parts["layout"] = layout
+    if not otherwise.children:
+        return Node(LayoutLet(str(name), layout.value, override=override), branch, parts)
+    when, other = reader.expr(otherwise.children[0]), reader.layout(otherwise.children[1])
+    if when is None or other is None:
+        return None
+    parts |= {"when": when, "otherwise": other}
+    let = LayoutLet(str(name), layout.value, when.value, other.value, override)
+    return Node(let, branch, parts)
+
+
+def _let_layout(first: Any, items: list[Any], branch: Branch, reader: Reader) -> Node[Layout] | None:
+    """The first layout of a let, which the lexer took for a pattern."""
+    if not all(c.isalnum() or c == "_" for c in first):
+        reader.fault("S001", first, "this is no layout", "", "needed: shard(DIM), replicate or partial")
+        return None
+    call = type(branch)("call", [first, *items])
+    return reader.layout(call)
+
+
+def _require(branch: Any, reader: Reader, override: bool) -> Node[Require] | None:
+    condition = reader.expr(branch.children[0])
+    if condition is None:
+        return None
+    parts: dict[str, Node[Any]] = {"condition": condition}
+    if len(branch.children) > 1:
+        parts["why"] = reader.text(branch.children[1])
+    why = parts["why"].value if "why" in parts else None
+    return Node(Require(condition.value, why), branch, parts)
+
+
+_READERS: dict[str, Callable[[Any, Reader, bool], Node[Any] | None]] = {
+    "name": _name,
+    "extends": _reference,
+    "model": _reference,
+    "mesh": _mesh,
+    "option": _option,
+    "let": _let,
+    "require": _require,
+}
