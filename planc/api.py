@@ -15,7 +15,6 @@ from planc.ir.expr import Value
 from planc.ir.plan import Plan
 from planc.ir.settled import Settings
 from planc.ir.source import Source
-from planc.paths import shipped, shipped_plans
 from planc.read import read_path, read_source
 from planc.report.text import render
 from planc.text.write import write
@@ -112,10 +111,7 @@ def _document(plan: PlanLike) -> Document:
         return read_source(Source(f"<plan {plan.name or 'without a name'}>", text, folder=os.getcwd()))
     if isinstance(plan, Mapping):
         return _from_data(plan)
-    name = os.fspath(plan)
-    if name in shipped_plans() and not os.path.exists(name):
-        name = shipped("plans", f"{name}.plan")
-    return read_path(name)
+    return read_path(os.fspath(plan))
 
 
 def _from_data(data: Mapping[str, Any]) -> Document:

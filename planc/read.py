@@ -11,6 +11,7 @@ from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.document import Document
 from planc.ir.plan import Plan
 from planc.ir.source import Source, Span
+from planc.paths import shipped, shipped_plans
 
 MAX_BYTES = 16 << 20
 """A plan is at most so large."""
@@ -26,12 +27,14 @@ def read_path(path: str, folder: str | None = None) -> Document:
     """Read a plan from a file, or from standard input where the path is `-`.
 
     Args:
-        path: a `.plan` file; `.json`, `.yaml` and `.yml` are read as the data form.
+        path: a `.plan` file, or the name of a plan shipped with planc; `.json`, `.yaml` and
+            `.yml` are read as the data form.
         folder: the folder whose tree `extends` may read; by default the file's own.
 
     Raises:
         Unreadable: there is no such file, or it cannot be read.
     """
+    path = _named(path)
     if path == "-":
         data, name, own = sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>", os.getcwd()
     else:
@@ -39,6 +42,13 @@ def read_path(path: str, folder: str | None = None) -> Document:
         own = os.path.dirname(os.path.abspath(path))
     form = _FORMS.get(os.path.splitext(path)[1].lower(), "text")
     return read_bytes(data, name, form, folder or own)
+
+
+def _named(path: str) -> str:
+    """The path of the shipped plan of this name, unless there is a file so called."""
+    if path.isidentifier() and not os.path.exists(path) and path in shipped_plans():
+        return shipped("plans", f"{path}.plan")
+    return path
 
 
 def read_bytes(data: bytes, name: str, form: str = "text", folder: str | None = None) -> Document:

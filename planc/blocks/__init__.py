@@ -31,13 +31,15 @@ class Kind(Record):
     write: Callable[[Any], tuple[str, list[Line]]]
     entries: str
     """The field that holds what it says of modules, each with a pattern or patterns."""
+    holding: Callable[[Any], Any]
+    """A block that holds one record alone, whichever of its fields the record is for."""
     axes: tuple[str, ...] = ()
     """Its fields that name an axis; blocks of one axis exclude each other."""
 
 
 KINDS = {
-    "tensor": Kind(tensor.read, tensor.write, "rules", ("axis",)),
-    "fsdp": Kind(fsdp.read, fsdp.write, "units", ("axis", "replicate")),
-    "recompute": Kind(recompute.read, recompute.write, "regions"),
-    "compile": Kind(compile_.read, compile_.write, "targets"),
+    "tensor": Kind(tensor.read, tensor.write, "rules", tensor.holding, ("axis",)),
+    "fsdp": Kind(fsdp.read, fsdp.write, "units", fsdp.holding, ("axis", "replicate")),
+    "recompute": Kind(recompute.read, recompute.write, "regions", recompute.holding),
+    "compile": Kind(compile_.read, compile_.write, "targets", compile_.holding),
 }

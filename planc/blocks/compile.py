@@ -51,6 +51,10 @@ def _target(branch: Any, reader: Reader, override: bool) -> Node[Compile] | None
     return Node(Compile(pattern.value, when.value if when else None, override), branch, parts)
 
 
+def holding(record: Compile) -> CompileBlock:
+    return CompileBlock((record,))
+
+
 def write(block: CompileBlock) -> tuple[str, list[Line]]:
     return "compile", [*write_removes(block.remove), *map(write_target, block.targets)]
 

@@ -137,6 +137,12 @@ def _reshard(modifier: Call, reader: Reader) -> bool | int | None:
     return None
 
 
+def holding(record: Unit | Setting) -> FsdpBlock:
+    if isinstance(record, Setting):
+        return FsdpBlock("", settings=(record,))
+    return FsdpBlock("", units=(record,))
+
+
 # ---- records to text ---------------------------------------------------------
 
 

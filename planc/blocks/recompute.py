@@ -86,6 +86,10 @@ def _saved(mode: Call, reader: Reader) -> list[Node[str]]:
     return names
 
 
+def holding(record: Recompute) -> RecomputeBlock:
+    return RecomputeBlock((record,))
+
+
 def write(block: RecomputeBlock) -> tuple[str, list[Line]]:
     return "recompute", [*write_removes(block.remove), *map(write_region, block.regions)]
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from planc.blocks.lines import Line, call, read_entries, rest, write_removes
+from planc.ir.diagnostic import Label, replace
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
+from planc.near import listed, nearest
+from planc.styles import STYLES
 
 if TYPE_CHECKING:
     from planc.text.reader import Call, Item, Reader
@@ -156,6 +159,13 @@ def _rule(branch: Any, reader: Reader, override: bool) -> Node[Rule] | None:
 def _style(words: list[Call], arrow: bool, reader: Reader, parts: dict[str, Any]) -> None:
     style = words[0]
     parts["style"] = reader.name(style.name)
+    if any(item.after is not None for item in style.items or ()) and str(style.name) not in STYLES:
+        label = Label(reader.source, parts["style"].span, "no such style")
+        meant = replace(label, nearest(str(style.name), FACETS))
+        reader.fault("N101", style.name, f"there is no style '{style.name}'", "no such style",
+                     f"needed: {listed(STYLES)}, or {listed(FACETS)}", fix=meant)  # fmt: skip
+        parts["style"] = None
+        return
     if style.items is not None:
         read_parts = [_part(item, reader) for item in style.items]
         parts["parts"] = None if None in read_parts else group(read_parts)  # type: ignore[arg-type]
@@ -232,6 +242,12 @@ FACETS: dict[str, tuple[str, Any]] = {
     "attributes": ("NAME: EXPRESSION", _attribute),
 }
 """What a rule may say beside its style: what it takes, and how an argument is read."""
+
+
+def holding(record: Rule | Loss) -> TensorBlock:
+    if isinstance(record, Loss):
+        return TensorBlock("", loss=record)
+    return TensorBlock("", (record,))
 
 
 # ---- records to text ---------------------------------------------------------

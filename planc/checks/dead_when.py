@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from planc.checks.walk import broken, everything
+from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Place
 from planc.ir.expr import EvalFault, Expr, Value, evaluate
-from planc.ir.plan import LayoutLet
 from planc.ir.settled import Settled, Settings
 
 MAX_SWITCHES = 8
@@ -36,16 +36,16 @@ MAX_SWITCHES = 8
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     switches = {n for n, o in settled.options.items() if isinstance(o.value.value, bool)}
-    for record, place in everything(settled):
-        when = getattr(record, "when", None)
-        if when is None:
+    for when, place in of_type(settled, Expr):
+        if place.path[-1] != "when":
             continue
         outcomes = _outcomes(when, switches)
         if outcomes == {False}:
-            yield broken("R305", place.label("", "when"), "this condition never holds",
+            yield broken("R305", place.label(), "this condition never holds",
                          "got: false for every setting of the options")  # fmt: skip
-        elif outcomes == {True} and isinstance(record, LayoutLet):
-            yield broken("R305", place.label("", "otherwise"), "this branch is never taken",
+        elif outcomes == {True} and place.path[0] == "lets":
+            other = Place(place.document, (*place.path[:-1], "otherwise"))
+            yield broken("R305", other.label(), "this branch is never taken",
                          "got: the condition is true for every setting of the options")  # fmt: skip
 
 

@@ -26,8 +26,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.blocks import KINDS
-from planc.checks.walk import blocks, broken, replace
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.walk import blocks, broken
+from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.settled import Settled, Settings
 from planc.near import listed, nearest
 

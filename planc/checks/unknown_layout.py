@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken, of_type, replace
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.walk import broken, of_type
+from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.layout import WORDS, Named
 from planc.ir.settled import Settled, Settings
 from planc.near import listed, nearest

@@ -25,8 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.blocks.tensor import FACETS
-from planc.checks.walk import broken, entries, replace
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.walk import broken, entries
+from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.settled import Settled, Settings
 from planc.near import listed, nearest
 from planc.styles import STYLES

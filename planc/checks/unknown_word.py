@@ -28,8 +28,8 @@ from collections.abc import Iterable, Iterator
 from planc.blocks.fsdp import SETTINGS, Setting
 from planc.blocks.recompute import MODES, SAVED
 from planc.blocks.tensor import Loss
-from planc.checks.walk import broken, entries, of_type, replace
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.walk import broken, entries, of_type
+from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.document import Place
 from planc.ir.expr import show
 from planc.ir.settled import Settled, Settings

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken, everything, has_broken_lines
+from planc.checks.walk import broken, has_broken_lines
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.expr import Expr
 from planc.ir.layout import Named
@@ -46,12 +46,8 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
 
 def _used(settled: Settled) -> set[str]:
     """Every word that may be a use of a name."""
-    used: set[str] = set()
-    for record, _ in everything(settled):
-        if isinstance(record, Expr):
-            used.update(record.names())
-        elif isinstance(record, Named):
-            used.add(record.name)
-        elif isinstance(record, Pattern):
-            used.add(str(record.segments[0][0]))
+    index = settled.index
+    used = {name for expr, _, _ in index.get(Expr, ()) for name in expr.names()}
+    used |= {layout.name for layout, _, _ in index.get(Named, ())}
+    used |= {str(pattern.segments[0][0]) for pattern, _, _ in index.get(Pattern, ())}
     return used

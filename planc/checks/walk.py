@@ -7,10 +7,8 @@ from typing import Any, TypeVar
 
 from planc.blocks import KINDS
 from planc.checks import law
-from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label
+from planc.ir.diagnostic import Diagnostic, Fix, Label
 from planc.ir.document import Place
-from planc.ir.expr import Expr
-from planc.ir.record import Record
 from planc.ir.settled import Settled
 
 T = TypeVar("T")
@@ -21,11 +19,6 @@ def broken(
 ) -> Diagnostic:
     """A diagnostic of the law with this code."""
     return Diagnostic(law(code), message, label, others, notes, fix)
-
-
-def replace(label: Label, meant: str | None) -> Fix | None:
-    """Put the word that was meant in the place of the one that was written."""
-    return Fix(f"did you mean '{meant}'?", (Edit(label.span, meant),)) if meant else None
 
 
 def blocks(settled: Settled) -> Iterator[tuple[Any, Place]]:
@@ -44,31 +37,10 @@ def entries(settled: Settled, kind: str) -> Iterator[tuple[Any, Place]]:
                 yield entry, Place(place.document, (*place.path, field, i))
 
 
-def everything(settled: Settled) -> Iterator[tuple[Any, Place]]:
-    """Every record, at any depth, with its place."""
-    for document in settled.documents:
-        yield from _inside(document.plan, Place(document, ()))
-
-
-def _inside(record: Any, place: Place) -> Iterator[tuple[Any, Place]]:
-    yield record, place
-    for field, value in record.__dict__.items():
-        if isinstance(value, tuple):
-            for i, item in enumerate(value):
-                if isinstance(item, Record):
-                    yield from _inside(item, place.at(field, i))
-        elif isinstance(value, Record):
-            if isinstance(value, Expr):
-                yield value, place.at(field)
-            else:
-                yield from _inside(value, place.at(field))
-
-
 def of_type(settled: Settled, kind: type[T]) -> Iterator[tuple[T, Place]]:
-    """Every record of a type, with its place."""
-    for record, place in everything(settled):
-        if isinstance(record, kind):
-            yield record, place
+    """Every record of a type, at any depth, with its place."""
+    for record, document, path in settled.index.get(kind, ()):
+        yield record, Place(document, path)
 
 
 def has_broken_lines(settled: Settled) -> bool:

@@ -73,3 +73,11 @@ class Skipped(Record):
 
     check: str
     why: str
+
+
+def replace(label: Label, meant: str | None) -> Fix | None:
+    """Put the word that was meant in the place of the one that was written."""
+    if meant is None:
+        return None
+    quote = '"' if label.source.text[label.span.start : label.span.start + 1] == '"' else ""
+    return Fix(f"did you mean '{meant}'?", (Edit(label.span, f"{quote}{meant}{quote}"),))

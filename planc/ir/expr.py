@@ -18,6 +18,17 @@ Value = bool | int
 class Expr(Record, Scalar):
     """One of `Const`, `Name`, `Unary`, `Binary`."""
 
+    @staticmethod
+    def parse(text: str) -> Expr:
+        """Read an expression, as `tp <= 8`.
+
+        Raises:
+            planc.text.scalars.ScalarFault: the text is not one.
+        """
+        from planc.text.scalars import parse_expr
+
+        return parse_expr(text)
+
     def __str__(self) -> str:
         return _text(self, 0)
 

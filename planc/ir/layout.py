@@ -12,6 +12,17 @@ MAX_DIMS = 64
 class Layout(Record, Scalar):
     """One of `Replicate`, `Shard`, `Partial`, or the `Named` of a `let`."""
 
+    @staticmethod
+    def parse(text: str) -> Layout:
+        """Read a layout, as `shard(1)`.
+
+        Raises:
+            planc.text.scalars.ScalarFault: the text is not one.
+        """
+        from planc.text.scalars import parse_layout
+
+        return parse_layout(text)
+
 
 class Replicate(Layout):
     """Every rank holds the whole tensor."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from planc.ir.diagnostic import Diagnostic, Skipped
 from planc.ir.document import Document, Place
 from planc.ir.expr import Value
+from planc.ir.index import Found, index
 from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
@@ -76,5 +78,7 @@ class Settled(Record):
     faults: tuple[Diagnostic, ...]
     skipped: tuple[Skipped, ...]
 
-    def axis(self, name: str) -> SettledAxis | None:
-        return next((axis for axis in self.axes if axis.name == name), None)
+    @cached_property
+    def index(self) -> Mapping[type, list[Found]]:
+        """All that the documents say, whatever its conditions, by the type of record."""
+        return index(self.documents)

@@ -14,12 +14,16 @@ from planc.blocks.fsdp import Setting, Unit, write_settings, write_unit
 from planc.blocks.lines import Line
 from planc.blocks.recompute import Recompute, write_region
 from planc.blocks.tensor import Loss, Rule, write_loss, write_rule
+from planc.ir.document import Document
 from planc.ir.node import Node
 from planc.ir.pattern import Pattern
 from planc.ir.plan import Plan
 from planc.ir.source import Source
 from planc.text import write
+from planc.text.reader import Reader
 from planc.text.rows import Row, render
+from planc.text.statements import read_plan
+from planc.text.syntax import parse
 
 _COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|(#[^\r\n]*)')
 _BLANKS = re.compile(r"[ \t]+")
@@ -164,3 +168,14 @@ def _tidy(rows: list[Row]) -> list[Row]:
     return kept
 
 
+
+
+def format_document(document: Document) -> str:
+    """The canonical text of a document that was read from text without faults."""
+    reader = Reader(document.source)
+    node = read_plan(parse(document.source.text, _no_report), reader)
+    return format_plan(document.source, node)
+
+
+def _no_report(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
+    raise ValueError(f"{code} at {start}: {message}")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 
 from planc.checks import law
-from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.diagnostic import Diagnostic, Label, replace
 from planc.ir.document import Document
 from planc.ir.source import Source, Span
 from planc.text.reader import Reader
 from planc.text.statements import read_plan
 from planc.text.syntax import parse
 
-_GOT = {"": "", "_NEWLINE": "the line ends here", "$END": "the plan ends here"}
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -23,9 +22,10 @@ def read_text(source: Source) -> Document:
     broken: list[int] = []
 
     def report(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
-        needed = details.get("needed")
-        notes = (f"needed: {needed}",) if needed else ()
-        faults.append(Diagnostic(law(code), message, Label(source, Span(start, end)), (), notes))
+        notes = (f"needed: {details['needed']}",) if "needed" in details else ()
+        label = Label(source, Span(start, end))
+        fix = replace(label, details.get("meant"))
+        faults.append(Diagnostic(law(code), message, label, (), notes, fix))
         broken.append(start)
 
     tree = parse(source.text, report)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from planc.near import nearest
 from planc.text.grammar import Newlines
 from planc.text.words import STATEMENTS, expected
 
@@ -95,12 +96,27 @@ class Recovery:
             self.report("S003", at, end, f"{got_text!r} is no part of the language", {})
         else:
             allowed = error.accepts or error.expected if isinstance(error, UnexpectedToken) else error.allowed  # type: ignore[attr-defined]
+            brace = self._pattern_brace(at)
+            if brace is not None:
+                self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
+                return
             what = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}.get(
                 got, f"'{self.text[at:end]}' cannot stand here"
             )
-            self.report("S001", at, end, what, {"needed": expected(allowed), "got": got})
+            details = {"needed": expected(allowed)}
+            if "_LET" in allowed and (meant := nearest(self.text[at:end], STATEMENTS)):
+                details["meant"] = meant
+            self.report("S001", at, end, what, details)
 
     # ---- the text --------------------------------------------------------------
+
+    def _pattern_brace(self, at: int) -> int | None:
+        """The brace that took the rest of this line into a pattern, if there is one."""
+        line = self.text[self.text.rfind("\n", 0, at) + 1 : at]
+        opened = line.rfind("{")
+        if opened < 0 or "}" in line[opened:] or not line[opened + 1 :].strip() or line[:opened].endswith(" "):
+            return None
+        return at - len(line) + opened
 
     def _line_end(self, at: int) -> int:
         end = self.text.find("\n", at)

@@ -28,7 +28,7 @@ def expected(terminals: Iterable[str]) -> str:
     """What may stand at a place, as one phrase."""
     allowed = set(terminals)
     if {"_PLAN", "_LET", "_MESH"} <= allowed:
-        return "a statement"
+        return f"a statement: {', '.join(STATEMENTS)}"
     if "TIMES" in allowed:
         allowed -= _OPERATORS
     if "$END" in allowed:

@@ -1,0 +1,47 @@
+# Two targets do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench fuzz clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## make .venv, with planc and what its development needs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m compileall -q planc
+	@touch $@
+
+demo: $(READY) ## check a plan, draw it, and see what a broken one gives
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/planc fmt --check plans/*.plan
+
+format: $(READY) ## write code and plans in their canonical form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/planc fmt plans/*.plan
+
+bench: $(READY) ## speed, as ratios within one run
+	$(BIN)/python benchmarks/run.py
+
+fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
+	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

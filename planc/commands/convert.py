@@ -1,0 +1,42 @@
+"""`planc convert PLAN --to FORM`"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+
+from planc.cli import usage_error
+from planc.ir.plan import Plan
+from planc.read import Unreadable, read_path
+from planc.report.text import Paint, render, wants_color
+
+FORMS = ("text", "json", "yaml", "python")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("plan", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input")
+    parser.add_argument("--to", choices=FORMS, required=True, help="the form to print")
+
+
+def run(arguments: Namespace) -> int:
+    try:
+        document = read_path(arguments.plan)
+    except Unreadable as bad:
+        return usage_error(str(bad))
+    if document.faults:
+        paint = Paint(wants_color(sys.stderr))
+        sys.stderr.write("\n".join(render(fault, paint) for fault in document.faults))
+        return 1
+    sys.stdout.write(_writer(arguments.to)(document.plan))
+    return 0
+
+
+def _writer(form: str) -> Callable[[Plan], str]:
+    if form == "text":
+        from planc.text.write import write
+
+        return write
+    from planc.data import write as data
+
+    return {"json": data.to_json, "yaml": data.to_yaml, "python": data.to_python}[form]

@@ -1,0 +1,91 @@
+"""`planc fmt PLAN...`"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace
+
+from planc.cli import USAGE, usage_error
+from planc.ir.document import Document
+from planc.read import Unreadable, read_path
+from planc.report.text import Paint, render, wants_color
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("plans", nargs="+", metavar="PLAN", help="a .plan file; - reads standard input and prints")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
+    parser.add_argument("--diff", action="store_true", help="write nothing; print what would change")
+
+
+def run(arguments: Namespace) -> int:
+    status = 0
+    for path in arguments.plans:
+        status = max(status, _one(path, arguments))
+    return status
+
+
+def _one(path: str, arguments: Namespace) -> int:
+    try:
+        document = read_path(path)
+    except Unreadable as bad:
+        return usage_error(str(bad))
+    if document.source.form != "text":
+        return usage_error(f"{path}: only .plan files are formatted; see 'planc convert'")
+    if document.faults:
+        paint = Paint(wants_color(sys.stderr))
+        sys.stderr.write("\n".join(render(fault, paint) for fault in document.faults))
+        return 1
+    from planc.text.format import format_document
+
+    text = format_document(document)
+    if path == "-" and not (arguments.check or arguments.diff):
+        sys.stdout.write(text)
+        return 0
+    if text == _original(path, document):
+        return 0
+    if arguments.diff:
+        _print_diff(document, text)
+    if arguments.check and not arguments.diff:
+        print(f"{document.source.name}: would be formatted", file=sys.stderr)
+    if arguments.check or arguments.diff:
+        return 1
+    try:
+        _replace(path, text)
+    except OSError as bad:
+        usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
+        return USAGE
+    print(f"{path}: formatted", file=sys.stderr)
+    return 0
+
+
+def _original(path: str, document: Document) -> str:
+    """The file as it is: a byte order mark, too, is a difference."""
+    if path == "-":
+        return document.source.text
+    with open(path, "rb") as file:
+        return file.read().decode("utf-8")
+
+
+def _print_diff(document: Document, text: str) -> None:
+    from difflib import unified_diff
+
+    name = document.source.name
+    old, new = document.source.text.splitlines(keepends=True), text.splitlines(keepends=True)
+    for line in unified_diff(old, new, name, name):
+        sys.stdout.write(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+
+
+def _replace(path: str, text: str) -> None:
+    """Write beside the file and move there, so that it is never half written."""
+    target = os.path.realpath(path)
+    handle, beside = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".planc-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.chmod(beside, os.stat(target).st_mode & 0o7777)
+        os.replace(beside, target)
+    except BaseException:
+        os.unlink(beside)
+        raise

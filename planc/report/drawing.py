@@ -1,0 +1,61 @@
+"""A settled plan as a tree in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from planc.blocks import KINDS
+from planc.ir.expr import show
+from planc.ir.record import Record
+from planc.ir.settled import Placed, Settled, SettledBlock
+from planc.text.rows import Row, render
+from planc.text.write import entry_row
+
+
+def draw(settled: Settled, console: Console | None = None) -> None:
+    """Print the plan that a mesh and a set of options select."""
+    console = console or Console(highlight=False)
+    tree = Tree(Text(f"plan {settled.name or '(without a name)'}", style="bold"))
+    for base in settled.documents[1:]:
+        tree.add(Text(f"extends {base.source.name}"))
+    if settled.model:
+        tree.add(Text(f"model {settled.model.value}"))
+    if settled.axes:
+        sizes = [f"{a.name}={'?' if a.size is None else a.size}" for a in settled.axes]
+        tree.add(Text(f"mesh {' x '.join(sizes)}"))
+    for name in settled.options:
+        tree.add(Text(f"option {name} = {show(settled.values[name])}"))
+    for placed in settled.requires:
+        tree.add(Text(f"require {placed.value.condition}"))
+    for block in settled.blocks:
+        branch = tree.add(Text(_header(block), style="bold cyan"))
+        for line in render(_rows(block)).splitlines():
+            pattern, gap, rest = line.strip().partition("   ")
+            branch.add(Text.assemble((pattern, "green"), gap, rest))
+    # Lines are whole however narrow the terminal: they can be searched and copied.
+    console.print(tree, soft_wrap=True)
+
+
+def _header(block: SettledBlock) -> str:
+    return " ".join([block.kind, " replicate ".join(axis.value for axis in block.axes)]).rstrip()
+
+
+def _rows(block: SettledBlock) -> list[Row]:
+    """The lines of a block as they would be written without lets and conditions."""
+    return [row for placed in _everything(block) for row in _written(block.kind, placed.value)]
+
+
+def _everything(block: SettledBlock) -> Iterable[Placed]:
+    return (*block.settings, *block.entries, *((block.loss,) if block.loss else ()))
+
+
+def _written(kind: str, record: Record) -> list[Row]:
+    """The lines of a block that holds this record alone."""
+    row = KINDS[kind]
+    block: Any = row.holding(record)
+    return [entry_row(line) for line in row.write(block)[1]]
