@@ -1,9 +1,9 @@
 """The stages of planc, on one screen.
 
-    read     a file            -> Document   (text or data; every broken line is reported)
-    settle   Document          -> Settled    (extends, mesh sizes, options, lets, conditions)
-    check    Settled           -> diagnostics
-    mend     diagnostics       -> the same, with the fixes that really mend
+read     a file            -> Document   (text or data; every broken line is reported)
+settle   Document          -> Settled    (extends, mesh sizes, options, lets, conditions)
+check    Settled           -> diagnostics
+mend     diagnostics       -> the same, with the fixes that really mend
 """
 
 from __future__ import annotations

@@ -158,7 +158,9 @@ def write(block: FsdpBlock) -> tuple[str, list[Line]]:
 
 
 def write_settings(settings: list[Setting]) -> Line:
-    text = ", ".join(f"{s.name}: {show(s.value) if isinstance(s.value, bool | int) else s.value}" for s in settings)
+    text = ", ".join(
+        f"{s.name}: {show(s.value) if isinstance(s.value, bool | int) else s.value}" for s in settings
+    )
     return Line((text,), settings[0].override)
 
 

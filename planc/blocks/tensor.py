@@ -106,9 +106,7 @@ def read(branch: Any, reader: Reader) -> Node[TensorBlock]:
         reader.fault("N106", extra.branch, "the loss of this axis is declared twice")
     rules, remove = entries["rule"], entries["remove"]
     loss = losses[0] if losses else None
-    block = TensorBlock(
-        axis.value, values(rules), loss.value if loss else None, values(remove)
-    )
+    block = TensorBlock(axis.value, values(rules), loss.value if loss else None, values(remove))
     parts = {"axis": axis, "rules": group(rules), "remove": group(remove)}
     return Node(block, branch, parts | ({"loss": loss} if loss else {}))
 
@@ -152,7 +150,9 @@ def _rule(branch: Any, reader: Reader, override: bool) -> Node[Rule] | None:
             _facet(call_, facet, reader, parts)
     if None in parts.values():
         return None  # said above, where it was read
-    fields = {k: n.value if n.branch is not None else values(n.parts.values()) for k, n in parts.items()}
+    fields: dict[str, Any] = {
+        k: n.value if n.branch is not None else values(n.parts.values()) for k, n in parts.items()
+    }
     return Node(Rule(**fields, override=override), branch, parts)
 
 

@@ -28,7 +28,7 @@ from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
 from planc.ir.expr import EvalFault, Expr, Value, evaluate
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 MAX_SWITCHES = 8
 """Options in one condition whose settings are all tried."""
@@ -56,8 +56,7 @@ def _outcomes(when: Expr, switches: set[str]) -> set[Value | None]:
         return {None}
     try:
         return {
-            evaluate(when, dict(zip(names, values)))
-            for values in product((False, True), repeat=len(names))
+            evaluate(when, dict(zip(names, values))) for values in product((False, True), repeat=len(names))
         }
     except EvalFault:
         return {None}  # said where the plan is settled

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 RESERVED = frozenset(
     ("root", "replicate", "partial", "shard", "when", "else", "and", "or", "not", "true", "false",

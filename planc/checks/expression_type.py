@@ -25,7 +25,7 @@ from planc.blocks.tensor import Attribute, Part
 from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.expr import EvalFault
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.settle.types import type_of
 
 

@@ -28,7 +28,7 @@ from planc.blocks.tensor import ParamLayout, Port, Rule
 from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.layout import MAX_DIMS, Layout, Named, Partial, Shard
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 _GRAPHS = (".graph.json", ".graph.json.gz")
 

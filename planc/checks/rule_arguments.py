@@ -29,7 +29,7 @@ from planc.checks.walk import broken, entries
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
 from planc.ir.expr import Const
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.styles import STYLES
 
 
@@ -40,7 +40,9 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     for unit, place in entries(settled, "fsdp"):
         if not unit.patterns:
             yield broken("R304", place.label(), "a unit names no module")
-        if unit.reshard is True or (unit.reshard is not False and unit.reshard is not None and unit.reshard < 1):
+        if unit.reshard is True or (
+            unit.reshard is not False and unit.reshard is not None and unit.reshard < 1
+        ):
             yield broken("R304", place.label("", "reshard"), "a unit reshards to no such number of ranks",
                          "needed: keep, or reshard(N) with N from 1 on")  # fmt: skip
     for region, place in entries(settled, "recompute"):

@@ -33,7 +33,7 @@ from math import prod
 
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.pattern import Pattern
-from planc.ir.settled import Placed, Settled, SettledBlock, Settings
+from planc.ir.settled import Placed, Settings, Settled, SettledBlock
 from planc.matching import Matcher, is_literal
 
 MAX_SPELLED = 1_000_000

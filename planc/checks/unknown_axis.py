@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from planc.blocks import KINDS
 from planc.checks.walk import blocks, broken
 from planc.ir.diagnostic import Diagnostic, replace
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 
 

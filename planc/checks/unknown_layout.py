@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.layout import WORDS, Named
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 
 

@@ -30,7 +30,7 @@ from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label
 from planc.ir.document import Place
 from planc.ir.expr import Expr
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.ir.source import Span
 
 

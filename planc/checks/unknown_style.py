@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from planc.blocks.tensor import FACETS
 from planc.checks.walk import broken, entries
 from planc.ir.diagnostic import Diagnostic, replace
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 from planc.styles import STYLES
 

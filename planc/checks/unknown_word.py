@@ -32,7 +32,7 @@ from planc.checks.walk import broken, entries, of_type
 from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.document import Place
 from planc.ir.expr import show
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 from planc.styles import LOSSES
 

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:

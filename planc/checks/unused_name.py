@@ -29,7 +29,7 @@ from planc.ir.diagnostic import Diagnostic
 from planc.ir.expr import Expr
 from planc.ir.layout import Named
 from planc.ir.pattern import Pattern
-from planc.ir.settled import Settled, Settings
+from planc.ir.settled import Settings, Settled
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:

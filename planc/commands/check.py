@@ -14,7 +14,9 @@ from planc.report import FORMATS
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("plans", nargs="+", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input")
+    parser.add_argument(
+        "plans", nargs="+", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input"
+    )
     add_settings(parser)
     parser.add_argument("--format", choices=FORMATS, default="text", help="how to report (default: text)")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of plans without a fault")

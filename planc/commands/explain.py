@@ -26,13 +26,13 @@ def run(arguments: Namespace) -> int:
         return usage_error("which code? 'planc explain --list' names them all")
     known = {row.law.code.lower(): row for row in CHECKS} | {row.law.name: row for row in CHECKS}
     for code in arguments.codes:
-        row = known.get(code.lower())
-        if row is None:
+        found = known.get(code.lower())
+        if found is None:
             meant = nearest(code.upper(), [r.law.code for r in CHECKS]) or nearest(code.lower(), known)
             hint = f"; did you mean '{meant}'?" if meant else "; 'planc explain --list' names them all"
             usage_error(f"there is no code '{code}'{hint}")
             return USAGE
-        sys.stdout.write(page(row, Paint(wants_color(sys.stdout))))
+        sys.stdout.write(page(found, Paint(wants_color(sys.stdout))))
     return 0
 
 

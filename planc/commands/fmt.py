@@ -14,7 +14,9 @@ from planc.report.text import Paint, render, wants_color
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("plans", nargs="+", metavar="PLAN", help="a .plan file; - reads standard input and prints")
+    parser.add_argument(
+        "plans", nargs="+", metavar="PLAN", help="a .plan file; - reads standard input and prints"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
     parser.add_argument("--diff", action="store_true", help="write nothing; print what would change")
 

@@ -22,8 +22,12 @@ def add_settings(parser: ArgumentParser) -> None:
     group.add_argument("--dp", type=size, metavar="N", help="devices along the axis dp")
     group.add_argument("--mesh", type=sizes, metavar="AXIS=N,...", action="append", default=[],
                        help="devices along any axes, as dp=2,tp=8")  # fmt: skip
-    group.add_argument("--world-size", type=size, metavar="N", help="devices in all; fills the one axis without a size")
-    group.add_argument("--gpus-per-node", type=size, metavar="N", help="warn of tensor parallelism across nodes")
+    group.add_argument(
+        "--world-size", type=size, metavar="N", help="devices in all; fills the one axis without a size"
+    )
+    group.add_argument(
+        "--gpus-per-node", type=size, metavar="N", help="warn of tensor parallelism across nodes"
+    )
     group.add_argument("--set", type=assignment, metavar="OPTION=VALUE", action="append", default=[],
                        dest="options", help="set an option of the plan")  # fmt: skip
 

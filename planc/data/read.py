@@ -31,8 +31,9 @@ def read_data(source: Source) -> Document:
         root = compose(source)
         data = build(root)
     except DataFault as bad:
-        fault = Diagnostic(law(bad.code), bad.message, Label(source, bad.span), (), bad.notes)
-        return Document(source, Plan(), lambda _: bad.span, (fault,))
+        span = bad.span
+        fault = Diagnostic(law(bad.code), bad.message, Label(source, span), (), bad.notes)
+        return Document(source, Plan(), lambda _: span, (fault,))
     find: Callable[[Path], Span] = lambda path: locate(root, path)  # noqa: E731
     try:
         # Through JSON, so that both forms are read by the same strict rules.

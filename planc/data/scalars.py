@@ -28,9 +28,11 @@ def schema(cls: type) -> CoreSchema:
             return parse(text)
         except PatternFault as bad:
             code = "planc_too_large" if bad.limit else "planc_pattern"
-            raise PydanticCustomError(code, "{message}", {"message": bad.message}) from None  # type: ignore[arg-type]
+            raise PydanticCustomError(code, "{message}", {"message": bad.message}) from None
         except ScalarFault as bad:
-            raise PydanticCustomError("planc_scalar", "{message}", {"message": str(bad), "code": bad.code}) from None
+            raise PydanticCustomError(
+                "planc_scalar", "{message}", {"message": str(bad), "code": bad.code}
+            ) from None
 
     return core_schema.no_info_after_validator_function(
         read,

@@ -37,7 +37,9 @@ def compose(source: Source) -> yaml.Node | None:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             span = _span(event.start_mark, event.end_mark)
             if depth > MAX_DEPTH:
-                raise DataFault("S006", "this is nested too deeply", span, f"needed: at most {MAX_DEPTH} levels")
+                raise DataFault(
+                    "S006", "this is nested too deeply", span, f"needed: at most {MAX_DEPTH} levels"
+                )
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise DataFault("S004", "a plan has no anchors and no aliases", span, "help: write it out")
         return yaml.compose(source.text, Loader=_LOADER)
@@ -48,7 +50,9 @@ def compose(source: Source) -> yaml.Node | None:
         raise DataFault("S004", message, Span(at, at + 1)) from None
     except (yaml.YAMLError, ValueError) as bad:
         at = getattr(bad, "position", 0) or 0
-        raise DataFault("S003", f"this is not {source.form.upper()}: {bad.__class__.__name__}", Span(at, at + 1)) from None
+        raise DataFault(
+            "S003", f"this is not {source.form.upper()}: {bad.__class__.__name__}", Span(at, at + 1)
+        ) from None
 
 
 def _refuse_bad_json(source: Source) -> None:
@@ -58,7 +62,9 @@ def _refuse_bad_json(source: Source) -> None:
         depth += (char in "[{") - (char in "]}")
         # A count that strings can mislead, but only to refuse what is absurd anyway.
         if depth > MAX_DEPTH * 10:
-            raise DataFault("S006", "this is nested too deeply", Span(at, at + 1), f"needed: at most {MAX_DEPTH} levels")
+            raise DataFault(
+                "S006", "this is nested too deeply", Span(at, at + 1), f"needed: at most {MAX_DEPTH} levels"
+            )
     try:
         json.loads(source.text, parse_constant=_no_constant)
     except json.JSONDecodeError as bad:

@@ -19,7 +19,7 @@ class Node(Generic[T_co]):
 
     __slots__ = ("branch", "parts", "value")
 
-    def __init__(self, value: T_co, branch: Any, parts: Mapping[Any, Node[Any]] | None = None):
+    def __init__(self, value: T_co, branch: Any, parts: Mapping[Any, Node[Any]] | None = None) -> None:
         self.value, self.branch, self.parts = value, branch, parts
 
     @property

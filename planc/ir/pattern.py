@@ -90,7 +90,7 @@ class Pattern(Record, Scalar):
         """
         if _PLAIN.fullmatch(text):
             return _bounded(cls(tuple([(name,) for name in text.split(".")])), text)
-        body = text[:-1] if text.endswith("?") else text
+        body = text.removesuffix("?")
         named = _CLASS.search(body)
         class_name = named[1] if named else None
         body = body[: named.start()] if named else body

@@ -9,6 +9,7 @@ and pydantic work on it, and make it a dataclass when they first look.
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Record:
     _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        notes = cls.__dict__.get("__annotations__", {})
+        notes = get_annotations(cls)
         own = [name for name, note in notes.items() if not note.startswith("ClassVar")]
         cls._names = (*cls._names, *own)
         cls._defaults = cls._defaults | {n: cls.__dict__[n] for n in own if n in cls.__dict__}

@@ -32,13 +32,15 @@ def draw(settled: Settled, console: Console | None = None) -> None:
         tree.add(Text(f"option {name} = {show(settled.values[name])}"))
     for placed in settled.requires:
         tree.add(Text(f"require {placed.value.condition}"))
+    longest = 0
     for block in settled.blocks:
         branch = tree.add(Text(_header(block), style="bold cyan"))
         for line in render(_rows(block)).splitlines():
             pattern, gap, rest = line.strip().partition("   ")
             branch.add(Text.assemble((pattern, "green"), gap, rest))
+            longest = max(longest, len(line))
     # Lines are whole however narrow the terminal: they can be searched and copied.
-    console.print(tree, soft_wrap=True)
+    console.print(tree, width=max(console.width, longest + 8), crop=False)
 
 
 def _header(block: SettledBlock) -> str:

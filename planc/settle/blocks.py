@@ -29,9 +29,7 @@ class _Draft:
     def settled(self) -> SettledBlock:
         axes = tuple(a for a in self.axes.values() if a.value is not None)
         settings = tuple(self.settings.values())
-        return SettledBlock(
-            self.kind, axes, tuple(self.entries), settings, self.loss.get("loss"), self.place
-        )
+        return SettledBlock(self.kind, axes, tuple(self.entries), settings, self.loss.get("loss"), self.place)
 
 
 def settle_blocks(documents: tuple[Document, ...], scope: Scope, faults: Faults) -> tuple[SettledBlock, ...]:

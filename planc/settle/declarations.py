@@ -33,7 +33,7 @@ def declare(documents: tuple[Document, ...], faults: Faults) -> Said:
         add_named(lets, _placed(document, "lets", plan.lets), "let", faults)
         requires += _placed(document, "requires", plan.requires)
         if plan.mesh is not None:
-            known = {} if mesh is None else {"mesh": mesh}
+            known: dict[str, Placed] = {} if mesh is None else {"mesh": mesh}
             add_named(known, [Placed(plan.mesh, Place(document, ("mesh",)))], "mesh", faults)
             mesh = known.get("mesh", mesh)
         if plan.model is not None:

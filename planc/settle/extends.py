@@ -42,7 +42,9 @@ def chain(document: Document, faults: Faults) -> tuple[Document, ...]:
         try:
             documents.append(read_path(path, documents[-1].source.folder))
         except Unreadable as bad:
-            faults.add("E501", documents[-1].label(("extends",)), "the plan to extend cannot be read", f"got: {bad}")
+            faults.add(
+                "E501", documents[-1].label(("extends",)), "the plan to extend cannot be read", f"got: {bad}"
+            )
             break
     for base in documents[1:]:
         faults.found.extend(base.faults)
@@ -62,8 +64,18 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
             return path
         known = shipped_plans()
         meant = nearest(reference, known)
-        help_ = f"help: did you mean '{meant}'?" if meant else f'help: a file is named in quotes: extends "{reference}.plan"'
-        faults.add("E501", label, f"planc ships no plan named '{reference}'", f"needed: {listed(known)}, or a file in quotes", help_)
+        help_ = (
+            f"help: did you mean '{meant}'?"
+            if meant
+            else f'help: a file is named in quotes: extends "{reference}.plan"'
+        )
+        faults.add(
+            "E501",
+            label,
+            f"planc ships no plan named '{reference}'",
+            f"needed: {listed(known)}, or a file in quotes",
+            help_,
+        )
         return None
     folder = document.source.folder
     if folder is None:
@@ -79,10 +91,14 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
-        names = [n for n in _listing(os.path.dirname(path)) if n.endswith((".plan", ".json", ".yaml", ".yml"))]
+        names = [
+            n for n in _listing(os.path.dirname(path)) if n.endswith((".plan", ".json", ".yaml", ".yml"))
+        ]
         meant = nearest(os.path.basename(reference), names)
         near = (f"help: did you mean '{meant}'?",) if meant else ()
-        faults.add("E501", label, f"there is no file '{reference}' beside this plan", f"looked for: {path}", *near)
+        faults.add(
+            "E501", label, f"there is no file '{reference}' beside this plan", f"looked for: {path}", *near
+        )
         return None
     if not regular:
         faults.add("E501", label, f"'{reference}' is not a file", f"got: {path}")

@@ -146,4 +146,3 @@ def _settle_layout(name: str, lets: Mapping[str, Placed], above: list[str], scop
     holds = True if let.when is None else scope.decide(let.when, place.at("when"), name)
     chosen = None if holds is None else sides[0] if holds else sides[1]
     scope.layouts.setdefault(name, chosen)
-

@@ -7,7 +7,7 @@ from math import prod
 
 from planc.ir.document import Document, Place
 from planc.ir.plan import Axis
-from planc.ir.settled import Placed, SettledAxis, Settings
+from planc.ir.settled import Placed, Settings, SettledAxis
 from planc.settle.faults import Faults
 
 
@@ -23,7 +23,9 @@ def settle_mesh(
     axes: list[Placed] = []
     for axis in placed:
         if axis.value.name in sizes:
-            faults.add("N106", axis.place.label("declared again"), f"axis '{axis.value.name}' is declared twice")
+            faults.add(
+                "N106", axis.place.label("declared again"), f"axis '{axis.value.name}' is declared twice"
+            )
             continue
         sizes[axis.value.name] = _size(axis, settings.sizes.get(axis.value.name), faults)
         axes.append(axis)

@@ -168,8 +168,6 @@ def _tidy(rows: list[Row]) -> list[Row]:
     return kept
 
 
-
-
 def format_document(document: Document) -> str:
     """The canonical text of a document that was read from text without faults."""
     reader = Reader(document.source)

@@ -24,6 +24,7 @@ MAX_TERMS = 200
 """Operands and operators of one expression."""
 MAX_DIGITS = 12
 
+
 class Item(NamedTuple):
     """One argument in brackets: `key: value -> after`."""
 
@@ -66,7 +67,9 @@ class Reader:
 
     def integer(self, token: Token, sign: int = 1) -> int | None:
         if len(token) > MAX_DIGITS:
-            self.fault("S006", token, f"a number of {len(token)} digits", "", f"needed: at most {MAX_DIGITS} digits")
+            self.fault(
+                "S006", token, f"a number of {len(token)} digits", "", f"needed: at most {MAX_DIGITS} digits"
+            )
             return None
         return sign * int(token)
 
@@ -97,7 +100,13 @@ class Reader:
         """A layout written where an expression may stand too: a name, or `shard(1)`."""
         if isinstance(branch, Tree) and branch.data == "call":
             return self.layout_of(self.call(branch))
-        self.fault("S001", branch, "this is no layout", "", "needed: shard(DIM), replicate, partial, or the name of a let")
+        self.fault(
+            "S001",
+            branch,
+            "this is no layout",
+            "",
+            "needed: shard(DIM), replicate, partial, or the name of a let",
+        )
         return None
 
     def layout_of(self, call: Call) -> Node[Layout] | None:
@@ -111,7 +120,13 @@ class Reader:
         if word == "shard" and dim is not None:
             return Node(Shard(dim), call.branch)
         if word != "shard":
-            self.fault("N101", call.name, f"{word!r} is no layout", "", "needed: shard(DIM), replicate, partial, or the name of a let")
+            self.fault(
+                "N101",
+                call.name,
+                f"{word!r} is no layout",
+                "",
+                "needed: shard(DIM), replicate, partial, or the name of a let",
+            )
         elif call.items is not None:
             self.fault("S001", call.branch, "shard takes one dim", "", "needed: shard(DIM), a whole number")
         return None
@@ -130,7 +145,9 @@ class Reader:
     def expr(self, branch: Branch | Token) -> Node[Expr] | None:
         terms = sum(1 for _ in _tokens(branch, MAX_TERMS + 1))
         if terms > MAX_TERMS:
-            self.fault("S006", branch, "this expression is too long", "", f"needed: at most {MAX_TERMS} terms")
+            self.fault(
+                "S006", branch, "this expression is too long", "", f"needed: at most {MAX_TERMS} terms"
+            )
             return None
         built = self._expr(branch)
         return None if built is None else Node(built, branch)
@@ -144,7 +161,13 @@ class Reader:
         kind, children = branch.data, branch.children
         if kind == "call":
             if len(children) > 1:
-                self.fault("S001", branch, "an expression calls nothing", "", "needed: a name, a number, true or false")
+                self.fault(
+                    "S001",
+                    branch,
+                    "an expression calls nothing",
+                    "",
+                    "needed: a name, a number, true or false",
+                )
                 return None
             return Name(str(children[0]))
         if kind == "group":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
@@ -42,12 +43,12 @@ class Recovery:
 
     def __call__(self, error: UnexpectedInput) -> bool:
         at, end, got = self._place(error)
-        state = error.interactive_parser.parser_state  # type: ignore[attr-defined]
-        resume = self._handle(error, state, at, end, got)
+        standing: Any = error.interactive_parser
+        resume = self._handle(error, standing.parser_state, at, end, got)
         if resume <= self.last:
             raise Stuck
         self.last = resume
-        error.interactive_parser.lexer_thread.state.line_ctr.char_pos = resume  # type: ignore[attr-defined]
+        standing.lexer_thread.state.line_ctr.char_pos = resume
         return True
 
     def _place(self, error: UnexpectedInput) -> tuple[int, int, str]:
@@ -61,7 +62,7 @@ class Recovery:
         found = _WORD.match(self.text, at)
         return at, found.end() if found else at, ""
 
-    def _handle(self, error: UnexpectedInput, state: object, at: int, end: int, got: str) -> int:
+    def _handle(self, error: UnexpectedInput, state: Any, at: int, end: int, got: str) -> int:
         """Report the error, mend the stack, and say where to go on."""
         opened = self.newlines.open[0] if self.newlines.open else None
         if opened is not None and opened.start_pos is not None:
@@ -91,11 +92,13 @@ class Recovery:
         if got == "" and self.text[at : at + 1] == '"':
             quote_end = self.text.find("\n", at)
             self.report("S003", at, quote_end, "this text is not closed on its line", {"needed": "'\"'"})
-        elif isinstance(error, UnexpectedCharacters) and not re.fullmatch(r"[A-Za-z0-9_]+", self.text[at:end]):
+        elif isinstance(error, UnexpectedCharacters) and not re.fullmatch(
+            r"[A-Za-z0-9_]+", self.text[at:end]
+        ):
             got_text = self.text[at:end]
             self.report("S003", at, end, f"{got_text!r} is no part of the language", {})
         else:
-            allowed = error.accepts or error.expected if isinstance(error, UnexpectedToken) else error.allowed  # type: ignore[attr-defined]
+            allowed = error.accepts or error.expected if isinstance(error, UnexpectedToken) else error.allowed
             brace = self._pattern_brace(at)
             if brace is not None:
                 self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
@@ -114,7 +117,12 @@ class Recovery:
         """The brace that took the rest of this line into a pattern, if there is one."""
         line = self.text[self.text.rfind("\n", 0, at) + 1 : at]
         opened = line.rfind("{")
-        if opened < 0 or "}" in line[opened:] or not line[opened + 1 :].strip() or line[:opened].endswith(" "):
+        if (
+            opened < 0
+            or "}" in line[opened:]
+            or not line[opened + 1 :].strip()
+            or line[:opened].endswith(" ")
+        ):
             return None
         return at - len(line) + opened
 
@@ -132,9 +140,7 @@ class Recovery:
             if depth == 0:
                 return mark.start()
             after = mark.end()
-            if mark[0] == "\n" and (
-                self.text.startswith("}", after) or _STATEMENT.match(self.text, after)
-            ):
+            if mark[0] == "\n" and (self.text.startswith("}", after) or _STATEMENT.match(self.text, after)):
                 return None
         return None
 
@@ -150,9 +156,9 @@ class Recovery:
 
     # ---- the stack -------------------------------------------------------------
 
-    def _pop(self, state: object) -> None:
+    def _pop(self, state: Any) -> None:
         """Back to where a statement, or an entry of a block, may begin."""
-        states, stack, values = state.parse_conf.states, state.state_stack, state.value_stack  # type: ignore[attr-defined]
+        states, stack, values = state.parse_conf.states, state.state_stack, state.value_stack
         while len(stack) > 1:
             row = states[stack[-1]]
             if "_NEWLINE" in row and ("_LET" in row or "PATTERN" in row):
@@ -160,9 +166,9 @@ class Recovery:
             stack.pop()
             values.pop()
 
-    def _brace(self, state: object) -> int | None:
+    def _brace(self, state: Any) -> int | None:
         """Where the block that is open begins."""
-        for value in reversed(state.value_stack):  # type: ignore[attr-defined]
+        for value in reversed(state.value_stack):
             if isinstance(value, Token):
                 if value.type == "RBRACE":
                     return None
@@ -170,11 +176,11 @@ class Recovery:
                     return value.start_pos
         return None
 
-    def _last_value(self, state: object) -> str:
-        values = state.value_stack  # type: ignore[attr-defined]
+    def _last_value(self, state: Any) -> str:
+        values = state.value_stack
         return values[-1].type if values and isinstance(values[-1], Token) else ""
 
-    def _feed(self, state: object, at: int) -> None:
+    def _feed(self, state: Any, at: int) -> None:
         """Close the block that is open."""
         for kind, text in (("RBRACE", "}"), ("_NEWLINE", "\n")):
-            state.feed_token(Token(kind, text, start_pos=at, end_pos=at))  # type: ignore[attr-defined]
+            state.feed_token(Token(kind, text, start_pos=at, end_pos=at))

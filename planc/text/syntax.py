@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+
 from lark import Token, Tree, UnexpectedInput
 
 from planc.text.grammar import parser
@@ -26,4 +27,3 @@ def parse(text: str, report: Report) -> Branch:
     finally:
         if collecting:
             gc.enable()
-
