@@ -40,7 +40,8 @@ def draw(settled: Settled, console: Console | None = None) -> None:
             branch.add(Text.assemble((pattern, "green"), gap, rest))
             longest = max(longest, len(line))
     # Lines are whole however narrow the terminal: they can be searched and copied.
-    console.print(tree, width=max(console.width, longest + 8), crop=False)
+    console.width = max(console.width, longest + 8)
+    console.print(tree, crop=False)
 
 
 def _header(block: SettledBlock) -> str:

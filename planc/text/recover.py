@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lark import Token, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark import Token, UnexpectedInput, UnexpectedToken
 
 from planc.near import nearest
 from planc.text.grammar import Newlines
@@ -27,6 +27,8 @@ _BLOCK_END = re.compile(r"^[ \t]*\}", re.MULTILINE)
 _FAR = 10_000
 """How far a bracket may close from where it opened, so that recovery stays linear."""
 _WORD = re.compile(r"[A-Za-z0-9_]+|.", re.DOTALL)
+_ASCII_WORD = re.compile(r"[A-Za-z0-9_]+")
+_ENDS = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}
 
 
 class Stuck(Exception):
@@ -89,27 +91,22 @@ class Recovery:
         return self._after_block(at) if brace is None else self._line_end(at)
 
     def _unexpected(self, error: UnexpectedInput, at: int, end: int, got: str) -> None:
-        if got == "" and self.text[at : at + 1] == '"':
-            quote_end = self.text.find("\n", at)
-            self.report("S003", at, quote_end, "this text is not closed on its line", {"needed": "'\"'"})
-        elif isinstance(error, UnexpectedCharacters) and not re.fullmatch(
-            r"[A-Za-z0-9_]+", self.text[at:end]
-        ):
-            got_text = self.text[at:end]
-            self.report("S003", at, end, f"{got_text!r} is no part of the language", {})
+        """Report what stands at a place, and what could."""
+        found = self.text[at:end]
+        if got == "" and found == '"':
+            end = self._line_end(at)
+            self.report("S003", at, end, "this text is not closed on its line", {"needed": "'\"'"})
+        elif got == "" and not _ASCII_WORD.fullmatch(found):
+            self.report("S003", at, end, f"{found!r} is no part of the language", {})
+        elif (brace := self._pattern_brace(at)) is not None:
+            self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
         else:
-            allowed = error.accepts or error.expected if isinstance(error, UnexpectedToken) else error.allowed
-            brace = self._pattern_brace(at)
-            if brace is not None:
-                self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
-                return
-            what = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}.get(
-                got, f"'{self.text[at:end]}' cannot stand here"
-            )
+            # Not `accepts`: lark tries every terminal on a copy of the whole stack for it.
+            allowed = getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
             details = {"needed": expected(allowed)}
-            if "_LET" in allowed and (meant := nearest(self.text[at:end], STATEMENTS)):
+            if "_LET" in allowed and (meant := nearest(found, STATEMENTS)):
                 details["meant"] = meant
-            self.report("S001", at, end, what, details)
+            self.report("S001", at, end, _ENDS.get(got) or f"'{found}' cannot stand here", details)
 
     # ---- the text --------------------------------------------------------------
 
