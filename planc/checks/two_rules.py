@@ -59,20 +59,20 @@ def _meeting(block: SettledBlock) -> Iterator[Diagnostic]:
     matcher = Matcher()
     literals: list[tuple[tuple[str, ...], int, str | None]] = []
     for index, entry in enumerate(block.entries):
-        met: set[int] = set()
+        met: dict[int, str] = {}
         for pattern in patterns(entry):
             for names in pattern.alternatives():
                 key = (pattern.class_name, names)
                 earlier = owner.setdefault(key, index)
                 if earlier != index:
-                    met.add(earlier)
+                    met.setdefault(earlier, ".".join(names))
                     owner[key] = index
                 elif is_literal(names):
                     literals.append((names, index, pattern.class_name))
                 else:
                     matcher.add(names, (index, pattern.class_name))
-        for earlier in sorted(met):
-            yield from _conflict(block, earlier, index)
+        for earlier, names_met in sorted(met.items()):
+            yield from _conflict(block, earlier, index, names_met)
     if not matcher.is_empty:
         yield from _literal_in_pattern(block, literals, matcher)
 
@@ -91,7 +91,7 @@ def _literal_in_pattern(
                 yield from _conflict(block, *pair, ".".join(names))
 
 
-def _conflict(block: SettledBlock, first: int, second: int, module: str = "") -> Iterator[Diagnostic]:
+def _conflict(block: SettledBlock, first: int, second: int, module: str) -> Iterator[Diagnostic]:
     earlier, later = block.entries[first], block.entries[second]
     # `override` says who wins. Entries that need the model to be there may not both be.
     if later.value.override or earlier.value.when is not None or later.value.when is not None:
@@ -99,7 +99,6 @@ def _conflict(block: SettledBlock, first: int, second: int, module: str = "") ->
     what = {"tensor": "rules", "fsdp": "units"}.get(block.kind, "lines")
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
     field = "patterns" if hasattr(later.value, "patterns") else "pattern"
-    at = (f"at: {module}",) if module else ()
     yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}", *at,
                  "help: write 'override' before the one that is to win, or narrow a pattern",
                  others=(earlier.place.label("the first", field),))  # fmt: skip

@@ -1,0 +1,113 @@
+"""What planc costs, as ratios within one run: absolute times differ between machines.
+
+    make bench
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lark import Lark
+
+from planc.compile import check
+from planc.ir.settled import Settings
+from planc.paths import shipped
+from planc.read import read_path
+from planc.text.grammar import Newlines
+
+ROUNDS = 21
+
+
+def main() -> None:
+    print(f"Python {sys.version.split()[0]}, medians of rounds in turn\n")
+    start_up()
+    with tempfile.TemporaryDirectory() as folder:
+        large_plans(Path(folder))
+
+
+def start_up() -> None:
+    """A whole process that checks a plan, against one that only imports the libraries."""
+    plan = shipped("plans", "llama.plan")
+    rivals = {
+        'python -c "import lark, pydantic"': [sys.executable, "-c", "import lark, pydantic"],
+        "planc check llama.plan --tp 8": [str(Path(sys.executable).parent / "planc"), "check", plan, "--tp", "8"],
+        'python -c "import planc"': [sys.executable, "-c", "import planc"],
+        'python -c "pass"': [sys.executable, "-c", "pass"],
+    }
+    # Every program finds its bytecode and its tables where a second use finds them.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    times: dict[str, list[float]] = {name: [] for name in rivals}
+    for round_ in range(ROUNDS + 1):
+        for name, command in rivals.items():
+            begun = time.perf_counter()
+            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+            if round_:
+                times[name].append(time.perf_counter() - begun)
+    base = times['python -c "import lark, pydantic"']
+    for name, taken in times.items():
+        ratio = statistics.median(a / b for a, b in zip(taken, base, strict=True))
+        print(f"{name:<36} {statistics.median(taken) * 1e3:7.1f} ms   ratio {ratio:5.2f}")
+    print("                                     wanted: planc check at most 1.30\n")
+
+
+def large_plans(folder: Path) -> None:
+    """Generated plans: reading and checking, against lark alone with positions."""
+    with open(shipped("grammar", "plan.lark"), encoding="utf-8") as file:
+        grammar = file.read()
+    alone = Lark(grammar, parser="lalr", lexer="contextual", start="plan", postlex=Newlines(),
+                 maybe_placeholders=False, propagate_positions=True)  # fmt: skip
+    for rules, rounds in ((1_000, 5), (10_000, 3), (100_000, 1)):
+        path = folder / f"{rules}.plan"
+        path.write_text(plan_of(rules), encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        ours: list[float] = []
+        lark: list[float] = []
+        for _ in range(rounds):
+            lark.append(timed(lambda text=text: alone.parse(text)))  # type: ignore[misc]
+            ours.append(timed(lambda path=path: checked(str(path))))  # type: ignore[misc]
+        ratio = statistics.median(a / b for a, b in zip(ours, lark, strict=True))
+        each = statistics.median(ours) / rules * 1e6
+        print(f"{rules:>7,} rules: check {statistics.median(ours):7.3f} s, lark alone "
+              f"{statistics.median(lark):7.3f} s, ratio {ratio:4.2f}, {each:5.1f} us a rule")  # fmt: skip
+    print("                wanted: ratio at most 1.50 at 10,000 rules, and a steady time a rule")
+
+
+def checked(path: str) -> None:
+    result = check(read_path(path), Settings({"tp": 8}))
+    assert result.verdict == "checked", result.diagnostics
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that some work takes, with the garbage collector off for either side."""
+    gc.collect()
+    gc.disable()
+    try:
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+    finally:
+        gc.enable()
+
+
+def plan_of(rules: int) -> str:
+    """A plan with so many rules, of the kinds that real plans have."""
+    kinds = (
+        "    model.layers.{i}.self_attn.q_proj   colwise\n",
+        "    model.layers.{i}.self_attn.o_proj   rowwise  -> stream\n",
+        "    model.layers.{i}.mlp   inputs(0: stream -> replicate)\n",
+        "    model.layers.{i}.{{input,output}}_norm   sequence  when tp > 1\n",
+    )
+    body = "".join(kinds[i % 4].format(i=i) for i in range(rules))
+    return f"mesh dp, tp\nlet stream = shard(1)\ntensor tp {{\n{body}}}\nfsdp dp {{\n    root\n}}\n"
+
+
+if __name__ == "__main__":
+    main()

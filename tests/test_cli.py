@@ -1,0 +1,251 @@
+"""The command line: exit status, streams, formats, flags."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from planc import __version__
+from planc.cli import COMMANDS, main
+
+GOOD = "mesh tp\ntensor tp {\n    lm_head   colwise\n}\n"
+BAD = "mesh tp\ntensor tp {\n    lm_head   colwis\n}\n"
+PLANS = Path(__file__).parent.parent / "plans"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.plan").write_text(GOOD)
+    (tmp_path / "bad.plan").write_text(BAD)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        status = main(arguments)
+    except SystemExit as stop:  # argparse
+        status = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+STATUS = [
+    ("check good.plan", 0),
+    ("check bad.plan", 1),
+    ("check good.plan bad.plan", 1),
+    ("check nowhere.plan", 2),
+    ("check good.plan nowhere.plan", 2),
+    ("check .", 2),
+    ("check", 2),
+    ("check good.plan --tp 0", 2),
+    ("check good.plan --tp -1", 2),
+    ("check good.plan --tp eight", 2),
+    ("check good.plan --tp 99999999999999999999", 2),
+    ("check good.plan --mesh tp", 2),
+    ("check good.plan --mesh tp=2,tp=2", 2),
+    ("check good.plan --mesh tp=2 --tp 4", 2),
+    ("check good.plan --mesh tp=4 --tp 4", 0),
+    ("check good.plan --set nothing=true", 2),
+    ("check good.plan --set nothing", 2),
+    ("check good.plan --format xml", 2),
+    ("check good.plan --dp 2", 1),
+    ("check good.plan --dp 1", 0),
+    ("check llama --set sequence_parallel=false --set sequence_parallel=true", 2),
+    ("check llama --set sequence_parallel=3", 2),
+    ("check llama --set sequence_parallel=false --tp 8 --dp 2", 0),
+    ("check llama gpt2 --set sequence_parallel=false", 0),
+    ("fmt --check good.plan", 0),
+    ("fmt --check bad.plan", 0),
+    ("fmt nowhere.plan", 2),
+    ("show good.plan", 0),
+    ("show bad.plan", 1),
+    ("show nowhere.plan", 2),
+    ("convert good.plan --to json", 0),
+    ("convert good.plan", 2),
+    ("convert nowhere.plan --to json", 2),
+    ("schema", 0),
+    ("explain N101", 0),
+    ("explain unknown-style", 0),
+    ("explain n101 S001", 0),
+    ("explain Z999", 2),
+    ("explain", 2),
+    ("explain --list", 0),
+    ("chek good.plan", 2),
+    ("--version", 0),
+    ("--help", 0),
+    ("", 2),
+]
+
+
+@pytest.mark.parametrize(("line", "status"), STATUS, ids=[line or "nothing" for line, _ in STATUS])
+def test_exit_status(line: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    got, out, err = run(capsys, *line.split())
+    assert got == status
+    assert "Traceback" not in out + err
+    if status == 2 and line:
+        assert err.strip(), "wrong usage is explained on standard error"
+
+
+def test_usage_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "chek")[2] == "planc: there is no command 'chek'; did you mean 'check'?\n"
+    assert run(capsys, "check", "nowhere.plan")[2] == "planc: nowhere.plan: no such file or directory\n"
+    assert run(capsys, "check", ".")[2] == "planc: .: is a directory\n"
+    fault = run(capsys, "check", "llama", "--set", "sequence_paralel=true")[2]
+    assert fault == "planc: there is no option 'sequence_paralel'; did you mean 'sequence_parallel'?\n"
+    fault = run(capsys, "explain", "unknwn-style")[2]
+    assert fault == "planc: there is no code 'unknwn-style'; did you mean 'unknown-style'?\n"
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        status, out, _ = run(capsys, command, "--help")
+        assert status == 0
+        assert out.startswith(f"usage: planc {command}")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[1] == f"planc {__version__}\n"
+
+
+def test_a_plan_without_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "check", "good.plan", "--tp", "8")
+    assert (status, err) == (0, "")
+    assert out.startswith("good.plan: checked on tp=8, no fault\n  not checked, no model is given:\n")
+
+
+def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "check", "-q", "good.plan") == (0, "", "")
+    assert run(capsys, "check", "-q", "bad.plan")[1].endswith("bad.plan: refuted: 1 error\n") is False
+    assert "bad.plan: refuted on tp=?: 1 error\n" in run(capsys, "check", "-q", "bad.plan")[1]
+
+
+def read_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    return json.loads(run(capsys, *arguments)[1])
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    got = read_json(capsys, "check", "good.plan", "bad.plan", "--tp", "8", "--format", "json")
+    assert got["version"] == 1
+    good, bad = got["results"]
+    assert (good["path"], good["plan"], good["mesh"], good["verdict"]) == ("good.plan", None, {"tp": 8}, "checked")
+    assert good["diagnostics"] == []
+    assert {"check": "every pattern matches a module", "why": "no model is given"} in good["skipped"]
+    assert good["collectives"] == []
+    assert bad["verdict"] == "refuted"
+    (fault,) = bad["diagnostics"]
+    place = {k: fault[k] for k in ("line", "column", "end_line", "end_column")}
+    # `colwis` stands at columns 15 to 20; the end is the first column after it.
+    assert place == {"line": 3, "column": 15, "end_line": 3, "end_column": 21}
+    assert (fault["code"], fault["severity"]) == ("N101", "error")
+    assert fault["module"] is None
+    assert fault["operation"] is None
+    assert fault["fix"]["edits"] == [{**place, "text": "colwise"}]
+
+
+def test_json_of_unknown_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    (result,) = read_json(capsys, "check", "llama", "--tp", "8", "--format", "json")["results"]
+    assert result["mesh"] == {"dp": None, "tp": 8}
+    assert {"check": "size of axis dp", "why": "no size is given: --dp N, or --world-size N"} in result["skipped"]
+    (result,) = read_json(capsys, "check", "llama", "--tp", "8", "--world-size", "64", "--format", "json")["results"]
+    assert result["mesh"] == {"dp": 8, "tp": 8}
+
+
+def test_sarif(capsys: pytest.CaptureFixture[str]) -> None:
+    log = read_json(capsys, "check", "bad.plan", "--format", "sarif")
+    assert log["version"] == "2.1.0"
+    (result,) = log["runs"][0]["results"]
+    assert (result["ruleId"], result["level"]) == ("N101", "error")
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "bad.plan"
+    assert place["region"] == {"startLine": 3, "startColumn": 15, "endLine": 3, "endColumn": 21}
+    (replacement,) = result["fixes"][0]["artifactChanges"][0]["replacements"]
+    assert replacement["insertedContent"] == {"text": "colwise"}
+    assert [rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]] == ["N101"]
+
+
+def test_github(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    _, out, _ = run(capsys, "check", "bad.plan", "--format", "github")
+    assert out == (
+        "::error file=bad.plan,line=3,col=15,endLine=3,endColumn=21,title=planc N101 (unknown-style)"
+        "::there is no style 'colwis': no such style%0Aneeded: colwise, packed_colwise, replicate, "
+        "rowwise, sequence%0Ahelp: did you mean 'colwise'?\n"
+    )
+    (folder / "50%,a.plan").write_text(BAD)
+    _, out, _ = run(capsys, "check", "50%,a.plan", "--format", "github")
+    assert "file=50%25%2Ca.plan," in out
+
+
+def test_schema_accepts_the_data_form_of_every_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(run(capsys, "schema")[1])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    for plan in sorted(PLANS.glob("*.plan")):
+        data = json.loads(run(capsys, "convert", str(plan), "--to", "json")[1])
+        jsonschema.validate(data, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"blocks": [{"kind": "tensor", "axis": "tp", "rulez": []}]}, schema)
+
+
+def test_schema_describes_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    definitions = json.loads(run(capsys, "schema")[1])["$defs"]
+    assert definitions["Rule"]["properties"]["output"]["description"].startswith("What leaves")
+    assert definitions["FsdpBlock"]["description"] == "FSDP2 on one axis; with `replicate`, HSDP."
+
+
+@pytest.mark.parametrize("form", ["text", "json", "yaml"])
+def test_convert_there_and_back(form: str, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    ending = {"text": "plan"}.get(form, form)
+    text = run(capsys, "convert", "llama", "--to", form)[1]
+    (folder / f"again.{ending}").write_text(text)
+    assert run(capsys, "convert", f"again.{ending}", "--to", "text") == run(capsys, "convert", "llama", "--to", "text")
+    again = read_json(capsys, "check", f"again.{ending}", "--tp", "8", "--format", "json")["results"][0]
+    first = read_json(capsys, "check", "llama", "--tp", "8", "--format", "json")["results"][0]
+    assert {**again, "path": ""} == {**first, "path": ""}
+
+
+def test_show_settles_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "show", "llama", "--tp", "8", "--set", "sequence_parallel=false")
+    assert "mesh dp=? x tp=8" in out
+    assert "option sequence_parallel = false" in out
+    assert "model.layers.*.self_attn.{q,k,v}_proj   colwise" in out
+    assert "rowwise   -> replicate" in out
+    assert "layernorm" not in out, "the norms' rules hold only when sequence_parallel"
+
+
+def test_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(BAD.encode())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    status, out, _ = run(capsys, "check", "-")
+    assert status == 1
+    assert " --> <stdin>:3:15\n" in out
+
+
+def test_as_a_program(folder: Path) -> None:
+    command = [sys.executable, "-m", "planc", "check", "bad.plan"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("error[N101]: there is no style 'colwis'\n --> bad.plan:3:15\n")
+
+
+def test_a_reader_that_goes_away() -> None:
+    command = f"{sys.executable} -m planc explain --list | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("S001")
+    assert done.stderr == ""
+
+
+def test_no_terminal_no_colour(folder: Path) -> None:
+    for environment, coloured in (({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)):
+        command = [sys.executable, "-m", "planc", "check", "bad.plan"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert ("\x1b[" in done.stdout) is coloured
