@@ -145,7 +145,7 @@ class Checker:
         for name, text in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8", newline="") if name != plan else path.write_bytes(text.encode())
+            path.write_bytes(text.encode())
         status = main(["check", "--format", "json", *flags, plan])
         printed = self.capsys.readouterr()
         assert printed.err == "", printed.err

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import expressions, typed
+from tests.strategies import expressions, typed
 
 from planc.ir.expr import Binary, Const, EvalFault, Expr, Name, Unary, Value, evaluate
 

@@ -99,6 +99,7 @@ def _conflict(block: SettledBlock, first: int, second: int, module: str) -> Iter
     what = {"tensor": "rules", "fsdp": "units"}.get(block.kind, "lines")
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
     field = "patterns" if hasattr(later.value, "patterns") else "pattern"
-    yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}", *at,
+    yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}",
+                 f"at: {module}",
                  "help: write 'override' before the one that is to win, or narrow a pattern",
                  others=(earlier.place.label("the first", field),))  # fmt: skip
