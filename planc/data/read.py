@@ -51,7 +51,6 @@ def _diagnostic(error: Any, data: Any, source: Source, root: yaml.Node | None) -
     match error["type"]:
         case "unexpected_keyword_argument":
             message = f"there is no field '{error['loc'][-1]}' here"
-            path = (*path, error["loc"][-1])
             fields = _fields_beside(parent, error)
             meant = nearest(str(error["loc"][-1]), fields)
             notes = [f"at: {shown(path)}", *([f"help: did you mean '{meant}'?"] if meant else [])]
@@ -75,17 +74,18 @@ def _diagnostic(error: Any, data: Any, source: Source, root: yaml.Node | None) -
 
 
 def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
-    """The path of an error in the data; pydantic puts names of union members into it."""
+    """The path of an error in the data, and what holds its last step. pydantic puts names
+    of union members into the path; the data does not have them."""
     path: list[str | int] = []
-    here = data
+    here = parent = data
     for step in loc:
         inside = (isinstance(here, dict) and step in here) or (
             isinstance(here, list) and isinstance(step, int) and step < len(here)
         )
         if inside:
             path.append(step)
-            here = here[step]
-    return tuple(path), here
+            parent, here = here, here[step]
+    return tuple(path), parent
 
 
 def _fields_beside(parent: Any, error: Any) -> list[str]:
