@@ -51,7 +51,7 @@ def test_a_plan_written_in_python() -> None:
 def test_objects_are_held_against_the_schema() -> None:
     rule = planc.Rule(planc.Pattern.parse("a"), 5)  # type: ignore[arg-type]
     result = planc.check(planc.Plan(blocks=(planc.TensorBlock("tp", (rule,)),)))
-    assert [d.law.code for d in result.diagnostics][0] == "S004"
+    assert result.diagnostics[0].law.code == "S004"
     assert result.diagnostics[0].label.path == ("blocks", 0, "rules", 0, "style")
 
 

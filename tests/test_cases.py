@@ -111,7 +111,7 @@ def _case(owner: str, heading: re.Match[str], body: list[str]) -> Case:
             marks += _marks(name, len(files[name]), marked[2])
         else:
             files[name].append(line)
-    texts = {name: "\n".join(lines).rstrip("\n") + "\n" for name, lines in files.items()}
+    texts = {name: f"{text}\n" if (text := "\n".join(lines).rstrip("\n")) else "" for name, lines in files.items()}
     return Case(owner, heading[2], plan, tuple(shlex.split(heading[3] or "")), texts, tuple(marks))
 
 

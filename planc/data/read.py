@@ -11,10 +11,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from planc.checks import law
-from planc.data.tree import DataFault, build, compose, locate
+from planc.data.tree import DataFault, build, compose, locate, locate_key
 from planc.ir.diagnostic import Diagnostic, Label, Path
 from planc.ir.document import Document
 from planc.ir.plan import Plan
+from planc.ir.record import Record
 from planc.ir.source import Source, Span
 from planc.near import nearest
 
@@ -39,21 +40,43 @@ def read_data(source: Source) -> Document:
         # Through JSON, so that both forms are read by the same strict rules.
         plan = adapter().validate_json(json.dumps(data))
     except ValidationError as bad:
-        faults = [_diagnostic(error, data, source, root) for error in bad.errors(include_url=False)]
-        unique = {(f.label.path, f.message): f for f in faults}
-        return Document(source, Plan(), find, tuple(unique.values()))
+        return Document(source, Plan(), find, tuple(_diagnostics(bad, data, source, root)))
     return Document(source, plan, find)
 
 
-def _diagnostic(error: Any, data: Any, source: Source, root: yaml.Node | None) -> Diagnostic:
-    path, parent = _path(error["loc"], data)
+def _diagnostics(bad: ValidationError, data: Any, source: Source, root: yaml.Node | None) -> list[Diagnostic]:
+    """One diagnostic a place: pydantic says what each member of a union would have taken."""
+    found: dict[tuple[Path, str], list[Any]] = {}
+    for error in bad.errors(include_url=False):
+        path, _ = _path(error["loc"], data)
+        own = error["type"] if error["type"] in _OWN else "value"
+        found.setdefault((path, f"{own} {error['loc'][-1]}" if own in _FIELDS else own), []).append(error)
+    return [_diagnostic(errors, path, data, source, root) for (path, _), errors in found.items()]
+
+
+_FIELDS = ("unexpected_keyword_argument", "missing", "missing_argument")
+_OWN = (
+    *_FIELDS,
+    "union_tag_invalid",
+    "union_tag_not_found",
+    "planc_pattern",
+    "planc_too_large",
+    "planc_scalar",
+)
+
+
+def _diagnostic(
+    errors: list[Any], path: Path, data: Any, source: Source, root: yaml.Node | None
+) -> Diagnostic:
+    error = errors[0]
     code, message, notes = "S004", str(error["msg"]), [f"at: {shown(path)}"]
+    span = locate(root, path)
     match error["type"]:
         case "unexpected_keyword_argument":
-            message = f"there is no field '{error['loc'][-1]}' here"
-            fields = _fields_beside(parent, error)
-            meant = nearest(str(error["loc"][-1]), fields)
-            notes = [f"at: {shown(path)}", *([f"help: did you mean '{meant}'?"] if meant else [])]
+            name = str(error["loc"][-1])
+            message, span = f"there is no field '{name}' here", locate_key(root, path)
+            meant = nearest(name, _fields_beside(_path(error["loc"], data)[1], name))
+            notes += [f"help: did you mean '{meant}'?"] if meant else []
         case "missing" | "missing_argument":
             message = f"the field '{error['loc'][-1]}' is missing"
         case "union_tag_invalid":
@@ -67,10 +90,12 @@ def _diagnostic(error: Any, data: Any, source: Source, root: yaml.Node | None) -
             code = "S006"
         case "planc_scalar":
             code = error["ctx"]["code"]
-        case "dataclass_type" | "model_type":
-            message = "this is not an object"
-    label = Label(source, locate(root, path), "", path)
-    return Diagnostic(law(code), message, label, (), tuple(notes))
+        case _:
+            field = next((step for step in reversed(path) if isinstance(step, str)), None)
+            message = f"this is not what '{field}' holds" if field else "this is not a plan"
+            wanted = [str(e["msg"]).removeprefix("Input should be ") for e in errors]
+            notes.append(f"needed: {', or '.join(dict.fromkeys(wanted))}")
+    return Diagnostic(law(code), message, Label(source, span, "", path), (), tuple(notes))
 
 
 def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
@@ -88,16 +113,15 @@ def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
     return tuple(path), parent
 
 
-def _fields_beside(parent: Any, error: Any) -> list[str]:
-    """The fields that the record of an unexpected one does have."""
-    from planc.ir.record import Record
+def _fields_beside(parent: Any, name: str) -> list[str]:
+    """The fields of the records that an object with an unexpected field may be."""
 
     def below(cls: type[Record]) -> list[type[Record]]:
         return [cls, *(c for sub in cls.__subclasses__() for c in below(sub))]
 
-    given = set(parent) - {error["loc"][-1]} if isinstance(parent, dict) else set()
+    given = set(parent) - {name} if isinstance(parent, dict) else set()
     fits = [cls for cls in below(Record) if cls._names and given <= set(cls._names)]
-    return [name for cls in fits for name in cls._names]
+    return [field for cls in fits for field in cls._names]
 
 
 def shown(path: Path) -> str:

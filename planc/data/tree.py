@@ -138,6 +138,22 @@ def locate(root: yaml.Node | None, path: Path) -> Span:
     return _span(node.start_mark, node.end_mark)
 
 
+def locate_key(root: yaml.Node | None, path: Path) -> Span:
+    """The span of the name of the field at a path."""
+    if root is None or not path:
+        return Span(0, 0)
+    node = root
+    for step in path[:-1]:
+        found = _child(node, step)
+        if found is None:
+            return locate(root, path)
+        node = found[1]
+    last = _child(node, path[-1])
+    if last is None or last[0] is None:
+        return locate(root, path)
+    return _span(last[0].start_mark, last[0].end_mark)
+
+
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return None, node.value[step]
