@@ -17,7 +17,7 @@ from planc.ir.settled import Settings
 from planc.ir.source import Source
 from planc.read import read_path, read_source
 from planc.report.text import render
-from planc.text.write import write
+from planc.text.write import write_faithfully
 
 __all__ = ["PlanError", "check", "from_data", "load", "parse", "to_data", "to_text"]
 
@@ -62,8 +62,15 @@ def load(plan: str | os.PathLike[str]) -> Plan:
 
 
 def to_text(plan: Plan) -> str:
-    """The canonical text of a plan."""
-    return write(plan)
+    """The canonical text of a plan.
+
+    Raises:
+        PlanError: the plan has faults that no text can have.
+    """
+    text = write_faithfully(plan)
+    if text is None:
+        raise PlanError(check_document(_from_data(to_data(plan))).diagnostics)
+    return text
 
 
 def check(
@@ -107,7 +114,9 @@ def _document(plan: PlanLike) -> Document:
         document = _from_data(to_data(plan))
         if document.faults:
             return document
-        text = write(document.plan)
+        text = write_faithfully(document.plan)
+        if text is None:
+            return document
         return read_source(Source(f"<plan {plan.name or 'without a name'}>", text, folder=os.getcwd()))
     if isinstance(plan, Mapping):
         return _from_data(plan)

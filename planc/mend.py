@@ -11,7 +11,9 @@ from planc.ir.settled import Settings
 from planc.ir.source import Source
 
 MAX_TRIED = 32
-"""Fixes tried in one run: a plan with more faults than that has other cares."""
+MAX_READ = 100_000
+"""Fixes tried in one run, and characters read for it, each fix being a whole check: a
+plan with more faults than that has other cares."""
 
 Diagnose = Callable[[Document, Settings], tuple[Any, tuple[Diagnostic, ...]]]
 
@@ -21,7 +23,11 @@ def with_tried_fixes(
 ) -> tuple[Diagnostic, ...]:
     """The diagnostics, without the fixes that do not mend."""
     offered = [d for d in found if d.fix is not None and d.fix.edits]
-    tried = {id(d) for d in offered[:MAX_TRIED] if _mends(d, document, settings, found, diagnose)}
+    tried = {
+        id(d)
+        for d in offered[: min(MAX_TRIED, 1 + MAX_READ // (1 + len(document.source.text)))]
+        if _mends(d, document, settings, found, diagnose)
+    }
     return tuple(d if d.fix is None or id(d) in tried else _without_fix(d) for d in found)
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+MAX_NAMES = 64
+"""Names that are compared with a word, those of its length and beginning first."""
+
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name most like `word`, or None where none is like it."""
+    size = len(word)
+    if not 0 < size <= MAX_NAMES:
+        return None
+    alike = [n for n in set(names) - {word} if abs(len(n) - size) <= max(2, size // 2)]
+    if len(alike) > MAX_NAMES:
+        alike.sort(key=lambda n: (n[0] != word[0], n[-1] != word[-1], abs(len(n) - size), n))
+        del alike[MAX_NAMES:]
     import difflib  # only a plan with a fault pays for it
 
-    found = difflib.get_close_matches(word, sorted(set(names) - {word}), n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word, sorted(alike), n=1, cutoff=0.7)
     return found[0] if found else None
 
 

@@ -7,8 +7,10 @@ their text with another one, as `-(5)` and `-5`, and words that a place reserves
 
 from __future__ import annotations
 
+from functools import cache
 from string import ascii_letters, digits
 
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from planc.blocks import Block
@@ -20,6 +22,8 @@ from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, Named, Shard
 from planc.ir.pattern import DEEP, Choice, Pattern, Range, Segment
 from planc.ir.plan import Axis, LayoutLet, Let, Mesh, Option, PatternLet, Plan, Require
+from planc.paths import shipped, shipped_plans
+from planc.read import read_bytes
 
 BOOLEAN = ("and", "or")
 ORDER = ("<", "<=", ">", ">=")
@@ -199,7 +203,7 @@ _removes = several(patterns(), most=2)
 _units = st.builds(
     Unit,
     several(entry_patterns, least=1),
-    st.none() | st.just(False) | st.integers(0, 99),  # noqa: FBT003
+    st.none() | st.just(False) | st.integers(0, 99),
     whens,
     st.booleans(),
 )
@@ -235,3 +239,20 @@ def plans(text: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Plan]
         requires=several(requires(text)),
         blocks=several(blocks),
     )
+
+
+@cache
+def pool() -> tuple[Plan, ...]:
+    """The shipped plans, and random valid ones: made once, for loops of many cases."""
+    found: list[Plan] = []
+    for name in shipped_plans():
+        with open(shipped("plans", f"{name}.plan"), "rb") as file:
+            found += [read_bytes(file.read(), name).plan] * 4
+
+    @settings(max_examples=60, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+    @given(plans())
+    def gather(plan: Plan) -> None:
+        found.append(plan)
+
+    gather()
+    return tuple(found)

@@ -25,6 +25,7 @@ without any has none at all.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -78,7 +79,8 @@ class Case(NamedTuple):
         return not self.marks
 
     def __str__(self) -> str:
-        return f"{self.owner}-{self.title.replace(' ', '-')}"
+        form = self.plan.removeprefix("plan.").replace("plan", "text")
+        return f"{self.owner}-{form}-{self.title.replace(' ', '-')}"
 
 
 def read_cases(owner: str, text: str) -> Iterator[Case]:
@@ -95,6 +97,7 @@ def read_cases(owner: str, text: str) -> Iterator[Case]:
 
 
 def _case(owner: str, heading: re.Match[str], body: list[str]) -> Case:
+    assert "|" not in heading[2], f"{owner}: the flags of {heading[2]!r} begin with --"
     plan = heading[1] or "plan.plan"
     files: dict[str, list[str]] = {plan: []}
     marks: list[Mark] = []
@@ -111,7 +114,9 @@ def _case(owner: str, heading: re.Match[str], body: list[str]) -> Case:
             marks += _marks(name, len(files[name]), marked[2])
         else:
             files[name].append(line)
-    texts = {name: f"{text}\n" if (text := "\n".join(lines).rstrip("\n")) else "" for name, lines in files.items()}
+    texts = {
+        name: f"{text}\n" if (text := "\n".join(lines).rstrip("\n")) else "" for name, lines in files.items()
+    }
     return Case(owner, heading[2], plan, tuple(shlex.split(heading[3] or "")), texts, tuple(marks))
 
 
@@ -123,7 +128,9 @@ def _marks(file: str, line: int, text: str) -> Iterator[Mark]:
 
 
 def all_cases() -> list[Case]:
-    return [case for path in sorted(FOLDER.iterdir()) for case in read_cases(path.stem, path.read_text("utf-8"))]
+    return [
+        case for path in sorted(FOLDER.iterdir()) for case in read_cases(path.stem, path.read_text("utf-8"))
+    ]
 
 
 CASES = all_cases()
@@ -154,9 +161,7 @@ class Checker:
 
 
 @pytest.fixture
-def checker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Checker:
+def checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Checker:
     return Checker(tmp_path, monkeypatch, capsys)
 
 
@@ -201,4 +206,48 @@ def test_a_code_has_wrong_and_right_cases(code: str) -> None:
     assert all(case.is_right or any(m.place.code == code for m in case.marks) for case in own), (
         "a wrong case stands in the file of its code"
     )
-    assert len({case.title for case in own}) == len(own), "titles tell cases apart"
+    assert len(set(map(str, own))) == len(own), "titles tell cases apart"
+
+
+# ---- what a case cannot hold --------------------------------------------------
+
+
+def test_bytes_that_are_not_utf8(checker: Checker) -> None:
+    (checker.folder / "plan.plan").write_bytes(b"mesh tp\ntensor tp { lm_\xff  colwise }\n")
+    status, found = checker.check({}, "plan.plan")
+    assert status == 1
+    assert list(map(place, found)) == [Place("plan.plan", 2, "S003")]
+    assert "byte 0xff is not UTF-8 text" in says(found[0])
+
+
+def test_a_plan_of_more_than_16_mib(checker: Checker) -> None:
+    (checker.folder / "plan.plan").write_bytes(b"#" * ((16 << 20) + 1))
+    status, found = checker.check({}, "plan.plan")
+    assert status == 1
+    assert list(map(place, found)) == [Place("plan.plan", 1, "S006")]
+
+
+def test_a_plan_of_16_mib(checker: Checker) -> None:
+    (checker.folder / "plan.plan").write_bytes(b"#" * (16 << 20))
+    assert checker.check({}, "plan.plan") == (0, [])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_out_of_the_folder_is_followed_and_refused(checker: Checker) -> None:
+    inside = checker.folder / "inside"
+    inside.mkdir()
+    (checker.folder / "base.plan").write_text("plan base\n")
+    (inside / "base.plan").symlink_to(checker.folder / "base.plan")
+    status, found = checker.check({"inside/plan.plan": 'extends "base.plan"\n'}, "inside/plan.plan")
+    assert status == 1
+    assert [d["code"] for d in found] == ["E503"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
+@pytest.mark.parametrize("last", [True, False], ids=["ended", "open"])
+def test_lines_end_as_they_may(ending: str, mark: str, last: bool, checker: Checker) -> None:
+    lines = ["mesh tp", "", "tensor tp {", "    lm_head  colwis", "}"]
+    text = mark + ending.join(lines) + ending * last
+    _, found = checker.check({"plan.plan": text}, "plan.plan")
+    assert [(*place(d), d["column"]) for d in found] == [("plan.plan", 4, "N101", 14)]

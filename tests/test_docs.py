@@ -55,7 +55,7 @@ from planc.read import MAX_BYTES, read_source
 from planc.report.text import render
 from planc.settle.extends import MAX_CHAIN
 from planc.styles import LOSSES, STYLES, Style
-from planc.text.reader import MAX_DIGITS, MAX_TERMS
+from planc.text.reader import MAX_DIGITS, MAX_LEVELS, MAX_TERMS
 from planc.text.words import STATEMENTS
 
 ROOT = Path(__file__).parent.parent
@@ -400,8 +400,8 @@ def test_limits() -> None:
         "size of a plan": f"{MAX_BYTES >> 20} MiB",
         "names that the braces of one pattern spell out": f"{MAX_NAMES:,}",
         "dotted names in one pattern": f"{MAX_SEGMENTS}",
-        "terms of an expression, counted as below": f"{MAX_TERMS}",
-        "digits of a number": f"{MAX_DIGITS}",
+        "names and numbers of an expression": f"{MAX_TERMS}",
+        "digits of a number, in text": f"{MAX_DIGITS}",
         "plans in a chain of `extends`": f"{MAX_CHAIN}",
         "levels of nesting in JSON and YAML": f"{MAX_DEPTH}",
         "names that the patterns of a block spell out, for the check of two rules": f"{MAX_SPELLED:,}",
@@ -412,17 +412,16 @@ def test_limits() -> None:
 
 
 def test_terms_are_counted_as_the_page_says() -> None:
-    """A number is one term, a name two, and an operator two and its operands."""
+    """Names and numbers count, operators and brackets do not, but for their depth."""
 
     def faults(condition: str) -> int:
         return len(read_source(Source("x.plan", f"require {condition}\n")).faults)
 
-    numbers = (MAX_TERMS - 4) // 3  # n numbers and their operators: 3 n - 2; `> 0` is 3 more
-    assert faults(" + ".join(["1"] * numbers) + " > 0") == 0
-    assert faults(" + ".join(["1"] * (numbers + 2)) + " > 0") == 1
-    names = (MAX_TERMS - 4) // 4
-    assert faults(" + ".join(["a"] * names) + " > 0") == 0
-    assert faults(" + ".join(["a"] * (names + 2)) + " > 0") == 1
+    for term in ("1", "a"):
+        assert faults(" + ".join([term] * (MAX_TERMS - 1)) + " > 0") == 0
+        assert faults(" + ".join([term] * MAX_TERMS) + " > 0") == 1
+    assert faults("not " * (MAX_LEVELS - 1) + "a") == 0
+    assert faults("not " * (MAX_LEVELS + 1) + "a") == 1
 
 
 def test_statements() -> None:
@@ -437,6 +436,9 @@ def test_reserved_words() -> None:
     said = re.search(r"These words cannot be the name of [^:]*: ([^.]*)\.", text)
     assert said is not None
     assert set(names_in(said[1])) == RESERVED
+    for word in RESERVED:
+        for line in (f"mesh {word}", f"option {word} = true", f"let {word} = a.b"):
+            assert check(read_source(Source("x.plan", f"{line}\n"))).is_refuted, line
 
 
 def test_layouts() -> None:

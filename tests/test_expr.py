@@ -7,9 +7,9 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import expressions, typed
 
 from planc.ir.expr import Binary, Const, EvalFault, Expr, Name, Unary, Value, evaluate
+from tests.strategies import expressions, typed
 
 QUICK = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 NUMBERS, SWITCHES = ("tp", "heads"), ("fast", "sp")
@@ -23,7 +23,7 @@ def by_python(expr: Expr, known: dict[str, Value]) -> Value:
     return eval(str(expr), {"__builtins__": {}}, {**known, "true": True, "false": False})
 
 
-def outcome(expr: Expr, known: dict[str, Value]) -> Value | None | str:
+def outcome(expr: Expr, known: dict[str, Value]) -> Value | str | None:
     try:
         return evaluate(expr, known)
     except EvalFault as bad:

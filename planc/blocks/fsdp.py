@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from planc.blocks.lines import Line, read_entries, rest, write_removes
+from planc.ir.diagnostic import Label, replace
 from planc.ir.expr import Expr, show
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
+from planc.ir.scalar import NotEmpty, Number, TextLine, Word
 from planc.near import nearest
 
 if TYPE_CHECKING:
@@ -28,16 +31,16 @@ and OffloadPolicy)."""
 class Setting(Record):
     """A setting of a block, as `params: bf16`."""
 
-    name: str
-    value: str | bool | int
+    name: TextLine
+    value: TextLine | bool | Number
     override: bool = False
 
 
 class Unit(Record):
     """Modules that FSDP2 shards and gathers together: one `fully_shard` call."""
 
-    patterns: tuple[Pattern, ...]
-    reshard: bool | int | None = None
+    patterns: Annotated[tuple[Pattern, ...], NotEmpty()]
+    reshard: bool | Number | None = None
     """After the forward pass: false keeps it gathered, a number reshards to so many ranks."""
     when: Expr | None = None
     """Where this is false, the unit is not there."""
@@ -48,8 +51,8 @@ class Unit(Record):
 class FsdpBlock(Record):
     """FSDP2 on one axis; with `replicate`, HSDP."""
 
-    axis: str
-    replicate: str | None = None
+    axis: Word
+    replicate: Word | None = None
     """The axis over which the shards are replicated."""
     settings: tuple[Setting, ...] = ()
     units: tuple[Unit, ...] = ()
@@ -108,6 +111,14 @@ def _unit(branch: Any, reader: Reader, override: bool) -> Node[Unit] | None:
         reader.fault("R304", extra.branch, "a unit takes one modifier", "", "needed: keep, or reshard(N)")
     when = reader.when(tail)
     known = [p for p in patterns if p is not None]
+    for node in known:
+        name = str(node.value.segments[0][0])
+        if node.value.class_name and len(node.value.segments) == 1 and name in SETTINGS:
+            label = Label(reader.source, node.span)
+            fix = replace(label, f"{name}: {node.value.class_name}")
+            reader.fault(
+                "S001", node.branch, "a blank is missing after ':'", "a module and its class", fix=fix
+            )
     if len(known) < len(patterns):
         return None
     parts: dict[str, Node[Any]] = {"patterns": group(known)}
@@ -148,10 +159,8 @@ def holding(record: Unit | Setting) -> FsdpBlock:
 
 def write(block: FsdpBlock) -> tuple[str, list[Line]]:
     lines = write_removes(block.remove)
-    for override in (False, True):
-        same = [s for s in block.settings if s.override is override]
-        if same:
-            lines.append(write_settings(same))
+    for _, same in groupby(block.settings, key=lambda setting: setting.override):
+        lines.append(write_settings(list(same)))
     lines += [write_unit(unit) for unit in block.units]
     over = f" replicate {block.replicate}" if block.replicate else ""
     return f"fsdp {block.axis}{over}", lines

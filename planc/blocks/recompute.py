@@ -9,6 +9,7 @@ from planc.ir.expr import Expr
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
+from planc.ir.scalar import TextLine
 
 if TYPE_CHECKING:
     from planc.text.reader import Call, Reader
@@ -29,9 +30,9 @@ class Recompute(Record):
     """Modules whose forward pass is run again in the backward pass."""
 
     pattern: Pattern
-    mode: str | None = None
+    mode: TextLine | None = None
     """`full`, the default, or `save`."""
-    save: tuple[str, ...] = ()
+    save: tuple[TextLine, ...] = ()
     """What mode `save` keeps."""
     when: Expr | None = None
     """Where this is false, the line is not there."""

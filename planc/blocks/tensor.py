@@ -11,6 +11,7 @@ from planc.ir.layout import Layout
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
+from planc.ir.scalar import Count, TextLine, Word
 from planc.near import listed, nearest
 from planc.styles import STYLES
 
@@ -23,13 +24,13 @@ class Part(Record):
 
     size: Expr
     """Its share of the fused dim, in proportion to the other parts."""
-    name: str | None = None
+    name: Word | None = None
 
 
 class Port(Record):
     """A change of layout of one argument or result of a module."""
 
-    key: str | int
+    key: Word | Count
     """A position, counted from 0, or a keyword."""
     before: Layout
     after: Layout
@@ -38,14 +39,14 @@ class Port(Record):
 class ParamLayout(Record):
     """The layout of one parameter of a module."""
 
-    name: str
+    name: Word
     layout: Layout
 
 
 class Attribute(Record):
     """An attribute that each rank's module gets, as its share of the heads."""
 
-    name: str
+    name: Word
     value: Expr
 
 
@@ -53,7 +54,7 @@ class Rule(Record):
     """How the modules that a pattern names are split on the axis of the block."""
 
     pattern: Pattern
-    style: str | None = None
+    style: TextLine | None = None
     """A row of the table of styles: colwise, rowwise, sequence, ..."""
     parts: tuple[Part, ...] = ()
     """What the style takes in brackets."""
@@ -78,7 +79,7 @@ class Rule(Record):
 class Loss(Record):
     """How the loss is computed on an axis."""
 
-    style: str
+    style: TextLine
     """A row of the table of losses: vocab_parallel."""
     when: Expr | None = None
     override: bool = False
@@ -87,7 +88,7 @@ class Loss(Record):
 class TensorBlock(Record):
     """Tensor parallelism on one axis."""
 
-    axis: str
+    axis: Word
     rules: tuple[Rule, ...] = ()
     loss: Loss | None = None
     remove: tuple[Pattern, ...] = ()
@@ -139,6 +140,8 @@ def _rule(branch: Any, reader: Reader, override: bool) -> Node[Rule] | None:
                      "help: at a module without a style, write inputs(0: ... -> ...)")  # fmt: skip
         parts["output"] = None
     outs = [c for c in after if str(c.name) not in FACETS]
+    if arrow and words and len(words) < 2 and not outs:
+        reader.fault("R304", branch, "'->' stands between layouts", "", "needed: IN -> OUT, or one of them")
     if outs and words:
         parts["output"] = reader.layout_of(outs[0])
     for call_ in (*words[2:], *words[1:2] * (not arrow), *outs[1:]):
@@ -159,6 +162,8 @@ def _rule(branch: Any, reader: Reader, override: bool) -> Node[Rule] | None:
 def _style(words: list[Call], arrow: bool, reader: Reader, parts: dict[str, Any]) -> None:
     style = words[0]
     parts["style"] = reader.name(style.name)
+    if style.items == []:
+        reader.fault("R304", style.branch, f"nothing stands in the brackets of '{style.name}'")
     if any(item.after is not None for item in style.items or ()) and str(style.name) not in STYLES:
         label = Label(reader.source, parts["style"].span, "no such style")
         meant = replace(label, nearest(str(style.name), FACETS))

@@ -64,6 +64,7 @@ CHECKS = (
     _row("check", "R305", "dead-when", "warning"),
     _row("settle", "R306", "block-twice"),
     _row("settle", "R307", "override-nothing"),
+    _row("check", "R308", "empty-block", "warning"),
     # X: expressions
     _row("settle", "X401", "require"),
     _row("check", "X402", "expression-type"),

@@ -30,16 +30,19 @@ from planc.ir.document import Place
 from planc.ir.expr import EvalFault, Expr, Value, evaluate
 from planc.ir.settled import Settings, Settled
 
-MAX_SWITCHES = 8
+MAX_SWITCHES = 6
 """Options in one condition whose settings are all tried."""
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     switches = {n for n, o in settled.options.items() if isinstance(o.value.value, bool)}
+    known: dict[Expr, set[Value | None]] = {}
     for when, place in of_type(settled, Expr):
         if place.path[-1] != "when":
             continue
-        outcomes = _outcomes(when, switches)
+        if when not in known:
+            known[when] = _outcomes(when, switches)
+        outcomes = known[when]
         if outcomes == {False}:
             yield broken("R305", place.label(), "this condition never holds",
                          "got: false for every setting of the options")  # fmt: skip

@@ -1,9 +1,8 @@
 """A name that is declared twice.
 
 Nothing wins silently: where a plan extends another, it replaces a declaration by
-writing `override` before it. In one plan a name is declared once; axes and options
-share their names, since both stand in expressions, and no name may be a word of
-the language.
+writing `override` before it. In one plan a name is declared once, whether it is an
+axis, an option or a let, and no name may be a word of the language.
 
 Wrong:
 
@@ -23,6 +22,7 @@ from collections.abc import Iterator
 
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Place
 from planc.ir.settled import Settings, Settled
 
 RESERVED = frozenset(
@@ -33,13 +33,26 @@ RESERVED = frozenset(
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    axes = {axis.name: axis.place for axis in settled.axes}
-    for name, option in settled.options.items():
-        if name in axes:
-            yield broken("N106", option.place.label("an option"), f"'{name}' is an axis and an option",
-                         others=(axes[name].label("an axis"),))  # fmt: skip
-    places = {n: p.place for n, p in (*settled.options.items(), *settled.lets.items())} | axes
+    places: dict[str, Place] = {}
+    kinds: dict[str, str] = {}
+    for kind, name, place in _declared(settled):
+        if name in places:
+            yield broken("N106", place.label(f"{kind} here"), f"'{name}' is {kinds[name]} and {kind}",
+                         "help: give one of them another name",
+                         others=(places[name].label(f"{kinds[name]} here"),))  # fmt: skip
+        places.setdefault(name, place)
+        kinds.setdefault(name, kind)
     for name, place in places.items():
         if name in RESERVED:
             yield broken("N106", place.label("", "name"), f"'{name}' is a word of the language",
                          "help: choose another name")  # fmt: skip
+
+
+def _declared(settled: Settled) -> Iterator[tuple[str, str, Place]]:
+    """Every name with what it is."""
+    for axis in settled.axes:
+        yield "an axis", axis.name, axis.place
+    for name, option in settled.options.items():
+        yield "an option", name, option.place
+    for name, let in settled.lets.items():
+        yield "a let", name, let.place

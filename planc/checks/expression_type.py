@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from planc.blocks.tensor import Attribute, Part
 from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.expr import EvalFault
+from planc.ir.expr import EvalFault, evaluate
 from planc.ir.settled import Settings, Settled
 from planc.settle.types import type_of
 
@@ -37,6 +37,17 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     arguments += [(a.value, place.at("value")) for a, place in of_type(settled, Attribute)]
     for expr, place in arguments:
         try:
-            type_of(expr, types)
+            if type_of(expr, types) is bool:
+                yield broken("X402", place.label("this is true or false"), "an expression of the wrong type",
+                             "needed: a number")  # fmt: skip
+                continue
+            value = evaluate(expr, settled.values)
         except EvalFault as bad:
-            yield broken("X402", place.label(bad.got), "operands of the wrong type", f"in: {bad.expr}")
+            if bad.kind == "zero":
+                yield broken("X403", place.label(bad.got), "a division by zero", f"in: {bad.expr}")
+            else:
+                yield broken("X402", place.label(bad.got), "operands of the wrong type", f"in: {bad.expr}")
+            continue
+        if value is not None and value < 1 and place.path[-1] == "size":
+            yield broken("R304", place.label(f"this is {value}"), "a part of a projection has no such size",
+                         "needed: a number from 1 on")  # fmt: skip

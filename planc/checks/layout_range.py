@@ -29,6 +29,7 @@ from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.layout import MAX_DIMS, Layout, Named, Partial, Shard
 from planc.ir.settled import Settings, Settled
+from planc.styles import STYLES
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
@@ -46,7 +47,7 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
             yield broken("R303", place.label("", "layout"), f"parameter '{param.name}' cannot be partial",
                          "needed: shard(DIM) or replicate")  # fmt: skip
     for rule, place in of_type(settled, Rule):
-        if rule.output is not None and rule.style != "rowwise" and _partial(rule.output, settled):
+        if rule.output is not None and not _leaves_sums(rule, settled) and _partial(rule.output, settled):
             yield broken("R303", place.label("", "output"), f"{rule.style} leaves no sums undone",
                          "needed: shard(DIM) or replicate after '->'")  # fmt: skip
 
@@ -55,3 +56,12 @@ def _partial(layout: Layout, settled: Settled) -> bool:
     if isinstance(layout, Named):
         return isinstance(settled.layouts.get(layout.name), Partial)
     return isinstance(layout, Partial)
+
+
+def _leaves_sums(rule: Rule, settled: Settled) -> bool:
+    """Whether sums may be pending where the module gives its result."""
+    if rule.style == "rowwise":
+        return True
+    style = STYLES.get(rule.style or "")
+    passes = style is not None and style.output is None
+    return passes and rule.input is not None and _partial(rule.input, settled)

@@ -25,21 +25,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from planc.blocks.tensor import FACETS, Rule
-from planc.checks.walk import broken, entries
+from planc.checks.walk import broken, entries, of_type
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
-from planc.ir.expr import Const
+from planc.ir.layout import Named
+from planc.ir.plan import LayoutLet
 from planc.ir.settled import Settings, Settled
 from planc.styles import STYLES
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+    for let, place in of_type(settled, LayoutLet):
+        if (let.when is None) != (let.otherwise is None):
+            yield broken("R304", place.label(), "'when' and 'otherwise' stand together")
+        elif let.when is None and isinstance(let.layout, Named):
+            yield broken("R304", place.label("", "layout"), "a let of a layout alone names no other let",
+                         f"help: use '{let.layout.name}' itself")  # fmt: skip
     for rule, place in entries(settled, "tensor"):
         yield from _style(rule, place)
         yield from _repeated(rule, place)
     for unit, place in entries(settled, "fsdp"):
-        if not unit.patterns:
-            yield broken("R304", place.label(), "a unit names no module")
+        if len(set(unit.patterns)) < len(unit.patterns):
+            yield broken("R304", place.label("", "patterns"), "a unit names a pattern twice")
         if unit.reshard is True or (
             unit.reshard is not False and unit.reshard is not None and unit.reshard < 1
         ):
@@ -68,10 +75,6 @@ def _style(rule: Rule, place: Place) -> Iterator[Diagnostic]:
     if style.parts != "none" and not rule.parts:
         yield broken("R304", place.label("", "style"), f"{style.name} needs its parts",
                      f"needed: {style.name}(3), or {style.name}(q: 32, k: 8, v: 8)")  # fmt: skip
-    for i, part in enumerate(rule.parts):
-        if isinstance(part.size, Const) and (isinstance(part.size.value, bool) or part.size.value < 1):
-            yield broken("R304", place.label("", "parts", i), f"a part of size {part.size}",
-                         "needed: a number from 1 on")  # fmt: skip
 
 
 def _repeated(rule: Rule, place: Place) -> Iterator[Diagnostic]:

@@ -100,6 +100,6 @@ def _conflict(block: SettledBlock, first: int, second: int, module: str) -> Iter
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
     field = "patterns" if hasattr(later.value, "patterns") else "pattern"
     yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}",
-                 f"at: {module}",
+                 f"at: {module or 'root'}",
                  "help: write 'override' before the one that is to win, or narrow a pattern",
                  others=(earlier.place.label("the first", field),))  # fmt: skip

@@ -44,7 +44,7 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
             if name in settled.lets:
                 yield broken("N108", label, f"'{name}' names a {settled.lets[name].value.kind}, not a value",
                              "needed: an axis, an option, or a fact of the model")  # fmt: skip
-            elif meant := _slip(name, known):
+            elif meant := _constant(name) or _slip(name, known):
                 fix = Fix(f"did you mean '{meant}'?", (Edit(label.span, meant),))
                 yield broken("N103", label, f"there is no option or axis '{name}'", fix=fix)
 
@@ -56,6 +56,11 @@ def _label(place: Place, name: str) -> Label:
     if at < 0:
         return whole
     return Label(whole.source, Span(at, at + len(name)), whole.text, whole.path)
+
+
+def _constant(name: str) -> str | None:
+    """`true` and `false` are written small."""
+    return name.lower() if name.lower() in ("true", "false") else None
 
 
 def _slip(name: str, known: set[str]) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 
 from planc.cli import usage_error
+from planc.compile import check
+from planc.ir.diagnostic import Diagnostic
 from planc.ir.plan import Plan
 from planc.read import Unreadable, read_path
 from planc.report.text import Paint, render, wants_color
@@ -25,18 +26,26 @@ def run(arguments: Namespace) -> int:
     except Unreadable as bad:
         return usage_error(str(bad))
     if document.faults:
-        paint = Paint(wants_color(sys.stderr))
-        sys.stderr.write("\n".join(render(fault, paint) for fault in document.faults))
-        return 1
-    sys.stdout.write(_writer(arguments.to)(document.plan))
+        return _refuse(document.faults)
+    text = _written(document.plan, arguments.to)
+    if text is None:
+        # Data can hold faults that text cannot: they are what stands in the way.
+        return _refuse(check(document).diagnostics)
+    sys.stdout.write(text)
     return 0
 
 
-def _writer(form: str) -> Callable[[Plan], str]:
-    if form == "text":
-        from planc.text.write import write
+def _refuse(faults: tuple[Diagnostic, ...]) -> int:
+    paint = Paint(wants_color(sys.stderr))
+    sys.stderr.write("\n".join(render(fault, paint) for fault in faults))
+    return 1
 
-        return write
+
+def _written(plan: Plan, form: str) -> str | None:
+    if form == "text":
+        from planc.text.write import write_faithfully
+
+        return write_faithfully(plan)
     from planc.data import write as data
 
-    return {"json": data.to_json, "yaml": data.to_yaml, "python": data.to_python}[form]
+    return {"json": data.to_json, "yaml": data.to_yaml, "python": data.to_python}[form](plan)

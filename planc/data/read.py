@@ -11,6 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from planc.checks import law
+from planc.data.json_text import load_json, places
 from planc.data.tree import DataFault, build, compose, locate, locate_key
 from planc.ir.diagnostic import Diagnostic, Label, Path
 from planc.ir.document import Document
@@ -29,10 +30,13 @@ def adapter() -> TypeAdapter[Plan]:
 def read_data(source: Source) -> Document:
     """The plan that JSON or YAML says; faults are placed in the text, with their path."""
     try:
-        root = compose(source)
-        data = build(root)
+        if source.form == "json":
+            data, root = load_json(source), places(source)
+        else:
+            root = compose(source)
+            data = build(root)
     except DataFault as bad:
-        span = bad.span
+        span = source.span(bad.span.start, bad.span.end)
         fault = Diagnostic(law(bad.code), bad.message, Label(source, span), (), bad.notes)
         return Document(source, Plan(), lambda _: span, (fault,))
     find: Callable[[Path], Span] = lambda path: locate(root, path)  # noqa: E731
@@ -47,7 +51,13 @@ def read_data(source: Source) -> Document:
 def _diagnostics(bad: ValidationError, data: Any, source: Source, root: yaml.Node | None) -> list[Diagnostic]:
     """One diagnostic a place: pydantic says what each member of a union would have taken."""
     found: dict[tuple[Path, str], list[Any]] = {}
-    for error in bad.errors(include_url=False):
+    errors = bad.errors(include_url=False)
+    for error in errors:
+        if error["type"] == "too_short" and any(
+            len(e["loc"]) > len(error["loc"]) and e["loc"][: len(error["loc"])] == error["loc"]
+            for e in errors
+        ):
+            continue  # its items are faulty, not missing
         path, _ = _path(error["loc"], data)
         own = error["type"] if error["type"] in _OWN else "value"
         found.setdefault((path, f"{own} {error['loc'][-1]}" if own in _FIELDS else own), []).append(error)
@@ -93,9 +103,17 @@ def _diagnostic(
         case _:
             field = next((step for step in reversed(path) if isinstance(step, str)), None)
             message = f"this is not what '{field}' holds" if field else "this is not a plan"
-            wanted = [str(e["msg"]).removeprefix("Input should be ") for e in errors]
+            wanted = [_wanted(e) for e in errors]
             notes.append(f"needed: {', or '.join(dict.fromkeys(wanted))}")
-    return Diagnostic(law(code), message, Label(source, span, "", path), (), tuple(notes))
+    return Diagnostic(
+        law(code), message, Label(source, source.span(span.start, span.end), "", path), (), tuple(notes)
+    )
+
+
+def _wanted(error: Any) -> str:
+    if error["type"] == "too_short":
+        return "one at least"
+    return str(error["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
 
 
 def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
@@ -113,15 +131,21 @@ def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
     return tuple(path), parent
 
 
-def _fields_beside(parent: Any, name: str) -> list[str]:
+def _fields_beside(parent: Any, name: str) -> set[str]:
     """The fields of the records that an object with an unexpected field may be."""
+    given = set(parent) - {name} if isinstance(parent, dict) else set()
+    given = {field for field in given if field in set[str]().union(*_fields())}
+    return {field for fields in _fields() if given <= fields for field in fields}
+
+
+@cache
+def _fields() -> tuple[frozenset[str], ...]:
+    """The names of the fields of every record."""
 
     def below(cls: type[Record]) -> list[type[Record]]:
         return [cls, *(c for sub in cls.__subclasses__() for c in below(sub))]
 
-    given = set(parent) - {name} if isinstance(parent, dict) else set()
-    fits = [cls for cls in below(Record) if cls._names and given <= set(cls._names)]
-    return [field for cls in fits for field in cls._names]
+    return tuple({frozenset(cls._names) for cls in below(Record) if cls._names})
 
 
 def shown(path: Path) -> str:

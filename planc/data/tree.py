@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import yaml
@@ -11,6 +10,7 @@ from planc.ir.diagnostic import Path
 from planc.ir.source import Source, Span
 
 MAX_DEPTH = 100
+_CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -28,8 +28,6 @@ def compose(source: Source) -> yaml.Node | None:
     Raises:
         DataFault: it does not parse, is nested too deeply, or holds an alias.
     """
-    if source.form == "json":
-        _refuse_bad_json(source)
     depth = 0
     try:
         for event in yaml.parse(source.text, Loader=_LOADER):
@@ -53,28 +51,6 @@ def compose(source: Source) -> yaml.Node | None:
         raise DataFault(
             "S003", f"this is not {source.form.upper()}: {bad.__class__.__name__}", Span(at, at + 1)
         ) from None
-
-
-def _refuse_bad_json(source: Source) -> None:
-    """YAML is nearly a superset of JSON; a `.json` file is held to JSON itself."""
-    depth = 0
-    for at, char in enumerate(source.text):
-        depth += (char in "[{") - (char in "]}")
-        # A count that strings can mislead, but only to refuse what is absurd anyway.
-        if depth > MAX_DEPTH * 10:
-            raise DataFault(
-                "S006", "this is nested too deeply", Span(at, at + 1), f"needed: at most {MAX_DEPTH} levels"
-            )
-    try:
-        json.loads(source.text, parse_constant=_no_constant)
-    except json.JSONDecodeError as bad:
-        raise DataFault("S004", f"this is not JSON: {bad.msg.lower()}", Span(bad.pos, bad.pos + 1)) from None
-    except (ValueError, RecursionError) as bad:
-        raise DataFault("S004", f"this is not JSON: {bad}", Span(0, 1)) from None
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
 
 
 def build(node: yaml.Node | None) -> Any:
@@ -114,9 +90,9 @@ def _scalar(node: yaml.Node) -> Any:
     if len(node.value) > 40:
         raise DataFault("S006", "this number is too long", span)
     try:
-        return yaml.safe_load(node.value)
-    except (ValueError, yaml.YAMLError):
-        return node.value
+        return getattr(_CONSTRUCTOR, f"construct_yaml_{tag}")(node)
+    except (ValueError, KeyError, yaml.YAMLError):
+        raise DataFault("S004", f"this is no {tag}", span, f"got: {node.value}") from None
 
 
 def locate(root: yaml.Node | None, path: Path) -> Span:

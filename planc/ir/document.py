@@ -24,7 +24,8 @@ class Document(Record):
 
     def label(self, path: Path, text: str = "") -> Label:
         """Points at a piece of the plan."""
-        return Label(self.source, self.find(path), text, path)
+        found = self.find(path)
+        return Label(self.source, self.source.span(found.start, found.end), text, path)
 
 
 class Place(Record):

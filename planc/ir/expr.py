@@ -130,19 +130,37 @@ def evaluate(expr: Expr, values: Mapping[str, Value]) -> Value | None:
             return None if operand is None else not _boolean(expr, operand)
         return None if operand is None else -_integer(expr, operand)
     if isinstance(expr, Binary):
-        left, right = evaluate(expr.left, values), evaluate(expr.right, values)
-        return _binary(expr, left, right)
+        if expr.op in ("and", "or"):
+            return _either(expr, values)
+        return _binary(expr, evaluate(expr.left, values), evaluate(expr.right, values))
     raise TypeError(f"not an expression: {expr!r}")
+
+
+def _either(expr: Binary, values: Mapping[str, Value]) -> bool | None:
+    """`and`, `or`: a side that decides does so even where the other has no value."""
+    decisive = expr.op == "or"
+    sides: list[bool | None] = []
+    fault: EvalFault | None = None
+    for side in (expr.left, expr.right):
+        try:
+            value = evaluate(side, values)
+        except EvalFault as bad:
+            if bad.kind != "zero":
+                raise
+            fault = bad
+            continue
+        sides.append(None if value is None else _boolean(expr, value))
+    if decisive in sides:
+        return decisive
+    if fault is not None:
+        if None in sides:
+            return None  # what is not known yet may still decide
+        raise fault
+    return None if None in sides else not decisive
 
 
 def _binary(expr: Binary, left: Value | None, right: Value | None) -> Value | None:
     op = expr.op
-    if op in ("and", "or"):
-        known = [_boolean(expr, v) for v in (left, right) if v is not None]
-        decisive = op == "or"
-        if decisive in known:
-            return decisive
-        return not decisive if len(known) == 2 else None
     if op in _EQUAL:
         if left is None or right is None:
             return None

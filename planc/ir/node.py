@@ -56,26 +56,17 @@ def span(branch: Any) -> tuple[int, int]:
         return 0, 0
     if isinstance(branch, tuple):
         return branch
-    return _edge(branch, 0).start_pos, _edge(branch, -1).end_pos
+    first, last = _edge(branch, forward=True), _edge(branch, forward=False)
+    return (0, 0) if first is None else (first.start_pos, last.end_pos)
 
 
-def _edge(branch: Any, side: int) -> Any:
-    while hasattr(branch, "children"):
-        kept = [child for child in branch.children if _has_token(child)]
-        if not kept:
-            return _NOWHERE
-        branch = kept[side]
-    return branch
-
-
-def _has_token(branch: Any) -> bool:
-    if not hasattr(branch, "children"):
-        return True
-    return any(_has_token(child) for child in branch.children)
-
-
-class _Nowhere:
-    start_pos = end_pos = 0
-
-
-_NOWHERE = _Nowhere()
+def _edge(branch: Any, *, forward: bool) -> Any:
+    """The first or last token below a tree; trees may be deep, and some are empty."""
+    pending = [branch]
+    while pending:
+        branch = pending.pop()
+        children = getattr(branch, "children", None)
+        if children is None:
+            return branch
+        pending.extend(reversed(children) if forward else children)
+    return None

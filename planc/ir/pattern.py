@@ -21,8 +21,11 @@ MAX_NAMES = 10_000
 MAX_SEGMENTS = 64
 """Names that one pattern may have."""
 
+RESERVED = ("loss", "override", "remove", "replicate", "partial")
+"""Words that are no pattern when they stand alone."""
+
 _TOKEN = re.compile(r"\*\*|\*|!|\{[^{}]*\}|[A-Za-z0-9_-]+")
-_RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
+_RANGE = re.compile(r"(0|[1-9][0-9]{0,8})\.\.(0|[1-9][0-9]{0,8})")
 _ITEM = re.compile(r"[A-Za-z0-9_-]+")
 _CLASS = re.compile(r":([A-Za-z_][A-Za-z0-9_]*)$")
 _PLAIN = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
@@ -89,11 +92,13 @@ class Pattern(Record, Scalar):
             PatternFault: the text is no pattern, or spells out too many names.
         """
         if _PLAIN.fullmatch(text):
+            _refuse_word(text)
             return _bounded(cls(tuple([(name,) for name in text.split(".")])), text)
         body = text.removesuffix("?")
         named = _CLASS.search(body)
         class_name = named[1] if named else None
         body = body[: named.start()] if named else body
+        _refuse_word(text)
         return _bounded(cls(_segments(body), class_name, text.endswith("?")), text)
 
     @property
@@ -115,12 +120,23 @@ class Pattern(Record, Scalar):
         return count
 
     def alternatives(self) -> Iterator[tuple[str, ...]]:
-        """The pattern with its choices spelled out: names, `*`, `**`, globs, `!{...}`."""
+        """The pattern with its choices spelled out: names, `*`, `**`, globs, `!{...}`.
+        `root` is the module of no names."""
+        if self.is_root:
+            return iter([()])
         heads: list[tuple[str, ...]] = [()]
         for segment in self.segments:
             names = _spellings(segment)
             heads = [(*head, name) for head in heads for name in names]
         return iter(heads)
+
+
+def _refuse_word(text: str) -> None:
+    """A word that means something else where a pattern stands is written in braces."""
+    if text.startswith(("root.", "root:", "root?")):
+        raise PatternFault("'root' is the model itself: nothing stands after it", 0, len(text))
+    if text in RESERVED:
+        raise PatternFault(f"'{text}' is a word of the language; a module is {{{text}}}", 0, len(text))
 
 
 def _spellings(segment: Segment) -> list[str]:

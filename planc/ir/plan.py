@@ -14,22 +14,22 @@ from planc.ir.expr import Expr
 from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import Tagged
+from planc.ir.scalar import NotEmpty, Number, Tagged, TextLine, Word
 
 
 class Axis(Record):
     """An axis of the device mesh."""
 
-    name: str
+    name: Word
     """As `dp`, `tp`."""
-    size: int | Literal["auto"] | None = None
+    size: Number | Literal["auto"] | None = None
     """Devices along it; `auto`: what the others leave; null: given when the plan is used."""
 
 
 class Mesh(Record):
     """The device mesh."""
 
-    axes: tuple[Axis, ...]
+    axes: Annotated[tuple[Axis, ...], NotEmpty()]
     """Outermost (slowest varying rank) first."""
     override: bool = False
     """Replace the mesh of the plan this one extends."""
@@ -38,8 +38,8 @@ class Mesh(Record):
 class Option(Record):
     """A switch that the user of the plan may set, with its default."""
 
-    name: str
-    value: bool | int
+    name: Word
+    value: bool | Number
     override: bool = False
     """Replace the default that the extended plan gives."""
 
@@ -47,7 +47,7 @@ class Option(Record):
 class PatternLet(Record):
     """A name for a pattern; patterns may start with it."""
 
-    name: str
+    name: Word
     pattern: Pattern
     override: bool = False
     kind: Literal["pattern"] = "pattern"
@@ -56,7 +56,7 @@ class PatternLet(Record):
 class LayoutLet(Record):
     """A name for a layout, or for one of two."""
 
-    name: str
+    name: Word
     layout: Layout
     when: Expr | None = None
     """Where this is false, `otherwise` holds."""
@@ -69,7 +69,7 @@ class Require(Record):
     """A condition that must hold of axes, options and the model's facts."""
 
     condition: Expr
-    why: str | None = None
+    why: TextLine | None = None
     """Shown where it fails."""
 
 
@@ -79,10 +79,10 @@ Let = Annotated[PatternLet | LayoutLet, Tagged("kind")]
 class Plan(Record):
     """A parallelism plan."""
 
-    name: str | None = None
-    extends: str | None = None
+    name: Word | None = None
+    extends: TextLine | None = None
     """A file beside this one, or the name of a plan shipped with planc."""
-    model: str | None = None
+    model: TextLine | None = None
     """What it is for, by default: `hf:CLASS`, or a graph file."""
     mesh: Mesh | None = None
     options: tuple[Option, ...] = ()

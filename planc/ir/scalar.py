@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
@@ -32,3 +32,44 @@ class Tagged:
         from pydantic import Discriminator
 
         return Discriminator(self.field).__get_pydantic_core_schema__(source, handler)
+
+
+class Matching:
+    """Marks a string that must match a regular expression, whole."""
+
+    def __init__(self, pattern: str, what: str) -> None:
+        self.pattern, self.what = f"^(?:{pattern})$", what
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        text = core_schema.str_schema(pattern=self.pattern)
+        return core_schema.custom_error_schema(text, "planc_word", custom_error_message=self.what)
+
+
+class Within:
+    """Marks an integer with its least and greatest value."""
+
+    def __init__(self, least: int, greatest: int) -> None:
+        self.least, self.greatest = least, greatest
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.int_schema(ge=self.least, le=self.greatest)
+
+
+class NotEmpty:
+    """Marks a tuple with at least one item."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        schema: Any = {**handler(source), "min_length": 1}
+        return schema  # type: ignore[no-any-return]
+
+
+# What the text can say is what the data may say. Names that a plan declares are words; what is
+# looked up in a table may be any line, since the lookup refuses what is not there.
+Word = Annotated[str, Matching("[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and _")]
+TextLine = Annotated[str, Matching(r"[^\r\n]*", "a text of one line")]
+Count = Annotated[int, Within(0, 10**12 - 1)]
+Number = Annotated[int, Within(1 - 10**12, 10**12 - 1)]

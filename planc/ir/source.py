@@ -44,6 +44,12 @@ class Source(Record):
     def line_count(self) -> int:
         return len(self._starts)
 
+    def span(self, start: int, end: int) -> Span:
+        """A span that lies in the text: what recovery adds to it, such as a last newline, does not."""
+        size = len(self.text)
+        start = max(0, min(start, size))
+        return Span(start, max(start, min(end, size)))
+
     def position(self, offset: int) -> Position:
         """The line and column of an offset; one past the end is allowed."""
         offset = max(0, min(offset, len(self.text)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from planc.blocks import KINDS
 from planc.ir.expr import show
 from planc.ir.record import Record
 from planc.ir.settled import Placed, Settled, SettledBlock
+from planc.report.text import printable
 from planc.text.rows import Row, render
 from planc.text.write import entry_row
 
@@ -20,28 +21,35 @@ from planc.text.write import entry_row
 def draw(settled: Settled, console: Console | None = None) -> None:
     """Print the plan that a mesh and a set of options select."""
     console = console or Console(highlight=False)
-    tree = Tree(Text(f"plan {settled.name or '(without a name)'}", style="bold"))
-    for base in settled.documents[1:]:
-        tree.add(Text(f"extends {base.source.name}"))
-    if settled.model:
-        tree.add(Text(f"model {settled.model.value}"))
-    if settled.axes:
-        sizes = [f"{a.name}={'?' if a.size is None else a.size}" for a in settled.axes]
-        tree.add(Text(f"mesh {' x '.join(sizes)}"))
-    for name in settled.options:
-        tree.add(Text(f"option {name} = {show(settled.values[name])}"))
-    for placed in settled.requires:
-        tree.add(Text(f"require {placed.value.condition}"))
+    tree = Tree(_text(f"plan {settled.name or '(without a name)'}", "bold"))
+    for line in _heads(settled):
+        tree.add(_text(line))
     longest = 0
     for block in settled.blocks:
-        branch = tree.add(Text(_header(block), style="bold cyan"))
+        branch = tree.add(_text(_header(block), "bold cyan"))
         for line in render(_rows(block)).splitlines():
-            pattern, gap, rest = line.strip().partition("   ")
+            pattern, gap, rest = printable(line.strip()).partition("   ")
             branch.add(Text.assemble((pattern, "green"), gap, rest))
             longest = max(longest, len(line))
     # Lines are whole however narrow the terminal: they can be searched and copied.
     console.width = max(console.width, longest + 8)
     console.print(tree, crop=False)
+
+
+def _text(line: str, style: str = "") -> Text:
+    return Text(printable(line), style)
+
+
+def _heads(settled: Settled) -> Iterator[str]:
+    """What a plan says outside its blocks."""
+    yield from (f"extends {base.source.name}" for base in settled.documents[1:])
+    if settled.model:
+        yield f"model {settled.model.value}"
+    if settled.axes:
+        sizes = [f"{a.name}={'?' if a.size is None else a.size}" for a in settled.axes]
+        yield f"mesh {' x '.join(sizes)}"
+    yield from (f"option {name} = {show(settled.values[name])}" for name in settled.options)
+    yield from (f"require {placed.value.condition}" for placed in settled.requires)
 
 
 def _header(block: SettledBlock) -> str:

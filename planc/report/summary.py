@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from planc.compile import Result
-from planc.report.text import Paint, render, wants_color
+from planc.report.text import Paint, printable, render, wants_color
 
 
 def to_text(results: Sequence[Result], *, quiet: bool = False) -> str:
@@ -25,8 +25,8 @@ def _verdict(result: Result, paint: Paint) -> str:
     errors = sum(d.is_error for d in result.diagnostics)
     warnings = len(result.diagnostics) - errors
     counts = [_count(errors, "error")] * bool(errors) + [_count(warnings, "warning")] * bool(warnings)
-    name = result.document.source.name
-    mesh = " x ".join(f"{a.name}={'?' if a.size is None else a.size}" for a in result.settled.axes)
+    name = printable(result.document.source.name)
+    mesh = " x ".join(f"{printable(a.name)}={'?' if a.size is None else a.size}" for a in result.settled.axes)
     on = f" on {mesh}" if mesh else ""
     if result.is_refuted:
         return f"{name}: {paint('error', 'refuted')}{on}: {', '.join(counts)}\n"
@@ -40,7 +40,7 @@ def _skipped(result: Result) -> str:
     for skipped in result.skipped:
         reasons.setdefault(skipped.why, []).append(skipped.check)
     return "".join(
-        f"  not checked, {why}:\n" + "".join(f"    - {check}\n" for check in checks)
+        f"  not checked, {printable(why)}:\n" + "".join(f"    - {printable(check)}\n" for check in checks)
         for why, checks in reasons.items()
     )
 

@@ -38,7 +38,7 @@ def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
     law, labels = diagnostic.law, (diagnostic.label, *diagnostic.others)
     lines = [
         f"{paint(law.severity, f'{law.severity}[{law.code}]')}"
-        f"{paint('bold', f': {_safe(diagnostic.message)}')}"
+        f"{paint('bold', f': {printable(diagnostic.message)}')}"
     ]
     gutter = max(len(str(_line(label))) for label in labels)
     for i, label in enumerate(labels):
@@ -54,7 +54,9 @@ def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
         notes.append(f"help: {diagnostic.fix.message}")
     for note in notes:
         what, _, text = note.partition(": ")
-        lines.append(f"{' ' * gutter} {paint('blue', '=')} {paint('bold', f'{what}:')} {_safe(text)}")
+        lines.append(
+            f"{' ' * gutter} {paint('blue', '=')} {paint('bold', f'{printable(what)}:')} {printable(text)}"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -76,7 +78,7 @@ def _snippet(label: Label, gutter: int, paint: Paint, style: str, *, first: bool
     start = source.position(label.span.start)
     end = source.position(label.span.end)
     arrow = "-->" if first else ":::"
-    place = f"{_safe(source.name)}:{start.line}:{start.column}"
+    place = f"{printable(source.name)}:{start.line}:{start.column}"
     lines = [f"{' ' * gutter}{paint('blue', arrow)} {place}"]
     if not source.text:
         return lines
@@ -86,7 +88,7 @@ def _snippet(label: Label, gutter: int, paint: Paint, style: str, *, first: bool
     bar = paint("blue", "|")
     pad = " " * gutter
     mark = ("^" if first else "-") * width
-    said = f" {_safe(label.text)}" if label.text else ""
+    said = f" {printable(label.text)}" if label.text else ""
     lines.append(f"{pad} {bar}")
     lines.append(f"{paint('blue', f'{start.line:>{gutter}}')} {bar} {shown}".rstrip())
     lines.append(f"{pad} {bar} {' ' * caret}{paint(style, mark + said)}")
@@ -101,8 +103,8 @@ def _window(text: str, start: int, end: int) -> tuple[str, int, int]:
         right = min(len(text), left + MAX_WIDTH)
         lead, trail = "..." if left else "", "..." if right < len(text) else ""
         text, start, end = text[left:right], start - left, min(end, right) - left
-    before, marked = _safe(text[:start]), _safe(text[start:end])
-    shown = f"{lead}{before}{marked}{_safe(text[end:])}{trail}"
+    before, marked = printable(text[:start]), printable(text[start:end])
+    shown = f"{lead}{before}{marked}{printable(text[end:])}{trail}"
     return shown, len(lead) + _columns(before), max(1, _columns(marked))
 
 
@@ -115,7 +117,7 @@ def _columns(text: str) -> int:
     return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)
 
 
-def _safe(text: str) -> str:
+def printable(text: str) -> str:
     """A text without what a terminal would obey: a plan may come from anybody."""
     if text.isascii() and text.isprintable():
         return text

@@ -25,6 +25,8 @@ class _Draft:
         self.entries: list[Placed] = []
         self.settings: dict[str, Placed] = {}
         self.loss: dict[str, Placed] = {}
+        self.dormant: set[str] = set()
+        """Keys of entries whose condition does not hold: there to be removed or overridden."""
 
     def settled(self) -> SettledBlock:
         axes = tuple(a for a in self.axes.values() if a.value is not None)
@@ -56,18 +58,26 @@ def _add(draft: _Draft, block: Any, place: Place, scope: Scope, faults: Faults) 
     _add_axes(draft, place, block, faults)
     _remove(draft, block, place, scope, faults)
     field = KINDS[block.kind].entries
-    fresh = []
+    fresh: list[Placed] = []
+    asleep: set[str] = set()
     for i, record in enumerate(getattr(block, field)):
         entry = _settle_entry(record, place.at(field, i), scope)
         if entry is not None:
             fresh.append(entry)
+        else:
+            asleep.update(_asleep(record, place.at(field, i), scope))
     _drop_overridden(draft, fresh, faults)
+    draft.dormant |= asleep
     if settings := getattr(block, "settings", ()):
         placed = [Placed(s, place.at("settings", i)) for i, s in enumerate(settings)]
         add_named(draft.settings, placed, "setting", faults)
     if loss := getattr(block, "loss", None):
         entry = _settle_entry(loss, place.at("loss"), scope)
-        if entry is not None:
+        if entry is None:
+            draft.dormant.add("loss")
+        elif "loss" in draft.dormant and "loss" not in draft.loss:
+            draft.loss["loss"] = entry
+        else:
             add_named(draft.loss, [entry], "loss", faults)
 
 
@@ -89,9 +99,9 @@ def _remove(draft: _Draft, block: Any, place: Place, scope: Scope, faults: Fault
         settled = scope.pattern(pattern, place.at("remove", i))
         if settled is None:
             continue
-        kept = [e for e in draft.entries if key(e.value) != str(settled)]
-        if len(kept) == len(draft.entries):
-            names = {key(e.value): None for e in draft.entries}
+        kept = [e for e in draft.entries if str(settled) not in keys(e.value)]
+        if len(kept) == len(draft.entries) and str(settled) not in draft.dormant:
+            names = {k: None for e in draft.entries for k in keys(e.value)}
             meant = nearest(str(settled), names)
             near = (f"help: did you mean {meant}?",) if meant else ()
             faults.add("R302", place.label("no such rule", "remove", i),
@@ -104,7 +114,7 @@ def _drop_overridden(draft: _Draft, fresh: list[Placed], faults: Faults) -> None
     """An entry with `override` takes the place of earlier ones with its pattern."""
     overriding = {key(e.value): e for e in fresh if e.value.override}
     if overriding:
-        if not draft.entries and fresh[0].value.override:
+        if not draft.entries and not draft.dormant and fresh[0].value.override:
             faults.add("R307", fresh[0].place.label(), "this rule overrides nothing",
                        "needed: an earlier rule in this block", "help: leave out 'override'")  # fmt: skip
         draft.entries = [e for e in draft.entries if key(e.value) not in overriding]
@@ -120,8 +130,19 @@ def _drop_overridden(draft: _Draft, fresh: list[Placed], faults: Faults) -> None
 
 def key(entry: Any) -> str:
     """What two entries of a block share when they speak of the same modules."""
+    return " + ".join(keys(entry))
+
+
+def keys(entry: Any) -> tuple[str, ...]:
+    """The patterns of an entry; naming one of them is enough to remove it."""
     patterns = getattr(entry, "patterns", None)
-    return str(entry.pattern) if patterns is None else " + ".join(map(str, patterns))
+    return (str(entry.pattern),) if patterns is None else tuple(map(str, patterns))
+
+
+def _asleep(record: Any, place: Place, scope: Scope) -> tuple[str, ...]:
+    """The keys of an entry whose condition does not hold."""
+    settled = _substitute(record, place, scope)
+    return () if settled is None else keys(settled)
 
 
 def _settle_entry(record: Any, place: Place, scope: Scope) -> Placed | None:

@@ -86,7 +86,7 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
     path = os.path.join(beside, reference)
     if "\0" in reference or not _within(path, folder):
         faults.add("E503", label, "a plan extends files of its own folder tree only",
-                   f"needed: a file below {folder}", "help: move the base plan there, or check from a folder above")  # fmt: skip
+                   f"needed: a file below {folder}", "help: move the base plan there")  # fmt: skip
         return None
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)

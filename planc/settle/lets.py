@@ -71,6 +71,10 @@ class Scope:
     def _join(self, base: Pattern, pattern: Pattern, place: Place) -> Pattern | None:
         tail = pattern.segments[1:]
         if not tail:
+            if pattern.class_name and base.class_name not in (None, pattern.class_name):
+                self.faults.add("N108", place.label(), f"this let keeps modules of class {base.class_name}",
+                                "needed: a let without a class, or the same one")  # fmt: skip
+                return None
             class_name = pattern.class_name or base.class_name
             return Pattern(base.segments, class_name, base.optional or pattern.optional)
         if base.class_name is not None or base.is_root:

@@ -6,9 +6,10 @@ statement with comments inside its brackets keeps its lines.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Any
 
+from planc.blocks import KINDS
 from planc.blocks.compile import Compile, write_target
 from planc.blocks.fsdp import Setting, Unit, write_settings, write_unit
 from planc.blocks.lines import Line
@@ -20,13 +21,12 @@ from planc.ir.pattern import Pattern
 from planc.ir.plan import Plan
 from planc.ir.source import Source
 from planc.text import write
+from planc.text.comments import Comments
 from planc.text.reader import Reader
 from planc.text.rows import Row, render
 from planc.text.statements import read_plan
 from planc.text.syntax import parse
 
-_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|(#[^\r\n]*)')
-_BLANKS = re.compile(r"[ \t]+")
 _STATEMENTS: dict[str, Any] = {
     "name": write.name_row, "extends": write.extends_row, "model": write.model_row,
     "mesh": write.mesh_row, "options": write.option_row, "lets": write.let_row,
@@ -38,122 +38,93 @@ _ENTRIES: dict[type, Any] = {
 }  # fmt: skip
 
 
-class _Lines:
-    """The lines of a source: which hold a comment, which are blank."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.comments: dict[int, str] = {}
-        for found in _COMMENT.finditer(source.text):
-            if found[1] is not None:
-                text = found[1].rstrip()
-                self.comments[source.position(found.start()).line] = text
-
-    def of(self, offset: int) -> int:
-        return self.source.position(offset).line
-
-    def is_blank(self, number: int) -> bool:
-        return not self.source.line(number).strip()
-
-    def has_inner_comment(self, first: int, last: int) -> bool:
-        return any(number in self.comments for number in range(first, last))
-
-    def raw(self, first: int, last: int) -> tuple[str, ...]:
-        """Lines as they are, blanks folded, the last one's comment left out."""
-        lines = []
-        for number in range(first, last + 1):
-            code, comment = self._halves(number)
-            keep = comment if number < last else ""
-            lines.append(f"{code}  {keep}".strip() if code else keep)
-        return tuple(line for line in lines if line)
-
-    def _halves(self, number: int) -> tuple[str, str]:
-        text = self.source.line(number)
-        for found in _COMMENT.finditer(text):
-            if found[1] is not None:
-                return _fold(text[: found.start()]), found[1].rstrip()
-        return _fold(text), ""
-
-
-def _fold(text: str) -> str:
-    """Blanks outside quotes folded to one."""
-    parts = re.split(r'("(?:[^"\\\n]|\\.)*")', text.strip())
-    return "".join(p if i % 2 else _BLANKS.sub(" ", p) for i, p in enumerate(parts))
-
-
 def format_plan(source: Source, plan: Node[Plan]) -> str:
     """The canonical text of a plan that was read without faults."""
-    lines = _Lines(source)
     statements: list[tuple[int, str, Node[Any]]] = []
     for field, node in (plan.parts or {}).items():
         nodes = [node] if node.branch is not None else list((node.parts or {}).values())
         statements += [(each.span.start, field, each) for each in nodes]
+    statements.sort(key=lambda statement: statement[0])
+    comments = Comments(source, list(_pieces(statements)))
     rows: list[Row] = []
     at = 1
-    for _, field, node in sorted(statements, key=lambda s: s[0]):
-        first, last = lines.of(node.span.start), lines.of(node.span.end)
-        rows += _between(lines, at, first, inside=False)
+    for _, field, node in statements:
+        first, last = comments.lines(node)
+        rows += comments.between(at, first)
         if field == "blocks":
-            rows += _block(lines, node, first, last)
+            rows += _block(comments, node, first, last)
         else:
-            row = _STATEMENTS[field](node.value)
-            rows.append(_printed(lines, row, first, last))
+            rows.append(_printed(comments, _STATEMENTS[field](node.value), node))
         at = last + 1
-    rows += _between(lines, at, source.line_count + 1, inside=False)
+    rows += comments.between(at, source.line_count + 1)
     return render(_tidy(rows))
 
 
-def _printed(lines: _Lines, row: Row, first: int, last: int) -> Row:
+def _pieces(statements: list[tuple[int, str, Node[Any]]]) -> Iterator[tuple[int, int]]:
+    """Everything that a comment may stand inside of or behind: statements, the braces of
+    blocks, entries."""
+    for _, field, node in statements:
+        if field == "blocks":
+            opening, closing = _brace(node, "LBRACE"), node.span.end
+            yield opening, opening + 1
+            yield closing - 1, closing
+            for part in _entry_nodes(node):
+                yield part.span.start, part.span.end
+        else:
+            yield node.span.start, node.span.end
+
+
+def _printed(comments: Comments, row: Row, node: Node[Any]) -> Row:
     """A row with its comment; as it was written where comments stand inside it."""
-    comment = lines.comments.get(last, "")
-    if lines.has_inner_comment(first, last):
-        return Row("raw", lines.raw(first, last), comment, row.inside)
+    start, end = node.span.start, node.span.end
+    comment = comments.behind(end)
+    if comments.inside(start, end):
+        return Row("raw", comments.raw(start, end), comment, row.inside)
     return Row(row.kind, row.cells, comment, row.inside)
 
 
-def _block(lines: _Lines, node: Node[Any], first: int, last: int) -> list[Row]:
-    from planc.blocks import KINDS
-
+def _block(comments: Comments, node: Node[Any], first: int, last: int) -> list[Row]:
     header, _ = KINDS[node.value.kind].write(node.value)
-    brace = next(t for t in node.branch.children if getattr(t, "type", "") == "LBRACE")
-    at = lines.of(brace.start_pos)
-    opening = lines.comments.get(at, "") if at < last else ""
+    opening = _brace(node, "LBRACE")
+    at = comments.line_of(opening) + 1
     rows: list[Row] = []
-    at = at + 1 if at < last else last
-    for begin, end, line in _entries(lines, node):
-        rows += _between(lines, at, begin, inside=True)
-        row = write.entry_row(line)
-        rows.append(row if begin == last else _printed(lines, row, begin, end))
-        at = end + 1
-    rows += _between(lines, at, last, inside=True)
-    entries = _tidy(rows)
-    return write.framed(node.value.kind, header, entries, opening, lines.comments.get(last, ""))
+    for begin, end, row in _entries(comments, node):
+        rows += comments.between(at, begin, inside=True)
+        rows.append(row)
+        at = max(at, end + 1)
+    rows += comments.between(at, last, inside=True)
+    closing = comments.behind(node.span.end)
+    return write.framed(node.value.kind, header, _tidy(rows), comments.behind(opening + 1), closing)
 
 
-def _entries(lines: _Lines, node: Node[Any]) -> list[tuple[int, int, Line]]:
-    """The entries of a block in order, with their first and last line."""
-    found: list[tuple[int, int, Line]] = []
-    settings: dict[int, list[Setting]] = {}
+def _brace(node: Node[Any], kind: str) -> int:
+    """Where a block opens."""
+    return int(next(t.start_pos for t in node.branch.children if getattr(t, "type", "") == kind))
+
+
+def _entry_nodes(node: Node[Any]) -> list[Node[Any]]:
+    """The entries of a block, in order; settings of one line are several."""
+    found: list[Node[Any]] = []
     for part in (node.parts or {}).values():
-        for each in [part] if part.branch is not None else (part.parts or {}).values():
-            first, last = lines.of(each.span.start), lines.of(each.span.end)
-            if isinstance(each.value, Setting):
-                settings.setdefault(first, []).append(each.value)
-            elif type(each.value) in _ENTRIES:
-                found.append((first, last, _ENTRIES[type(each.value)](each.value)))
-    found += [(number, number, write_settings(group)) for number, group in settings.items()]
-    return sorted(found, key=lambda entry: entry[0])
+        each = [part] if part.branch is not None else (part.parts or {}).values()
+        found += [n for n in each if type(n.value) in (*_ENTRIES, Setting)]
+    return sorted(found, key=lambda entry: entry.span.start)
 
 
-def _between(lines: _Lines, first: int, end: int, *, inside: bool) -> list[Row]:
-    """Comments and blank lines from one line up to another."""
-    rows: list[Row] = []
-    for number in range(first, end):
-        if number in lines.comments:
-            rows.append(Row("comment", (lines.comments[number],), inside=inside))
-        elif lines.is_blank(number):
-            rows.append(Row("blank", inside=inside))
-    return rows
+def _entries(comments: Comments, node: Node[Any]) -> Iterator[tuple[int, int, Row]]:
+    """The rows of the entries of a block, with their first and last line."""
+    nodes = _entry_nodes(node)
+    while nodes:
+        first, last = comments.lines(nodes[0])
+        same = [n for n in nodes if comments.lines(n)[0] == first]
+        if isinstance(nodes[0].value, Setting):
+            row = write.entry_row(write_settings([n.value for n in same]))
+            yield first, last, Row("entry", row.cells, comments.behind(same[-1].span.end), inside=True)
+            nodes = nodes[len(same) :]
+        else:
+            row = write.entry_row(_ENTRIES[type(nodes[0].value)](nodes[0].value))
+            yield first, last, _printed(comments, row, nodes[0])
+            nodes = nodes[1:]
 
 
 def _tidy(rows: list[Row]) -> list[Row]:

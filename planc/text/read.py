@@ -7,7 +7,7 @@ import re
 from planc.checks import law
 from planc.ir.diagnostic import Diagnostic, Label, replace
 from planc.ir.document import Document
-from planc.ir.source import Source, Span
+from planc.ir.source import Source
 from planc.text.reader import Reader
 from planc.text.statements import read_plan
 from planc.text.syntax import parse
@@ -23,7 +23,7 @@ def read_text(source: Source) -> Document:
 
     def report(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
         notes = (f"needed: {details['needed']}",) if "needed" in details else ()
-        label = Label(source, Span(start, end))
+        label = Label(source, source.span(start, end))
         fix = replace(label, details.get("meant"))
         faults.append(Diagnostic(law(code), message, label, (), notes, fix))
         broken.append(start)

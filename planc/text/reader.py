@@ -17,11 +17,13 @@ from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import WORDS, Layout, Named, Shard
 from planc.ir.node import Node, span
 from planc.ir.pattern import Pattern, PatternFault
-from planc.ir.source import Source, Span
+from planc.ir.source import Source
 from planc.text.syntax import Branch
 
 MAX_TERMS = 200
-"""Operands and operators of one expression."""
+"""Names and numbers of one expression."""
+MAX_LEVELS = 250
+"""Operations of one expression, one inside the other."""
 MAX_DIGITS = 12
 
 
@@ -53,7 +55,7 @@ class Reader:
         self, code: str, branch: Any, message: str, label: str = "", *notes: str, fix: Fix | None = None
     ) -> None:
         """Report a fault at a token, a tree, or a pair of offsets."""
-        place = Label(self.source, Span(*span(branch)), label)
+        place = Label(self.source, self.source.span(*span(branch)), label)
         self.faults.append(Diagnostic(law(code), message, place, (), notes, fix))
 
     # ---- leaves ----------------------------------------------------------------
@@ -121,7 +123,7 @@ class Reader:
             return Node(Shard(dim), call.branch)
         if word != "shard":
             self.fault(
-                "N101",
+                "N104",
                 call.name,
                 f"{word!r} is no layout",
                 "",
@@ -143,8 +145,7 @@ class Reader:
     # ---- expressions -----------------------------------------------------------
 
     def expr(self, branch: Branch | Token) -> Node[Expr] | None:
-        terms = sum(1 for _ in _tokens(branch, MAX_TERMS + 1))
-        if terms > MAX_TERMS:
+        if not _is_small(branch):
             self.fault(
                 "S006", branch, "this expression is too long", "", f"needed: at most {MAX_TERMS} terms"
             )
@@ -176,8 +177,10 @@ class Reader:
             operand = self._expr(children[-1])
             if operand is None:
                 return None
-            if kind == "negative" and isinstance(children[-1], Token) and isinstance(operand, Const):
-                return Const(-operand.value)
+            # A negative number is one number, with or without brackets around it.
+            positive = isinstance(operand, Const) and type(operand.value) is int and operand.value >= 0
+            if kind == "negative" and positive:
+                return Const(-operand.value)  # type: ignore[attr-defined]
             return Unary("not" if kind == "not" else "-", operand)
         left, right = self._expr(children[0]), self._expr(children[-1])
         if left is None or right is None:
@@ -199,15 +202,16 @@ def _trees(branch: Any) -> Iterator[Branch]:
     return (child for child in branch.children if isinstance(child, Tree))
 
 
-def _tokens(branch: Any, limit: int) -> Iterator[Token]:
-    """The tokens below a tree, each operator too, at most `limit` of them."""
-    pending = [branch]
-    count = 0
-    while pending and count < limit:
-        branch = pending.pop()
-        count += 1
+def _is_small(branch: Any) -> bool:
+    """Whether an expression is within its bounds: names and numbers, and depth."""
+    pending = [(branch, 0)]
+    terms = 0
+    while pending:
+        branch, depth = pending.pop()
         if isinstance(branch, Token):
-            yield branch
+            terms += branch.type in ("INT", "NAME", "TRUE", "FALSE")
         else:
-            yield Token("_", "")
-            pending.extend(branch.children)
+            pending.extend((child, depth + 1) for child in branch.children)
+        if terms > MAX_TERMS or depth > MAX_LEVELS:
+            return False
+    return True

@@ -9,6 +9,7 @@ touches parts of lark that are not documented, hence `lark>=1.3,<2`.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +22,19 @@ from planc.text.words import STATEMENTS, expected
 Report = Callable[[str, int, int, str, dict[str, str]], None]
 """Called with a code, an offset, an end, a headline and details."""
 
-_STATEMENT = re.compile(rf"[ \t]*(?:{'|'.join(STATEMENTS)})[ \t]")
+_OUTSIDE = [word for word in STATEMENTS if word != "override"]
+_STATEMENT = re.compile(rf"[ \t]*(?:{'|'.join(_OUTSIDE)})[ \t]")
+"""A line that begins with what begins a statement, and no entry of a block."""
 _MARK = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|[()\n]')
+_BRACES = re.compile(r"^[ \t]*\}|^[^#\n]*\{(?=[ \t]*(?:#.*)?$)", re.MULTILINE)
+_NEXT = re.compile(rf"^(?:{'|'.join(_OUTSIDE)})[ \t]", re.MULTILINE)
 _BLOCK_END = re.compile(r"^[ \t]*\}", re.MULTILINE)
-_FAR = 10_000
+_FAR = 2_000
 """How far a bracket may close from where it opened, so that recovery stays linear."""
 _WORD = re.compile(r"[A-Za-z0-9_]+|.", re.DOTALL)
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]+")
+_BAD_ESCAPE = re.compile(r'"(?:[^"\\]|\\["\\])*(\\[^"\\])')
+_BRACE_BELOW = re.compile(r"\r?\n\s*\{")
 _ENDS = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}
 
 
@@ -42,6 +49,7 @@ class Recovery:
         self.text, self.newlines, self.report = text, newlines, report
         self.last = -1
         self.no_more_ends = False
+        self.braces: list[tuple[int, bool]] | None = None
 
     def __call__(self, error: UnexpectedInput) -> bool:
         at, end, got = self._place(error)
@@ -79,12 +87,15 @@ class Recovery:
             return self._line_end(max(close, at))
         brace = self._brace(state)
         line = self.text.rfind("\n", 0, at) + 1
-        if brace is not None and (got == "$END" or _STATEMENT.match(self.text, line)):
+        if brace is not None and (got == "$END" or self._ends_block(line)):
             self.report("S002", brace, brace + 1, "this block is never closed", {"needed": "'}'"})
             self._pop(state)
             self._feed(state, at)
             return at if got == "$END" else line
         self._unexpected(error, at, end, got)
+        brace_below = _BRACE_BELOW.match(self.text, at)
+        if got == "_NEWLINE" and brace_below and "LBRACE" in getattr(error, "expected", ()):
+            return brace_below.end() - 1  # the block is read all the same
         if self._last_value(state) == "RBRACE":
             return self._line_end(at)
         self._pop(state)
@@ -95,6 +106,10 @@ class Recovery:
         found = self.text[at:end]
         if got == "" and found == '"':
             end = self._line_end(at)
+            if escape := _BAD_ESCAPE.match(self.text, at, end):
+                place = escape.start(1), escape.end(1)
+                self.report("S003", *place, f"there is no escape '{escape[1]}'", {"needed": '\\" or \\\\'})
+                return
             self.report("S003", at, end, "this text is not closed on its line", {"needed": "'\"'"})
         elif got == "" and not _ASCII_WORD.fullmatch(found):
             self.report("S003", at, end, f"{found!r} is no part of the language", {})
@@ -109,6 +124,16 @@ class Recovery:
             self.report("S001", at, end, _ENDS.get(got) or f"'{found}' cannot stand here", details)
 
     # ---- the text --------------------------------------------------------------
+
+    def _ends_block(self, line: int) -> bool:
+        """Whether a line, met inside a block, is a statement after a block never closed: it
+        begins as one, and another block begins before a brace closes this one."""
+        if not _STATEMENT.match(self.text, line):
+            return False
+        if self.braces is None:
+            self.braces = [(m.start(), m[0].endswith("{")) for m in _BRACES.finditer(self.text)]
+        after = bisect_left(self.braces, (line, False))
+        return after == len(self.braces) or self.braces[after][1]
 
     def _pattern_brace(self, at: int) -> int | None:
         """The brace that took the rest of this line into a pattern, if there is one."""
@@ -149,7 +174,9 @@ class Recovery:
             return end
         close = None if self.no_more_ends else _BLOCK_END.search(self.text, end)
         self.no_more_ends = close is None
-        return self._line_end(close.start()) if close else end
+        if close is None or _NEXT.search(self.text, end, close.start()):
+            return end
+        return self._line_end(close.start())
 
     # ---- the stack -------------------------------------------------------------
 

@@ -121,12 +121,12 @@ def _let_layout(first: Any, items: list[Any], branch: Branch, reader: Reader) ->
 
 
 def _require(branch: Any, reader: Reader, override: bool) -> Node[Require] | None:
-    condition = reader.expr(branch.children[0])
+    condition = reader.expr(branch.children[1])
     if condition is None:
         return None
     parts: dict[str, Node[Any]] = {"condition": condition}
-    if len(branch.children) > 1:
-        parts["why"] = reader.text(branch.children[1])
+    if len(branch.children) > 2:
+        parts["why"] = reader.text(branch.children[2])
     why = parts["why"].value if "why" in parts else None
     return Node(Require(condition.value, why), branch, parts)
 

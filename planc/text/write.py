@@ -8,6 +8,7 @@ from typing import Any
 from planc.blocks import KINDS
 from planc.ir.expr import show
 from planc.ir.plan import LayoutLet, Mesh, Option, Plan, Require
+from planc.ir.source import Source
 from planc.text.rows import BLANK, Row, render
 
 INLINE = ("recompute", "compile")
@@ -28,6 +29,16 @@ def write(plan: Plan) -> str:
         if part:
             rows += [BLANK, *part] if rows else part
     return render(rows)
+
+
+def write_faithfully(plan: Plan) -> str | None:
+    """The text of a plan, or None where reading it would not give the plan again: data can
+    hold faulty plans that have no text, such as layouts without a style."""
+    from planc.text.read import read_text
+
+    text = write(plan)
+    document = read_text(Source("", text))
+    return text if not document.faults and document.plan == plan else None
 
 
 def _heads(plan: Plan) -> list[Row]:
@@ -87,10 +98,10 @@ def block_rows(block: Any) -> list[Row]:
 
 def framed(kind: str, header: str, entries: list[Row], opening: str = "", closing: str = "") -> list[Row]:
     """A block around its entries; comments of its first and last line are kept."""
-    if not entries:
-        return [Row("open", (f"{header} {{}}",), opening or closing)]
-    only = entries[0]
-    if kind in INLINE and len(entries) == 1 and only.kind == "entry" and not (opening or only.comment):
+    if not entries and not opening:
+        return [Row("open", (f"{header} {{}}",), closing)]
+    only = entries[0] if len(entries) == 1 else None
+    if only and kind in INLINE and only.kind == "entry" and not (opening or only.comment):
         return [Row("open", (f"{header} {{ {'  '.join(c for c in only.cells if c)} }}",), closing)]
     return [Row("open", (f"{header} {{",), opening), *entries, Row("close", ("}",), closing)]
 
@@ -101,9 +112,8 @@ def entry_row(line: Any, comment: str = "") -> Row:
 
 
 def quoted(text: str) -> str:
-    """A text in quotes. Line ends and other control characters become blanks."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A text in quotes."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _override(record: Any) -> str:

@@ -1,0 +1,34 @@
+"""The page of all codes, `docs/codes.md`, made from the table of laws and their files.
+
+python -m tests.codes > docs/codes.md
+"""
+
+from __future__ import annotations
+
+from planc.checks import CHECKS
+from planc.commands.explain import title
+
+_HEAD = """\
+# Codes of diagnostics
+
+A code is never given to another law. `planc explain CODE` says why a law exists, with
+a wrong and a right example. An error refutes the plan; a warning does not.
+
+| code | name | severity | says |
+| --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The text of `docs/codes.md`."""
+    rows = [f"| {r.law.code} | {r.law.name} | {r.law.severity} | {_cell(title(r))} |\n" for r in CHECKS]
+    return _HEAD + "".join(rows)
+
+
+def _cell(text: str) -> str:
+    """A text as it stands in a table."""
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,404 @@
+"""Anything at all as a plan: nothing raises, nothing hangs, every fault has its place.
+
+Each case is made from one seed, which a failure names. By default there are few of them;
+`PLANC_FUZZ=100000` runs so many, and `PLANC_FUZZ_SEED` says at which seed to begin.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from planc.compile import Result, check
+from planc.data.write import to_data, to_json, to_python, to_yaml
+from planc.ir.document import Document
+from planc.ir.settled import Settings
+from planc.read import read_bytes
+from planc.report import data, github, sarif, summary
+from planc.report.drawing import draw
+from planc.text.format import format_document
+from planc.text.write import write
+from tests.strategies import pool
+from tests.test_roundtrip import comments, decorated
+
+CASES = int(os.environ.get("PLANC_FUZZ", "400"))
+FIRST = int(os.environ.get("PLANC_FUZZ_SEED", "0"))
+LIMIT = 2.0
+"""Seconds of processor time that one small case may take."""
+
+
+# ---- making a case ---------------------------------------------------------------
+
+_TOKEN = re.compile(r"\s+|\w+|.")
+_VOCABULARY = (
+    *"(){}[]:,+-*/%=<>!?.#\"'\\|&@$~`^;\n\t\r ",
+    *"\0\x07\x0b\x0c\x1b\x7f\x85\xa0\ufeff\u200d\u2028\u202e日é\U0001f600",
+    "->", "==", "//", "**", "!{", "..", '"x"', "# c\n", "\r\n", "\x1b[31m", "- ", ": ", "---\n", "&a ", "*a",
+    "!!int ", "!!set ", "<<", "null", "2020-01-01", "1e999", ".nan", "0x1F", "1_0", "{}", "[]", "()",
+    "999999999999", "9" * 30, "9" * 5000, "-1", "0", "1", "true", "false", "plan", "extends", "model", "mesh",
+    "option", "let", "require", "override", "remove", "loss", "tensor", "fsdp", "recompute", "compile",
+    "when", "else", "not", "and", "or", "keep", "reshard", "replicate", "partial", "shard(1)", "colwise",
+    "inputs(0: x -> y)",
+    "params(w: shard(0))", "attributes(a: b)", "full", "save(matmul)", "root", "auto",
+    "extends llama\n", 'extends "x"\n', "tensor tp {\n", "\n}\n", "a.{b,c}", "{0..9}", "{0..99999}",
+    "a" * 300,
+)  # fmt: skip
+
+
+def mutated(text: str, rng: Random) -> str:
+    """A text with a few tokens, characters or lines deleted, added, doubled or moved."""
+    for _ in range(rng.choice((1, 1, 2, 3, 8))):
+        split = rng.choice((_TOKEN.findall, list, lambda t: t.splitlines(keepends=True)))
+        pieces: list[str] = split(text)
+        at = rng.randrange(len(pieces) + 1)
+        match rng.randrange(9):
+            case 0:
+                del pieces[at : at + rng.choice((1, 1, 2, 5))]
+            case 1 | 2:
+                pieces.insert(at, rng.choice(_VOCABULARY))
+            case 3:
+                pieces[at:at] = pieces[at : at + rng.choice((1, 2, 10))] * rng.choice((1, 3))
+            case 4 if len(pieces) > 1:
+                a, b = rng.randrange(len(pieces)), rng.randrange(len(pieces))
+                pieces[a], pieces[b] = pieces[b], pieces[a]
+            case 5:
+                pieces = pieces[:at] if rng.random() < 0.5 else pieces[at:]
+            case 6 if pieces:
+                pieces[at - 1] = rng.choice(_VOCABULARY)
+            case 7:
+                pieces.insert(at, rng.choice("([{-!,") * rng.choice((2, 10, 300)))
+            case _:
+                pieces.insert(at, "".join(rng.choices(_VOCABULARY, k=rng.choice((2, 5)))))
+        text = "".join(pieces)
+    return text
+
+
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 10**13, 10**30, 1.5, "", " ", "a b", "a\nb", "\x1b[31m", "\x00",
+    "\U0001f600",
+    "not", "true", "loss", "inputs", "replicate", "shard(1)", "shard(", "a.**.b", "{", "x -> y", [], {}, [[]],
+    {"kind": "tensor"}, ["a"], "a" * 2000, "(" * 500, "# c", '"', "- 1", "auto", "llama",
+)  # fmt: skip
+
+
+def twisted(value: Any, rng: Random) -> Any:
+    """Data with one value somewhere in it replaced, dropped or doubled."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(list(value))
+        if rng.random() < 0.1:
+            return {k: v for k, v in value.items() if k != key} | {rng.choice(("x", key + "s")): 1}
+        return {**value, key: twisted(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        at = rng.randrange(len(value))
+        return [*value[:at], twisted(value[at], rng), *value[at + rng.choice((0, 1, 1)) :]]
+    return rng.choice(_VALUES)
+
+
+def case(seed: int) -> tuple[bytes, str]:
+    """The bytes of a case, and the form that they are read in."""
+    rng = Random(seed)
+    plan = rng.choice(pool())
+    form = rng.choice(("text", "text", "text", "json", "yaml"))
+    if rng.random() < 0.03:
+        return rng.randbytes(rng.choice((1, 10, 200))), form
+    if form == "text":
+        text = write(plan)
+        if rng.random() < 0.5:
+            text = decorated(text, rng)
+        if rng.random() < 0.1:
+            other = write(rng.choice(pool()))
+            text = text[: rng.randrange(len(text) + 1)] + other[rng.randrange(len(other) + 1) :]
+    else:
+        tree = twisted(to_data(plan), rng) if rng.random() < 0.6 else to_data(plan)
+        text = json.dumps(tree, indent=rng.choice((None, 2))) if form == "json" else _yaml(tree)
+        if rng.random() < 0.4:
+            return text.encode(), form
+    if rng.random() < 0.9:
+        text = mutated(text, rng)
+    encoded = text.encode("utf-8", "replace")
+    if rng.random() < 0.02:
+        at = rng.randrange(len(encoded) + 1)
+        encoded = encoded[:at] + rng.randbytes(2) + encoded[at:]
+    return encoded, form
+
+
+def _yaml(tree: Any) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def settings_of(document: Document, rng: Random) -> Settings:
+    """Sizes for some axes of the plan, and values for some of its options."""
+    axes = document.plan.mesh.axes if document.plan.mesh else ()
+    sizes = {axis.name: rng.choice((1, 2, 8)) for axis in axes if rng.random() < 0.5}
+    given_ = {o.name: o.value for o in document.plan.options if rng.random() < 0.3}
+    return Settings(sizes, rng.choice((None, None, 8, 64)), rng.choice((None, 8)), given_)
+
+
+# ---- what must hold ----------------------------------------------------------------
+
+
+def examine(encoded: bytes, form: str, rng: Random) -> None:
+    """Read, check, report and format; assert what holds of any source."""
+    document = read_bytes(encoded, "x.plan", form)
+    result = check(document, settings_of(document, rng))
+    _places(document, result)
+    _reports(result)
+    if document.faults:
+        return
+    if form == "text":
+        _formatting(document)
+    else:
+        _conversion(document)
+
+
+def _places(document: Document, result: Result) -> None:
+    for diagnostic in (*document.faults, *result.diagnostics):
+        assert diagnostic.message
+        spans = [label.span for label in (diagnostic.label, *diagnostic.others)]
+        spans += [edit.span for edit in diagnostic.fix.edits] if diagnostic.fix else []
+        sources = [diagnostic.label.source, *(label.source for label in diagnostic.others)]
+        longest = max(len(source.text) for source in sources)
+        for span in spans:
+            assert 0 <= span.start <= span.end <= longest, (diagnostic.law.code, diagnostic.message, span)
+
+
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def _reports(result: Result) -> None:
+    text = summary.to_text([result])
+    leaked = _CONTROL.search(text)
+    assert leaked is None, f"the report holds {leaked[0]!r}"
+    json.loads(data.to_json([result]))
+    json.loads(sarif.to_sarif([result]))
+    lines = github.to_github([result])
+    assert lines.count("\n") == len(result.diagnostics)
+    shown = io.StringIO()
+    draw(result.settled, Console(file=shown, width=100, highlight=False))
+    leaked = _CONTROL.search(shown.getvalue())
+    assert leaked is None, f"the drawing holds {leaked[0]!r}"
+
+
+def _formatting(document: Document) -> None:
+    formatted = format_document(document)
+    again = read_bytes(formatted.encode(), "x.plan")
+    assert not again.faults, f"formatting breaks the plan: {again.faults[0].message}"
+    assert again.plan == document.plan, "formatting changes the plan"
+    assert comments(formatted) == comments(document.source.text), "formatting loses a comment"
+    assert format_document(again) == formatted, "formatting twice differs"
+
+
+def _conversion(document: Document) -> None:
+    for form, writer in {"json": to_json, "yaml": to_yaml, "text": write}.items():
+        again = read_bytes(writer(document.plan).encode(), "x.plan", form)
+        assert not again.faults, f"data that is no {form}: {again.faults[0].message}"
+        assert again.plan == document.plan, f"another plan as {form}"
+    space: dict[str, object] = {}
+    exec(to_python(document.plan), space)
+    assert space["plan"] == document.plan, "another plan as python"
+
+
+def run_case(seed: int) -> None:
+    encoded, form = case(seed)
+    begun = time.process_time()
+    examine(encoded, form, Random(seed))
+    taken = time.process_time() - begun
+    assert taken < LIMIT, f"{taken:.1f} s for {len(encoded)} bytes"
+
+
+def test_nothing_raises() -> None:
+    for seed in range(FIRST, FIRST + CASES):
+        try:
+            run_case(seed)
+        except Exception as bad:  # noqa: BLE001
+            encoded, form = case(seed)
+            pytest.fail(f"seed {seed}, form {form}: {type(bad).__name__}: {bad}\n{encoded[:2000]!r}")
+
+
+# ---- every broken line --------------------------------------------------------------
+
+BROKEN = (
+    "$ what", "let 5 = = x", "require == 3", '"text"', "mesh ,", "option x", "a b c d ] e", "require tp +",
+    'require tp == 1 "open', "model llama", "extends 5", "fsdp {", "= = =", "tensor", "require tp < 2 < 3",
+    "model.{a,b colwise", "require (tp == 1", "override 3", "\u65e5\u672c", "+ a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_five_broken_lines(seed: int) -> None:
+    rng = Random(seed)
+    lines = write(rng.choice(pool())).split("\n")[:-1]
+    # Not inside brackets: there a line is no line of its own.
+    whole = [i for i in range(len(lines) + 1) if _balanced("\n".join(lines[:i]))]
+    places = {place: rng.choice(BROKEN) for place in rng.sample(whole, min(5, len(whole)))}
+    text: list[str] = []
+    broken: set[int] = set()
+    for i, line in enumerate([*lines, None]):
+        if i in places:
+            text.append(places[i])
+            broken.add(len(text))
+        text += [] if line is None else [line]
+    document = read_bytes("\n".join(text).encode(), "x.plan")
+    told = {document.source.position(f.label.span.start).line for f in document.faults}
+    missed = {number: text[number - 1] for number in broken - told}
+    assert not missed, f"{missed}\n" + "\n".join(f"{i + 1:3} {line}" for i, line in enumerate(text))
+
+
+def _balanced(text: str) -> bool:
+    plain = re.sub(r'"(?:[^"\\\n]|\\.)*"', "", text)
+    return plain.count("(") == plain.count(")")
+
+
+# ---- large inputs -------------------------------------------------------------------
+
+LARGE: dict[str, tuple[str, Callable[[], str]]] = {
+    "unclosed brackets": ("text", lambda: "(" * 10_000),
+    "unclosed brackets of requires": ("text", lambda: "require (tp\n" * 10_000),
+    "unclosed brackets of rules": ("text", lambda: "tensor tp {\n" + "a b(c\n" * 10_000),
+    "nested brackets": ("text", lambda: f"require {'(' * 100_000}1{')' * 100_000} == 1\n"),
+    "nested negations": ("text", lambda: f"require {'-' * 100_000}1 == 1\n"),
+    "nested nots": ("text", lambda: f"require {'not ' * 50_000}true\n"),
+    "nested layout": ("text", lambda: f"tensor tp {{\na b -> shard({'(' * 50_000}1{')' * 50_000})\n}}\n"),
+    "long expression": ("text", lambda: f"require {' + '.join(['1'] * 100_000)} == 1\n"),
+    "broken lines": ("text", lambda: "= what\n" * 20_000),
+    "broken lines of a block": ("text", lambda: "tensor tp {\n" + "a = what\n" * 20_000 + "}\n"),
+    "blocks never closed": ("text", lambda: "tensor tp {\n" * 10_000),
+    "stray ends": ("text", lambda: "}\n" * 20_000),
+    "one word of 1 MB": ("text", lambda: "a" * 1_000_000),
+    "one name of 1 MB": ("text", lambda: f"plan {'a' * 1_000_000}\n"),
+    "one pattern of 1 MB": ("text", lambda: f"compile {{ {'a.' * 500_000}a }}\n"),
+    "one comment of 1 MB": ("text", lambda: f"# {'a ' * 500_000}\n"),
+    "one text of 1 MB": ("text", lambda: f'model "{"a" * 1_000_000}"\n'),
+    "one open text of 1 MB": ("text", lambda: f'model "{"a" * 1_000_000}\n'),
+    "one number of 1 MB": ("text", lambda: f"option a = {'1' * 1_000_000}\n"),
+    "many arguments": ("text", lambda: f"tensor tp {{\na packed_colwise({', '.join(['1'] * 20_000)})\n}}\n"),
+    "many axes": ("text", lambda: f"mesh {', '.join(f'a{i}' for i in range(20_000))}\n"),
+    "blank lines": ("text", lambda: "\n" * 500_000),
+    "comments": ("text", lambda: "# a\n" * 50_000),
+    "choices": ("text", lambda: f"compile {{ {'{a,b}' * 40} }}\n"),
+    "joined choices": ("text", lambda: "".join(f"let p{i} = p{i - 1}.{{a,b}}\n" for i in range(1, 200))),
+    "open braces": ("text", lambda: f"compile {{ {'{a,' * 20_000} }}\n"),
+    "open braces on lines": ("text", lambda: "compile {\n" + "a.{b\n" * 10_000 + "}\n"),
+    "ranges": ("text", lambda: "compile {\n" + "a.{0..9999}.b\n" * 200 + "}\n"),
+    "stars": ("text", lambda: "compile {\n" + f"{'**.' * 30}x\n{'a.' * 60}y\n" + "}\n"),
+    "stars in a name": ("text", lambda: "compile {\n" + f"{'*a' * 5000}b\n{'a' * 10_000}\n" + "}\n"),
+    "lets of lets": ("text", lambda: "".join(f"let p{i} = p{i + 1}\n" for i in range(3000))),
+    "misspelt layouts": (
+        "text",
+        lambda: "".join(f"let layout{i} = shard(1)\n" for i in range(1000))
+        + "tensor tp {\n" + "".join(f"m{i} colwise -> layuot{i}\n" for i in range(1000)) + "}\n",
+    ),
+    "long misspelt names": (
+        "text",
+        lambda: f"let {'ab' * 5000} = shard(1)\ntensor tp {{\na colwise -> {'ba' * 5000}\n}}\n",
+    ),
+    "conditions of many options": (
+        "text",
+        lambda: "".join(f"option o{i} = true\n" for i in range(8)) + "compile {\n"
+        + "".join(f"m{i} when {' and '.join(f'o{j}' for j in range(8))}\n" for i in range(1000)) + "}\n",
+    ),
+    "rules": ("text", lambda: "tensor tp {\n" + "".join(f"a.b{i} colwise\n" for i in range(5000)) + "}\n"),
+    "settings": ("text", lambda: "fsdp dp {\n" + "params: bf16\n" * 3000 + "}\n"),
+    "misspelt settings": (
+        "text",
+        lambda: "".join(["fsdp dp {\n", *(f"parms{i}: x\n" for i in range(2000)), "}\n"]),
+    ),
+    "misspelt statements": ("text", lambda: "".join(f"reqire{i} x\n" for i in range(10_000))),
+    "removes": (
+        "text",
+        lambda: "extends llama\ntensor tp {\n"
+        + "".join(f"remove model.lay{i}\n" for i in range(2000)) + "}\n",
+    ),
+    "blocks": ("text", lambda: "compile { a }\n" * 3000),
+    "yaml lists": ("yaml", lambda: "[" * 10_000),
+    "yaml dashes": ("yaml", lambda: "- " * 10_000),
+    "yaml maps": ("yaml", lambda: "{a: " * 10_000),
+    "yaml keys": ("yaml", lambda: "".join(f"a{i}: 1\n" for i in range(5000))),
+    "yaml wrong rules": (
+        "yaml",
+        lambda: "blocks:\n- kind: tensor\n  axis: tp\n  rules:\n" + "  - {patern: a}\n" * 2000,
+    ),
+    "yaml wrong patterns": (
+        "yaml",
+        lambda: "blocks:\n- kind: compile\n  targets:\n" + "  - {pattern: 'a..b'}\n" * 2000,
+    ),
+    "json lists": ("json", lambda: "[" * 100_000),
+    "json maps": ("json", lambda: '{"a":' * 100_000),
+    "json number": ("json", lambda: f'{{"name": {"9" * 100_000}}}'),
+    "json expression": ("json", lambda: json.dumps({"requires": [{"condition": "(" * 9000}]})),
+    "json expressions": (
+        "json",
+        lambda: json.dumps({"requires": [{"condition": f"a + {i} <= (b"} for i in range(2000)]}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large(name: str) -> None:
+    form, make = LARGE[name]
+    encoded = make().encode()
+    begun = time.process_time()
+    examine(encoded, form, Random(0))
+    assert time.process_time() - begun < 10
+
+
+ODD: dict[str, tuple[str, bytes]] = {
+    "json with half characters": ("json", b'{"model": "\\ud83d\\ude00"}'),
+    "json with a lone half character": ("json", b'{"model": "\\ud83d"}'),
+    "json indented by tabs": ("json", b'{\n\t"name":\t"x"\n}'),
+    "json without blanks": ("json", b'{"name":"x","model":"y"}'),
+    "json with a raw delete": ("json", '{"model": "\x7f\x85\u2028\ufffe"}'.encode()),
+    "json with a slash": ("json", b'{"model": "hf:a\\/b"}'),
+    "json of one number": ("json", b"1"),
+    "json of nothing": ("json", b""),
+    "yaml of a date as a number": ("yaml", b"name: !!int 2020-01-01"),
+    "yaml of a list as a number": ("yaml", b"name: !!int '[1]'"),
+    "yaml of a set as a number": ("yaml", b"name: !!float '!!set {a}'"),
+    "yaml of a loop as a number": ("yaml", b"name: !!float '&a [*a]'"),
+    "yaml of bytes as a number": ("yaml", b"name: !!int '!!binary aGk='"),
+    "yaml of infinity": ("yaml", b"name: .inf"),
+    "yaml of no number": ("yaml", b"name: .nan"),
+    "yaml of a long fraction": ("yaml", b"name: 1.0e+400"),
+    "yaml of base sixty": ("yaml", b"name: 12:30:45"),
+    "yaml of a set": ("yaml", b"!!set {a, b}"),
+    "yaml of python": ("yaml", b"!!python/object/apply:os.system [ls]"),
+    "yaml of two": ("yaml", b"name: x\n---\nname: y"),
+    "yaml with escapes": ("yaml", b'mesh: {axes: [{name: "\\e[31mtp"}]}'),
+    "yaml with a key of escapes": ("yaml", b'"\\e[31m": 1'),
+    "yaml with a tag of escapes": ("yaml", b"name: !%1B[31m x"),
+    "yaml with wide characters": ("yaml", "model: \U0001f600\nnam: 日\n".encode()),
+    "yaml with a null byte": ("yaml", b"name: x\0"),
+    "yaml with an open text": ("yaml", b'name: "x'),
+    "escapes in quotes": ("text", b'model "\x1b[31m"\nrequire false "\x1b[31m"\n'),
+    "escapes in a comment": ("text", b"# \x1b[31m\nplan x\nplan y # \x1b[31m\n"),
+    "escapes in extends": ("text", b'extends "\x1b[31m"\n'),
+    "escapes as code": ("text", b"\x1b[31m = 3\n"),
+    "negated truth": ("text", b"require -true == 1\n"),
+    "only a mark": ("text", b"\xef\xbb\xbf"),
+    "not unicode": ("text", b"plan x\n\xff\n"),
+    "half a character": ("text", b"plan x\n\xe6\x97"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd(name: str) -> None:
+    form, encoded = ODD[name]
+    examine(encoded, form, Random(0))
+
+
+@pytest.mark.parametrize("name", [n for n in ODD if n.startswith(("json with", "json ind"))])
+def test_valid_json_is_read(name: str) -> None:
+    """What JSON allows anywhere is no fault of form: only half a character is no text."""
+    document = read_bytes(ODD[name][1], "x.json", "json")
+    assert bool(document.faults) == (name == "json with a lone half character")
