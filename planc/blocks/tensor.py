@@ -164,11 +164,13 @@ def _style(words: list[Call], arrow: bool, reader: Reader, parts: dict[str, Any]
     parts["style"] = reader.name(style.name)
     if style.items == []:
         reader.fault("R304", style.branch, f"nothing stands in the brackets of '{style.name}'")
-    if any(item.after is not None for item in style.items or ()) and str(style.name) not in STYLES:
+        parts["style"] = None
+        return
+    if style.items and str(style.name) not in STYLES and _is_facet(style):
         label = Label(reader.source, parts["style"].span, "no such style")
-        meant = replace(label, nearest(str(style.name), FACETS))
-        reader.fault("N101", style.name, f"there is no style '{style.name}'", "no such style",
-                     f"needed: {listed(STYLES)}, or {listed(FACETS)}", fix=meant)  # fmt: skip
+        reader.fault("N101", style.name, f"there is no style '{style.name}'", label.text,
+                     f"needed: {listed(STYLES)}, or {listed(FACETS)}",
+                     fix=replace(label, nearest(str(style.name), FACETS)))  # fmt: skip
         parts["style"] = None
         return
     if style.items is not None:
@@ -176,6 +178,13 @@ def _style(words: list[Call], arrow: bool, reader: Reader, parts: dict[str, Any]
         parts["parts"] = None if None in read_parts else group(read_parts)  # type: ignore[arg-type]
     if len(words) > 1 and arrow:
         parts["input"] = reader.layout_of(words[1])
+
+
+def _is_facet(style: Call) -> bool:
+    """Whether a word that is no style has the arguments, or nearly the name, of a facet."""
+    if any(item.after is not None for item in style.items or ()):
+        return True
+    return nearest(str(style.name), FACETS) is not None
 
 
 def _facet(call_: Call, facet: Any, reader: Reader, parts: dict[str, Any]) -> None:

@@ -47,7 +47,13 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
             yield broken("R303", place.label("", "layout"), f"parameter '{param.name}' cannot be partial",
                          "needed: shard(DIM) or replicate")  # fmt: skip
     for rule, place in of_type(settled, Rule):
-        if rule.output is not None and not _leaves_sums(rule, settled) and _partial(rule.output, settled):
+        known = rule.style is None or rule.style in STYLES
+        if (
+            known
+            and rule.output is not None
+            and not _leaves_sums(rule, settled)
+            and _partial(rule.output, settled)
+        ):
             yield broken("R303", place.label("", "output"), f"{rule.style} leaves no sums undone",
                          "needed: shard(DIM) or replicate after '->'")  # fmt: skip
 

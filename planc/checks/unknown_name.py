@@ -24,6 +24,7 @@ Right:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from planc.checks.walk import broken, of_type
@@ -52,10 +53,11 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
 def _label(place: Place, name: str) -> Label:
     """Points at the name itself, where the expression is text."""
     whole = place.label("not declared")
-    at = whole.source.text.find(name, whole.span.start, whole.span.end)
-    if at < 0:
+    words = re.compile(rf"\b{re.escape(name)}\b")
+    found = words.search(whole.source.text, whole.span.start, whole.span.end)
+    if found is None:
         return whole
-    return Label(whole.source, Span(at, at + len(name)), whole.text, whole.path)
+    return Label(whole.source, Span(*found.span()), whole.text, whole.path)
 
 
 def _constant(name: str) -> str | None:

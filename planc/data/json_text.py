@@ -4,6 +4,7 @@ is nearly a superset of JSON."""
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -26,15 +27,33 @@ def load_json(source: Source) -> Any:
             needed = f"needed: at most {MAX_DEPTH} levels"
             raise DataFault("S006", "this is nested too deeply", Span(at, at + 1), needed)
     try:
-        return json.loads(source.text, parse_constant=_constant, object_pairs_hook=_object)
+        data = json.loads(source.text, parse_constant=_constant, object_pairs_hook=_object)
+        json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as bad:
         raise DataFault("S004", f"this is not JSON: {bad.msg.lower()}", Span(bad.pos, bad.pos + 1)) from None
+    except _Refused as bad:
+        found = list(re.finditer(bad.where, source.text))
+        span = Span(*found[min(bad.which, len(found) - 1)].span()) if found else Span(0, 1)
+        raise DataFault("S004", str(bad), span) from None
+    except UnicodeEncodeError:
+        half = re.search(r"\\u[dD][89a-fA-F]", source.text)
+        at = half.start() if half else 0
+        raise DataFault("S003", "this is half of a character", Span(at, at + 6)) from None
     except (ValueError, RecursionError) as bad:
         raise DataFault("S004", f"this is not JSON: {bad}", Span(0, 1)) from None
+    return data
+
+
+class _Refused(Exception):
+    """JSON that Python would take: `where` finds it, `which` counts what is found."""
+
+    def __init__(self, message: str, where: str, which: int) -> None:
+        super().__init__(message)
+        self.where, self.which = where, which
 
 
 def _constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number of JSON")
+    raise _Refused(f"{text} is not a number of JSON", rf"{text}\b", 0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -42,7 +61,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the field '{twice}' stands twice")
+        raise _Refused(f"the field '{twice}' stands twice", rf"{re.escape(json.dumps(twice))}(?=\s*:)", 1)
     return data
 
 

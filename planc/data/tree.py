@@ -10,6 +10,7 @@ from planc.ir.diagnostic import Path
 from planc.ir.source import Source, Span
 
 MAX_DEPTH = 100
+_COLLECTIONS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 _CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -61,6 +62,9 @@ def build(node: yaml.Node | None) -> Any:
     """
     if node is None:
         return {}
+    if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+        span = _span(node.start_mark, node.end_mark)
+        raise DataFault("S004", "this value has no place in a plan", span, f"got: {node.tag}")
     if isinstance(node, yaml.SequenceNode):
         return [build(item) for item in node.value]
     if isinstance(node, yaml.MappingNode):

@@ -51,12 +51,12 @@ def add_named(known: dict[str, Placed], more: list[Placed], what: str, faults: F
         name = getattr(placed.value, "name", what)
         earlier = known.get(name)
         shown = what if name == what else f"{what} '{name}'"
+        same = earlier is not None and earlier.place.document is placed.place.document
         if placed.value.override and earlier is None:
             faults.add("R307", placed.place.label("no earlier one"), f"this {shown} overrides nothing",
                        "needed: one in a plan that this one extends",
                        "help: leave out 'override'")  # fmt: skip
-        elif not placed.value.override and earlier is not None:
-            same = earlier.place.document is placed.place.document
+        elif earlier is not None and (same or not placed.value.override):
             help_ = "help: leave one out" if same else "help: to replace it, write 'override' before it"
             faults.add("N106", placed.place.label("declared again"), f"{shown} is declared twice", help_,
                        others=(earlier.place.label("declared first"),))  # fmt: skip

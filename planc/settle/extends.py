@@ -78,6 +78,11 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
         )
         return None
     folder = document.source.folder
+    if not reference.strip():
+        faults.add(
+            "E501", label, "this names no plan to extend", "needed: a file in quotes, or a shipped plan"
+        )
+        return None
     if folder is None:
         faults.add("E503", label, "a plan without a folder of its own extends no file",
                    "needed: the name of a plan shipped with planc")  # fmt: skip

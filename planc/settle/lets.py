@@ -27,6 +27,7 @@ class Scope:
         self.values, self.types, self.lost, self.faults = values, types, lost, faults
         self.patterns: dict[str, Pattern] = {}
         self.layouts: dict[str, Layout | None] = {}
+        self.layout_names: frozenset[str] = frozenset()
 
     def decide(self, condition: Expr, place: Place, what: str) -> bool | None:
         """Whether a condition holds; None where that needs the model, or it has no value."""
@@ -61,7 +62,7 @@ class Scope:
             return pattern
         base = self.patterns.get(name)
         if base is None:
-            if name in self.layouts:
+            if name in self.layout_names:
                 self.faults.add("N108", place.label("a layout"), f"'{name}' names a layout, not a pattern",
                                 f"help: for a module of that name, write {{{name}}}")  # fmt: skip
                 return None
@@ -107,9 +108,10 @@ def settle_lets(
     """Work out every let: patterns by themselves, layouts by their conditions."""
     scope = Scope(values, types, lost, faults)
     placed = {n: p for n, p in lets.items() if isinstance(p.value, PatternLet)}
+    layouts = {n: p for n, p in lets.items() if isinstance(p.value, LayoutLet)}
+    scope.layout_names = frozenset(layouts)
     for name in placed:
         _settle_pattern(name, placed, [], scope)
-    layouts = {n: p for n, p in lets.items() if isinstance(p.value, LayoutLet)}
     for name in layouts:
         _settle_layout(name, layouts, [], scope)
     return scope

@@ -20,6 +20,7 @@ from planc.ir.pattern import Pattern, PatternFault
 from planc.ir.source import Source
 from planc.text.syntax import Branch
 
+_LAYOUTS = "shard(DIM), replicate, partial, or the name of a let"
 MAX_TERMS = 200
 """Names and numbers of one expression."""
 MAX_LEVELS = 250
@@ -118,33 +119,21 @@ class Reader:
                 self.fault("S001", call.branch, "shard needs a dim", "", "needed: shard(DIM)")
                 return None
             return Node(WORDS.get(word) or Named(word), call.branch)
-        dim = self._dim(call.items)
-        if word == "shard" and dim is not None:
-            return Node(Shard(dim), call.branch)
         if word != "shard":
-            self.fault(
-                "N104",
-                call.name,
-                f"{word!r} is no layout",
-                "",
-                "needed: shard(DIM), replicate, partial, or the name of a let",
-            )
-        elif call.items is not None:
-            self.fault("S001", call.branch, "shard takes one dim", "", "needed: shard(DIM), a whole number")
-        return None
-
-    def _dim(self, items: list[Item]) -> int | None:
-        if len(items) != 1 or items[0].key is not None or items[0].after is not None:
+            self.fault("N104", call.name, f"{word!r} is no layout", "", f"needed: {_LAYOUTS}")
             return None
-        value = items[0].value
-        sign = 1
-        if isinstance(value, Tree) and value.data == "negative":
-            sign, value = -1, value.children[1]
-        return self.integer(value, sign) if isinstance(value, Token) and value.type == "INT" else None
+        sign, number = _signed(call.items)
+        if number is None:
+            self.fault("S001", call.branch, "shard takes one dim", "", "needed: shard(DIM), a whole number")
+            return None
+        dim = self.integer(number, sign)
+        return None if dim is None else Node(Shard(dim), call.branch)
 
     # ---- expressions -----------------------------------------------------------
 
     def expr(self, branch: Branch | Token) -> Node[Expr] | None:
+        while isinstance(branch, Tree) and branch.data == "group":
+            branch = branch.children[1]
         if not _is_small(branch):
             self.fault(
                 "S006", branch, "this expression is too long", "", f"needed: at most {MAX_TERMS} terms"
@@ -172,7 +161,7 @@ class Reader:
                 return None
             return Name(str(children[0]))
         if kind == "group":
-            return self._expr(children[0])
+            return self._expr(children[1])
         if kind in ("not", "negative"):
             operand = self._expr(children[-1])
             if operand is None:
@@ -186,6 +175,16 @@ class Reader:
         if left is None or right is None:
             return None
         return Binary(str(kind) if kind in ("or", "and") else str(children[1]), left, right)
+
+
+def _signed(items: list[Item]) -> tuple[int, Token | None]:
+    """The sign and the digits of a single whole number."""
+    if len(items) != 1 or items[0].key is not None or items[0].after is not None:
+        return 1, None
+    value, sign = items[0].value, 1
+    if isinstance(value, Tree) and value.data == "negative":
+        sign, value = -1, value.children[1]
+    return sign, value if isinstance(value, Token) and value.type == "INT" else None
 
 
 def _item(branch: Branch) -> Item:

@@ -1,9 +1,9 @@
 """Going on after a syntax error, so that every broken line is reported once.
 
-lark calls `Recovery` with the error and a parser that stands at it. The stack is
-popped to where a statement (or an entry of a block) may begin, and the *text* is
-skipped to the end of the line: the contextual lexer knows no tokens there. This
-touches parts of lark that are not documented, hence `lark>=1.3,<2`.
+`Recovery` is called with the error and a parser that stands at it. The stack is popped to
+where a statement, or an entry of a block, may begin, and the *text* is skipped to the end of
+the line: the contextual lexer knows no tokens there. This touches parts of lark that are not
+documented, hence `lark>=1.3,<2`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _STATEMENT = re.compile(rf"[ \t]*(?:{'|'.join(_OUTSIDE)})[ \t]")
 _MARK = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|[()\n]')
 _BRACES = re.compile(r"^[ \t]*\}|^[^#\n]*\{(?=[ \t]*(?:#.*)?$)", re.MULTILINE)
 _NEXT = re.compile(rf"^(?:{'|'.join(_OUTSIDE)})[ \t]", re.MULTILINE)
+_ARGUMENT = re.compile(r"\r?\n[ \t]*(?:[A-Za-z_0-9]+[ \t]*:[ \t][^\n]*->|\))")
 _BLOCK_END = re.compile(r"^[ \t]*\}", re.MULTILINE)
 _FAR = 2_000
 """How far a bracket may close from where it opened, so that recovery stays linear."""
@@ -43,7 +44,7 @@ class Stuck(Exception):
 
 
 class Recovery:
-    """The `on_error` of one parse."""
+    """Reports the errors of one parse, and puts its parser where it can go on."""
 
     def __init__(self, text: str, newlines: Newlines, report: Report) -> None:
         self.text, self.newlines, self.report = text, newlines, report
@@ -51,7 +52,7 @@ class Recovery:
         self.no_more_ends = False
         self.braces: list[tuple[int, bool]] | None = None
 
-    def __call__(self, error: UnexpectedInput) -> bool:
+    def __call__(self, error: UnexpectedInput) -> None:
         at, end, got = self._place(error)
         standing: Any = error.interactive_parser
         resume = self._handle(error, standing.parser_state, at, end, got)
@@ -59,7 +60,6 @@ class Recovery:
             raise Stuck
         self.last = resume
         standing.lexer_thread.state.line_ctr.char_pos = resume
-        return True
 
     def _place(self, error: UnexpectedInput) -> tuple[int, int, str]:
         """Where the error is, and what stands there."""
@@ -81,7 +81,7 @@ class Recovery:
                 start = opened.start_pos
                 self.report("S002", start, start + 1, "this bracket is never closed", {"needed": "')'"})
                 self._pop(state)
-                return self._line_end(start)
+                return self._arguments_end(start)
             self._unexpected(error, at, end, got)
             self._pop(state)
             return self._line_end(max(close, at))
@@ -153,6 +153,13 @@ class Recovery:
         if end < 0:
             return len(self.text)
         return end - 1 if self.text[end - 1 : end] == "\r" else end
+
+    def _arguments_end(self, opened: int) -> int:
+        """The end of the line of a bracket never closed, or of the arguments below it."""
+        end = self._line_end(opened)
+        while argument := _ARGUMENT.match(self.text, end):
+            end = self._line_end(argument.end())
+        return end
 
     def _closing(self, opened: int) -> int | None:
         """Where the bracket at `opened` closes; None if a new statement comes first."""

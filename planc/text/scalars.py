@@ -52,7 +52,8 @@ def parse_layout(text: str) -> Layout:
 
 def _refuse(faults: tuple[object, ...], text: str, what: str) -> None:
     for fault in faults:
-        code = fault.law.code  # type: ignore[attr-defined]
+        # Laws of the line that the scalar was put into are not laws of the scalar.
+        code = fault.law.code if fault.law.code in ("S003", "S006") else "S001"  # type: ignore[attr-defined]
         message = fault.message  # type: ignore[attr-defined]
         shown = text if len(text) < 60 else text[:57] + "..."
         raise ScalarFault(code, f"{shown!r} is not {what}: {message}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Requi
 from planc.text.reader import Reader
 from planc.text.syntax import Branch
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINGLE = ("name", "extends", "model", "mesh")
 _MANY = {"option": "options", "let": "lets", "require": "requires", "block": "blocks"}
 
@@ -51,9 +53,17 @@ def _name(branch: Any, reader: Reader, override: bool) -> Node[str]:
     return reader.name(branch.children[0])
 
 
-def _reference(branch: Any, reader: Reader, override: bool) -> Node[str]:
+def _model(branch: Any, reader: Reader, override: bool) -> Node[str]:
+    return reader.text(branch.children[0])
+
+
+def _extends(branch: Any, reader: Reader, override: bool) -> Node[str]:
+    """A bare name is a shipped plan; a name in quotes is a file, however short."""
     token = branch.children[0]
-    return reader.text(token) if token.type == "STRING" else reader.name(token)
+    if token.type == "NAME":
+        return reader.name(token)
+    path = reader.text(token)
+    return Node(f"./{path.value}", token) if _NAME.fullmatch(path.value) else path
 
 
 def _mesh(branch: Any, reader: Reader, override: bool) -> Node[Mesh]:
@@ -133,8 +143,8 @@ def _require(branch: Any, reader: Reader, override: bool) -> Node[Require] | Non
 
 _READERS: dict[str, Callable[[Any, Reader, bool], Node[Any] | None]] = {
     "name": _name,
-    "extends": _reference,
-    "model": _reference,
+    "extends": _extends,
+    "model": _model,
     "mesh": _mesh,
     "option": _option,
     "let": _let,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 from lark import Token, Tree, UnexpectedInput
 
@@ -21,9 +22,25 @@ def parse(text: str, report: Report) -> Branch:
     collecting = gc.isenabled()
     gc.disable()  # 1.4 times as fast on a large plan: nothing made here is garbage
     try:
-        return built.parse(text, on_error=recovery)
-    except (Stuck, UnexpectedInput):
-        return Tree("plan", [])
+        return built.parse(text)
+    except UnexpectedInput as error:
+        return _resumed(error, recovery)
     finally:
         if collecting:
             gc.enable()
+
+
+def _resumed(error: UnexpectedInput, recovery: Recovery) -> Branch:
+    """Go on after an error, and after the next. lark's own loop gives up where the end of
+    the text is met twice, as behind a bracket and a block that are both open."""
+    while True:
+        try:
+            recovery(error)
+            standing: Any = error.interactive_parser
+            branch: Branch = standing.resume_parse()
+        except Stuck:
+            return Tree("plan", [])
+        except UnexpectedInput as following:
+            error = following
+        else:
+            return branch
