@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-MAX_NAMES = 64
+MAX_WORD = 64
+"""Characters of a word that is worth comparing."""
+MAX_NAMES = 24
 """Names that are compared with a word, those of its length and beginning first."""
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name most like `word`, or None where none is like it."""
     size = len(word)
-    if not 0 < size <= MAX_NAMES:
+    if not 0 < size <= MAX_WORD:
         return None
     alike = [n for n in set(names) - {word} if abs(len(n) - size) <= max(2, size // 2)]
     if len(alike) > MAX_NAMES:

@@ -46,9 +46,6 @@ def same(plan: Plan, wanted: Plan) -> None:
 @QUICK
 @given(plans())
 def test_text(plan: Plan) -> None:
-    if write_faithfully(plan) is None:
-        assert planc.check(data).is_refuted, "what no text can say is refuted by a law"
-        return
     same(read(write(plan)).plan, plan)
 
 

@@ -61,7 +61,10 @@ def _diagnostics(bad: ValidationError, data: Any, source: Source, root: yaml.Nod
         path, _ = _path(error["loc"], data)
         own = error["type"] if error["type"] in _OWN else "value"
         found.setdefault((path, f"{own} {error['loc'][-1]}" if own in _FIELDS else own), []).append(error)
-    return [_diagnostic(errors, path, data, source, root) for (path, _), errors in found.items()]
+    fields: dict[int, set[str]] = {}
+    return [
+        _diagnostic(errors, path, data, source, root, fields=fields) for (path, _), errors in found.items()
+    ]
 
 
 _FIELDS = ("unexpected_keyword_argument", "missing", "missing_argument")
@@ -76,7 +79,13 @@ _OWN = (
 
 
 def _diagnostic(
-    errors: list[Any], path: Path, data: Any, source: Source, root: yaml.Node | None
+    errors: list[Any],
+    path: Path,
+    data: Any,
+    source: Source,
+    root: yaml.Node | None,
+    *,
+    fields: dict[int, set[str]],
 ) -> Diagnostic:
     error = errors[0]
     code, message, notes = "S004", str(error["msg"]), [f"at: {shown(path)}"]
@@ -85,7 +94,10 @@ def _diagnostic(
         case "unexpected_keyword_argument":
             name = str(error["loc"][-1])
             message, span = f"there is no field '{name}' here", locate_key(root, path)
-            meant = nearest(name, _fields_beside(_path(error["loc"], data)[1], name))
+            parent = _path(error["loc"], data)[1]
+            if id(parent) not in fields:
+                fields[id(parent)] = _fields_of(parent)
+            meant = nearest(name, fields[id(parent)])
             notes += [f"help: did you mean '{meant}'?"] if meant else []
         case "missing" | "missing_argument":
             message = f"the field '{error['loc'][-1]}' is missing"
@@ -131,10 +143,10 @@ def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
     return tuple(path), parent
 
 
-def _fields_beside(parent: Any, name: str) -> set[str]:
-    """The fields of the records that an object with an unexpected field may be."""
-    given = set(parent) - {name} if isinstance(parent, dict) else set()
-    given = {field for field in given if field in set[str]().union(*_fields())}
+def _fields_of(parent: Any) -> set[str]:
+    """The fields of the records that an object may be, going by those it has rightly."""
+    every = set[str]().union(*_fields())
+    given = every.intersection(parent) if isinstance(parent, dict) else set()
     return {field for fields in _fields() if given <= fields for field in fields}
 
 

@@ -7,6 +7,7 @@ statement with comments inside its brackets keeps its lines.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from planc.blocks import KINDS
@@ -113,18 +114,16 @@ def _entry_nodes(node: Node[Any]) -> list[Node[Any]]:
 
 def _entries(comments: Comments, node: Node[Any]) -> Iterator[tuple[int, int, Row]]:
     """The rows of the entries of a block, with their first and last line."""
-    nodes = _entry_nodes(node)
-    while nodes:
-        first, last = comments.lines(nodes[0])
-        same = [n for n in nodes if comments.lines(n)[0] == first]
-        if isinstance(nodes[0].value, Setting):
-            row = write.entry_row(write_settings([n.value for n in same]))
+    for _, group in groupby(_entry_nodes(node), key=lambda entry: comments.lines(entry)[0]):
+        same = list(group)
+        first, last = comments.lines(same[-1])
+        if isinstance(same[0].value, Setting):
+            row = write.entry_row(write_settings([each.value for each in same]))
             yield first, last, Row("entry", row.cells, comments.behind(same[-1].span.end), inside=True)
-            nodes = nodes[len(same) :]
-        else:
-            row = write.entry_row(_ENTRIES[type(nodes[0].value)](nodes[0].value))
-            yield first, last, _printed(comments, row, nodes[0])
-            nodes = nodes[1:]
+            continue
+        for each in same:
+            row = write.entry_row(_ENTRIES[type(each.value)](each.value))
+            yield *comments.lines(each), _printed(comments, row, each)
 
 
 def _tidy(rows: list[Row]) -> list[Row]:

@@ -30,7 +30,7 @@ _BRACES = re.compile(r"^[ \t]*\}|^[^#\n]*\{(?=[ \t]*(?:#.*)?$)", re.MULTILINE)
 _NEXT = re.compile(rf"^(?:{'|'.join(_OUTSIDE)})[ \t]", re.MULTILINE)
 _ARGUMENT = re.compile(r"\r?\n[ \t]*(?:[A-Za-z_0-9]+[ \t]*:[ \t][^\n]*->|\))")
 _BLOCK_END = re.compile(r"^[ \t]*\}", re.MULTILINE)
-_FAR = 2_000
+_FAR = 1_000
 """How far a bracket may close from where it opened, so that recovery stays linear."""
 _WORD = re.compile(r"[A-Za-z0-9_]+|.", re.DOTALL)
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]+")
