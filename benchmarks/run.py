@@ -1,6 +1,6 @@
 """What planc costs, as ratios within one run: absolute times differ between machines.
 
-    make bench
+make bench
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ def start_up() -> None:
     plan = shipped("plans", "llama.plan")
     rivals = {
         'python -c "import lark, pydantic"': [sys.executable, "-c", "import lark, pydantic"],
-        "planc check llama.plan --tp 8": [str(Path(sys.executable).parent / "planc"), "check", plan, "--tp", "8"],
+        "planc check llama.plan --tp 8": [
+            str(Path(sys.executable).parent / "planc"),
+            "check",
+            plan,
+            "--tp",
+            "8",
+        ],
         'python -c "import planc"': [sys.executable, "-c", "import planc"],
         'python -c "pass"': [sys.executable, "-c", "pass"],
     }

@@ -24,7 +24,11 @@ def test_a_plan_written_in_python() -> None:
         blocks=(
             planc.TensorBlock(
                 "tp",
-                (planc.Rule(planc.Pattern.parse("lm_head"), "colwise", output=planc.Layout.parse("shard(-1)")),),
+                (
+                    planc.Rule(
+                        planc.Pattern.parse("lm_head"), "colwise", output=planc.Layout.parse("shard(-1)")
+                    ),
+                ),
             ),
         ),
     )

@@ -91,7 +91,11 @@ def test_imports(path: Path) -> None:
     for name, early in imports(path):
         first, *rest = name.split(".")
         if first == "planc":
-            other = rest[0] if (PACKAGE / rest[0]).is_dir() or (PACKAGE / f"{rest[0]}.py").exists() else "__init__"
+            other = (
+                rest[0]
+                if (PACKAGE / rest[0]).is_dir() or (PACKAGE / f"{rest[0]}.py").exists()
+                else "__init__"
+            )
             if other == own:
                 continue
             assert other in MAY_IMPORT[own], f"{own} may not import {name}"

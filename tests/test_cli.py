@@ -135,7 +135,12 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     got = read_json(capsys, "check", "good.plan", "bad.plan", "--tp", "8", "--format", "json")
     assert got["version"] == 1
     good, bad = got["results"]
-    assert (good["path"], good["plan"], good["mesh"], good["verdict"]) == ("good.plan", None, {"tp": 8}, "checked")
+    assert (good["path"], good["plan"], good["mesh"], good["verdict"]) == (
+        "good.plan",
+        None,
+        {"tp": 8},
+        "checked",
+    )
     assert good["diagnostics"] == []
     assert {"check": "every pattern matches a module", "why": "no model is given"} in good["skipped"]
     assert good["collectives"] == []
@@ -153,8 +158,12 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_of_unknown_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     (result,) = read_json(capsys, "check", "llama", "--tp", "8", "--format", "json")["results"]
     assert result["mesh"] == {"dp": None, "tp": 8}
-    assert {"check": "size of axis dp", "why": "no size is given: --dp N, or --world-size N"} in result["skipped"]
-    (result,) = read_json(capsys, "check", "llama", "--tp", "8", "--world-size", "64", "--format", "json")["results"]
+    assert {"check": "size of axis dp", "why": "no size is given: --dp N, or --world-size N"} in result[
+        "skipped"
+    ]
+    (result,) = read_json(capsys, "check", "llama", "--tp", "8", "--world-size", "64", "--format", "json")[
+        "results"
+    ]
     assert result["mesh"] == {"dp": 8, "tp": 8}
 
 
@@ -205,7 +214,9 @@ def test_convert_there_and_back(form: str, capsys: pytest.CaptureFixture[str], f
     ending = {"text": "plan"}.get(form, form)
     text = run(capsys, "convert", "llama", "--to", form)[1]
     (folder / f"again.{ending}").write_text(text)
-    assert run(capsys, "convert", f"again.{ending}", "--to", "text") == run(capsys, "convert", "llama", "--to", "text")
+    assert run(capsys, "convert", f"again.{ending}", "--to", "text") == run(
+        capsys, "convert", "llama", "--to", "text"
+    )
     again = read_json(capsys, "check", f"again.{ending}", "--tp", "8", "--format", "json")["results"][0]
     first = read_json(capsys, "check", "llama", "--tp", "8", "--format", "json")["results"][0]
     assert {**again, "path": ""} == {**first, "path": ""}
@@ -245,7 +256,11 @@ def test_a_reader_that_goes_away() -> None:
 
 
 def test_no_terminal_no_colour(folder: Path) -> None:
-    for environment, coloured in (({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)):
+    for environment, coloured in (
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ):
         command = [sys.executable, "-m", "planc", "check", "bad.plan"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert ("\x1b[" in done.stdout) is coloured

@@ -26,7 +26,7 @@ from planc.read import read_bytes
 from planc.report import data, github, sarif, summary
 from planc.report.drawing import draw
 from planc.text.format import format_document
-from planc.text.write import write
+from planc.text.write import write, write_faithfully
 from tests.strategies import pool
 from tests.test_roundtrip import comments, decorated
 
@@ -158,8 +158,10 @@ def examine(encoded: bytes, form: str, rng: Random) -> None:
         return
     if form == "text":
         _formatting(document)
-    else:
+    elif write_faithfully(document.plan) is not None:
         _conversion(document)
+    else:
+        assert result.is_refuted, "a plan that no text can say is refuted by a law"
 
 
 def _places(document: Document, result: Result) -> None:
@@ -231,7 +233,7 @@ def test_nothing_raises() -> None:
 # None of these is an entry of any block: there, `option x` is a module and a style.
 BROKEN = (
     "$ what", "let 5 = = x", "require == 3", '"text"', "mesh ,", "a b c d ] e", "require tp +",
-    'require tp == 1 "open', "extends 5", "fsdp {", "= = =", "require tp < 2 < 3",
+    'require tp == 1 "open', "extends 5", "= = =", "require tp < 2 < 3",
     "model.{a,b colwise", "require (tp == 1", "\u65e5\u672c", "+ a",
 )  # fmt: skip
 

@@ -29,7 +29,9 @@ def test_the_wheel_holds_what_planc_needs(wheel: Path) -> None:
 
 def test_the_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    program = "import planc, sys; from planc.cli import main; print(planc.__file__); sys.exit(main(sys.argv[1:]))"
+    program = (
+        "import planc, sys; from planc.cli import main; print(planc.__file__); sys.exit(main(sys.argv[1:]))"
+    )
     command = [sys.executable, "-c", program, "check", "qwen3", "--tp", "8"]
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PLANC_CACHE_DIR": str(tmp_path / "cache")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -55,7 +57,9 @@ def test_a_damaged_cache_is_written_anew(content: bytes, tmp_path: Path) -> None
     command = [sys.executable, "-m", "planc", "check", "llama", "-q"]
     environment = {"PLANC_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
     for _ in range(2):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         (file,) = (tmp_path / "cache").iterdir()
         file.write_bytes(content)

@@ -67,7 +67,8 @@ def test_faults(text: str, message: str, start: int, end: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{0..999999999}", "{a,b}" * 40, ".".join(["{0..99}"] * 3), ".".join("a" * 65), f"{{0..{MAX_NAMES}}}"]
+    "text",
+    ["{0..999999999}", "{a,b}" * 40, ".".join(["{0..99}"] * 3), ".".join("a" * 65), f"{{0..{MAX_NAMES}}}"],
 )
 def test_limits(text: str) -> None:
     with pytest.raises(PatternFault) as caught:

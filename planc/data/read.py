@@ -61,10 +61,8 @@ def _diagnostics(bad: ValidationError, data: Any, source: Source, root: yaml.Nod
         path, _ = _path(error["loc"], data)
         own = error["type"] if error["type"] in _OWN else "value"
         found.setdefault((path, f"{own} {error['loc'][-1]}" if own in _FIELDS else own), []).append(error)
-    fields: dict[int, set[str]] = {}
-    return [
-        _diagnostic(errors, path, data, source, root, fields=fields) for (path, _), errors in found.items()
-    ]
+    given: dict[int, set[str]] = {}
+    return [_diagnostic(errors, path, data, source, root, given=given) for (path, _), errors in found.items()]
 
 
 _FIELDS = ("unexpected_keyword_argument", "missing", "missing_argument")
@@ -85,7 +83,7 @@ def _diagnostic(
     source: Source,
     root: yaml.Node | None,
     *,
-    fields: dict[int, set[str]],
+    given: dict[int, set[str]],
 ) -> Diagnostic:
     error = errors[0]
     code, message, notes = "S004", str(error["msg"]), [f"at: {shown(path)}"]
@@ -95,9 +93,9 @@ def _diagnostic(
             name = str(error["loc"][-1])
             message, span = f"there is no field '{name}' here", locate_key(root, path)
             parent = _path(error["loc"], data)[1]
-            if id(parent) not in fields:
-                fields[id(parent)] = _fields_of(parent)
-            meant = nearest(name, fields[id(parent)])
+            if id(parent) not in given:
+                given[id(parent)] = _fields_in(parent)
+            meant = nearest(name, _fields_beside(given[id(parent)] - {name}))
             notes += [f"help: did you mean '{meant}'?"] if meant else []
         case "missing" | "missing_argument":
             message = f"the field '{error['loc'][-1]}' is missing"
@@ -143,10 +141,14 @@ def _path(loc: tuple[str | int, ...], data: Any) -> tuple[Path, Any]:
     return tuple(path), parent
 
 
-def _fields_of(parent: Any) -> set[str]:
-    """The fields of the records that an object may be, going by those it has rightly."""
+def _fields_in(parent: Any) -> set[str]:
+    """The fields of an object that some record has."""
     every = set[str]().union(*_fields())
-    given = every.intersection(parent) if isinstance(parent, dict) else set()
+    return every.intersection(parent) if isinstance(parent, dict) else set()
+
+
+def _fields_beside(given: set[str]) -> set[str]:
+    """The fields of the records that have all of the given ones."""
     return {field for fields in _fields() if given <= fields for field in fields}
 
 
