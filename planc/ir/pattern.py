@@ -93,7 +93,8 @@ class Pattern(Record, Scalar):
         """
         if _PLAIN.fullmatch(text):
             _refuse_word(text)
-            return _bounded(cls(tuple([(name,) for name in text.split(".")])), text)
+            plain = cls(tuple([(name,) for name in text.split(".")]))
+            return plain if len(plain.segments) <= MAX_SEGMENTS else _bounded(plain, text)
         body = text.removesuffix("?")
         named = _CLASS.search(body)
         class_name = named[1] if named else None
@@ -115,7 +116,7 @@ class Pattern(Record, Scalar):
         count = 1
         for segment in self.segments:
             for piece in segment:
-                if isinstance(piece, Choice) and not piece.negated:
+                if not isinstance(piece, str) and not piece.negated:
                     count *= len(piece)
         return count
 

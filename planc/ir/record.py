@@ -55,8 +55,10 @@ class Record:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         values = self.__dict__
         values.update(self._defaults)
-        values.update(zip(self._names, args))
-        values.update(kwargs)
+        if args:
+            values.update(zip(self._names, args))
+        if kwargs:
+            values.update(kwargs)
         if len(values) != len(self._names) or len(args) + len(kwargs) > len(values):
             self._misfit(args, kwargs)
 

@@ -163,6 +163,8 @@ def _substitute(record: Any, place: Place, scope: Scope) -> Any:
     changed: dict[str, Any] = {}
     for field, value in record.__dict__.items():
         if isinstance(value, Pattern):
+            if not scope.is_let(value):
+                continue  # most are not, and a place for each would cost more than all the rest
             new: Any = scope.pattern(value, place.at(field))
             if new is None:
                 return None

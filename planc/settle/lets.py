@@ -54,6 +54,11 @@ class Scope:
             return None
         return value
 
+    def is_let(self, pattern: Pattern) -> bool:
+        """Whether a pattern starts with the name of a let."""
+        head = pattern.segments[0]
+        return len(head) == 1 and (head[0] in self.patterns or head[0] in self.layout_names)
+
     def pattern(self, pattern: Pattern, place: Place) -> Pattern | None:
         """The pattern with the let name at its start replaced."""
         head = pattern.segments[0]
