@@ -12,6 +12,9 @@ import yaml
 from planc.data.tree import MAX_DEPTH, DataFault, compose
 from planc.ir.source import Source, Span
 
+_MARK = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+"""A bracket, or a text, whose brackets do not count."""
+
 
 def load_json(source: Source) -> Any:
     """The data of a JSON text.
@@ -20,12 +23,11 @@ def load_json(source: Source) -> Any:
         DataFault: it is not JSON, is nested too deeply, or says a field twice.
     """
     depth = 0
-    for at, char in enumerate(source.text):
-        depth += (char in "[{") - (char in "]}")
-        # Brackets in strings are counted too, but only to refuse what is absurd anyway.
+    for mark in _MARK.finditer(source.text):
+        depth += (mark[0] in "[{") - (mark[0] in "]}")
         if depth > MAX_DEPTH:
             needed = f"needed: at most {MAX_DEPTH} levels"
-            raise DataFault("S006", "this is nested too deeply", Span(at, at + 1), needed)
+            raise DataFault("S006", "this is nested too deeply", Span(*mark.span()), needed)
     try:
         data = json.loads(source.text, parse_constant=_constant, object_pairs_hook=_object)
         json.dumps(data, ensure_ascii=False).encode()
