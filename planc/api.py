@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planc.compile import Result
@@ -13,13 +13,16 @@ from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
 from planc.ir.expr import Value
 from planc.ir.plan import Plan
-from planc.ir.settled import Settings
+from planc.ir.settled import MAX_DEVICES, Settings
 from planc.ir.source import Source
 from planc.read import read_path, read_source
 from planc.report.text import render
+from planc.settle.options import options_fault
 from planc.text.write import write_faithfully
 
 __all__ = ["PlanError", "check", "from_data", "load", "parse", "to_data", "to_text"]
+
+MAX_NESTING = 200
 
 PlanLike = Plan | str | os.PathLike[str] | Mapping[str, Any]
 """A plan, the path of one, the name of a shipped one, or its data form."""
@@ -95,17 +98,26 @@ def check(
 
     Raises:
         planc.read.Unreadable: the plan is a path, and there is no such file.
-        ValueError: an option that the plan does not have, or of the wrong type.
+        ValueError: a number that is no number of devices, an axis given two sizes, an option
+            that the plan does not have, or of the wrong type.
     """
-    from planc.commands.settings import options_fault
-
-    named = {"tp": tp, "dp": dp}
-    sizes = {**(mesh or {}), **{n: s for n, s in named.items() if s is not None}}
-    settings = Settings(sizes, world_size, gpus_per_node, dict(options or {}))
+    settings = Settings(_sizes(mesh or {}, tp=tp, dp=dp), world_size, gpus_per_node, dict(options or {}))
+    for count in (*settings.sizes.values(), world_size, gpus_per_node):
+        if count is not None and not (type(count) is int and 1 <= count <= MAX_DEVICES):
+            raise ValueError(f"{count!r} is no number of devices")
     result = check_document(_document(plan), settings)
-    if fault := options_fault([result.settled.documents], settings):
+    if fault := options_fault([result.settled.documents], settings.options):
         raise ValueError(fault)
     return result
+
+
+def _sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
+    """Sizes by axis, each said once."""
+    sizes = dict(mesh)
+    for name, size in named.items():
+        if size is not None and sizes.setdefault(name, size) != size:
+            raise ValueError(f"axis '{name}' is given two sizes: {sizes[name]} and {size}")
+    return sizes
 
 
 def _document(plan: PlanLike) -> Document:
@@ -131,12 +143,14 @@ def _from_data(data: Mapping[str, Any]) -> Document:
     return read_source(Source("<data>", text, "yaml", os.getcwd()))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Dicts and lists in place of other mappings and sequences (OmegaConf, Hydra)."""
+    if depth > MAX_NESTING:
+        raise ValueError("this data is nested too deeply, or holds itself")
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "ListConfig":
-        return [_plain(v) for v in value]
+        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(v, depth + 1) for v in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 USAGE = 2
 """Exit status of wrong usage and of files that cannot be read."""
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
+    except OSError as bad:  # a full disk behind standard output; files are read with care
+        return usage_error((bad.strerror or str(bad)).lower())
 
 
 def _run(argv: list[str]) -> int:
@@ -81,6 +84,10 @@ def run_as_program() -> int:
     """The console script: `main` in a process of its own."""
     import gc
 
+    for stream in (sys.stdout, sys.stderr):
+        # A plan may hold what a narrow terminal cannot show: that is no reason to end.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # What a run builds lives until its end: collecting only costs time.
     gc.disable()
     return main()

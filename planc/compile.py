@@ -17,7 +17,7 @@ from planc.ir.record import Record
 from planc.ir.settled import Settings, Settled
 from planc.mend import with_tried_fixes
 from planc.settle import settle
-from planc.skips import skipped_without_model
+from planc.skips import NEED_BASE, has_lost_base, skipped_without_model
 
 
 class Result(Record):
@@ -40,7 +40,7 @@ def check(document: Document, settings: Settings | None = None) -> Result:
     settings = settings or Settings()
     settled, found = diagnose(document, settings)
     found = with_tried_fixes(document, settings, found, diagnose)
-    skipped = (*settled.skipped, *skipped_without_model(settled))
+    skipped = (*settled.skipped, *skipped_without_model(settled, settings))
     verdict = "refuted" if any(d.is_error for d in found) else "checked"
     return Result(document, settled, found, skipped, verdict)
 
@@ -52,6 +52,8 @@ def diagnose(document: Document, settings: Settings) -> tuple[Settled, tuple[Dia
     for row in CHECKS:
         if row.stage == "check":
             found += import_module(row.module).check(settled, settings)
+    if has_lost_base(settled):
+        found = [fault for fault in found if fault.law.code not in NEED_BASE]
     return settled, _ordered(found, settled)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from typing import Any
 
-from planc.ir.pattern import Pattern
+from planc.ir.pattern import Choice, negated_choice
 
 _WILD = frozenset("*!")
 
@@ -94,8 +95,13 @@ def glob_match(glob: str, name: str) -> bool:
     if glob == "*":
         return True
     if glob[0] == "!":
-        return name not in set(Pattern.parse(glob).segments[0][0].names())  # type: ignore[union-attr]
+        return name not in _negated(glob)
     return _runs(glob.split("*"), name)
+
+
+@lru_cache(maxsize=1024)
+def _negated(glob: str) -> Choice:
+    return negated_choice(glob)
 
 
 def _runs(pieces: list[str], name: str) -> bool:

@@ -1,7 +1,9 @@
-"""Fixes: a diagnostic keeps its fix only if the plan, with it applied, loses the fault."""
+"""Fixes: a diagnostic keeps its fix only if the plan, with it applied, loses the fault and
+gets no other."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -38,13 +40,21 @@ def _mends(
     found: tuple[Diagnostic, ...],
     diagnose: Diagnose,
 ) -> bool:
+    # A fix of a base plan would change what other plans extend: it is not offered from here.
     if broken.label.source is not document.source or broken.fix is None:
         return False
     from planc.read import read_source
 
     mended = read_source(_edited(document.source, broken.fix))
     _, after = diagnose(mended, settings)
-    return _errors(after) < _errors(found) or (not broken.is_error and len(after) < len(found))
+    # Offsets move with an edit, so faults are told apart by what they say.
+    before = Counter(_said(d) for d in found)
+    left = Counter(_said(d) for d in after)
+    return left[_said(broken)] < before[_said(broken)] and left <= before
+
+
+def _said(diagnostic: Diagnostic) -> tuple[str, str, str]:
+    return diagnostic.law.code, diagnostic.message, diagnostic.label.text
 
 
 def apply(text: str, edits: tuple[Edit, ...]) -> str:
@@ -56,10 +66,6 @@ def apply(text: str, edits: tuple[Edit, ...]) -> str:
 
 def _edited(source: Source, fix: Fix) -> Source:
     return Source(source.name, apply(source.text, fix.edits), source.form, source.folder)
-
-
-def _errors(found: tuple[Diagnostic, ...]) -> int:
-    return sum(d.is_error for d in found)
 
 
 def _without_fix(d: Diagnostic) -> Diagnostic:

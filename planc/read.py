@@ -41,6 +41,8 @@ def read_path(path: str, folder: str | None = None) -> Document:
         data, name = _bytes(path), path
         own = os.path.dirname(os.path.abspath(path))
     form = _FORMS.get(os.path.splitext(path)[1].lower(), "text")
+    if path == "-" and data.lstrip()[:1] == b"{":
+        form = "json"  # no plan's text begins so
     return read_bytes(data, name, form, folder or own)
 
 
@@ -84,7 +86,7 @@ def _bytes(path: str) -> bytes:
                 raise Unreadable(f"{path}: is a directory")
             return file.read(MAX_BYTES + 1)
     except OSError as bad:
-        raise Unreadable(f"{path}: {(bad.strerror or str(bad)).lower()}") from None
+        raise Unreadable(f"{path or repr(path)}: {(bad.strerror or str(bad)).lower()}") from None
     except ValueError:  # a NUL in the name
         raise Unreadable(f"{path!r}: not a file name") from None
 

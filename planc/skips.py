@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from planc.checks import law
 from planc.checks.two_rules import MAX_SPELLED, spelled
 from planc.ir.diagnostic import Skipped
-from planc.ir.settled import Settled
+from planc.ir.settled import Settings, Settled
 
 NEED_MODEL = (
     "every pattern matches a module",
@@ -17,10 +18,22 @@ NEED_MODEL = (
 """What only a model can show."""
 
 
-def skipped_without_model(settled: Settled) -> tuple[Skipped, ...]:
-    """The checks of this plan that need a model."""
+NEED_BASE = ("N102", "N103", "N104", "N107", "M201", "R302", "R307")
+"""Laws of names that the plan to extend may declare."""
+
+
+def has_lost_base(settled: Settled) -> bool:
+    """Whether a plan to extend could not be read."""
+    return settled.documents[-1].plan.extends is not None
+
+
+def skipped_without_model(settled: Settled, settings: Settings) -> tuple[Skipped, ...]:
+    """The checks of this plan that were not made."""
     why = "no model is given"
     skipped = [Skipped(check, why) for check in NEED_MODEL] if settled.blocks else []
+    if has_lost_base(settled):
+        why = "the plan to extend cannot be read"
+        skipped += [Skipped(law(code).name.replace("-", " "), why) for code in NEED_BASE]
     for block in settled.blocks:
         for entry in block.entries:
             if entry.value.when is not None:
@@ -28,6 +41,8 @@ def skipped_without_model(settled: Settled) -> tuple[Skipped, ...]:
         if spelled(block) > MAX_SPELLED:
             why = f"its patterns spell out more than {MAX_SPELLED:,} names"
             skipped.append(Skipped(f"two rules of block '{block.kind}' for one module", why))
+        if block.kind == "tensor" and settings.gpus_per_node and None in (a.size for a in settled.axes):
+            skipped.append(Skipped("tensor parallelism across nodes", "needs the size of every axis"))
     skipped += [
         Skipped(f"layout {name}", "its condition needs values that are not known")
         for name, layout in settled.layouts.items()

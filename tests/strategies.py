@@ -20,7 +20,7 @@ from planc.blocks.recompute import Recompute, RecomputeBlock
 from planc.blocks.tensor import FACETS, Attribute, Loss, ParamLayout, Part, Port, Rule, TensorBlock
 from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, Named, Shard
-from planc.ir.pattern import DEEP, Choice, Pattern, Range, Segment
+from planc.ir.pattern import Choice, Pattern, Range, Segment
 from planc.ir.plan import Axis, LayoutLet, Let, Mesh, Option, PatternLet, Plan, Require
 from planc.paths import shipped, shipped_plans
 from planc.read import read_bytes
@@ -132,7 +132,7 @@ def _is_run(piece: str | Choice) -> bool:
 segments: st.SearchStrategy[Segment] = st.one_of(
     _plain.map(lambda name: (name,)),
     st.lists(_plain | st.just("*") | _choices, min_size=1, max_size=3).filter(_mixed).map(tuple),
-    st.just(DEEP),
+    st.just(("**",)),
     _items.map(lambda items: (Choice(items, negated=True),)),
 )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import UserDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,3 +92,50 @@ def test_load(tmp_path: Path) -> None:
     assert planc.load(path).name == "a"
     with pytest.raises(ValueError, match="no option 'nothing'"):
         planc.check(path, options={"nothing": True})
+
+
+def test_misspelt_fields_of_records() -> None:
+    for misspelt in (
+        lambda: planc.Rule(patern=1),  # type: ignore[call-arg]
+        lambda: planc.Axis(nmae="tp"),  # type: ignore[call-arg]
+        lambda: planc.Axis("tp", name="x"),  # type: ignore[misc]
+        lambda: planc.Axis("tp", 1, 2),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(TypeError, match=r"Rule|Axis"):
+            misspelt()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mesh": {"dp": 0}, "world_size": 8},
+        {"tp": -1},
+        {"tp": True},
+        {"tp": 2.0},
+        {"tp": 4, "mesh": {"tp": 8}},
+        {"options": {"sequence_parallel": "true"}},
+        {"options": {"sequence_parallel": 1}},
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"devices|two sizes|takes"):
+        planc.check("llama", **settings)
+
+
+def test_data_that_holds_itself() -> None:
+    data: dict[str, Any] = {"name": "a"}
+    data["mesh"] = data
+    with pytest.raises(ValueError, match="nested too deeply"):
+        planc.from_data(data)
+
+
+def test_many_threads_read_at_once() -> None:
+    """One parser serves all; a plan of one thread is no plan of another."""
+    texts = [
+        f"plan p{i}\nmesh tp\ntensor tp {{\n    a{i}   inputs(\n 0: shard({i}) -> replicate)\n}}\n"
+        for i in range(40)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        plans = list(pool.map(planc.parse, texts * 3))
+    assert [plan.name for plan in plans] == [f"p{i}" for i in range(40)] * 3
+    assert plans[7] == planc.parse(texts[7])

@@ -40,7 +40,7 @@ from planc import api
 from planc.blocks.fsdp import SETTINGS
 from planc.blocks.recompute import MODES, SAVED
 from planc.checks import CHECKS
-from planc.checks.declared_twice import RESERVED
+from planc.checks.declared_twice import NOT_NAMES
 from planc.checks.two_rules import MAX_SPELLED
 from planc.cli import COMMANDS, main
 from planc.compile import Result, check
@@ -435,8 +435,8 @@ def test_reserved_words() -> None:
     text = re.sub(r"\s+", " ", LANGUAGE.read_text(encoding="utf-8"))
     said = re.search(r"These words cannot be the name of [^:]*: ([^.]*)\.", text)
     assert said is not None
-    assert set(names_in(said[1])) == RESERVED
-    for word in RESERVED:
+    assert set(names_in(said[1])) == NOT_NAMES
+    for word in NOT_NAMES:
         for line in (f"mesh {word}", f"option {word} = true", f"let {word} = a.b"):
             assert check(read_source(Source("x.plan", f"{line}\n"))).is_refuted, line
 

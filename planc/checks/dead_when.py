@@ -43,10 +43,10 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
         if when not in known:
             known[when] = _outcomes(when, switches)
         outcomes = known[when]
-        if outcomes == {False}:
+        if all(outcome is False for outcome in outcomes):
             yield broken("R305", place.label(), "this condition never holds",
                          "got: false for every setting of the options")  # fmt: skip
-        elif outcomes == {True} and place.path[0] == "lets":
+        elif all(outcome is True for outcome in outcomes) and place.path[0] == "lets":
             other = Place(place.document, (*place.path[:-1], "otherwise"))
             yield broken("R305", other.label(), "this branch is never taken",
                          "got: the condition is true for every setting of the options")  # fmt: skip

@@ -25,7 +25,7 @@ from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
 from planc.ir.settled import Settings, Settled
 
-RESERVED = frozenset(
+NOT_NAMES = frozenset(
     ("root", "replicate", "partial", "shard", "when", "else", "and", "or", "not", "true", "false",
      "override", "remove", "loss")
 )  # fmt: skip
@@ -43,7 +43,7 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
         places.setdefault(name, place)
         kinds.setdefault(name, kind)
     for name, place in places.items():
-        if name in RESERVED:
+        if name in NOT_NAMES:
             yield broken("N106", place.label("", "name"), f"'{name}' is a word of the language",
                          "help: choose another name")  # fmt: skip
 

@@ -29,7 +29,14 @@ _GRAPHS = (".graph.json", ".graph.json.gz")
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     for document in settled.documents:
         model = document.plan.model
-        if model is None or (model.startswith("hf:") and len(model) > 3) or model.endswith(_GRAPHS):
+        if model is None:
+            continue
+        path = model.removeprefix("hf:")
+        if path.startswith(("/", "~")) or ".." in path.replace("\\", "/").split("/"):
+            yield broken("E504", Place(document, ("model",)).label(), "a plan names files of its own folder tree only",
+                         "needed: a path below the plan's folder")  # fmt: skip
+            continue
+        if (model.startswith("hf:") and path) or model.endswith(_GRAPHS):
             continue
         yield broken("E504", Place(document, ("model",)).label(), "a plan names no code to run",
                      f"got: {model}", "needed: hf:CLASS, hf:CONFIG.json, or a file ending in .graph.json.gz",

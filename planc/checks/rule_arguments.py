@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from planc.blocks.recompute import MODES
 from planc.blocks.tensor import FACETS, Rule
 from planc.checks.walk import broken, entries, of_type
 from planc.ir.diagnostic import Diagnostic
@@ -52,10 +53,25 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
         ):
             yield broken("R304", place.label("", "reshard"), "a unit reshards to no such number of ranks",
                          "needed: keep, or reshard(N) with N from 1 on")  # fmt: skip
+    yield from _resharded(settled)
     for region, place in entries(settled, "recompute"):
-        if (region.mode == "save") != bool(region.save) and (region.mode or region.save):
+        if region.mode in (None, *MODES) and (region.mode == "save") != bool(region.save):
             yield broken("R304", place.label(), f"'{region.mode or 'full'}' and what it saves do not fit",
                          "needed: full, or save(...) with one name or more")  # fmt: skip
+        if len(set(region.save)) < len(region.save):
+            yield broken("R304", place.label("", "save"), "a kind of operation is named twice")
+
+
+def _resharded(settled: Settled) -> Iterator[Diagnostic]:
+    """Parameters are resharded to a part of the axis that divides it."""
+    sizes = {axis.name: axis.size for axis in settled.axes}
+    for block in settled.blocks:
+        size = sizes.get(block.axes[0].value) if block.axes else None
+        for unit in block.entries if block.kind == "fsdp" else ():
+            ranks = unit.value.reshard
+            if size is not None and type(ranks) is int and ranks > 0 and size % ranks:
+                yield broken("R304", unit.place.label(f"the axis has {size}", "reshard"),
+                             f"{ranks} ranks do not divide the axis", f"needed: a number that divides {size}")  # fmt: skip
 
 
 def _style(rule: Rule, place: Place) -> Iterator[Diagnostic]:
@@ -69,6 +85,9 @@ def _style(rule: Rule, place: Place) -> Iterator[Diagnostic]:
     style = STYLES.get(rule.style)
     if style is None:
         return
+    if rule.input is not None and any(port.key == 0 for port in rule.inputs):
+        yield broken("R304", place.label("", "inputs"), "the first input is said twice",
+                     "needed: the layout before '->', or inputs(0: ...)")  # fmt: skip
     if style.parts == "none" and rule.parts:
         yield broken("R304", place.label("", "parts", 0), f"{style.name} takes no arguments",
                      f"help: leave out the brackets after '{style.name}'")  # fmt: skip

@@ -55,24 +55,27 @@ def patterns(entry: Placed) -> tuple[Pattern, ...]:
 def _meeting(block: SettledBlock) -> Iterator[Diagnostic]:
     if spelled(block) > MAX_SPELLED:
         return
-    owner: dict[tuple[str | None, tuple[str, ...]], int] = {}
+    owner: dict[tuple[str, ...], dict[str | None, int]] = {}
     matcher = Matcher()
     literals: list[tuple[tuple[str, ...], int, str | None]] = []
     for index, entry in enumerate(block.entries):
         met: dict[int, str] = {}
         for pattern in patterns(entry):
             for names in pattern.alternatives():
-                key = (pattern.class_name, names)
-                earlier = owner.setdefault(key, index)
-                if earlier != index:
-                    met.setdefault(earlier, ".".join(names))
-                    owner[key] = index
+                classes = owner.setdefault(names, {})
+                # Without a class a pattern takes in the modules of every class.
+                own = pattern.class_name
+                meets = classes if own is None else {c: i for c, i in classes.items() if c in (None, own)}
+                earlier = [i for i in meets.values() if i != index]
+                classes[own] = index
+                if earlier:
+                    met.setdefault(earlier[-1], ".".join(names))
                 elif is_literal(names):
                     literals.append((names, index, pattern.class_name))
                 else:
                     matcher.add(names, (index, pattern.class_name))
-        for earlier, names_met in sorted(met.items()):
-            yield from _conflict(block, earlier, index, names_met)
+        for first, names_met in sorted(met.items()):
+            yield from _conflict(block, first, index, names_met)
     if not matcher.is_empty:
         yield from _literal_in_pattern(block, literals, matcher)
 

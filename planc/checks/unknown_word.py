@@ -36,6 +36,9 @@ from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 from planc.styles import LOSSES
 
+_TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
+"""Dtypes by the names that torch gives them."""
+
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     for setting, place in of_type(settled, Setting):
@@ -60,4 +63,4 @@ def _unknown(what: str, got: str, known: Iterable[str], place: Place, *path: str
     names = list(known)
     label = place.label("", *path)
     return broken("N105", label, f"there is no {what} '{got}'", f"needed: {listed(names)}",
-                  fix=replace(label, nearest(got, names)))  # fmt: skip
+                  fix=replace(label, _TORCH.get(got) or nearest(got, names)))  # fmt: skip

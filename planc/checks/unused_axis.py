@@ -31,6 +31,8 @@ from planc.ir.settled import Settings, Settled
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     used = {axis.value for block in settled.blocks for axis in block.axes}
+    if used - {axis.name for axis in settled.axes}:
+        return  # a block is on an axis that is not there: misspelt, it may be this one
     for axis in settled.axes:
         if axis.name not in used and axis.name not in settled.lost and axis.size != 1:
             yield broken("M201", axis.place.label("", "name"), f"no block uses axis '{axis.name}'",

@@ -6,11 +6,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import USAGE, usage_error
-from planc.commands.settings import UsageFault, add_settings, options_fault, settings
+from planc.commands.settings import UsageFault, add_settings, settings
 from planc.compile import Result, check
 from planc.ir.document import Document
 from planc.read import Unreadable, read_path
 from planc.report import FORMATS
+from planc.settle.options import options_fault
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,6 +28,8 @@ def run(arguments: Namespace) -> int:
         given = settings(arguments)
     except UsageFault as bad:
         return usage_error(str(bad))
+    if arguments.plans.count("-") > 1:
+        return usage_error("standard input is read once")
     documents: list[Document] = []
     unreadable = False
     for path in arguments.plans:
@@ -36,7 +39,7 @@ def run(arguments: Namespace) -> int:
             unreadable = True
             usage_error(str(bad))
     results = [check(document, given) for document in documents]
-    if results and (fault := options_fault([r.settled.documents for r in results], given)):
+    if results and (fault := options_fault([r.settled.documents for r in results], given.options)):
         return usage_error(fault)
     _print(results, arguments)
     if unreadable:

@@ -7,10 +7,9 @@ from argparse import ArgumentParser, Namespace
 
 from planc.cli import usage_error
 from planc.compile import check
-from planc.ir.diagnostic import Diagnostic
 from planc.ir.plan import Plan
 from planc.read import Unreadable, read_path
-from planc.report.text import Paint, render, wants_color
+from planc.report.text import complain
 
 FORMS = ("text", "json", "yaml", "python")
 
@@ -26,19 +25,13 @@ def run(arguments: Namespace) -> int:
     except Unreadable as bad:
         return usage_error(str(bad))
     if document.faults:
-        return _refuse(document.faults)
+        return complain(document.faults)
     text = _written(document.plan, arguments.to)
     if text is None:
         # Data can hold faults that text cannot: they are what stands in the way.
-        return _refuse(check(document).diagnostics)
+        return complain(check(document).diagnostics)
     sys.stdout.write(text)
     return 0
-
-
-def _refuse(faults: tuple[Diagnostic, ...]) -> int:
-    paint = Paint(wants_color(sys.stderr))
-    sys.stderr.write("\n".join(render(fault, paint) for fault in faults))
-    return 1
 
 
 def _written(plan: Plan, form: str) -> str | None:

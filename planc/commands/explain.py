@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from importlib import import_module
 
 from planc.checks import CHECKS, Row
-from planc.cli import USAGE, usage_error
+from planc.cli import usage_error
 from planc.near import nearest
 from planc.report.text import Paint, wants_color
 
@@ -30,8 +30,7 @@ def run(arguments: Namespace) -> int:
         if found is None:
             meant = nearest(code.upper(), [r.law.code for r in CHECKS]) or nearest(code.lower(), known)
             hint = f"; did you mean '{meant}'?" if meant else "; 'planc explain --list' names them all"
-            usage_error(f"there is no code '{code}'{hint}")
-            return USAGE
+            return usage_error(f"there is no code '{code}'{hint}")
         sys.stdout.write(page(found, Paint(wants_color(sys.stdout))))
     return 0
 

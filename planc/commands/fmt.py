@@ -7,10 +7,10 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 
-from planc.cli import USAGE, usage_error
+from planc.cli import usage_error
 from planc.ir.document import Document
 from planc.read import Unreadable, read_path
-from planc.report.text import Paint, render, wants_color
+from planc.report.text import complain
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,6 +29,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _one(path: str, arguments: Namespace) -> int:
+    if path != "-" and not os.path.exists(path):
+        return usage_error(f"{path}: no such file or directory")
     try:
         document = read_path(path)
     except Unreadable as bad:
@@ -36,9 +38,7 @@ def _one(path: str, arguments: Namespace) -> int:
     if document.source.form != "text":
         return usage_error(f"{path}: only .plan files are formatted; see 'planc convert'")
     if document.faults:
-        paint = Paint(wants_color(sys.stderr))
-        sys.stderr.write("\n".join(render(fault, paint) for fault in document.faults))
-        return 1
+        return complain(sorted(document.faults, key=lambda fault: fault.label.span.start))
     from planc.text.format import format_document
 
     text = format_document(document)
@@ -56,8 +56,7 @@ def _one(path: str, arguments: Namespace) -> int:
     try:
         _replace(path, text)
     except OSError as bad:
-        usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
-        return USAGE
+        return usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
     print(f"{path}: formatted", file=sys.stderr)
     return 0
 

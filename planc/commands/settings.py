@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
 
-from planc.ir.document import Document
 from planc.ir.expr import Value
-from planc.ir.settled import Settings
-
-MAX_DEVICES = 10_000_000
+from planc.ir.settled import MAX_DEVICES, Settings
 
 
 class UsageFault(Exception):
@@ -78,27 +74,3 @@ def settings(arguments: Namespace) -> Settings:
         if options.setdefault(name, value) is not value and options[name] != value:
             raise UsageFault(f"option '{name}' is given two values")
     return Settings(given, arguments.world_size, arguments.gpus_per_node, options)
-
-
-def options_fault(documents: Sequence[Sequence[Document]], given: Settings) -> str | None:
-    """What is wrong with `--set`, held against the plans of the run; None: nothing.
-
-    An option must be one of some plan of the run, and its value of the same type.
-    """
-    known: dict[str, Value] = {}
-    for chain in documents:
-        known |= {o.name: o.value for d in chain for o in d.plan.options}
-    lost = {word for chain in documents for d in chain for word in d.lost}
-    for name, value in given.options.items():
-        if name not in known:
-            if name in lost:
-                continue
-            from planc.near import listed, nearest
-
-            meant = nearest(name, known)
-            has = f"the options are {listed(known)}" if known else "the plan has no options"
-            return f"there is no option '{name}'" + (f"; did you mean '{meant}'?" if meant else f"; {has}")
-        if isinstance(known[name], bool) != isinstance(value, bool):
-            needed = "true or false" if isinstance(known[name], bool) else "a number"
-            return f"option '{name}' takes {needed}"
-    return None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import usage_error
-from planc.commands.settings import UsageFault, add_settings, options_fault, settings
+from planc.commands.settings import UsageFault, add_settings, settings
 from planc.compile import check
 from planc.read import Unreadable, read_path
-from planc.report.text import Paint, render, wants_color
+from planc.report.text import complain
+from planc.settle.options import options_fault
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,12 +24,10 @@ def run(arguments: Namespace) -> int:
     except (UsageFault, Unreadable) as bad:
         return usage_error(str(bad))
     result = check(document, given)
-    if fault := options_fault([result.settled.documents], given):
+    if fault := options_fault([result.settled.documents], given.options):
         return usage_error(fault)
     if result.diagnostics:
-        paint = Paint(wants_color(sys.stderr))
-        sys.stderr.write("\n".join(render(d, paint) for d in result.diagnostics))
-        sys.stderr.flush()
+        complain(result.diagnostics)
     from planc.report.drawing import draw
 
     draw(result.settled)

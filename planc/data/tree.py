@@ -95,7 +95,7 @@ def _scalar(node: yaml.Node) -> Any:
         raise DataFault("S006", "this number is too long", span)
     try:
         return getattr(_CONSTRUCTOR, f"construct_yaml_{tag}")(node)
-    except (ValueError, KeyError, yaml.YAMLError):
+    except (ValueError, LookupError, yaml.YAMLError):
         raise DataFault("S004", f"this is no {tag}", span, f"got: {node.value}") from None
 
 

@@ -64,6 +64,11 @@ class Diagnostic(Record):
     operation: str | None = None
 
     @property
+    def headline(self) -> str:
+        """The message, and what was got."""
+        return f"{self.message}: {self.label.text}" if self.label.text else self.message
+
+    @property
     def is_error(self) -> bool:
         return self.law.severity == "error"
 

@@ -169,7 +169,8 @@ def _binary(expr: Binary, left: Value | None, right: Value | None) -> Value | No
         return _EQUAL[op](left, right)
     numbers = [_integer(expr, v) for v in (left, right) if v is not None]
     if op in ("//", "%") and right == 0 and right is not None:
-        raise EvalFault("zero", expr, f"{expr.right} is 0")
+        what = "the right side" if isinstance(expr.right, Const) else str(expr.right)
+        raise EvalFault("zero", expr, f"{what} is 0")
     if len(numbers) < 2:
         return None
     return _ORDER[op](*numbers) if op in _ORDER else _ARITHMETIC[op](*numbers)

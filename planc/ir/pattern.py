@@ -21,7 +21,7 @@ MAX_NAMES = 10_000
 MAX_SEGMENTS = 64
 """Names that one pattern may have."""
 
-RESERVED = ("loss", "override", "remove", "replicate", "partial")
+NOT_PATTERNS = ("loss", "override", "remove", "replicate", "partial")
 """Words that are no pattern when they stand alone."""
 
 _TOKEN = re.compile(r"\*\*|\*|!|\{[^{}]*\}|[A-Za-z0-9_-]+")
@@ -61,6 +61,14 @@ class Choice(Record):
     def __len__(self) -> int:
         return sum(1 if isinstance(i, str) else i.last - i.first + 1 for i in self.items)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a name is one of the items, whatever their negation; ranges are not spelled out."""
+        digits = isinstance(name, str) and name.isascii() and name.isdigit() and str(int(name)) == name
+        return any(
+            item == name if isinstance(item, str) else digits and item.first <= int(str(name)) <= item.last
+            for item in self.items
+        )
+
     def names(self) -> Iterator[str]:
         for item in self.items:
             if isinstance(item, str):
@@ -73,8 +81,6 @@ Piece = str | Choice
 """A part of a name: its own characters, `*`, or a choice."""
 Segment = tuple[Piece, ...]
 """One name of a pattern; `("**",)` is any number of names."""
-DEEP: Segment = ("**",)
-STAR: Segment = ("*",)
 
 
 class Pattern(Record, Scalar):
@@ -132,11 +138,18 @@ class Pattern(Record, Scalar):
         return iter(heads)
 
 
+def negated_choice(text: str) -> Choice:
+    """The choice that `!{a,b}` writes."""
+    choice = _piece(text[1:], 1)
+    assert isinstance(choice, Choice)
+    return choice
+
+
 def _refuse_word(text: str) -> None:
     """A word that means something else where a pattern stands is written in braces."""
     if text.startswith(("root.", "root:", "root?")):
         raise PatternFault("'root' is the model itself: nothing stands after it", 0, len(text))
-    if text in RESERVED:
+    if text in NOT_PATTERNS:
         raise PatternFault(f"'{text}' is a word of the language; a module is {{{text}}}", 0, len(text))
 
 

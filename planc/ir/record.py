@@ -59,15 +59,23 @@ class Record:
             values.update(zip(self._names, args))
         if kwargs:
             values.update(kwargs)
-        if len(values) != len(self._names) or len(args) + len(kwargs) > len(values):
-            self._misfit(args, kwargs)
+        names = self._names
+        # One name too many makes `values` longer, one missing makes it shorter; the rest is rare.
+        if len(values) != len(names) or len(args) > len(names) or (kwargs and self._strange(args, kwargs)):
+            raise TypeError(f"{type(self).__name__}: {self._misfit(args, kwargs)}")
 
-    def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
-        given = {*self._names[: len(args)], *kwargs}
-        missing = [n for n in self._names if n not in given and n not in self._defaults]
+    def _strange(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a keyword is no field, or one that is given by position too."""
+        rest = self._names[len(args) :]
+        return any(name not in rest for name in kwargs)
+
+    def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        placed = self._names[: len(args)]
+        missing = [n for n in self._names if n not in (*placed, *kwargs) and n not in self._defaults]
         unknown = [n for n in kwargs if n not in self._names]
-        fault = f"missing {missing}" if missing else f"unknown {unknown}" if unknown else "too many"
-        raise TypeError(f"{type(self).__name__}: {fault} arguments")
+        twice = [n for n in kwargs if n in placed]
+        faults = (("unknown", unknown), ("missing", missing), ("repeated", twice))
+        return "; ".join(f"{what} {names}" for what, names in faults if names) or "too many arguments"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name!r}")

@@ -14,6 +14,9 @@ from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 
+MAX_DEVICES = 10_000_000
+"""Devices of a mesh, and of one axis."""
+
 
 class Settings(Record):
     """What the user says beside the plan."""

@@ -28,7 +28,7 @@ class Source(Record):
     name: str
     text: str
     form: str = "text"
-    """`text`, `yaml`, `json`, or `python` (an object; its text is its data form)."""
+    """`text`, `yaml` or `json`."""
     folder: str | None = None
     """The folder whose tree `extends` may read; None: no file at all."""
 
@@ -61,8 +61,3 @@ class Source(Record):
         start = self._starts[number - 1]
         end = self._starts[number] if number < len(self._starts) else len(self.text)
         return self.text[start:end].rstrip("\r\n")
-
-    def line_end(self, offset: int) -> int:
-        """The offset where the line that holds `offset` ends."""
-        end = self.text.find("\n", offset)
-        return len(self.text) if end < 0 else end

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from planc.compile import Result
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.source import Source, Span
 
 
 def to_json(results: Sequence[Result]) -> str:
@@ -29,20 +30,13 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
-    label = diagnostic.label
-    start, end = label.source.position(label.span.start), label.source.position(label.span.end)
     return {
         "code": diagnostic.law.code,
         "name": diagnostic.law.name,
         "severity": diagnostic.law.severity,
         "message": diagnostic.message,
-        "label": label.text,
-        "path": label.source.name,
-        "line": start.line,
-        "column": start.column,
-        "end_line": end.line,
-        "end_column": end.column,
-        "at": list(label.path),
+        **_place(diagnostic.label),
+        "others": [_place(other) for other in diagnostic.others],
         "module": diagnostic.module,
         "operation": diagnostic.operation,
         "notes": list(diagnostic.notes),
@@ -50,15 +44,20 @@ def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
     }
 
 
+def _place(label: Label) -> dict[str, Any]:
+    span = label.span
+    place = {"path": label.source.name, **_region(label.source, span)}
+    return {"label": label.text, **place, "at": list(label.path)}
+
+
+def _region(source: Source, span: Span) -> dict[str, int]:
+    start, end = source.position(span.start), source.position(span.end)
+    return {"line": start.line, "column": start.column, "end_line": end.line, "end_column": end.column}
+
+
 def _fix(diagnostic: Diagnostic) -> dict[str, Any] | None:
     fix, source = diagnostic.fix, diagnostic.label.source
     if fix is None:
         return None
-    edits = []
-    for edit in fix.edits:
-        start, end = source.position(edit.span.start), source.position(edit.span.end)
-        edits.append(
-            {"line": start.line, "column": start.column, "end_line": end.line,
-             "end_column": end.column, "text": edit.text}
-        )  # fmt: skip
+    edits = [{**_region(source, edit.span), "text": edit.text} for edit in fix.edits]
     return {"message": fix.message, "edits": edits}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planc.compile import Result
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, Label
+from planc.report.text import printable
 
 
 def to_github(results: Sequence[Result]) -> str:
@@ -25,9 +26,16 @@ def _command(diagnostic: Diagnostic) -> str:
         "title": f"planc {law.code} ({law.name})",
     }
     said = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
-    head = f"{diagnostic.message}: {label.text}" if label.text else diagnostic.message
-    fix = (f"help: {diagnostic.fix.message}",) if diagnostic.fix else ()
-    return f"::{law.severity} {said}::{_message(chr(10).join((head, *diagnostic.notes, *fix)))}"
+    others = [_other(other) for other in diagnostic.others]
+    fix = [f"help: {diagnostic.fix.message}"] if diagnostic.fix else []
+    lines = [printable(line) for line in (diagnostic.headline, *diagnostic.notes, *others, *fix)]
+    text = "\n".join(lines)
+    return f"::{law.severity} {said}::{_message(text)}"
+
+
+def _other(label: Label) -> str:
+    line = label.source.position(label.span.start).line
+    return f"see: {label.source.name}:{line}" + (f": {label.text}" if label.text else "")
 
 
 def _message(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.request import pathname2url
+from urllib.parse import quote
 
 from planc import __version__
 from planc.compile import Result
@@ -34,7 +35,7 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": diagnostic.law.code,
         "level": diagnostic.law.severity,
-        "message": {"text": "\n".join([_sentence(diagnostic), *diagnostic.notes])},
+        "message": {"text": "\n".join([diagnostic.headline, *diagnostic.notes])},
         "locations": [_location(diagnostic.label)],
     }
     if diagnostic.others:
@@ -55,11 +56,6 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
     return result
 
 
-def _sentence(diagnostic: Diagnostic) -> str:
-    label = diagnostic.label.text
-    return f"{diagnostic.message}: {label}" if label else diagnostic.message
-
-
 def _location(label: Label) -> dict[str, Any]:
     region = _region(label, label.span.start, label.span.end)
     return {"physicalLocation": {"artifactLocation": {"uri": _uri(label.source.name)}, "region": region}}
@@ -72,4 +68,5 @@ def _region(label: Label, first: int, last: int) -> dict[str, int]:
 
 
 def _uri(name: str) -> str:
-    return "stdin" if name == "<stdin>" else pathname2url(name)
+    """A relative reference to a file; names like `<stdin>` are no files."""
+    return quote(name.strip("<>").replace(os.sep, "/"))

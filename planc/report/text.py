@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 from planc.ir.diagnostic import Diagnostic, Label
@@ -30,6 +32,14 @@ def wants_color(stream: TextIO) -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def complain(diagnostics: Iterable[Diagnostic]) -> int:
+    """Print diagnostics on standard error. Returns the exit status of a faulty plan."""
+    paint = Paint(wants_color(sys.stderr))
+    sys.stderr.write("\n".join(render(diagnostic, paint) for diagnostic in diagnostics))
+    sys.stderr.flush()
+    return 1
 
 
 def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planc.ir.document import Document
+from planc.ir.expr import Value
 from planc.ir.settled import Settings, Settled
 from planc.settle.blocks import settle_blocks
 from planc.settle.declarations import declare
@@ -21,9 +22,9 @@ def settle(document: Document, settings: Settings) -> Settled:
     said = declare(documents, faults)
     axes = settle_mesh(said.mesh, document, settings, lost, faults)
     values = {a.name: a.size for a in axes if a.size is not None}
-    values |= {n: settings.options.get(n, o.value.value) for n, o in said.options.items()}
+    values |= {n: _value(o.value.value, settings.options.get(n)) for n, o in said.options.items()}
     types = {a.name: int for a in axes} | {n: type(o.value.value) for n, o in said.options.items()}
-    scope = settle_lets(said.lets, values, types, lost, faults)
+    scope = settle_lets(said.lets, values, types, faults)
     blocks = settle_blocks(documents, scope, faults)
     settle_requires(said.requires, scope, faults)
     return Settled(
@@ -42,3 +43,8 @@ def settle(document: Document, settings: Settings) -> Settled:
         faults=tuple(faults.found),
         skipped=tuple(faults.skipped),
     )
+
+
+def _value(default: Value, given: Value | None) -> Value:
+    """A value of the wrong type is refused where the plans of the run are known."""
+    return given if given is not None and type(given) is type(default) else default

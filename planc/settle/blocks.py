@@ -101,9 +101,10 @@ def _remove(draft: _Draft, block: Any, place: Place, scope: Scope, faults: Fault
             continue
         kept = [e for e in draft.entries if str(settled) not in keys(e.value)]
         if len(kept) == len(draft.entries) and str(settled) not in draft.dormant:
-            names = {k: None for e in draft.entries for k in keys(e.value)}
-            meant = nearest(str(settled), names)
-            near = (f"help: did you mean {meant}?",) if meant else ()
+            parent = str(settled).rpartition(".")[0]
+            beside = [k for e in draft.entries for k in keys(e.value) if k.rpartition(".")[0] == parent]
+            meant = nearest(str(settled), beside)
+            near = (f"help: did you mean '{meant}'?",) if meant else ()
             faults.add("R302", place.label("no such rule", "remove", i),
                        "this removes no rule of an extended plan",
                        "needed: the pattern of a rule there, whole", *near)  # fmt: skip
@@ -149,7 +150,7 @@ def _settle_entry(record: Any, place: Place, scope: Scope) -> Placed | None:
     """The entry without let names, or None where its condition does not hold."""
     when = record.when
     if when is not None:
-        holds = scope.decide(when, place.at("when"), "when")
+        holds = scope.decide(when, place.at("when"))
         if holds is False:
             return None
         if holds:
@@ -169,7 +170,7 @@ def _substitute(record: Any, place: Place, scope: Scope) -> Any:
             if new is None:
                 return None
         elif isinstance(value, Named):
-            new = scope.layout(value, place.at(field)) or value
+            new = scope.layout(value) or value
         elif isinstance(value, tuple) and value and isinstance(value[0], Record):
             new = tuple([_inner(v, place.at(field, i), scope) for i, v in enumerate(value)])
             if None in new:
@@ -185,7 +186,7 @@ def _inner(value: Any, place: Place, scope: Scope) -> Any:
     if isinstance(value, Pattern):
         return scope.pattern(value, place)
     if isinstance(value, Layout):
-        return scope.layout(value, place) or value
+        return scope.layout(value) or value
     return _substitute(value, place, scope)
 
 

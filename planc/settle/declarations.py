@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from planc.ir.document import Document, Place
+from planc.ir.expr import show
 from planc.ir.record import Record
 from planc.ir.settled import Placed
 from planc.settle.faults import Faults
@@ -62,3 +63,7 @@ def add_named(known: dict[str, Placed], more: list[Placed], what: str, faults: F
                        others=(earlier.place.label("declared first"),))  # fmt: skip
             continue
         known[name] = placed
+        values = [getattr(p.value, "value", None) for p in (earlier, placed) if p is not None]
+        if what == "option" and len(values) == 2 and type(values[0]) is not type(values[1]):
+            faults.add("X402", placed.place.label("another type", "value"), f"{shown} changes its type",
+                       f"needed: a value such as {show(values[0])}")  # fmt: skip

@@ -21,15 +21,14 @@ class Scope:
         self,
         values: Mapping[str, Value],
         types: Mapping[str, type],
-        lost: frozenset[str],
         faults: Faults,
     ) -> None:
-        self.values, self.types, self.lost, self.faults = values, types, lost, faults
+        self.values, self.types, self.faults = values, types, faults
         self.patterns: dict[str, Pattern] = {}
         self.layouts: dict[str, Layout | None] = {}
         self.layout_names: frozenset[str] = frozenset()
 
-    def decide(self, condition: Expr, place: Place, what: str) -> bool | None:
+    def decide(self, condition: Expr, place: Place) -> bool | None:
         """Whether a condition holds; None where that needs the model, or it has no value."""
         value = self.value(condition, bool, place)
         if value is None:
@@ -95,7 +94,7 @@ class Scope:
             return None
         return joined
 
-    def layout(self, layout: Layout, place: Place) -> Layout | None:
+    def layout(self, layout: Layout) -> Layout | None:
         """The layout without a let name; None where it is unknown, or needs the model."""
         if not isinstance(layout, Named):
             return layout
@@ -107,11 +106,10 @@ def settle_lets(
     lets: Mapping[str, Placed],
     values: Mapping[str, Value],
     types: Mapping[str, type],
-    lost: frozenset[str],
     faults: Faults,
 ) -> Scope:
     """Work out every let: patterns by themselves, layouts by their conditions."""
-    scope = Scope(values, types, lost, faults)
+    scope = Scope(values, types, faults)
     placed = {n: p for n, p in lets.items() if isinstance(p.value, PatternLet)}
     layouts = {n: p for n, p in lets.items() if isinstance(p.value, LayoutLet)}
     scope.layout_names = frozenset(layouts)
@@ -122,13 +120,26 @@ def settle_lets(
     return scope
 
 
+MAX_CHAIN = 100
+"""Lets that one let may stand on, one through the other."""
+
+
+def _refused(name: str, let: Placed, above: list[str], scope: Scope) -> bool:
+    """Whether a let stands for itself, or on too many others; then the fault is said."""
+    if name in above:
+        scope.faults.add("N109", let.place.label(), f"let '{name}' stands for itself",
+                         f"chain: {' -> '.join([*above[above.index(name) :], name])}")  # fmt: skip
+    elif len(above) > MAX_CHAIN:
+        scope.faults.add("S006", let.place.label(), "a chain of too many lets",
+                         f"needed: at most {MAX_CHAIN}, one through the other")  # fmt: skip
+    return name in above or len(above) > MAX_CHAIN
+
+
 def _settle_pattern(name: str, lets: Mapping[str, Placed], above: list[str], scope: Scope) -> None:
     if name in scope.patterns:
         return
     let = lets[name]
-    if name in above or len(above) > 100:
-        scope.faults.add("N109", let.place.label(), f"let '{name}' stands for itself",
-                         f"chain: {' -> '.join([*above, name])}")  # fmt: skip
+    if _refused(name, let, above, scope):
         scope.patterns[name] = let.value.pattern
         return
     head = let.value.pattern.segments[0]
@@ -144,16 +155,14 @@ def _settle_layout(name: str, lets: Mapping[str, Placed], above: list[str], scop
     if name in scope.layouts:
         return
     let, place = lets[name].value, lets[name].place
-    if name in above or len(above) > 100:
-        scope.faults.add("N109", place.label(), f"let '{name}' stands for itself",
-                         f"chain: {' -> '.join([*above, name])}")  # fmt: skip
+    if _refused(name, lets[name], above, scope):
         scope.layouts[name] = None
         return
     sides: list[Layout | None] = []
-    for field, side in (("layout", let.layout), ("otherwise", let.otherwise)):
+    for side in (let.layout, let.otherwise):
         if isinstance(side, Named) and side.name in lets:
             _settle_layout(side.name, lets, [*above, name], scope)
-        sides.append(None if side is None else scope.layout(side, place.at(field)))
-    holds = True if let.when is None else scope.decide(let.when, place.at("when"), name)
+        sides.append(None if side is None else scope.layout(side))
+    holds = True if let.when is None else scope.decide(let.when, place.at("when"))
     chosen = None if holds is None else sides[0] if holds else sides[1]
     scope.layouts.setdefault(name, chosen)

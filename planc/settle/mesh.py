@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from math import prod
 
 from planc.ir.document import Document, Place
-from planc.ir.plan import Axis
 from planc.ir.settled import Placed, Settings, SettledAxis
 from planc.settle.faults import Faults
 
@@ -88,8 +87,3 @@ def _fill(
                    f"the mesh has {known} devices, the world {world}",
                    "help: change a size, or leave one axis open")  # fmt: skip
     return sizes
-
-
-def is_open(axis: Axis) -> bool:
-    """Whether the plan leaves the size of an axis to its user."""
-    return not isinstance(axis.size, int)

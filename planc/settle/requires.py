@@ -13,7 +13,7 @@ def settle_requires(requires: tuple[Placed, ...], scope: Scope, faults: Faults) 
     for placed in requires:
         condition, place = placed.value.condition, placed.place
         before = len(faults.found)
-        value = scope.decide(condition, place.at("condition"), "require")
+        value = scope.decide(condition, place.at("condition"))
         names = sorted({n for n in condition.names() if n not in scope.values})
         if value is False:
             known = sorted({n for n in condition.names() if n in scope.values})

@@ -24,7 +24,7 @@ _LAYOUTS = "shard(DIM), replicate, partial, or the name of a let"
 MAX_TERMS = 200
 """Names and numbers of one expression."""
 MAX_LEVELS = 250
-"""Operations of one expression, one inside the other."""
+"""Operations and brackets of one expression, one inside the other."""
 MAX_DIGITS = 12
 
 
@@ -108,7 +108,7 @@ class Reader:
             branch,
             "this is no layout",
             "",
-            "needed: shard(DIM), replicate, partial, or the name of a let",
+            f"needed: {_LAYOUTS}",
         )
         return None
 
@@ -120,7 +120,7 @@ class Reader:
                 return None
             return Node(WORDS.get(word) or Named(word), call.branch)
         if word != "shard":
-            self.fault("N104", call.name, f"{word!r} is no layout", "", f"needed: {_LAYOUTS}")
+            self.fault("N104", call.name, f"'{word}' is no layout", "", f"needed: {_LAYOUTS}")
             return None
         sign, number = _signed(call.items)
         if number is None:
@@ -132,13 +132,11 @@ class Reader:
     # ---- expressions -----------------------------------------------------------
 
     def expr(self, branch: Branch | Token) -> Node[Expr] | None:
+        if limit := _exceeded(branch):
+            self.fault("S006", branch, "this expression is too long", "", f"needed: at most {limit}")
+            return None
         while isinstance(branch, Tree) and branch.data == "group":
             branch = branch.children[1]
-        if not _is_small(branch):
-            self.fault(
-                "S006", branch, "this expression is too long", "", f"needed: at most {MAX_TERMS} terms"
-            )
-            return None
         built = self._expr(branch)
         return None if built is None else Node(built, branch)
 
@@ -201,8 +199,8 @@ def _trees(branch: Any) -> Iterator[Branch]:
     return (child for child in branch.children if isinstance(child, Tree))
 
 
-def _is_small(branch: Any) -> bool:
-    """Whether an expression is within its bounds: names and numbers, and depth."""
+def _exceeded(branch: Any) -> str | None:
+    """The bound that an expression exceeds, if it does."""
     pending = [(branch, 0)]
     terms = 0
     while pending:
@@ -211,6 +209,8 @@ def _is_small(branch: Any) -> bool:
             terms += branch.type in ("INT", "NAME", "TRUE", "FALSE")
         else:
             pending.extend((child, depth + 1) for child in branch.children)
-        if terms > MAX_TERMS or depth > MAX_LEVELS:
-            return False
-    return True
+        if terms > MAX_TERMS:
+            return f"{MAX_TERMS} names and numbers"
+        if depth > MAX_LEVELS:
+            return f"{MAX_LEVELS} operations or brackets, one inside the other"
+    return None

@@ -39,6 +39,11 @@ _BRACE_BELOW = re.compile(r"\r?\n\s*\{")
 _ENDS = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}
 
 
+_BARE_SHARD = re.compile(r"\bshard[ \t]*$")
+MAX_ASKED = 50
+"""Errors for which what may stand there is worked out exactly."""
+
+
 class Stuck(Exception):
     """Recovery made no headway; what was found so far stands."""
 
@@ -50,6 +55,7 @@ class Recovery:
         self.text, self.newlines, self.report = text, newlines, report
         self.last = -1
         self.no_more_ends = False
+        self.asked = 0
         self.braces: list[tuple[int, bool]] | None = None
 
     def __call__(self, error: UnexpectedInput) -> None:
@@ -116,12 +122,21 @@ class Recovery:
         elif (brace := self._pattern_brace(at)) is not None:
             self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
         else:
-            # Not `accepts`: lark tries every terminal on a copy of the whole stack for it.
-            allowed = getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
+            allowed = self._allowed(error)
             details = {"needed": expected(allowed)}
+            if _BARE_SHARD.search(self.text, max(0, at - 40), at):
+                details["needed"] = "shard(DIM), as shard(-1)"
             if "_LET" in allowed and (meant := nearest(found, STATEMENTS)):
                 details["meant"] = meant
             self.report("S001", at, end, _ENDS.get(got) or f"'{found}' cannot stand here", details)
+
+    def _allowed(self, error: Any) -> set[str]:
+        """What may stand at an error. To know it exactly, lark tries every terminal on a copy
+        of the stack; a text of many errors is told what the tables say."""
+        self.asked += 1
+        if self.asked <= MAX_ASKED:
+            return set(error.interactive_parser.accepts())
+        return set(getattr(error, "expected", None) or getattr(error, "allowed", None) or ())
 
     # ---- the text --------------------------------------------------------------
 

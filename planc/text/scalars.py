@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from planc.ir.diagnostic import Diagnostic
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
 from planc.ir.source import Source
@@ -27,7 +28,7 @@ def parse_expr(text: str) -> Expr:
     """
     # Brackets, so that it may go on over lines here as in data.
     document = read_text(Source("", f"require (\n{text}\n)"))
-    _refuse(document.faults, text, "an expression")
+    _refuse(document.faults, text, "an expression", len("require (\n"))
     if len(document.plan.requires) != 1 or document.plan.requires[0].why is not None:
         raise ScalarFault("S001", f"{text!r} is not an expression")
     return document.plan.requires[0].condition
@@ -42,7 +43,7 @@ def parse_layout(text: str) -> Layout:
     """
     # The one place where a layout stands alone: after the arrow of a rule.
     document = read_text(Source("", f"tensor x {{\nx y -> {text}\n}}"))
-    _refuse(document.faults, text, "a layout")
+    _refuse(document.faults, text, "a layout", len("tensor x {\nx y -> "))
     rules = document.plan.blocks[0].rules if document.plan.blocks else ()  # type: ignore[union-attr]
     layout = rules[0].output if len(rules) == 1 else None
     if layout is None or str(layout) != "".join(text.split()):
@@ -50,10 +51,12 @@ def parse_layout(text: str) -> Layout:
     return layout
 
 
-def _refuse(faults: tuple[object, ...], text: str, what: str) -> None:
+def _refuse(faults: tuple[Diagnostic, ...], text: str, what: str, start: int) -> None:
     for fault in faults:
         # Laws of the line that the scalar was put into are not laws of the scalar.
-        code = fault.law.code if fault.law.code in ("S003", "S006") else "S001"  # type: ignore[attr-defined]
-        message = fault.message  # type: ignore[attr-defined]
+        code = fault.law.code if fault.law.code in ("S003", "S006") else "S001"
+        # What stands behind the text is ours, and nothing that its author could know.
+        ends = fault.label.span.start >= start + len(text)
+        message = "it ends too early" if ends else fault.message
         shown = text if len(text) < 60 else text[:57] + "..."
         raise ScalarFault(code, f"{shown!r} is not {what}: {message}")

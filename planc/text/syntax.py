@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from threading import Lock
 from typing import Any
 
 from lark import Token, Tree, UnexpectedInput
@@ -11,10 +12,17 @@ from planc.text.grammar import parser
 from planc.text.recover import Recovery, Report, Stuck
 
 Branch = Tree[Token]
+_ONE_AT_A_TIME = Lock()
+"""The parser keeps its open brackets in itself, and the garbage collector is the process's."""
 
 
 def parse(text: str, report: Report) -> Branch:
     """The tree of a plan's text; broken lines are reported and left out."""
+    with _ONE_AT_A_TIME:
+        return _parse(text, report)
+
+
+def _parse(text: str, report: Report) -> Branch:
     built, newlines = parser()
     # The last statement, too, ends with a newline.
     text = text if text.endswith("\n") else f"{text}\n"
