@@ -33,7 +33,7 @@ commands:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 no error, 1 an error in a plan, 2 wrong
-    usage or an unreadable file, 3 neither proved nor refuted."""
+    usage or an unreadable file."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(argv)

@@ -54,6 +54,7 @@ from planc.paths import shipped
 from planc.read import MAX_BYTES, read_source
 from planc.report.text import render
 from planc.settle.extends import MAX_CHAIN
+from planc.settle.lets import MAX_CHAIN as MAX_LETS
 from planc.styles import LOSSES, STYLES, Style
 from planc.text.reader import MAX_DIGITS, MAX_LEVELS, MAX_TERMS
 from planc.text.words import STATEMENTS
@@ -403,6 +404,7 @@ def test_limits() -> None:
         "names and numbers of an expression": f"{MAX_TERMS}",
         "digits of a number, in text": f"{MAX_DIGITS}",
         "plans in a chain of `extends`": f"{MAX_CHAIN}",
+        "lets that one stands on, one through the other": f"{MAX_LETS}",
         "levels of nesting in JSON and YAML": f"{MAX_DEPTH}",
         "names that the patterns of a block spell out, for the check of two rules": f"{MAX_SPELLED:,}",
         "dims of a tensor": f"{MAX_DIMS}",

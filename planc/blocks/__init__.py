@@ -1,13 +1,13 @@
 """The kinds of block: one file and one row each.
 
-A file holds the records of its kind, `read` (syntax tree to records) and `write`
-(records to lines). To add a kind, write its file, give it a rule in
-`grammar/plan.lark`, and add it to `Block` and `KINDS`.
+A file holds the records of its kind, `read` (syntax tree to records), `write` (records to
+lines) and `holding` (a block of given records). To add a kind, write its file, give it a rule
+in `grammar/plan.lark`, and add it to `Block` and `KINDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from planc.blocks import compile as compile_
@@ -31,15 +31,19 @@ class Kind(Record):
     write: Callable[[Any], tuple[str, list[Line]]]
     entries: str
     """The field that holds what it says of modules, each with a pattern or patterns."""
-    holding: Callable[[Any], Any]
-    """A block that holds one record alone, whichever of its fields the record is for."""
+    holding: Callable[[Sequence[Record]], Any]
+    """A block of some records, each in the field that it is for."""
+    noun: str
+    """What its entries are called in a message, in the plural."""
     axes: tuple[str, ...] = ()
-    """Its fields that name an axis; blocks of one axis exclude each other."""
+    """Its fields that name an axis."""
+    inline: bool = False
+    """Whether it stands on one line when it holds one entry."""
 
 
 KINDS = {
-    "tensor": Kind(tensor.read, tensor.write, "rules", tensor.holding, ("axis",)),
-    "fsdp": Kind(fsdp.read, fsdp.write, "units", fsdp.holding, ("axis", "replicate")),
-    "recompute": Kind(recompute.read, recompute.write, "regions", recompute.holding),
-    "compile": Kind(compile_.read, compile_.write, "targets", compile_.holding),
+    "tensor": Kind(tensor.read, tensor.write, "rules", tensor.holding, "rules", ("axis",)),
+    "fsdp": Kind(fsdp.read, fsdp.write, "units", fsdp.holding, "units", ("axis", "replicate")),
+    "recompute": Kind(recompute.read, recompute.write, "regions", recompute.holding, "lines", inline=True),
+    "compile": Kind(compile_.read, compile_.write, "targets", compile_.holding, "lines", inline=True),
 }

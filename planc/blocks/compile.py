@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from planc.blocks.lines import Line, read_entries, rest, write_removes
+from planc.blocks.lines import Line, only, read_entries, rest, write_removes
 from planc.ir.expr import Expr
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
@@ -51,8 +52,8 @@ def _target(branch: Any, reader: Reader, override: bool) -> Node[Compile] | None
     return Node(Compile(pattern.value, when.value if when else None, override), branch, parts)
 
 
-def holding(record: Compile) -> CompileBlock:
-    return CompileBlock((record,))
+def holding(records: Sequence[Record]) -> CompileBlock:
+    return CompileBlock(only(records, Compile), only(records, Pattern))
 
 
 def write(block: CompileBlock) -> tuple[str, list[Line]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from planc.blocks.lines import Line, read_entries, rest, write_removes
+from planc.blocks.lines import Line, only, read_entries, rest, write_removes
 from planc.ir.diagnostic import Label, replace
 from planc.ir.expr import Expr, show
 from planc.ir.node import Node, group, values
@@ -148,10 +149,9 @@ def _reshard(modifier: Call, reader: Reader) -> bool | int | None:
     return None
 
 
-def holding(record: Unit | Setting) -> FsdpBlock:
-    if isinstance(record, Setting):
-        return FsdpBlock("", settings=(record,))
-    return FsdpBlock("", units=(record,))
+def holding(records: Sequence[Record]) -> FsdpBlock:
+    settings, units = only(records, Setting), only(records, Unit)
+    return FsdpBlock("", None, settings, units, only(records, Pattern))
 
 
 # ---- records to text ---------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from planc.ir.expr import Expr
 from planc.ir.node import Node
@@ -12,6 +12,8 @@ from planc.ir.record import Record
 
 if TYPE_CHECKING:
     from planc.text.reader import Reader
+
+R = TypeVar("R", bound=Record)
 
 Read = Callable[[Any, "Reader", bool], "Node[Any] | None"]
 """Reads one entry from its tree; the flag says that `override` stands before it."""
@@ -42,6 +44,11 @@ def read_entries(branch: Any, reader: Reader, kinds: dict[str, Read]) -> dict[st
         if node is not None:
             found[kind].append(node)
     return found
+
+
+def only(records: Iterable[Record], kind: type[R]) -> tuple[R, ...]:
+    """The records of one type, in order."""
+    return tuple([record for record in records if isinstance(record, kind)])
 
 
 def write_removes(patterns: Iterable[Pattern]) -> list[Line]:

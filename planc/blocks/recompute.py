@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from planc.blocks.lines import Line, call, read_entries, rest, write_removes
+from planc.blocks.lines import Line, call, only, read_entries, rest, write_removes
 from planc.ir.expr import Expr
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
@@ -87,8 +88,8 @@ def _saved(mode: Call, reader: Reader) -> list[Node[str]]:
     return names
 
 
-def holding(record: Recompute) -> RecomputeBlock:
-    return RecomputeBlock((record,))
+def holding(records: Sequence[Record]) -> RecomputeBlock:
+    return RecomputeBlock(only(records, Recompute), only(records, Pattern))
 
 
 def write(block: RecomputeBlock) -> tuple[str, list[Line]]:

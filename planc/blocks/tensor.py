@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from planc.blocks.lines import Line, call, read_entries, rest, write_removes
+from planc.blocks.lines import Line, call, only, read_entries, rest, write_removes
 from planc.ir.diagnostic import Label, replace
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
@@ -258,10 +259,9 @@ FACETS: dict[str, tuple[str, Any]] = {
 """What a rule may say beside its style: what it takes, and how an argument is read."""
 
 
-def holding(record: Rule | Loss) -> TensorBlock:
-    if isinstance(record, Loss):
-        return TensorBlock("", loss=record)
-    return TensorBlock("", (record,))
+def holding(records: Sequence[Record]) -> TensorBlock:
+    loss = next((r for r in records if isinstance(r, Loss)), None)
+    return TensorBlock("", only(records, Rule), loss, only(records, Pattern))
 
 
 # ---- records to text ---------------------------------------------------------

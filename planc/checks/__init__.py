@@ -75,7 +75,7 @@ CHECKS = (
     _row("settle", "E503", "outside-folder"),
     _row("check", "E504", "model-reference"),
 )
-"""Every law, in the order in which diagnostics of one place are shown."""
+"""Every law, by its family."""
 
 _LAWS = {row.law.code: row.law for row in CHECKS}
 

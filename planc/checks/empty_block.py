@@ -31,6 +31,5 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     if has_broken_lines(settled):
         return
     for block, place in blocks(settled):
-        said = (getattr(block, KINDS[block.kind].entries), block.remove)
-        if not any(said) and not getattr(block, "settings", ()) and not getattr(block, "loss", None):
+        if not KINDS[block.kind].write(block)[1]:
             yield broken("R308", place.label(), f"this '{block.kind}' block says nothing")

@@ -2,8 +2,8 @@
 
 `override` replaces what an extended plan declares, or an earlier rule of the
 block. Where there is none, the word hides that the rule it was meant for has
-changed its name. With a model, a rule is also held against the modules that it and
-the earlier rules match.
+changed its name. Without a model this sees a rule that is the first of its block; whether
+a later one meets an earlier rule depends on the modules.
 
 Wrong:
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planc.blocks import KINDS
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.pattern import Pattern
@@ -99,7 +100,7 @@ def _conflict(block: SettledBlock, first: int, second: int, module: str) -> Iter
     # `override` says who wins. Entries that need the model to be there may not both be.
     if later.value.override or earlier.value.when is not None or later.value.when is not None:
         return
-    what = {"tensor": "rules", "fsdp": "units"}.get(block.kind, "lines")
+    what = KINDS[block.kind].noun
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
     field = "patterns" if hasattr(later.value, "patterns") else "pattern"
     yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -68,5 +67,4 @@ def _everything(block: SettledBlock) -> Iterable[Placed]:
 def _written(kind: str, record: Record) -> list[Row]:
     """The lines of a block that holds this record alone."""
     row = KINDS[kind]
-    block: Any = row.holding(record)
-    return [entry_row(line) for line in row.write(block)[1]]
+    return [entry_row(line) for line in row.write(row.holding((record,)))[1]]

@@ -11,15 +11,10 @@ from itertools import groupby
 from typing import Any
 
 from planc.blocks import KINDS
-from planc.blocks.compile import Compile, write_target
-from planc.blocks.fsdp import Setting, Unit, write_settings, write_unit
-from planc.blocks.lines import Line
-from planc.blocks.recompute import Recompute, write_region
-from planc.blocks.tensor import Loss, Rule, write_loss, write_rule
 from planc.ir.document import Document
 from planc.ir.node import Node
-from planc.ir.pattern import Pattern
 from planc.ir.plan import Plan
+from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.text import write
 from planc.text.comments import Comments
@@ -32,10 +27,6 @@ _STATEMENTS: dict[str, Any] = {
     "name": write.name_row, "extends": write.extends_row, "model": write.model_row,
     "mesh": write.mesh_row, "options": write.option_row, "lets": write.let_row,
     "requires": write.require_row,
-}  # fmt: skip
-_ENTRIES: dict[type, Any] = {
-    Rule: write_rule, Loss: write_loss, Unit: write_unit, Recompute: write_region,
-    Compile: write_target, Pattern: lambda pattern: Line((f"remove {pattern}",)),
 }  # fmt: skip
 
 
@@ -53,9 +44,10 @@ def format_plan(source: Source, plan: Node[Plan]) -> str:
         first, last = comments.lines(node)
         rows += comments.between(at, first)
         if field == "blocks":
-            rows += _block(comments, node, first, last)
+            rows += _block(comments, node, last)
         else:
-            rows.append(_printed(comments, _STATEMENTS[field](node.value), node))
+            row = _STATEMENTS[field](node.value)
+            rows.append(_printed(comments, row, node.span.start, node.span.end))
         at = last + 1
     rows += comments.between(at, source.line_count + 1)
     return render(_tidy(rows))
@@ -66,7 +58,7 @@ def _pieces(statements: list[tuple[int, str, Node[Any]]]) -> Iterator[tuple[int,
     blocks, entries."""
     for _, field, node in statements:
         if field == "blocks":
-            opening, closing = _brace(node, "LBRACE"), node.span.end
+            opening, closing = _brace(node), node.span.end
             yield opening, opening + 1
             yield closing - 1, closing
             for part in _entry_nodes(node):
@@ -75,18 +67,17 @@ def _pieces(statements: list[tuple[int, str, Node[Any]]]) -> Iterator[tuple[int,
             yield node.span.start, node.span.end
 
 
-def _printed(comments: Comments, row: Row, node: Node[Any]) -> Row:
+def _printed(comments: Comments, row: Row, start: int, end: int) -> Row:
     """A row with its comment; as it was written where comments stand inside it."""
-    start, end = node.span.start, node.span.end
     comment = comments.behind(end)
     if comments.inside(start, end):
         return Row("raw", comments.raw(start, end), comment, row.inside)
     return Row(row.kind, row.cells, comment, row.inside)
 
 
-def _block(comments: Comments, node: Node[Any], first: int, last: int) -> list[Row]:
+def _block(comments: Comments, node: Node[Any], last: int) -> list[Row]:
     header, _ = KINDS[node.value.kind].write(node.value)
-    opening = _brace(node, "LBRACE")
+    opening = _brace(node)
     at = comments.line_of(opening) + 1
     rows: list[Row] = []
     for begin, end, row in _entries(comments, node):
@@ -98,9 +89,9 @@ def _block(comments: Comments, node: Node[Any], first: int, last: int) -> list[R
     return write.framed(node.value.kind, header, _tidy(rows), comments.behind(opening + 1), closing)
 
 
-def _brace(node: Node[Any], kind: str) -> int:
+def _brace(node: Node[Any]) -> int:
     """Where a block opens."""
-    return int(next(t.start_pos for t in node.branch.children if getattr(t, "type", "") == kind))
+    return int(next(t.start_pos for t in node.branch.children if getattr(t, "type", "") == "LBRACE"))
 
 
 def _entry_nodes(node: Node[Any]) -> list[Node[Any]]:
@@ -108,22 +99,25 @@ def _entry_nodes(node: Node[Any]) -> list[Node[Any]]:
     found: list[Node[Any]] = []
     for part in (node.parts or {}).values():
         each = [part] if part.branch is not None else (part.parts or {}).values()
-        found += [n for n in each if type(n.value) in (*_ENTRIES, Setting)]
+        found += [n for n in each if isinstance(n.value, Record)]
     return sorted(found, key=lambda entry: entry.span.start)
 
 
 def _entries(comments: Comments, node: Node[Any]) -> Iterator[tuple[int, int, Row]]:
     """The rows of the entries of a block, with their first and last line."""
+    kind = KINDS[node.value.kind]
     for _, group in groupby(_entry_nodes(node), key=lambda entry: comments.lines(entry)[0]):
         same = list(group)
-        first, last = comments.lines(same[-1])
-        if isinstance(same[0].value, Setting):
-            row = write.entry_row(write_settings([each.value for each in same]))
-            yield first, last, Row("entry", row.cells, comments.behind(same[-1].span.end), inside=True)
+        lines = kind.write(kind.holding([each.value for each in same]))[1]
+        if len(lines) == 1:  # one entry, or several that share a line, as settings do
+            first, last = same[0].span.start, same[-1].span.end
+            row = _printed(comments, write.entry_row(lines[0]), first, last)
+            yield comments.line_of(first), comments.line_of(last), row
             continue
-        for each in same:
-            row = write.entry_row(_ENTRIES[type(each.value)](each.value))
-            yield *comments.lines(each), _printed(comments, row, each)
+        for each, line in zip(same, lines, strict=True):
+            start, end = each.span.start, each.span.end
+            row = _printed(comments, write.entry_row(line), start, end)
+            yield comments.line_of(start), comments.line_of(end), row
 
 
 def _tidy(rows: list[Row]) -> list[Row]:

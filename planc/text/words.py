@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "override",
-              "tensor", "fsdp", "recompute", "compile")  # fmt: skip
+from planc.blocks import KINDS
+
+STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "override", *KINDS)
 """The words a statement begins with."""
 
 _WORDS = {

@@ -6,13 +6,11 @@ import re
 from typing import Any
 
 from planc.blocks import KINDS
+from planc.blocks.lines import Line
 from planc.ir.expr import show
 from planc.ir.plan import LayoutLet, Mesh, Option, Plan, Require
 from planc.ir.source import Source
 from planc.text.rows import BLANK, Row, render
-
-INLINE = ("recompute", "compile")
-"""Kinds of block that stand on one line when they hold one."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -101,14 +99,14 @@ def framed(kind: str, header: str, entries: list[Row], opening: str = "", closin
     if not entries and not opening:
         return [Row("open", (f"{header} {{}}",), closing)]
     only = entries[0] if len(entries) == 1 else None
-    if only and kind in INLINE and only.kind == "entry" and not (opening or only.comment):
+    if only and KINDS[kind].inline and only.kind == "entry" and not (opening or only.comment):
         return [Row("open", (f"{header} {{ {'  '.join(c for c in only.cells if c)} }}",), closing)]
     return [Row("open", (f"{header} {{",), opening), *entries, Row("close", ("}",), closing)]
 
 
-def entry_row(line: Any, comment: str = "") -> Row:
+def entry_row(line: Line) -> Row:
     head, *tail = line.cells
-    return Row("entry", (f"{'override ' if line.override else ''}{head}", *tail), comment, inside=True)
+    return Row("entry", (f"{'override ' if line.override else ''}{head}", *tail), inside=True)
 
 
 def quoted(text: str) -> str:
