@@ -5,8 +5,7 @@ python -m tests.codes > docs/codes.md
 
 from __future__ import annotations
 
-from planc.checks import CHECKS
-from planc.commands.explain import title
+from planc.checks import CHECKS, explained
 
 _HEAD = """\
 # Codes of diagnostics
@@ -21,7 +20,9 @@ a wrong and a right example. An error refutes the plan; a warning does not.
 
 def page() -> str:
     """The text of `docs/codes.md`."""
-    rows = [f"| {r.law.code} | {r.law.name} | {r.law.severity} | {_cell(title(r))} |\n" for r in CHECKS]
+    rows = [
+        f"| {r.law.code} | {r.law.name} | {r.law.severity} | {_cell(explained(r.law)[0])} |\n" for r in CHECKS
+    ]
     return _HEAD + "".join(rows)
 
 

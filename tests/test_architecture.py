@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mend": {"ir", "read"},
     "skips": {"checks", "ir"},
     "compile": {"checks", "ir", "mend", "settle", "skips"},
-    "report": {"blocks", "compile", "ir", "text", "__init__"},
+    "report": {"blocks", "checks", "compile", "ir", "text", "__init__"},
     "commands": {"checks", "cli", "compile", "data", "ir", "near", "read", "report", "settle", "text"},
     "api": {"compile", "data", "ir", "read", "report", "settle", "text"},
     "cli": {"near", "__init__"},

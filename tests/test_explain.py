@@ -21,9 +21,8 @@ import pytest
 from codes import page as codes_page
 from test_cases import Checker, checker, shown
 
-from planc.checks import CHECKS, Row
+from planc.checks import CHECKS, Row, explained
 from planc.cli import main
-from planc.commands.explain import text, title
 
 __all__ = ["checker"]  # the fixture
 
@@ -84,7 +83,7 @@ def _block(lines: list[str]) -> str:
 def _examples() -> Sequence[object]:
     found = []
     for row in CHECKS:
-        for count, example in enumerate(read_page(text(row)).examples, start=1):
+        for count, example in enumerate(read_page(explained(row.law)[1]).examples, start=1):
             name = f"{row.law.code}-{'right' if example.is_right else 'wrong'}-{count}"
             found.append(pytest.param(row, example, id=name))
     return found
@@ -92,11 +91,11 @@ def _examples() -> Sequence[object]:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_page_has_a_title_a_text_and_both_examples(row: Row) -> None:
-    head, blank, *_ = [*text(row).splitlines(), "", ""]
+    head, blank, *_ = [*explained(row.law)[1].splitlines(), "", ""]
     assert head.endswith(".")
     assert head[0].isupper() or head[0] == "`"
     assert blank == "", "an empty line follows the title"
-    examples = read_page(text(row)).examples
+    examples = read_page(explained(row.law)[1]).examples
     assert {example.is_right for example in examples} == {True, False}
     assert all(example.text.strip() for example in examples)
 
@@ -104,7 +103,7 @@ def test_a_page_has_a_title_a_text_and_both_examples(row: Row) -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_every_indented_block_is_an_example(row: Row) -> None:
     # An example under a heading that is spelt otherwise would never be run.
-    lines = text(row).splitlines()
+    lines = explained(row.law)[1].splitlines()
     for number, line in enumerate(lines[2:], start=2):
         if line.startswith("    ") and not lines[number - 1] and not lines[number - 2].startswith("    "):
             assert _HEADING.fullmatch(lines[number - 2]), lines[number - 2]
@@ -112,7 +111,7 @@ def test_every_indented_block_is_an_example(row: Row) -> None:
 
 @pytest.mark.parametrize(("row", "example"), _examples())
 def test_an_example_is_what_it_is_said_to_be(row: Row, example: Example, checker: Checker) -> None:
-    files = read_page(text(row)).files | {example.plan: example.text}
+    files = read_page(explained(row.law)[1]).files | {example.plan: example.text}
     status, found = checker.check(files, example.plan, example.flags)
     codes = {diagnostic["code"] for diagnostic in found}
     if example.is_right:
@@ -130,15 +129,17 @@ def test_explain_prints_the_page(row: Row, capsys: pytest.CaptureFixture[str]) -
     by_code = capsys.readouterr().out
     assert main(["explain", row.law.name]) == 0
     assert capsys.readouterr().out == by_code
-    assert by_code.startswith(f"{row.law.severity}[{row.law.code}] {row.law.name}\n\n{title(row)}\n")
-    assert text(row).partition("\n")[2].strip() in by_code
+    assert by_code.startswith(
+        f"{row.law.severity}[{row.law.code}] {row.law.name}\n\n{explained(row.law)[0]}\n"
+    )
+    assert explained(row.law)[1].partition("\n")[2].strip() in by_code
 
 
 def test_explain_lists_every_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [row.law.code for row in CHECKS]
-    assert all(line.endswith(title(row)) for line, row in zip(lines, CHECKS, strict=True))
+    assert all(line.endswith(explained(row.law)[0]) for line, row in zip(lines, CHECKS, strict=True))
 
 
 def test_codes_and_names_are_given_once() -> None:

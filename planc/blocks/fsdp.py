@@ -107,6 +107,11 @@ def _unit(branch: Any, reader: Reader, override: bool) -> Node[Unit] | None:
     *heads, tail = branch.children
     patterns = [reader.pattern(h) for h in heads if not hasattr(h, "children")]
     calls = [reader.call(h) for h in heads if hasattr(h, "children")]
+    slip = str(patterns[0].value) if patterns and patterns[0] else ""
+    if calls and slip in SETTINGS and str(calls[0].name) in SETTINGS[slip]:
+        reader.fault("S001", branch, "a setting has a colon after its name", "a unit and its modifier",
+                     f"help: write {slip}: {calls[0].name}")  # fmt: skip
+        return None
     reshard = _reshard(calls[0], reader) if calls else None
     for extra in calls[1:]:
         reader.fault("R304", extra.branch, "a unit takes one modifier", "", "needed: keep, or reshard(N)")

@@ -8,6 +8,7 @@ or its options, lets and base plans are settled (`settle`).
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Literal
 
 from planc.ir.diagnostic import Law
@@ -87,3 +88,10 @@ def law(code: str) -> Law:
         KeyError: there is none.
     """
     return _LAWS[code]
+
+
+def explained(law: Law) -> tuple[str, str]:
+    """The title of the page of a law, and the page."""
+    row = next(row for row in CHECKS if row.law == law)
+    page = (import_module(row.module).__doc__ or "").strip()
+    return page.partition("\n")[0], page

@@ -21,8 +21,7 @@ Right:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from planc.blocks.recompute import MODES
 from planc.blocks.tensor import FACETS, Rule
@@ -97,16 +96,17 @@ def _style(rule: Rule, place: Place) -> Iterator[Diagnostic]:
 
 
 def _repeated(rule: Rule, place: Place) -> Iterator[Diagnostic]:
-    named: tuple[tuple[str, Iterable[object]], ...] = (
-        ("parts", [p.name for p in rule.parts if p.name]),
+    named: tuple[tuple[str, list[object]], ...] = (
+        ("parts", [p.name for p in rule.parts]),
         ("inputs", [p.key for p in rule.inputs]),
         ("outputs", [p.key for p in rule.outputs]),
         ("params", [p.name for p in rule.params]),
         ("attributes", [a.name for a in rule.attributes]),
     )
     for field, names in named:
-        if not names:
-            continue
-        for name, count in Counter(names).items():
-            if count > 1:
-                yield broken("R304", place.label("", field), f"'{name}' is said {count} times in {field}")
+        for i, name in enumerate(names):
+            first = names.index(name)
+            if first < i and name is not None:
+                yield broken("R304", place.label("the second", field, i), f"'{name}' is said twice in {field}",
+                             "help: leave one out",
+                             others=(place.label("the first", field, first),))  # fmt: skip

@@ -100,6 +100,8 @@ def _conflict(block: SettledBlock, first: int, second: int, module: str) -> Iter
     # `override` says who wins. Entries that need the model to be there may not both be.
     if later.value.override or earlier.value.when is not None or later.value.when is not None:
         return
+    if earlier.place.document is later.place.document and earlier.place.path[1] != later.place.path[1]:
+        return  # two blocks of one kind and axis: that is the fault, and said
     what = KINDS[block.kind].noun
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
     field = "patterns" if hasattr(later.value, "patterns") else "pattern"

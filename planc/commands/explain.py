@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from importlib import import_module
 
-from planc.checks import CHECKS, Row
+from planc.checks import CHECKS, Row, explained
 from planc.cli import usage_error
 from planc.near import nearest
 from planc.report.text import Paint, wants_color
@@ -20,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     if arguments.list:
         for row in CHECKS:
-            print(f"{row.law.code}  {row.law.severity:<7}  {row.law.name:<20} {title(row)}")
+            print(f"{row.law.code}  {row.law.severity:<7}  {row.law.name:<20} {explained(row.law)[0]}")
         return 0
     if not arguments.codes:
         return usage_error("which code? 'planc explain --list' names them all")
@@ -35,19 +34,12 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def title(row: Row) -> str:
-    """The first line of the page: the law in one sentence."""
-    return text(row).split("\n", 1)[0]
-
-
-def text(row: Row) -> str:
-    """The page of a law, as it stands in its file."""
-    return (import_module(row.module).__doc__ or "").strip()
-
-
 def page(row: Row, paint: Paint | None = None) -> str:
     """The page of a law for the terminal."""
     paint = paint or Paint(False)
-    head, _, body = text(row).partition("\n")
+    head, text = explained(row.law)
+    body = text.removeprefix(head)
     law = row.law
-    return f"{paint(law.severity, f'{law.severity}[{law.code}]')} {paint('bold', law.name)}\n\n{head}\n{body}\n\n"
+    return (
+        f"{paint(law.severity, f'{law.severity}[{law.code}]')} {paint('bold', law.name)}\n\n{head}{body}\n\n"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from planc import __version__
+from planc.checks import explained
 from planc.compile import Result
 from planc.ir.diagnostic import Diagnostic, Label, Law
 
@@ -28,7 +29,14 @@ def to_sarif(results: Sequence[Result]) -> str:
 
 
 def _rule(law: Law) -> dict[str, Any]:
-    return {"id": law.code, "name": law.name, "defaultConfiguration": {"level": law.severity}}
+    title, page = explained(law)
+    return {
+        "id": law.code,
+        "name": law.name,
+        "shortDescription": {"text": title},
+        "help": {"text": page},
+        "defaultConfiguration": {"level": law.severity},
+    }
 
 
 def _result(diagnostic: Diagnostic) -> dict[str, Any]:

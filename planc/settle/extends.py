@@ -101,9 +101,7 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
         ]
         meant = nearest(os.path.basename(reference), names)
         near = (f"help: did you mean '{meant}'?",) if meant else ()
-        faults.add(
-            "E501", label, f"there is no file '{reference}' beside this plan", f"looked for: {path}", *near
-        )
+        faults.add("E501", label, f"there is no file '{reference}' beside this plan", f"got: {path}", *near)
         return None
     if not regular:
         faults.add("E501", label, f"'{reference}' is not a file", f"got: {path}")

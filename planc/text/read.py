@@ -22,7 +22,7 @@ def read_text(source: Source) -> Document:
     broken: list[int] = []
 
     def report(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
-        notes = (f"needed: {details['needed']}",) if "needed" in details else ()
+        notes = tuple(f"{what}: {details[what]}" for what in ("needed", "help") if what in details)
         label = Label(source, source.span(start, end))
         fix = replace(label, details.get("meant"))
         faults.append(Diagnostic(law(code), message, label, (), notes, fix))

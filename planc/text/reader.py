@@ -53,11 +53,22 @@ class Reader:
         self.faults: list[Diagnostic] = []
 
     def fault(
-        self, code: str, branch: Any, message: str, label: str = "", *notes: str, fix: Fix | None = None
+        self,
+        code: str,
+        branch: Any,
+        message: str,
+        label: str = "",
+        *notes: str,
+        others: tuple[tuple[Any, str], ...] = (),
+        fix: Fix | None = None,
     ) -> None:
-        """Report a fault at a token, a tree, or a pair of offsets."""
-        place = Label(self.source, self.source.span(*span(branch)), label)
-        self.faults.append(Diagnostic(law(code), message, place, (), notes, fix))
+        """Report a fault at a token, a tree, or a pair of offsets; `others` have part in it."""
+        place = self._label(branch, label)
+        further = tuple(self._label(other, text) for other, text in others)
+        self.faults.append(Diagnostic(law(code), message, place, further, notes, fix))
+
+    def _label(self, branch: Any, text: str) -> Label:
+        return Label(self.source, self.source.span(*span(branch)), text)
 
     # ---- leaves ----------------------------------------------------------------
 

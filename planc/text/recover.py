@@ -39,6 +39,18 @@ _BRACE_BELOW = re.compile(r"\r?\n\s*\{")
 _ENDS = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}
 
 
+_HINTS = tuple(
+    (re.compile(pattern), hint)
+    for pattern, hint in (
+        (r"[^/]/$", "division is '//', of whole numbers"),
+        (r"[A-Za-z0-9_]\[$", "a place in a list is a name: layers.0"),
+        (r"[<>=]=?[^<>=]+(?:[<>]=?|[=!]=)$", "comparisons do not chain: join two by 'and'"),
+        (r"[A-Za-z0-9_]\.[A-Za-z_][A-Za-z0-9_]*$", "a name in an expression has no parts"),
+        (r"\{[^{}]*\{[^{}]*\}[^{}]*\}$", "a choice holds no braces"),
+        (r"\(\s*-\s*[0-9]+\s*:$", "positions count from 0"),
+        (r"\?:$", "'?' stands at the end, behind the class"),
+    )
+)
 _BARE_SHARD = re.compile(r"\bshard[ \t]*$")
 MAX_ASKED = 50
 """Errors for which what may stand there is worked out exactly."""
@@ -118,7 +130,10 @@ class Recovery:
                 return
             self.report("S003", at, end, "this text is not closed on its line", {"needed": "'\"'"})
         elif got == "" and not _ASCII_WORD.fullmatch(found):
-            self.report("S003", at, end, f"{found!r} is no part of the language", {})
+            hint = self._hint(at, end)
+            self.report(
+                "S003", at, end, f"'{found}' is no part of the language", {"help": hint} if hint else {}
+            )
         elif (brace := self._pattern_brace(at)) is not None:
             self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
         else:
@@ -126,9 +141,16 @@ class Recovery:
             details = {"needed": expected(allowed)}
             if _BARE_SHARD.search(self.text, max(0, at - 40), at):
                 details["needed"] = "shard(DIM), as shard(-1)"
+            if hint := self._hint(at, end):
+                details["help"] = hint
             if "_LET" in allowed and (meant := nearest(found, STATEMENTS)):
                 details["meant"] = meant
             self.report("S001", at, end, _ENDS.get(got) or f"'{found}' cannot stand here", details)
+
+    def _hint(self, at: int, end: int) -> str | None:
+        """What people mean by some things that are not in the language."""
+        line = self.text[self.text.rfind("\n", 0, at) + 1 : end][-200:]
+        return next((hint for pattern, hint in _HINTS if pattern.search(line)), None)
 
     def _allowed(self, error: Any) -> set[str]:
         """What may stand at an error. To know it exactly, lark tries every terminal on a copy

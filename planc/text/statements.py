@@ -41,7 +41,8 @@ def read_plan(branch: Branch, reader: Reader) -> Node[Plan]:
             parts[kind] = first
         for extra in again:
             word = "plan" if kind == "name" else kind
-            reader.fault("N106", extra.branch, f"'{word}' is said twice", "", "needed: one of them")
+            reader.fault("N106", extra.branch, f"'{word}' is said twice", "said again", "help: leave one out",
+                         others=((first.branch, "said first"),) if first else ())  # fmt: skip
     fields = {kind: node.value for kind, node in parts.items()}
     for kind, field in _MANY.items():
         parts[field] = group(found[kind])
