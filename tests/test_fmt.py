@@ -132,6 +132,24 @@ CASES = {
         }
         """,
     ),
+    "a long line whose last brackets hold one": (
+        """\
+        tensor tp {
+            attn.qkv_proj packed_colwise(query: 32, key: 8, value: 8) stream -> shard(-1) attributes(heads: heads // tp)
+            other colwise -> replicate
+        }
+        """,
+        """\
+        tensor tp {
+            attn.qkv_proj   packed_colwise(
+                query: 32,
+                key: 8,
+                value: 8,
+            )   stream -> shard(-1)  attributes(heads: heads // tp)
+            other           colwise   -> replicate
+        }
+        """,
+    ),
     "fsdp": (
         """\
         fsdp dp replicate pod {

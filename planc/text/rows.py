@@ -9,8 +9,8 @@ from planc.ir.record import Record
 
 WIDTH = 100
 """Columns after which the arguments of a line stand one to a line."""
-MAX_COLUMN = 56
-"""A cell wider than this does not push the column after it."""
+MAX_COLUMNS = (56, 24)
+"""A cell wider than this does not push the column after it: patterns, and styles."""
 INDENT = "    "
 
 
@@ -81,7 +81,7 @@ def _widths(group: list[Row]) -> list[int]:
         for i, cell in enumerate(row.cells[:last]):
             if i == len(widths):
                 widths.append(0)
-            if len(cell) <= MAX_COLUMN:
+            if len(cell) <= MAX_COLUMNS[min(i, 1)]:
                 widths[i] = max(widths[i], len(cell))
     return widths
 
@@ -101,18 +101,20 @@ def _lines(row: Row, widths: list[int]) -> list[str]:
 
 
 def _broken(text: str, indent: str) -> list[str]:
-    """A long line with the arguments of its last brackets one to a line."""
-    close = text.rfind(")")
-    depth, at, commas = 0, close, []
-    while at >= 0 and close >= 0:
-        depth += (text[at] == ")") - (text[at] == "(")
-        if depth == 0:
-            break
-        if text[at] == "," and depth == 1:
-            commas.append(at)
-        at -= 1
-    if at < 0 or not commas or '"' in text:
+    """A long line with the arguments of its last brackets that hold several one to a line."""
+    opened: list[list[int]] = []
+    cuts: list[int] = []
+    for at, char in enumerate(text):
+        if char == "(":
+            opened.append([at])
+        elif char == "," and opened:
+            opened[-1].append(at)
+        elif char == ")" and opened:
+            group = [*opened.pop(), at]
+            if not opened and len(group) > 2:
+                cuts = group
+    if not cuts or '"' in text:
         return [text]
-    cuts = [at, *reversed(commas), close]
-    arguments = [text[a + 1 : b].strip() for a, b in zip(cuts, cuts[1:])]
-    return [text[: at + 1], *(f"{indent}{INDENT}{a}," for a in arguments if a), f"{indent}{text[close:]}"]
+    arguments = [text[a + 1 : b].strip() for a, b in zip(cuts, cuts[1:], strict=False)]
+    first, last = cuts[0], cuts[-1]
+    return [text[: first + 1], *(f"{indent}{INDENT}{a}," for a in arguments if a), f"{indent}{text[last:]}"]
