@@ -176,7 +176,8 @@ def _style(words: list[Call], arrow: bool, reader: Reader, parts: dict[str, Any]
         return
     if style.items is not None:
         read_parts = [_part(item, reader) for item in style.items]
-        parts["parts"] = None if None in read_parts else group(read_parts)  # type: ignore[arg-type]
+        known = [part for part in read_parts if part is not None]
+        parts["parts"] = group(known) if len(known) == len(read_parts) else None
     if len(words) > 1 and arrow:
         parts["input"] = reader.layout_of(words[1])
 
@@ -206,7 +207,7 @@ def _facet(call_: Call, facet: Any, reader: Reader, parts: dict[str, Any]) -> No
     parts[name] = None if not nodes or None in nodes or _MALFORMED in nodes else group(nodes)
 
 
-_MALFORMED: Any = object()
+_MALFORMED: Node[Any] = Node(None, None)
 
 
 def _part(item: Item, reader: Reader) -> Node[Part] | None:
@@ -223,7 +224,7 @@ def _part(item: Item, reader: Reader) -> Node[Part] | None:
 
 def _port(item: Item, reader: Reader) -> Node[Port] | None:
     if item.key is None or item.after is None:
-        return _MALFORMED  # type: ignore[no-any-return]
+        return _MALFORMED
     key = reader.integer(item.key) if item.key.type == "INT" else str(item.key)
     before, after = reader.layout(item.value), reader.layout(item.after)
     if key is None or before is None or after is None:
@@ -234,7 +235,7 @@ def _port(item: Item, reader: Reader) -> Node[Port] | None:
 
 def _param(item: Item, reader: Reader) -> Node[ParamLayout] | None:
     if item.key is None or item.key.type != "NAME" or item.after is not None:
-        return _MALFORMED  # type: ignore[no-any-return]
+        return _MALFORMED
     layout = reader.layout(item.value)
     if layout is None:
         return None
@@ -243,7 +244,7 @@ def _param(item: Item, reader: Reader) -> Node[ParamLayout] | None:
 
 def _attribute(item: Item, reader: Reader) -> Node[Attribute] | None:
     if item.key is None or item.key.type != "NAME" or item.after is not None:
-        return _MALFORMED  # type: ignore[no-any-return]
+        return _MALFORMED
     value = reader.expr(item.value)
     if value is None:
         return None

@@ -3,7 +3,8 @@
 A dim lies between -64 and 63, since torch's tensors have at most 64 dims. Nothing
 is made partial by communication: a value leaves as `partial` only where the module
 leaves sums undone, as `rowwise` does, or where it arrives so. A parameter is never
-partial.
+partial. Where a module has a style and `inputs(0: ...)`, the one takes what the other
+hands it.
 
 Wrong:
 
@@ -27,6 +28,7 @@ from collections.abc import Iterator
 from planc.blocks.tensor import ParamLayout, Port, Rule
 from planc.checks.walk import broken, of_type
 from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Place
 from planc.ir.layout import MAX_DIMS, Layout, Named, Partial, Shard
 from planc.ir.settled import Settings, Settled
 from planc.styles import STYLES
@@ -47,6 +49,7 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
             yield broken("R303", place.label("", "layout"), f"parameter '{param.name}' cannot be partial",
                          "needed: shard(DIM) or replicate")  # fmt: skip
     for rule, place in of_type(settled, Rule):
+        yield from _against_style(rule, place, settled)
         known = rule.style is None or rule.style in STYLES
         if (
             known
@@ -62,6 +65,20 @@ def _partial(layout: Layout, settled: Settled) -> bool:
     if isinstance(layout, Named):
         return isinstance(settled.layouts.get(layout.name), Partial)
     return isinstance(layout, Partial)
+
+
+def _against_style(rule: Rule, place: Place, settled: Settled) -> Iterator[Diagnostic]:
+    """`inputs(0: ...)` hands a styled module what its style does not take. Two shards may be
+    one: which dim -1 is, only the model tells."""
+    style = STYLES.get(rule.style or "")
+    if style is None or style.input is None:
+        return
+    for i, port in enumerate(rule.inputs):
+        given = settled.layouts.get(port.after.name) if isinstance(port.after, Named) else port.after
+        if port.key == 0 and given is not None and type(given) is not type(style.input):
+            yield broken("R303", place.label(f"hands it {given}", "inputs", i, "after"),
+                         f"{style.name} does not take what its input is made",
+                         f"needed: {style.input}")  # fmt: skip
 
 
 def _leaves_sums(rule: Rule, settled: Settled) -> bool:

@@ -37,9 +37,8 @@ def type_of(expr: Expr, types: Mapping[str, type]) -> type | None:
     return wanted if wanted is bool or expr.op in _ARITHMETIC else bool
 
 
-def _want(expr: Expr, operand: Expr, wanted: type, types: Mapping[str, type]) -> None:
+def _want(expr: Unary | Binary, operand: Expr, wanted: type, types: Mapping[str, type]) -> None:
     got = type_of(operand, types)
     if got is not None and got is not wanted:
-        op = expr.op  # type: ignore[attr-defined]
         text = show(operand.value) if isinstance(operand, Const) else str(operand)
-        raise EvalFault("type", expr, f"'{op}' takes {_WORD[wanted]}, '{text}' is {_WORD[got]}")
+        raise EvalFault("type", expr, f"'{expr.op}' takes {_WORD[wanted]}, '{text}' is {_WORD[got]}")
