@@ -3,6 +3,9 @@
 read     a file            -> Document   (text or data; every broken line is reported)
 settle   Document          -> Settled    (extends, mesh sizes, options, lets, conditions)
 check    Settled           -> diagnostics
+bind     Settled x graph   -> Binding    (every pattern matched once)
+fit      Binding           -> diagnostics
+prove    Binding           -> Proof      (layouts of all values and gradients, collectives)
 mend     diagnostics       -> the same, with the fixes that really mend
 """
 

@@ -50,24 +50,51 @@ class Matcher:
                 step = step.globs.setdefault(name, _Step())
         step.ends.append(tag)
 
+    def start(self) -> State:
+        """Where matching begins: at the model itself."""
+        return State(_closed([self._root]))
+
     def match(self, names: tuple[str, ...]) -> Iterator[Any]:
         """The tags of the patterns that match a module, each once."""
-        here = _closed([self._root])
+        state = self.start()
         for name in names:
-            there: dict[int, _Step] = {}
-            for step, stays in here:
-                if stays:
-                    there[id(step)] = step
-                following = [step.names[name]] if name in step.names else []
-                following += [s for glob, s in step.globs.items() if glob_match(glob, name)]
-                there.update((id(s), s) for s in following)
-            here = _closed(list(there.values()), {id(s) for s, stays in here if stays})
-        seen: set[Any] = set()
-        for step, _ in here:
-            for tag in step.ends:
-                if tag not in seen:
-                    seen.add(tag)
-                    yield tag
+            state = state.after(name)
+        yield from state.tags
+
+
+class State:
+    """Where in the tree of patterns a module stands: modules that stand at the same place
+    have the same matches, and so have those below them."""
+
+    __slots__ = ("_next", "_steps", "key")
+
+    def __init__(self, steps: list[tuple[_Step, bool]]) -> None:
+        self._steps = steps
+        self.key = frozenset((id(step), stays) for step, stays in steps)
+        """Equal for states that match the same, here and below."""
+        self._next: dict[str, State] = {}
+
+    def after(self, name: str) -> State:
+        """The state of a child."""
+        found = self._next.get(name)
+        if found is None:
+            found = self._next[name] = self._after(name)
+        return found
+
+    def _after(self, name: str) -> State:
+        there: dict[int, _Step] = {}
+        for step, stays in self._steps:
+            if stays:
+                there[id(step)] = step
+            following = [step.names[name]] if name in step.names else []
+            following += [s for glob, s in step.globs.items() if glob_match(glob, name)]
+            there.update((id(s), s) for s in following)
+        return State(_closed(list(there.values()), {id(s) for s, stays in self._steps if stays}))
+
+    @property
+    def tags(self) -> list[Any]:
+        """The tags of the patterns that match here, each once."""
+        return list(dict.fromkeys(tag for step, _ in self._steps for tag in step.ends))
 
 
 def _closed(steps: list[_Step], deep: set[int] | None = None) -> list[tuple[_Step, bool]]:

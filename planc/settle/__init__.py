@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from planc.ir.document import Document
 from planc.ir.expr import Value
 from planc.ir.settled import Settings, Settled
@@ -14,16 +16,23 @@ from planc.settle.mesh import settle_mesh
 from planc.settle.requires import settle_requires
 
 
-def settle(document: Document, settings: Settings) -> Settled:
-    """Work in all that the plan says of itself and the user says beside it."""
+def settle(document: Document, settings: Settings, facts: Mapping[str, Value] | None = None) -> Settled:
+    """Work in all that the plan says of itself and the user says beside it.
+
+    Args:
+        facts: configuration facts of the model, where one is given; axes and options of the
+            same name go before them.
+    """
+    facts = facts or {}
     faults = Faults()
     documents = chain(document, faults)
     lost = frozenset[str]().union(*(d.lost for d in documents))
     said = declare(documents, faults)
     axes = settle_mesh(said.mesh, document, settings, lost, faults)
-    values = {a.name: a.size for a in axes if a.size is not None}
+    values = dict(facts) | {a.name: a.size for a in axes if a.size is not None}
     values |= {n: _value(o.value.value, settings.options.get(n)) for n, o in said.options.items()}
-    types = {a.name: int for a in axes} | {n: type(o.value.value) for n, o in said.options.items()}
+    types: dict[str, type] = {n: type(v) for n, v in facts.items()}
+    types |= {a.name: int for a in axes} | {n: type(o.value.value) for n, o in said.options.items()}
     scope = settle_lets(said.lets, values, types, faults)
     blocks = settle_blocks(documents, scope, faults)
     settle_requires(said.requires, scope, faults)

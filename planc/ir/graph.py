@@ -1,0 +1,180 @@
+"""A captured model: its modules, their parameters, and the operations of a forward pass.
+
+Everything that repeats is stored once: a model of 126 equal layers has one definition of
+a layer, and one function that is called 126 times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from planc.ir.record import Record
+
+VERSION = 1
+"""Of the file; a graph of another version is refused."""
+
+
+class TensorInfo(Record):
+    """What is known of a tensor without its numbers."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """As torch prints it, without `torch.`."""
+    grad: bool = False
+    """Whether a gradient flows to it."""
+
+
+class Value(Record):
+    """A tensor of the function that it stands in, by its number there."""
+
+    number: int
+
+
+class Weight(Record):
+    """A parameter or a buffer, by its name below the module that runs; a name that begins
+    with `/` counts from the whole model."""
+
+    name: str
+
+
+class Number(Record):
+    """A number that the model's code read off a tensor or a module, or computed from such.
+
+    `op` and its arguments: `size` (a tensor, a dim), `numel` (a tensor), `attribute` (a
+    dotted name below the module that runs, as `num_heads` or `config.num_heads`; one that
+    begins with `/` is `/MODULE:NAME`), `len` (a tensor), or an operator of Python: `add`,
+    `sub`, `mul`, `floordiv`, `truediv`, `mod`, `pow`, `neg`.
+    """
+
+    op: str
+    arguments: tuple[Any, ...]
+    captured: int | float
+    """What it was in the captured run."""
+
+
+class Slice(Record):
+    """`start:stop:step` in an index."""
+
+    start: Any
+    stop: Any
+    step: Any
+
+
+class Other(Record):
+    """A constant that is no number, text or list: a dtype, a device, `...`."""
+
+    text: str
+
+
+class Op(Record):
+    """One call of a torch function, or a use of a number that is no call of torch:
+
+    - `number.compare` (an operator `lt le gt ge eq ne`, and two numbers): the code branched on it;
+    - `number.lost` (a number): the code took the bare number, as `int(n)` or `math.sqrt(n)`
+      does, and what it did with it cannot be followed.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    """Values, weights, numbers, constants; tuples where the code passed lists."""
+    keywords: Mapping[str, Any]
+    results: tuple[int, ...]
+    """The tensors it gave, in order; an operation in place gives its tensor a new number."""
+
+
+class Call(Record):
+    """One call of a module."""
+
+    module: str
+    """Its name below the module that runs; one that begins with `/` counts from the whole model."""
+    function: int
+    """What it did, by its number in the graph."""
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    """How it was called: a boundary speaks of these positions and keywords."""
+    outer: tuple[int, ...]
+    """Tensors that it used without being handed them. The inputs of the function are the
+    distinct tensors of arguments and keywords, in order, then these."""
+    results: tuple[int, ...]
+    """The tensors it gave: the distinct ones of what it returned, in order, then others
+    that were made in it and are used outside."""
+
+
+class Function(Record):
+    """What a module does when it is called: straight-line code on numbered tensors."""
+
+    inputs: int
+    """Tensors 0, 1, ... are handed in: see `Call.outer`."""
+    tensors: tuple[TensorInfo, ...]
+    """All tensors by number: inputs, then results of the steps in order."""
+    steps: tuple[Op | Call, ...]
+    result: Any
+    """What it returns: a value, tuples and mappings of values, constants."""
+    exports: tuple[int, ...]
+    """The tensors that `Call.results` names, in that order."""
+
+
+class ModuleDef(Record):
+    """A module: its class, what it owns, its children by name."""
+
+    class_name: str
+    bases: tuple[str, ...]
+    """The classes it derives from, nearest first, up to torch's Module, which is left out."""
+    parameters: Mapping[str, TensorInfo]
+    """Its own, by name; shapes are whole."""
+    buffers: Mapping[str, TensorInfo]
+    attributes: Mapping[str, int]
+    """Numbers that its code reads off it, by dotted name."""
+    children: Mapping[str, int]
+    """Definitions of the children, by their number in the graph."""
+
+
+class ModelGraph(Record):
+    """A captured model."""
+
+    model: str
+    """What it was captured from, as `hf:LlamaForCausalLM`."""
+    versions: Mapping[str, str]
+    """Of the libraries that ran it."""
+    facts: Mapping[str, int | bool]
+    """Configuration facts, for `require` and `when`."""
+    inputs: Mapping[str, TensorInfo]
+    """What the model was called with, by keyword, or position written as a number."""
+    modules: tuple[ModuleDef, ...]
+    """A definition stands behind those of its children; the last one is the model."""
+    functions: tuple[Function, ...]
+    """A function stands behind those that it calls; the last one is the model's."""
+    ties: tuple[tuple[str, ...], ...]
+    """Names of parameters that are one tensor."""
+
+    @property
+    def root(self) -> int:
+        """The definition of the model."""
+        return len(self.modules) - 1
+
+    @property
+    def main(self) -> Function:
+        """What the model does."""
+        return self.functions[-1]
+
+    @cached_property
+    def names(self) -> Mapping[str, ModuleDef]:
+        """Every module by its dotted name, in the order of the model; the model itself is ''."""
+        return dict(self._walk("", self.root))
+
+    def _walk(self, name: str, number: int) -> Iterator[tuple[str, ModuleDef]]:
+        module = self.modules[number]
+        yield name, module
+        for child, definition in module.children.items():
+            yield from self._walk(f"{name}.{child}" if name else child, definition)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, TensorInfo]:
+        """Every parameter by its dotted name; tied ones under each of their names."""
+        return {
+            f"{name}.{own}" if name else own: info
+            for name, module in self.names.items()
+            for own, info in module.parameters.items()
+        }
