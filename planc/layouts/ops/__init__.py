@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from planc.ir.record import Record
-from planc.layouts.operation import Operation
-from planc.layouts.types import Type
+from planc.layouts.operation import NotKnown, Operand, Operation
+from planc.layouts.types import CONSTANT, WHOLE, Type
 
 Judge = Callable[[Operation], Type | tuple[Type, ...]]
 
@@ -41,10 +42,54 @@ def rule(*names: str, sizes: bool = False) -> Callable[[Judge], Judge]:
         for name in names:
             if name in RULES:
                 raise ValueError(f"{name} has two rules")
-            RULES[name] = Rule(judge, sizes)
+            RULES[name] = Rule(_settled(judge), sizes)
         return judge
 
     return add
+
+
+def _settled(judge: Judge) -> Judge:
+    """Where no gradient flows, a whole value is a constant, among operands and results."""
+
+    def settle(operation: Operation) -> Type | tuple[Type, ...]:
+        flows = any(result.grad for result in operation.results)
+        if any(
+            o.type in WHOLE and o.type is not CONSTANT and not (flows and o.grad)
+            for o in operation.operands()
+        ):
+            operation = Operation(
+                operation.name,
+                _constant(operation.arguments, flows),
+                {name: _constant(value, flows) for name, value in operation.keywords.items()},
+                operation.results,
+                operation.ranks,
+                operation.style,
+            )
+        kinds = judge(operation)
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        if len(kinds) != len(operation.results):
+            raise NotKnown(
+                f"{operation.name} gave {len(operation.results)} tensors, its rule knows {len(kinds)}"
+            )
+        for kind, result in zip(kinds, operation.results, strict=True):
+            if kind is CONSTANT and result.grad:
+                raise NotKnown(
+                    f"a gradient flows to what {operation.name} gives, but to none of its operands"
+                )
+        settled = [
+            k if r.grad or k not in WHOLE else CONSTANT for k, r in zip(kinds, operation.results, strict=True)
+        ]
+        return settled[0] if len(settled) == 1 else tuple(settled)
+
+    return settle
+
+
+def _constant(item: Any, flows: bool) -> Any:
+    if isinstance(item, Operand):
+        if item.type in WHOLE and not (flows and item.grad):
+            return Operand(CONSTANT, item.shape, item.grad, item.dtype, item.origin)
+        return item
+    return tuple(_constant(part, flows) for part in item) if isinstance(item, tuple) else item
 
 
 def load() -> dict[str, Rule]:
