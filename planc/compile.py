@@ -11,7 +11,9 @@ mend     diagnostics       -> the same, with the fixes that really mend
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from planc.checks import CHECKS
 from planc.ir.diagnostic import Diagnostic, Skipped
@@ -20,7 +22,22 @@ from planc.ir.record import Record
 from planc.ir.settled import Settings, Settled
 from planc.mend import with_tried_fixes
 from planc.settle import settle
-from planc.skips import NEED_BASE, has_lost_base, skipped_without_model
+from planc.skips import NEED_BASE, has_lost_base, skipped_checks
+
+if TYPE_CHECKING:
+    from planc.ir.graph import ModelGraph
+    from planc.layouts.prove import Proof
+    from planc.resolve.bind import Binding
+
+
+class Found(Record):
+    """What the stages gave."""
+
+    settled: Settled
+    diagnostics: tuple[Diagnostic, ...]
+    binding: Binding | None = None
+    """The plan bound to the model, where one is given and the plan can be read."""
+    proof: Proof | None = None
 
 
 class Result(Record):
@@ -31,33 +48,60 @@ class Result(Record):
     diagnostics: tuple[Diagnostic, ...]
     skipped: tuple[Skipped, ...]
     verdict: str
-    """`checked`: no error, and no model given; `refuted`: an error."""
+    """`proved`: right for this model and mesh; `refuted`: an error; `unproved`: no error, but
+    not all could be shown; `checked`: no error, and no model given."""
+    binding: Binding | None = None
+    proof: Proof | None = None
 
     @property
     def is_refuted(self) -> bool:
         return self.verdict == "refuted"
 
 
-def check(document: Document, settings: Settings | None = None) -> Result:
-    """Check a plan as far as that can be done without a model."""
+def check(document: Document, settings: Settings | None = None, graph: ModelGraph | None = None) -> Result:
+    """Check a plan: against a model where one is given, else as far as that can be done without."""
     settings = settings or Settings()
-    settled, found = diagnose(document, settings)
-    found = with_tried_fixes(document, settings, found, diagnose)
-    skipped = (*settled.skipped, *skipped_without_model(settled, settings))
-    verdict = "refuted" if any(d.is_error for d in found) else "checked"
-    return Result(document, settled, found, skipped, verdict)
+    found = diagnose(document, settings, graph)
+    said = with_tried_fixes(document, settings, found.diagnostics, partial(diagnose, graph=graph))
+    skipped = (*found.settled.skipped, *skipped_checks(found.settled, settings, found.proof, graph))
+    verdict = _verdict(said, skipped, found)
+    return Result(document, found.settled, said, skipped, verdict, found.binding, found.proof)
 
 
-def diagnose(document: Document, settings: Settings) -> tuple[Settled, tuple[Diagnostic, ...]]:
+def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = None) -> Found:
     """Settle a plan and hold it against every law; fixes are not tried yet."""
-    settled = settle(document, settings)
-    found = [*document.faults, *settled.faults]
+    settled = settle(document, settings, graph.facts if graph else None)
+    said = [*document.faults, *settled.faults]
     for row in CHECKS:
         if row.stage == "check":
-            found += import_module(row.module).check(settled, settings)
+            said += import_module(row.module).check(settled, settings)
     if has_lost_base(settled):
-        found = [fault for fault in found if fault.law.code not in NEED_BASE]
-    return settled, _ordered(found, settled)
+        said = [fault for fault in said if fault.law.code not in NEED_BASE]
+    if graph is None or has_lost_base(settled):
+        return Found(settled, _ordered(said, settled))
+    # Loaded here: a plan that is checked without a model does not pay for it.
+    from planc.layouts.prove import prove
+    from planc.layouts.say import diagnostics
+    from planc.resolve.bind import bind
+
+    binding = bind(settled, graph)
+    for row in CHECKS:
+        if row.stage == "model":
+            said += import_module(row.module).check(binding, settings)
+    if any(fault.is_error for fault in said):
+        # A rule that is not there, or not as it was meant, would make faults of right ones.
+        return Found(settled, _ordered(said, settled), binding)
+    proof = prove(binding)
+    return Found(settled, _ordered([*said, *diagnostics(proof)], settled), binding, proof)
+
+
+def _verdict(said: tuple[Diagnostic, ...], skipped: tuple[Skipped, ...], found: Found) -> str:
+    if any(fault.is_error for fault in said):
+        return "refuted"
+    if found.proof is None:
+        return "checked"
+    is_open = bool(skipped) or any(fault.law.name == "not-proved" for fault in said)
+    return "unproved" if is_open else "proved"
 
 
 def _ordered(found: list[Diagnostic], settled: Settled) -> tuple[Diagnostic, ...]:

@@ -17,7 +17,8 @@ MAX_READ = 100_000
 """Fixes tried in one run, and characters read for it, each fix being a whole check: a
 plan with more faults than that has other cares."""
 
-Diagnose = Callable[[Document, Settings], tuple[Any, tuple[Diagnostic, ...]]]
+Diagnose = Callable[[Document, Settings], Any]
+"""Gives an object with `diagnostics`."""
 
 
 def with_tried_fixes(
@@ -46,7 +47,7 @@ def _mends(
     from planc.read import read_source
 
     mended = read_source(_edited(document.source, broken.fix))
-    _, after = diagnose(mended, settings)
+    after = diagnose(mended, settings).diagnostics
     # Offsets move with an edit, so faults are told apart by what they say.
     before = Counter(_said(d) for d in found)
     left = Counter(_said(d) for d in after)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from planc.checks import law
 from planc.checks.two_rules import MAX_SPELLED, spelled
 from planc.ir.diagnostic import Skipped
 from planc.ir.settled import Settings, Settled
+
+if TYPE_CHECKING:
+    from planc.ir.graph import ModelGraph
+    from planc.layouts.prove import Proof
 
 NEED_MODEL = (
     "every pattern matches a module",
@@ -27,10 +33,17 @@ def has_lost_base(settled: Settled) -> bool:
     return settled.documents[-1].plan.extends is not None
 
 
-def skipped_without_model(settled: Settled, settings: Settings) -> tuple[Skipped, ...]:
+def skipped_checks(
+    settled: Settled, settings: Settings, proof: Proof | None, graph: ModelGraph | None
+) -> tuple[Skipped, ...]:
     """The checks of this plan that were not made."""
-    why = "no model is given"
-    skipped = [Skipped(check, why) for check in NEED_MODEL] if settled.blocks else []
+    skipped: list[Skipped] = []
+    if graph is None and settled.blocks:
+        skipped += [Skipped(check, "no model is given") for check in NEED_MODEL]
+    elif graph is not None and proof is None:
+        skipped.append(Skipped(NEED_MODEL[-1], "the errors above come first"))
+    for axis in proof.open if proof is not None else ():
+        skipped.append(Skipped(f"layouts on axis '{axis}'", "it has no size"))
     if has_lost_base(settled):
         why = "the plan to extend cannot be read"
         skipped += [Skipped(law(code).name.replace("-", " "), why) for code in NEED_BASE]

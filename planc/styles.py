@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from planc.ir.layout import REPLICATE, Layout, Shard
+from planc.ir.layout import PARTIAL, REPLICATE, Layout, Shard
 from planc.ir.record import Record
 
 
@@ -19,6 +19,8 @@ class Weight(Record):
     """The class, as `Linear`; `*` is any other."""
     param: str
     layout: Layout
+    late: bool = False
+    """Added once, after the sum that the module leaves to its boundary."""
 
 
 class Style(Record):
@@ -30,7 +32,11 @@ class Style(Record):
     input: Layout | None
     """What the module takes; None: as it comes."""
     output: Layout | None
-    """What it gives; None: as it comes."""
+    """What it gives after the communication that is its own; None: as it comes."""
+    raw: Layout | None = None
+    """What its computation leaves before that, where it is not `output`."""
+    takes: tuple[tuple[str, Layout], ...] = ()
+    """Classes that take something other than `input`."""
     parts: Literal["none", "one or more"] = "none"
     """What it takes in brackets."""
 
@@ -44,10 +50,10 @@ _COLWISE = (
 )
 _ROWWISE = (
     Weight("Linear", "weight", Shard(1)),
-    Weight("Linear", "bias", REPLICATE),
+    Weight("Linear", "bias", REPLICATE, late=True),
     Weight("Embedding", "weight", Shard(0)),
     Weight("Conv1D", "weight", Shard(0)),
-    Weight("Conv1D", "bias", REPLICATE),
+    Weight("Conv1D", "bias", REPLICATE, late=True),
 )
 _WHOLE = (Weight("*", "*", REPLICATE),)
 
@@ -57,9 +63,9 @@ STYLES = {
         Style("colwise", "each rank computes some of the output features",
               _COLWISE, REPLICATE, Shard(-1)),
         Style("rowwise", "each rank takes some of the input features; the results are summed",
-              _ROWWISE, Shard(-1), REPLICATE),
+              _ROWWISE, Shard(-1), REPLICATE, PARTIAL, (("Embedding", REPLICATE),)),
         Style("packed_colwise", "colwise for a fused projection: each part is cut by itself",
-              _COLWISE, REPLICATE, Shard(-1), "one or more"),
+              _COLWISE, REPLICATE, Shard(-1), parts="one or more"),
         Style("sequence", "whole parameters, applied to a slice of the sequence",
               _WHOLE, Shard(1), Shard(1)),
         Style("replicate", "whole parameters; their gradients are summed where the use is sharded",

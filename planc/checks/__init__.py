@@ -14,7 +14,7 @@ from typing import Literal
 from planc.ir.diagnostic import Law
 from planc.ir.record import Record
 
-Stage = Literal["read", "settle", "check"]
+Stage = Literal["read", "settle", "check", "model", "proof", "capture"]
 
 
 class Row(Record):
@@ -75,6 +75,20 @@ CHECKS = (
     _row("settle", "E502", "extends-cycle"),
     _row("settle", "E503", "outside-folder"),
     _row("check", "E504", "model-reference"),
+    # L: layouts of values and gradients
+    _row("proof", "L701", "arrives-otherwise"),
+    _row("proof", "L702", "pending-sum"),
+    _row("proof", "L703", "cut-dim"),
+    _row("proof", "L704", "cut-along"),
+    _row("proof", "L705", "split-sequence"),
+    _row("proof", "L706", "partial-gradient"),
+    _row("proof", "L707", "size-read"),
+    _row("proof", "L708", "size-written"),
+    _row("proof", "L709", "batch-mixed"),
+    _row("proof", "L710", "leaves-split"),
+    _row("proof", "L711", "layouts-meet"),
+    _row("proof", "L712", "loss-needs"),
+    _row("proof", "L713", "not-proved", "warning"),
 )
 """Every law, by its family."""
 

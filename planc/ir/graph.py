@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from planc.ir.record import Record
@@ -24,6 +25,18 @@ class TensorInfo(Record):
     """As torch prints it, without `torch.`."""
     grad: bool = False
     """Whether a gradient flows to it."""
+
+    @property
+    def bytes(self) -> int:
+        """What its numbers take, in bytes."""
+        return prod(self.shape) * _BYTES.get(self.dtype, 4)
+
+
+_BYTES = {
+    "bool": 1, "uint8": 1, "int8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1, "int16": 2, "float16": 2,
+    "bfloat16": 2, "int32": 4, "float32": 4, "int64": 8, "float64": 8, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+"""Of one number, by its type."""
 
 
 class Value(Record):

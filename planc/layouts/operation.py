@@ -33,7 +33,12 @@ class Operand:
     __slots__ = ("dtype", "grad", "origin", "shape", "type")
 
     def __init__(
-        self, kind: Type, shape: tuple[int, ...], grad: bool = True, dtype: str = "float32", origin: Any = None
+        self,
+        kind: Type,
+        shape: tuple[int, ...],
+        grad: bool = True,
+        dtype: str = "float32",
+        origin: Any = None,
     ) -> None:
         self.type, self.shape, self.grad, self.dtype = kind, shape, grad, dtype
         """The shape is the whole one."""

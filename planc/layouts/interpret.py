@@ -1,0 +1,419 @@
+"""The proof on one axis: a model is followed operation by operation, on types alone.
+
+A call is judged once for each function, bound module and types of inputs: what is equal is
+proved once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from planc.ir.expr import EvalFault, evaluate
+from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value
+from planc.ir.graph import Weight as WeightName
+from planc.ir.settled import Placed
+from planc.layouts.boundary import change, is_as_declared, target
+from planc.layouts.numbers import COMPARISONS, Reader
+from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
+from planc.layouts.ops import load
+from planc.layouts.outcome import Fault, Held, Move, Origin, Outcome, joined
+from planc.layouts.ports import Crossing, entering, leaving
+from planc.layouts.types import (
+    CONSTANT,
+    INVARIANT,
+    LATE,
+    PARTIAL,
+    REPLICATED,
+    UNKNOWN,
+    WHOLE,
+    Packed,
+    Split,
+    Type,
+)
+from planc.layouts.weights import ADAPTING, Weights
+from planc.resolve.bind import Binding, Bound
+
+_UNKNOWN = Held(UNKNOWN)
+
+
+class Prover:
+    """Follows a model on one axis."""
+
+    def __init__(self, binding: Binding, block: int | None, ranks: int) -> None:
+        self.binding, self.graph, self.ranks = binding, binding.graph, ranks
+        self.weights = Weights(binding, block, ranks)
+        self.rules = load()
+        self.known: dict[Any, Outcome] = {}
+
+    def call(
+        self, function: Function, bound: Bound, inputs: Sequence[Held], path: str, rule: Placed | None
+    ) -> Outcome:
+        """What a module gives, computed on the types of its inputs, inside of its boundary."""
+        key = (id(function), id(bound), tuple([held.type for held in inputs]), id(rule))
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = Frame(self, function, bound, inputs, path, rule).run()
+        return found
+
+
+class Frame:
+    """One module call while it is followed."""
+
+    def __init__(
+        self,
+        prover: Prover,
+        function: Function,
+        bound: Bound,
+        inputs: Sequence[Held],
+        path: str,
+        rule: Placed | None,
+    ) -> None:
+        self.prover, self.function, self.bound, self.path = prover, function, bound, path
+        self.rule = rule
+        """The rule that governs: the module's own, or that of the nearest module around it."""
+        self.own = prover.weights.rule(bound)
+        self.held: list[Held] = [*inputs, *([_UNKNOWN] * (len(function.tensors) - len(inputs)))]
+        self.out = Outcome()
+        apart = any(isinstance(h.type, Split | Packed) or h.type in (REPLICATED, PARTIAL) for h in inputs)
+        self.adapted = REPLICATED if apart else INVARIANT
+        self.reader = Reader(self.operand, self.attribute, prover.ranks)
+
+    def run(self) -> Outcome:
+        for step in self.function.steps:
+            if isinstance(step, Op):
+                self.operate(step)
+            else:
+                self.invoke(step)
+        self.out.results = tuple([self.held[number] for number in self.function.exports])
+        self.out.flawed = bool(self.out.faults) or any(outcome.flawed for _, outcome in self.out.calls)
+        return self.out
+
+    # ---- operations --------------------------------------------------------------
+
+    def operate(self, step: Op) -> None:
+        if step.name.startswith("number."):
+            self.watch(step)
+            return
+        arguments = tuple([self.argument(item) for item in step.arguments])
+        keywords = {name: self.argument(item) for name, item in step.keywords.items()}
+        infos = tuple([self.function.tensors[number] for number in step.results])
+        style = self.own.value.style if self.own is not None else None
+        operation = Operation(step.name, arguments, keywords, infos, self.prover.ranks, style)
+        operands = operation.operands()
+        kinds = self.judged(operation, operands)
+        origin = next((o.origin for o in operands if o.type not in WHOLE and o.origin), None)
+        for number, kind, info in zip(step.results, kinds, infos, strict=True):
+            self.held[number] = Held(self.settled(kind, info, operation), origin)
+
+    def settled(self, kind: Type, info: TensorInfo, operation: Operation) -> Type:
+        """A whole value without a gradient is a constant; one with a gradient comes from somewhere."""
+        if kind in (INVARIANT, REPLICATED) and not info.grad:
+            return CONSTANT
+        if kind is CONSTANT and info.grad:
+            self.fault("no-rule", operation.name, "its result has a gradient, its operands have none", "")
+            return UNKNOWN
+        return kind
+
+    def judged(self, operation: Operation, operands: list[Operand]) -> Sequence[Type]:
+        """The types of the results, by the rule of the operation."""
+        nothing = [UNKNOWN] * len(operation.results)
+        if any(operand.type is UNKNOWN for operand in operands):
+            return nothing
+        rule = self.prover.rules.get(operation.name)
+        if rule is None:
+            self.fault("no-rule", operation.name, "planc has no rule for this operation", "")
+            return nothing
+        unlike = list(differing((operation.arguments, *operation.keywords.values())))
+        if any(number.local is None and not number.text for number in unlike):
+            return nothing
+        try:
+            if unlike and (not rule.sizes or any(number.local is None for number in unlike)):
+                raise _size_read(unlike[0])
+            kinds = rule.judge(operation)
+        except Refused as bad:
+            self.fault(bad.law, _called(operation), bad.got, bad.needed, operands)
+            return nothing
+        except NotKnown as bad:
+            self.fault("no-rule", _called(operation), str(bad), "", operands)
+            return nothing
+        except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as bad:
+            # A graph may be written by hand, or by an enemy: what no rule can read is not judged.
+            self.fault("no-rule", operation.name, f"its arguments cannot be read ({type(bad).__name__})", "")
+            return nothing
+        if isinstance(kinds, Type):
+            return [kinds] * len(operation.results)
+        return kinds if len(kinds) == len(operation.results) else nothing
+
+    def watch(self, step: Op) -> None:
+        """A use of a number that is no operation: a branch, or one that cannot be followed."""
+        numbers = [self.argument(item) for item in step.arguments if isinstance(item, Number)]
+        unlike = [number for number in numbers if isinstance(number, Differs)]
+        if not unlike or any(number.local is None and not number.text for number in unlike):
+            return
+        if step.name == "number.compare" and all(number.local is not None for number in unlike):
+            compare = COMPARISONS.get(str(step.arguments[0]))
+            sides = [self.argument(item) for item in step.arguments[1:]]
+            whole, local = (
+                [getattr(side, name) if isinstance(side, Differs) else side for side in sides]
+                for name in ("whole", "local")
+            )
+            if compare is not None and compare(*whole) == compare(*local):
+                return
+            bad = _size_read(unlike[0])
+            self.fault(bad.law, "a branch of the model's code", bad.got, bad.needed)
+            return
+        self.fault("no-rule", "a number of the model's code",
+                   f"{unlike[0].text} is turned into a plain number, and what becomes of it is out of sight", "")  # fmt: skip
+
+    # ---- arguments ---------------------------------------------------------------
+
+    def argument(self, item: Any) -> Any:
+        """An argument as rules see it."""
+        if isinstance(item, Value | WeightName):
+            return self.operand(item)
+        if isinstance(item, Number):
+            return self.reader.number(item)
+        if isinstance(item, tuple):
+            return tuple([self.argument(part) for part in item])
+        if isinstance(item, Slice):
+            return Slice(self.argument(item.start), self.argument(item.stop), self.argument(item.step))
+        return item
+
+    def operand(self, item: Value | WeightName) -> Operand:
+        """A tensor with its type."""
+        if isinstance(item, Value):
+            held, info = self.held[item.number], self.function.tensors[item.number]
+            return Operand(held.type, info.shape, info.grad, info.dtype, held.origin)
+        return self.weight(item.name)
+
+    def weight(self, name: str) -> Operand:
+        """A parameter or a buffer, by its name here."""
+        above, _, own = name.removeprefix("/").rpartition(".")
+        bound = (self.prover.binding.root if name.startswith("/") else self.bound).below(above)
+        info = bound.module.parameters.get(own) if bound else None
+        if bound is None or info is None:
+            info = bound.module.buffers.get(own) if bound else None
+            if info is None:
+                return Operand(UNKNOWN, ())
+            return Operand(CONSTANT, info.shape, False, info.dtype)
+        kind = self.prover.weights.of(bound)[own]
+        placed = self.prover.weights.rule(bound)
+        if kind is ADAPTING:
+            kind = self.adapted if bound is self.bound else REPLICATED
+        if kind is REPLICATED and placed is not None and info.grad:
+            self.out.sums[name] = (info, placed)
+        if kind in (INVARIANT, REPLICATED) and not info.grad:
+            kind = CONSTANT
+        return Operand(kind, info.shape, info.grad, info.dtype, Origin(joined(self.path, above), placed))
+
+    def attribute(self, name: str) -> int | None:
+        """What the plan makes of a number that the code reads off a module; None: nothing."""
+        above, colon, own = name.rpartition(":")
+        bound = self.prover.binding.root.below(above.removeprefix("/")) if colon else self.bound
+        placed = self.prover.weights.rule(bound) if bound is not None else None
+        for attribute in placed.value.attributes if placed is not None else ():
+            if attribute.name == (own if colon else name):
+                try:
+                    value = evaluate(attribute.value, self.prover.binding.settled.values)
+                except EvalFault:
+                    return None
+                return value if type(value) is int else None
+        return None
+
+    # ---- modules -----------------------------------------------------------------
+
+    def invoke(self, step: Call) -> None:
+        """Follow the call of a module through its boundary."""
+        prover = self.prover
+        bound = (prover.binding.root if step.module.startswith("/") else self.bound).below(
+            step.module.removeprefix("/")
+        )
+        function = prover.graph.functions[step.function]
+        if bound is None:
+            self.fault("no-rule", step.module, "the graph calls a module that it does not have", "")
+            return
+        numbers = handed(step)
+        path = joined(self.path, step.module)
+        placed = prover.weights.rule(bound)
+        crossings = [] if placed is None else list(entering(placed.value, bound.module, step))
+        tries: list[tuple[tuple[bool, bool], Gate, Outcome]] = []
+        for whole in (REPLICATED, INVARIANT):
+            gate = Gate(self, placed, step.module)
+            inputs = gate.enter(crossings, numbers, whole)
+            outcome = prover.call(function, bound, inputs, path, placed or self.rule)
+            tries.append(((outcome.flawed or bool(gate.faults), _leaks(outcome)), gate, outcome))
+            if not gate.chose or not any(tries[0][0]):
+                break
+        # «replicate» is the one of its two types that fits; where both do, the one that sums here.
+        _, gate, outcome = min(tries, key=lambda tried: tried[0])
+        self.out.calls.append((step.module, outcome))
+        results = dict(zip(function.exports, outcome.results, strict=True))
+        if placed is not None:
+            gate.leave(list(leaving(placed.value, function)), results, function.tensors)
+            gate.add_late(bound, results, function)
+        self.out.faults += gate.faults
+        self.out.moves += gate.moves
+        self.receive(step, numbers, [results[export] for export in function.exports])
+
+    def receive(self, step: Call, numbers: Sequence[int], results: Sequence[Held]) -> None:
+        """Take over what a call gave."""
+        for number, held in zip(step.results, results, strict=True):
+            if number in numbers and held.type is not self.held[number].type:
+                # The graph has one tensor where the split model has two: which is used later, none can tell.
+                self.fault(
+                    "no-rule", step.module, "it returns what it was handed, changed at its boundary", ""
+                )
+                held = _UNKNOWN
+            self.held[number] = held
+
+    def fault(
+        self, law: str, operation: str, got: str, needed: str, operands: Sequence[Operand] = ()
+    ) -> None:
+        origin = next((o.origin for o in operands if o.type not in WHOLE and o.origin), None)
+        self.out.faults.append(Fault(law, operation, got, needed, self.own, None, origin, self.rule))
+
+
+class Gate:
+    """The boundary of one call."""
+
+    def __init__(self, frame: Frame, placed: Placed | None, module: str) -> None:
+        self.frame, self.placed, self.module = frame, placed, module
+        self.path = joined(frame.path, module)
+        self.ranks = frame.prover.ranks
+        self.faults: list[Fault] = []
+        self.moves: list[Move] = []
+        self.chose = False
+        """Whether «replicate» could have meant either of its two types."""
+
+    def enter(self, crossings: list[Crossing], numbers: Sequence[int], whole: Type) -> list[Held]:
+        """The types inside of the module."""
+        held = {number: self.frame.held[number] for number in numbers}
+        for crossing in crossings:
+            before = held.get(crossing.number)
+            if before is None:
+                continue
+            info = self.frame.function.tensors[crossing.number]
+            held[crossing.number] = self.cross(crossing, before, info, whole)
+        return [held[number] for number in numbers]
+
+    def leave(self, crossings: list[Crossing], results: dict[int, Held], infos: Sequence[TensorInfo]) -> None:
+        """Bring the results to what they are outside."""
+        for crossing in crossings:
+            before = results.get(crossing.number)
+            if before is not None:
+                whole = REPLICATED if before.type is REPLICATED else INVARIANT
+                results[crossing.number] = self.cross(crossing, before, infos[crossing.number], whole)
+
+    def cross(self, crossing: Crossing, held: Held, info: TensorInfo, whole: Type) -> Held:
+        origin = Origin(self.path, self.placed)
+        try:
+            aim = target(crossing.after, info.shape, self.ranks, whole if info.grad else CONSTANT)
+            if held.type is UNKNOWN:
+                return Held(aim, origin)  # its fault is said; go on as if it were right
+            if crossing.before is not None and not _arrives(held.type, crossing.before, len(info.shape)):
+                self.refuse(
+                    crossing, "arrives", f"{held.type} arrives", f"{crossing.before}, as declared", held
+                )
+                return Held(aim, origin)
+            if isinstance(held.type, Packed) and isinstance(aim, Split) and held.type.dim == aim.dim:
+                return held
+            if aim in WHOLE and held.type in (INVARIANT, CONSTANT, REPLICATED):
+                if held.type is INVARIANT and info.grad:
+                    self.chose = True
+                elif held.type is not INVARIANT:
+                    return held
+            elif aim in WHOLE and isinstance(held.type, Split):
+                self.chose = self.chose or info.grad
+            cost = change(held.type, aim, grad=info.grad)
+        except Refused as bad:
+            self.refuse(crossing, bad.law, bad.got, bad.needed, held)
+            return _UNKNOWN
+        except NotKnown as bad:
+            self.refuse(crossing, "no-rule", str(bad), "", held)
+            return _UNKNOWN
+        for kind, direction in ((cost.forward, "forward"), (cost.backward, "backward")):
+            if kind is not None:
+                self.moves.append(
+                    Move(kind, direction, info.shape, info.dtype, info.bytes, self.placed, crossing.name)
+                )
+        return Held(aim, origin)
+
+    def add_late(self, bound: Bound, results: dict[int, Held], function: Function) -> None:
+        """A bias that is added after the sum."""
+        types = self.frame.prover.weights.of(bound)
+        late = [name for name, kind in types.items() if kind is LATE]
+        first = next(iter(function.exports), None)
+        if not late or first is None:
+            return
+        kind = results[first].type
+        if kind is PARTIAL:
+            self.faults.append(
+                Fault(
+                    "partial",
+                    self.path,
+                    "its bias would be added on every rank, and summed with the rest",
+                    "the sum taken here, or a module without a bias",
+                    self.placed,
+                    "output",
+                )
+            )
+            results[first] = _UNKNOWN
+        elif isinstance(kind, Split):
+            for name in late:
+                info = bound.module.parameters[name]
+                if info.grad:
+                    self.frame.out.sums[joined(self.module, name)] = (info, self.placed)
+
+    def refuse(self, crossing: Crossing, law: str, got: str, needed: str, held: Held) -> None:
+        self.faults.append(
+            Fault(
+                law,
+                f"{crossing.name} of {self.path or 'the model'}",
+                got,
+                needed,
+                self.placed,
+                crossing.field,
+                held.origin,
+            )
+        )
+
+
+def _arrives(kind: Type, layout: Any, ndim: int) -> bool:
+    if isinstance(kind, Packed):
+        return is_as_declared(Split(kind.dim), layout, ndim)
+    return is_as_declared(kind, layout, ndim)
+
+
+def _leaks(outcome: Outcome) -> bool:
+    """Whether a gradient in parts leaves the module: then nothing inside needed it so."""
+    return any(held.type is REPLICATED for held in outcome.results)
+
+
+def handed(step: Call) -> list[int]:
+    """The inputs of a call: the distinct tensors of its arguments, in order, then its outer ones."""
+    numbers: dict[int, None] = {}
+    _collect((step.arguments, step.keywords), numbers)
+    return [*numbers, *step.outer]
+
+
+def _collect(item: Any, numbers: dict[int, None]) -> None:
+    if isinstance(item, Value):
+        numbers[item.number] = None
+    elif isinstance(item, tuple):
+        for part in item:
+            _collect(part, numbers)
+    elif isinstance(item, Mapping):
+        for part in item.values():
+            _collect(part, numbers)
+
+
+def _size_read(number: Differs) -> Refused:
+    said = number.text or "a number that the code computes from sizes"
+    here = "" if number.local is None else f": {number.local} on a rank, {number.whole} in the whole model"
+    return Refused("size-read", f"{said}{here}", "a value that is whole where its size is read")
+
+
+def _called(operation: Operation) -> str:
+    kinds = ", ".join(str(operand.type) for operand in operation.operands())
+    return f"{operation.name}({kinds})"

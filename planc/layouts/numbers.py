@@ -1,0 +1,73 @@
+"""Numbers that the model's code read: what they are in the whole model, and on a rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, neg, sub, truediv
+from typing import Any
+
+from planc.ir.graph import Number
+from planc.layouts.operation import Differs, Operand
+from planc.layouts.types import UNKNOWN
+
+_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "add": add, "sub": sub, "mul": mul, "floordiv": floordiv, "truediv": truediv, "mod": mod,
+    "pow": lambda base, power: base**power if abs(power) <= 64 and abs(base) < 1 << 64 else None, "neg": neg,
+}  # fmt: skip
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "lt": lt, "le": le, "gt": gt, "ge": ge, "eq": eq, "ne": ne,
+}  # fmt: skip
+
+
+class Reader:
+    """Finds what a number is on a rank."""
+
+    def __init__(
+        self, operand: Callable[[Any], Operand], attribute: Callable[[str], int | None], ranks: int
+    ) -> None:
+        self.operand, self.attribute, self.ranks = operand, attribute, ranks
+        """How operands are found, and the attributes that the plan sets on each rank."""
+
+    def number(self, number: Number) -> int | float | Differs:
+        """The number itself where it is the same on every rank."""
+        local, text = self._local(number)
+        if local is not None and local == number.captured:
+            return number.captured
+        return Differs(number.captured, local, text)
+
+    def _local(self, item: Any) -> tuple[Any, str]:
+        """The number on a rank, None where that is not known, and where it comes from."""
+        if not isinstance(item, Number):
+            return item, ""
+        if item.op in ("size", "numel", "len"):
+            return self._read(item)
+        if item.op == "attribute":
+            name = str(item.arguments[0])
+            own = self.attribute(name)
+            return (item.captured if own is None else own), f"the attribute {name}"
+        found = [self._local(argument) for argument in item.arguments]
+        values = [value for value, _ in found]
+        text = next((said for (value, said), whole in zip(found, item.arguments, strict=True)
+                     if said and value != _captured(whole)), "")  # fmt: skip
+        compute = _ARITHMETIC.get(item.op)
+        if compute is None or None in values:
+            return None, text
+        try:
+            return compute(*values), text
+        except (ArithmeticError, TypeError, ValueError):
+            return None, text
+
+    def _read(self, item: Number) -> tuple[int | None, str]:
+        operand = self.operand(item.arguments[0])
+        if operand.type is UNKNOWN:
+            return None, ""
+        shape = operand.local(self.ranks)
+        if item.op == "numel":
+            return prod(shape), f"the number of elements of a value that is {operand.type}"
+        dim = int(item.arguments[1]) if item.op == "size" else 0
+        return shape[dim], f"the size of dim {dim} of a value that is {operand.type}"
+
+
+def _captured(item: Any) -> Any:
+    return item.captured if isinstance(item, Number) else item

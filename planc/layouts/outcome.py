@@ -1,0 +1,90 @@
+"""What the proof finds: types of results, faults, communication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from planc.ir.record import Record
+from planc.ir.settled import Placed
+from planc.layouts.types import Type
+
+
+class Origin(Record):
+    """Where a value got its type."""
+
+    module: str
+    rule: Placed | None
+    """The rule of the plan that said so."""
+
+
+class Held:
+    """A value while it is followed: its type, and where it got that."""
+
+    __slots__ = ("origin", "type")
+
+    def __init__(self, kind: Type, origin: Origin | None = None) -> None:
+        self.type, self.origin = kind, origin
+
+
+class Fault(Record):
+    """A law of layouts that the plan breaks, or (law `no-rule`) an operation that cannot be judged."""
+
+    law: str
+    operation: str
+    got: str
+    needed: str
+    rule: Placed | None
+    """The rule of the module."""
+    field: str | None = None
+    """The piece of the rule that is meant, as `inputs/0`."""
+    origin: Origin | None = None
+    """What gave the value its layout."""
+    around: Placed | None = None
+    """The rule of the nearest module around it that has one."""
+
+
+class Move(Record):
+    """One collective."""
+
+    kind: str
+    direction: str
+    """`forward` or `backward`."""
+    shape: tuple[int, ...]
+    """The whole tensor's."""
+    dtype: str
+    bytes: int
+    """Of the whole tensor."""
+    rule: Placed | None
+    where: str
+    """The port, or the parameter."""
+
+
+class Outcome:
+    """What one call of a module gives on one axis; the same for every call like it."""
+
+    __slots__ = ("calls", "faults", "flawed", "moves", "results", "sums")
+
+    def __init__(self) -> None:
+        self.results: tuple[Held, ...] = ()
+        self.faults: list[Fault] = []
+        self.moves: list[Move] = []
+        self.sums: dict[str, Any] = {}
+        """Parameters whose gradients are summed over the axis after the backward pass."""
+        self.calls: list[tuple[str, Outcome]] = []
+        """The modules that it calls, by their names."""
+        self.flawed = False
+        """Whether there is a fault here or below."""
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Outcome]]:
+        """Every call, with the name of its module, in the order of execution."""
+        yield path, self
+        for name, outcome in self.calls:
+            yield from outcome.walk(joined(path, name))
+
+
+def joined(path: str, name: str) -> str:
+    """The dotted name of a module below another."""
+    if name.startswith("/"):
+        return name[1:]
+    return f"{path}.{name}" if path and name else path or name

@@ -1,0 +1,170 @@
+"""The proof of a bound plan: every axis of the mesh, from the inputs to what leaves the model.
+
+On a tensor axis all ranks get the same inputs. On a data axis each rank gets its part of
+the batch, and holds (as far as the numbers go) every parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from planc.ir.graph import Call, Function, TensorInfo, Value
+from planc.ir.record import Record
+from planc.ir.settled import Placed
+from planc.layouts.interpret import Frame, Gate, Prover
+from planc.layouts.outcome import Fault, Held, Outcome
+from planc.layouts.ports import entering, leaving
+from planc.layouts.types import (
+    CONSTANT,
+    INVARIANT,
+    PARTIAL,
+    REPLICATED,
+    UNKNOWN,
+    WHOLE,
+    Split,
+    Type,
+    split,
+)
+from planc.resolve.bind import Binding
+
+DATA_RANKS = 2
+"""Ranks that a data axis is proved for: what holds for two parts of the batch holds for more."""
+
+
+class AxisProof(Record):
+    """What was found on one axis."""
+
+    axis: str
+    ranks: int
+    kind: Literal["tensor", "data"]
+    block: Placed
+    """The block of the plan that splits over the axis: its kind, and its place."""
+    outcome: Outcome
+    results: Mapping[str, Type]
+    """What leaves the model, by name."""
+
+
+class Proof(Record):
+    """The proof on every axis that could be looked at."""
+
+    axes: tuple[AxisProof, ...]
+    open: tuple[str, ...]
+    """Axes that have no size yet: nothing is proved of them."""
+
+
+def prove(binding: Binding) -> Proof:
+    """Follow the model on every axis that the plan splits over."""
+    sizes = {axis.name: axis.size for axis in binding.settled.axes}
+    proofs: list[AxisProof] = []
+    unsized: list[str] = []
+    for number, block in enumerate(binding.settled.blocks):
+        if block.kind == "tensor":
+            axis = block.axes[0].value
+            size = sizes.get(axis)
+            if size is None:
+                unsized.append(axis)
+            elif size > 1:
+                proofs.append(_prove(binding, number, axis, size, "tensor"))
+        elif block.kind == "fsdp":
+            proofs += [
+                _prove(binding, number, axis.value, DATA_RANKS, "data")
+                for axis in block.axes[:1]
+                if sizes.get(axis.value) != 1
+            ]
+    return Proof(tuple(proofs), tuple(unsized))
+
+
+def _prove(
+    binding: Binding, number: int, axis: str, ranks: int, kind: Literal["tensor", "data"]
+) -> AxisProof:
+    graph, block = binding.graph, binding.settled.blocks[number]
+    prover = Prover(binding, number if kind == "tensor" else None, ranks)
+    main = graph.main
+    inputs = [_input(main, i, kind, ranks) for i in range(main.inputs)]
+    outer = Function(main.inputs, main.tensors[: main.inputs], (), (), ())
+    frame = Frame(prover, outer, binding.root, inputs, "", None)
+    placed = prover.weights.rule(binding.root)
+    gate = Gate(frame, placed, "")
+    values = [Value(i) for i in range(main.inputs)]
+    call = Call("", 0, tuple(values), dict(zip(graph.inputs, values, strict=False)), (), ())
+    if placed is not None:
+        inputs = gate.enter(
+            list(entering(placed.value, binding.root.module, call)), range(main.inputs), INVARIANT
+        )
+    outcome = prover.call(main, binding.root, inputs, "", placed)
+    results = dict(zip(main.exports, outcome.results, strict=True))
+    if placed is not None:
+        gate.leave(list(leaving(placed.value, main)), results, main.tensors)
+    top = Outcome()
+    top.calls.append(("", outcome))
+    top.faults += gate.faults
+    top.moves += gate.moves
+    leaves = dict(_named(main.result, results))
+    loss = block.loss if kind == "tensor" else None
+    infos = {name: main.tensors[n] for name, n in _numbers(main.result)}
+    for name, held in leaves.items():
+        fault = _leaving(name, held, infos[name], kind, loss, is_logits(name, infos))
+        if fault is not None:
+            top.faults.append(fault)
+    place = Placed(block, block.place)
+    return AxisProof(axis, ranks, kind, place, top, {name: held.type for name, held in leaves.items()})
+
+
+def _input(main: Function, number: int, kind: str, ranks: int) -> Held:
+    info = main.tensors[number]
+    if kind == "data" and info.shape and info.shape[0] == main.tensors[0].shape[0]:
+        return Held(split(0) if info.shape[0] % ranks == 0 else UNKNOWN)
+    return Held(INVARIANT if info.grad else CONSTANT)
+
+
+def is_logits(name: str, results: Mapping[str, TensorInfo]) -> bool:
+    """Whether a result is what the loss is computed from: the one called logits, or the only
+    one that a gradient flows to."""
+    if "logits" in results:
+        return name == "logits"
+    return [n for n, info in results.items() if info.grad] == [name]
+
+
+def _leaving(
+    name: str, held: Held, info: TensorInfo, kind: str, loss: Placed | None, logits: bool
+) -> Fault | None:
+    """What is wrong with a value that leaves the model."""
+    where = f"the model's result '{name}'" if name else "the model's result"
+    if held.type is UNKNOWN:
+        return None
+    if kind == "data":
+        if held.type in WHOLE or held.type is split(0):
+            return None
+        return Fault("leaves", where, f"it leaves as {held.type}", "the part of each rank's own batch", None)
+    if loss is not None and logits:
+        if held.type is split(len(info.shape) - 1):
+            return None
+        return Fault("loss-needs", where, f"it leaves as {held.type}",
+                     f"shard({len(info.shape) - 1}): a loss on logits that are split over the vocabulary",
+                     loss, None, held.origin)  # fmt: skip
+    if held.type in (INVARIANT, CONSTANT):
+        return None
+    declared = held.origin.rule if held.origin is not None and held.origin.module == "" else None
+    if isinstance(held.type, Split) and declared is not None:
+        return None  # a port of the model itself says that it leaves so
+    return Fault("leaves", where, f"it leaves as {held.type}",
+                 "a value that is whole, with its whole gradient, on every rank", None, None, held.origin)  # fmt: skip
+
+
+def _named(result: Any, held: Mapping[int, Held]) -> Iterator[tuple[str, Held]]:
+    for name, number in _numbers(result):
+        yield name, held[number]
+
+
+def _numbers(result: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """The tensors of what a model returns, by their names."""
+    if isinstance(result, Value):
+        yield name, result.number
+    elif isinstance(result, tuple | Mapping):
+        items = result.items() if isinstance(result, Mapping) else enumerate(result)
+        for key, part in items:
+            yield from _numbers(part, f"{name}.{key}" if name else str(key))
+
+
+__all__ = ["DATA_RANKS", "PARTIAL", "REPLICATED", "AxisProof", "Proof", "is_logits", "prove"]
