@@ -12,7 +12,7 @@ from planc.ir.layout import Layout
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import Count, TextLine, Word
+from planc.ir.scalar import Count, Dotted, TextLine, Word
 from planc.near import listed, nearest
 from planc.styles import STYLES
 
@@ -47,7 +47,8 @@ class ParamLayout(Record):
 class Attribute(Record):
     """An attribute that each rank's module gets, as its share of the heads."""
 
-    name: Word
+    name: Dotted
+    """As the module's code reads it: `num_heads`, or `config.num_heads`."""
     value: Expr
 
 
@@ -225,6 +226,8 @@ def _part(item: Item, reader: Reader) -> Node[Part] | None:
 def _port(item: Item, reader: Reader) -> Node[Port] | None:
     if item.key is None or item.after is None:
         return _MALFORMED
+    if item.key.type == "DOTTED":
+        return _MALFORMED
     key = reader.integer(item.key) if item.key.type == "INT" else str(item.key)
     before, after = reader.layout(item.value), reader.layout(item.after)
     if key is None or before is None or after is None:
@@ -243,7 +246,7 @@ def _param(item: Item, reader: Reader) -> Node[ParamLayout] | None:
 
 
 def _attribute(item: Item, reader: Reader) -> Node[Attribute] | None:
-    if item.key is None or item.key.type != "NAME" or item.after is not None:
+    if item.key is None or item.key.type not in ("NAME", "DOTTED") or item.after is not None:
         return _MALFORMED
     value = reader.expr(item.value)
     if value is None:

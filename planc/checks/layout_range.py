@@ -39,6 +39,9 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
         if not -MAX_DIMS <= shard.dim < MAX_DIMS:
             yield broken("R303", place.label(), f"no tensor has a dim {shard.dim}",
                          f"needed: a dim from -{MAX_DIMS} to {MAX_DIMS - 1}")  # fmt: skip
+        if shard.parts != 1 and (shard.parts < 1 or not _is_parameter(place)):
+            yield broken("R303", place.label(), f"no value is split in {shard.parts} parts here",
+                         "needed: parts from 1 on, and only where a parameter is laid out, in params(...)")  # fmt: skip
     for port, place in of_type(settled, Port):
         if _partial(port.after, settled) and not _partial(port.before, settled):
             yield broken("R303", place.label("", "after"), "no communication makes a value partial",
@@ -59,6 +62,10 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
         ):
             yield broken("R303", place.label("", "output"), f"{rule.style} leaves no sums undone",
                          "needed: shard(DIM) or replicate after '->'")  # fmt: skip
+
+
+def _is_parameter(place: Place) -> bool:
+    return len(place.path) > 2 and place.path[-3] == "params"
 
 
 def _partial(layout: Layout, settled: Settled) -> bool:

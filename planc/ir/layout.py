@@ -36,9 +36,11 @@ class Shard(Layout):
 
     dim: int
     """The dim that is cut; negative counts from the last."""
+    parts: int = 1
+    """Equal parts of the dim, each cut by itself: those of a fused parameter."""
 
     def __str__(self) -> str:
-        return f"shard({self.dim})"
+        return f"shard({self.dim})" if self.parts == 1 else f"shard({self.dim}, {self.parts})"
 
 
 class Partial(Layout):

@@ -70,6 +70,13 @@ class NotEmpty:
 # What the text can say is what the data may say. Names that a plan declares are words; what is
 # looked up in a table may be any line, since the lookup refuses what is not there.
 Word = Annotated[str, Matching("[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and _")]
+Dotted = Annotated[
+    str,
+    Matching(
+        r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*",
+        "names of letters, digits and _, with dots between",
+    ),
+]
 TextLine = Annotated[str, Matching(r"[^\r\n]*", "a text of one line")]
 Count = Annotated[int, Within(0, 10**12 - 1)]
 Number = Annotated[int, Within(1 - 10**12, 10**12 - 1)]

@@ -8,7 +8,7 @@ from typing import Any
 from planc.blocks.tensor import Rule
 from planc.ir.expr import EvalFault, evaluate
 from planc.ir.graph import ModuleDef, TensorInfo
-from planc.ir.layout import Layout, Replicate, Shard
+from planc.ir.layout import Layout, Shard
 from planc.ir.settled import Placed
 from planc.layouts.types import INVARIANT, LATE, REPLICATED, Type, packed, split
 from planc.resolve.bind import Binding, Bound
@@ -47,7 +47,7 @@ class Weights:
         rule: Rule = placed.value
         for param in rule.params:
             if param.name == name:
-                return self._placed(param.layout, info, whole=ADAPTING)
+                return _param(param.layout, info)
         style = STYLES.get(rule.style) if rule.style else None
         row = None if style is None else weight_row(style, module, name)
         if style is None or row is None:
@@ -60,12 +60,17 @@ class Weights:
             sizes = part_sizes(rule, info.shape[dim], self.binding.settled.values)
             if sizes is not None and len(sizes) > 1:
                 return packed(dim, sizes)
-        return self._placed(row.layout, info, whole)
+        return split(row.layout.dim % len(info.shape)) if isinstance(row.layout, Shard) else whole
 
-    def _placed(self, layout: Layout, info: TensorInfo, whole: Type) -> Type:
-        if isinstance(layout, Replicate) or not isinstance(layout, Shard) or not info.shape:
-            return whole
-        return split(layout.dim % len(info.shape))
+
+def _param(layout: Layout, info: TensorInfo) -> Type:
+    """The type of a parameter that `params(...)` lays out."""
+    if not isinstance(layout, Shard):
+        return ADAPTING
+    dim = layout.dim % len(info.shape)
+    if layout.parts == 1:
+        return split(dim)
+    return packed(dim, (info.shape[dim] // layout.parts,) * layout.parts)
 
 
 def weight_row(style: Style, module: ModuleDef, name: str) -> Weight | None:

@@ -133,12 +133,15 @@ class Reader:
         if word != "shard":
             self.fault("N104", call.name, f"'{word}' is no layout", "", f"needed: {_LAYOUTS}")
             return None
-        sign, number = _signed(call.items)
-        if number is None:
-            self.fault("S001", call.branch, "shard takes one dim", "", "needed: shard(DIM), a whole number")
+        sign, number = _signed(call.items[:1])
+        parts = _signed(call.items[1:]) if len(call.items) == 2 else (1, None)
+        if number is None or len(call.items) > 2 or (len(call.items) == 2 and parts[1] is None):
+            self.fault("S001", call.branch, "shard takes one dim, and parts where it is fused", "",
+                       "needed: shard(DIM) or shard(DIM, PARTS), whole numbers")  # fmt: skip
             return None
         dim = self.integer(number, sign)
-        return None if dim is None else Node(Shard(dim), call.branch)
+        count = 1 if parts[1] is None else self.integer(parts[1], parts[0])
+        return None if dim is None or count is None else Node(Shard(dim, count), call.branch)
 
     # ---- expressions -----------------------------------------------------------
 

@@ -46,7 +46,7 @@ def parse_layout(text: str) -> Layout:
     _refuse(document.faults, text, "a layout", len("tensor x {\nx y -> "))
     rules = document.plan.blocks[0].rules if document.plan.blocks else ()  # type: ignore[union-attr]
     layout = rules[0].output if len(rules) == 1 else None
-    if layout is None or str(layout) != "".join(text.split()):
+    if layout is None or "".join(str(layout).split()) != "".join(text.split()):
         raise ScalarFault("S001", f"{text!r} is not a layout")
     return layout
 

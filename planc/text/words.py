@@ -10,7 +10,7 @@ STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "o
 """The words a statement begins with."""
 
 _WORDS = {
-    "NAME": "a name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",
+    "NAME": "a name", "DOTTED": "a dotted name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",
     "KEY": "a setting", "ARROW": "'->'", "COMPARE": "a comparison", "TIMES": "an operator",
     "PLUS": "an operator", "MINUS": "an operator", "_PLUS": "'+'", "_EQUAL": "'='",
     "_COMMA": "','", "_COLON": "':'", "_LPAR": "'('", "RPAR": "')'", "LBRACE": "'{'",
