@@ -31,7 +31,10 @@ class Rule(Record):
 RULES: dict[str, Rule] = {}
 """By the name of the torch function."""
 
-FAMILIES = ("pointwise", "products")
+FAMILIES = (
+    "pointwise", "products",
+    "views", "permutations", "stretching", "pieces", "shifts", "joins", "getitem", "creation", "draws",
+)  # fmt: skip
 """The files of this folder."""
 
 
