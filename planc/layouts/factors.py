@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from planc.layouts.operation import Operand, Refused
+from planc.layouts.operation import NotKnown, Operand, Refused
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
@@ -52,9 +52,12 @@ def shared(
             is linear: one of them may be partial. `"all"`: it is linear in all of them
             together, as a sum is.
     """
+    rest = [term for term in terms if term[0].type is not LATE]
+    if not rest or (len(rest) < len(terms) and linear != "all"):
+        raise NotKnown("a bias that is added after the sum is used otherwise")
+    terms = rest
     if any(operand.type is PARTIAL for operand, _ in terms):
         return _partial([operand for operand, _ in terms], linear)
-    terms = [term for term in terms if term[0].type is not LATE]
     cut = [(operand, labels, operand.type) for operand, labels in terms if _is_cut(operand.type)]
     if not cut:
         return together([operand for operand, _ in terms])
@@ -97,7 +100,7 @@ def _is_cut(kind: Type) -> bool:
 
 def _partial(operands: Sequence[Operand], linear: Collection[int] | str) -> Type:
     if linear == "all":
-        if all(operand.type in (PARTIAL, LATE) for operand in operands):
+        if all(operand.type is PARTIAL for operand in operands):
             return PARTIAL
         raise Refused("partial", "a pending sum is added to a value that is no pending sum",
                       "the sum taken first: every rank would add that value once more")  # fmt: skip
@@ -105,7 +108,7 @@ def _partial(operands: Sequence[Operand], linear: Collection[int] | str) -> Type
     if number not in linear:
         raise Refused("partial", "a pending sum enters an operation that is not linear in it",
                       "the sum taken first, at the module that leaves it")  # fmt: skip
-    others = [o for i, o in enumerate(operands) if i != number and o.type is not LATE]
+    others = [o for i, o in enumerate(operands) if i != number]
     if any(operand.type is PARTIAL or _is_cut(operand.type) for operand in others):
         raise Refused("partial", "a pending sum meets another value that differs between ranks",
                       "the sum taken first")  # fmt: skip

@@ -35,6 +35,7 @@ from planc.layouts.types import (
 )
 
 RULES = load()
+torch.set_num_threads(1)
 
 
 class Wrong(AssertionError):
@@ -431,6 +432,7 @@ def sweep(
 
 
 def _some(choices: list[Any], limit: int, random: random.Random) -> Iterator[Any]:
+    """All combinations, or a sample; two in three of a sample go together more often than not."""
     total = 1
     for options in choices:
         total *= len(options)
@@ -438,8 +440,47 @@ def _some(choices: list[Any], limit: int, random: random.Random) -> Iterator[Any
         everything = list(itertools.product(*choices))
         random.shuffle(everything)
         yield from everything
-    else:
-        yield from (tuple(random.choice(options) for options in choices) for _ in range(limit))
+        return
+    for number in range(limit):
+        flavour = (None, "slices", "partial")[number % 3]
+        whole = random.choice((INVARIANT, REPLICATED))
+        own = [[o for o in options if _fits(o[0], flavour, whole)] or options for options in choices]
+        yield tuple(random.choice(options) for options in own)
+
+
+def _fits(kind: Type, flavour: str | None, whole: Type) -> bool:
+    if flavour is None:
+        return True
+    if flavour == "slices":
+        return kind in (CONSTANT, REPLICATED) or cut_dim(kind) is not None
+    return kind in (CONSTANT, REPLICATED, PARTIAL) if whole is REPLICATED else kind in (CONSTANT, INVARIANT)
+
+
+def cover(
+    cases: list[Case],
+    ranks: int,
+    least: int = 70,
+    strict: Callable[[Case, tuple[Type, ...]], str | None] = lambda _case, _types: None,
+    refused: int = 5,
+) -> Counter[str]:
+    """Sweep cases of one family, until `least` accepted combinations are compared."""
+    count: Counter[str] = Counter()
+    share_of_each = max(4, -(-least // len(cases)))
+    for seed in range(8):
+        for case in cases:
+            count += sweep(
+                case,
+                ranks,
+                seed=1000 * seed,
+                accepted=share_of_each,
+                refused=refused * (seed < 2),
+                strict=strict,
+            )
+        if count["accepted"] >= least:
+            break
+    print(dict(count))
+    assert count["accepted"] >= least, count
+    return count
 
 
 def types_of(name: str, *arguments: Any, results: tuple[tuple[int, ...], ...] | tuple[TensorInfo, ...], ranks: int = 2,

@@ -1,15 +1,113 @@
-"""Rules of products of matrices."""
+"""Rules of products of matrices, and of convolutions."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 
-from tests.rules.harness import Case, T, sweep
+from planc.layouts.operation import Differs, NotKnown, Operand, Refused
+from planc.layouts.types import LATE, PARTIAL, REPLICATED, split
+from tests.rules.harness import Case, T, cover, sweep, types_of
+
+RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@RANKS
 def test_linear(ranks):
-    c = Case("linear", T(2, ranks, 2 * ranks), T(ranks, 2 * ranks))
-    print(sweep(c, ranks, accepted=50, refused=100))
-    c = Case("linear", T(2, ranks, 2 * ranks), T(ranks, 2 * ranks), T(ranks))
-    print(sweep(c, ranks, accepted=50, refused=100))
+    n = ranks
+    cover([
+        Case("linear", T(2, n, 2 * n), T(n, 2 * n)),
+        Case("linear", T(2 * n, n), T(n, n), T(n)),
+        Case("linear", T(n, 1, n), T(2 * n, n), bias=T(2 * n)),
+        Case("linear", T(n), T(2 * n, n), None),
+        Case("linear", T(n, n), T(n)),
+    ], ranks)  # fmt: skip
+
+
+@RANKS
+def test_matmul(ranks):
+    n = ranks
+    cover([
+        Case("matmul", T(n, 2, n), T(n, n, 3)),
+        Case("__matmul__", T(1, 2, n, n), T(n, 1, n, n)),
+        Case("matmul", T(n, n), T(2, n, n)),
+        Case("__rmatmul__", T(n, 2), T(3, n)),
+        Case("matmul", T(n), T(2, n, n)),
+        Case("matmul", T(n, 2, n), T(n)),
+        Case("dot", T(2 * n), T(2 * n)),
+        Case("mm", T(n, n), mat2=T(n, 2 * n)),
+        Case("mv", T(n, n), T(n)),
+        Case("bmm", T(n, 2, n), T(n, n, n)),
+    ], ranks, least=100)  # fmt: skip
+
+
+@RANKS
+def test_addmm(ranks):
+    n = ranks
+    cover([
+        Case("addmm", T(2 * n), T(3, n), T(n, 2 * n), call=torch.addmm),
+        Case("addmm", T(n, n), T(n, n), T(n, n), beta=0.5, alpha=2, call=torch.addmm),
+        Case("baddbmm", T(n, 1, n), T(n, 2, n), T(n, n, n), call=torch.baddbmm),
+        Case("baddbmm", T(n, 2, n), batch1=T(n, 2, n), batch2=T(n, n, n), call=torch.baddbmm),
+        Case("addmm_", T(n, n), T(n, n), T(n, n)),
+    ], ranks, strict=_in_place)  # fmt: skip
+
+
+def _in_place(case, types):
+    return "an operation in place keeps the type of what it writes to" if case.name.endswith("_") else None
+
+
+@RANKS
+def test_einsum(ranks):
+    n, call = ranks, torch.einsum
+    cover([
+        Case("einsum", "bij,bjk->bik", T(n, 2, n), T(n, n, n), call=call),
+        Case("einsum", "...ij, jk -> ...ik", T(2, n, 1, n), T(n, n), call=call),
+        Case("einsum", "ij,jk", (T(n, n), T(n, 2)), call=call),
+        Case("einsum", "ii->i", T(n, n), call=call),
+        Case("einsum", "ij,k->i", T(n, n), T(n), call=call),
+        Case("einsum", "i,j->ij", T(n), T(n), call=call),
+        Case("einsum", "bhid,bhjd->bhij", T(1, n, 2, n), T(n, n, 3, n), call=call),
+        Case("einsum", "ij,jk,kl->il", T(2, n), T(n, n), T(n, 2), call=call),
+    ], ranks)  # fmt: skip
+
+
+@RANKS
+def test_conv(ranks):
+    n = ranks
+    cover([
+        Case("conv1d", T(n, n, 4), T(n, n, 3), T(n), 1, 1),
+        Case("conv1d", T(n, 2 * n), T(n, n, 1)),
+        Case("conv2d", T(2, n, 4, n), T(n, n, 2, 2), bias=T(n), stride=2),
+        Case("conv2d", T(n, n, n, 4), T(2 * n, n, 1, 1), None, (1, 1), "same"),
+    ], ranks, strict=_window)  # fmt: skip
+    cover([
+        Case("conv1d", T(n, n, 4), T(n, 1, 3), T(n), groups=n),
+        Case("conv1d", T(n, 2 * n, 4), T(2 * n, 1, 3), T(2 * n), groups=Differs(2 * n, 2, "groups")),
+    ], ranks, least=12, strict=_window)  # fmt: skip
+
+
+def _window(case, types):
+    return "a window of size 1, and what is beside a bias in a convolution in groups, is not looked at"
+
+
+def test_a_bias_that_is_added_later_is_left_out():
+    x, weight = Operand(split(1), (2, 4)), Operand(split(1), (6, 4))
+    assert types_of("linear", x, weight, Operand(LATE, (6,)), results=((2, 6),)) is PARTIAL
+    with pytest.raises(Refused) as caught:
+        types_of("linear", x, weight, Operand(REPLICATED, (6,)), results=((2, 6),))
+    assert caught.value.law == "partial"
+    with pytest.raises(NotKnown):
+        types_of("mul", Operand(PARTIAL, (2, 6)), Operand(LATE, (6,)), results=((2, 6),))
+
+
+def test_a_bias_added_on_every_rank_is_found():
+    """The harness is not blind: a rule that is wrong fails."""
+
+    def careless(operation):
+        if [o.type for o in operation.operands()] == [split(1), split(1), REPLICATED]:
+            return PARTIAL
+        raise NotKnown("not asked")
+
+    with pytest.raises(AssertionError, match="other numbers"):
+        sweep(Case("linear", T(2, 4), T(6, 4), T(6)), 2, judge=careless, refused=0, limit=5000)

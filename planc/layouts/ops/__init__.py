@@ -32,7 +32,8 @@ RULES: dict[str, Rule] = {}
 """By the name of the torch function."""
 
 FAMILIES = (
-    "pointwise", "products",
+    "pointwise", "selection", "casts", "activations", "products", "convolution", "norms", "reductions",
+    "embedding", "attention", "losses", "indexed",
     "views", "permutations", "stretching", "pieces", "shifts", "joins", "getitem", "creation", "draws",
 )  # fmt: skip
 """The files of this folder."""
