@@ -9,7 +9,9 @@ from importlib import import_module
 from io import TextIOWrapper
 
 USAGE = 2
-"""Exit status of wrong usage and of files that cannot be read."""
+"""Exit status of wrong usage, and of files and models that cannot be read."""
+UNPROVED = 3
+"""Exit status where no plan is refuted, and not all could be proved."""
 
 COMMANDS = {
     "check": "check plans, and say every fault with its place",
@@ -33,7 +35,7 @@ commands:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 no error, 1 an error in a plan, 2 wrong
-    usage or an unreadable file."""
+    usage or an unreadable file, 3 not proved."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(argv)

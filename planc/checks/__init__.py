@@ -2,7 +2,8 @@
 
 The file's docstring is what `planc explain` prints; its examples are tested.
 A law of the stage `check` has a function `check(settled, settings)` in its file that
-yields diagnostics. The others are found on the way there, while a plan is read (`read`)
+yields diagnostics, one of the stage `model` a function `check(binding, settings)`: it
+holds the plan against a captured model. The others are found on the way there, while a plan is read (`read`)
 or its options, lets and base plans are settled (`settle`).
 """
 
@@ -75,6 +76,24 @@ CHECKS = (
     _row("settle", "E502", "extends-cycle"),
     _row("settle", "E503", "outside-folder"),
     _row("check", "E504", "model-reference"),
+    # F: the plan and the model
+    _row("model", "F600", "other-model"),
+    _row("model", "F601", "no-match"),
+    _row("model", "F602", "rules-meet"),
+    _row("model", "F603", "style-class"),
+    _row("model", "F604", "uneven-cut"),
+    _row("model", "F605", "tied-layouts"),
+    _row("model", "F606", "large-whole", "warning"),
+    _row("model", "F607", "unknown-parameter"),
+    _row("model", "F608", "unknown-attribute"),
+    _row("model", "F609", "unknown-port"),
+    _row("model", "F610", "never-called"),
+    _row("model", "F611", "unit-nesting"),
+    _row("model", "F612", "tied-units"),
+    _row("model", "F613", "left-out"),
+    _row("model", "F614", "empty-unit", "warning"),
+    _row("model", "F615", "nested-regions", "warning"),
+    _row("model", "F616", "unknown-fact"),
     # L: layouts of values and gradients
     _row("proof", "L701", "arrives-otherwise"),
     _row("proof", "L702", "pending-sum"),
@@ -89,6 +108,9 @@ CHECKS = (
     _row("proof", "L711", "layouts-meet"),
     _row("proof", "L712", "loss-needs"),
     _row("proof", "L713", "not-proved", "warning"),
+    _row("proof", "L721", "repeated-gather", "warning"),
+    _row("proof", "L722", "undone-gather", "warning"),
+    _row("proof", "L723", "gathered-logits", "warning"),
 )
 """Every law, by its family."""
 

@@ -29,15 +29,24 @@ _GRAPHS = (".graph.json", ".graph.json.gz")
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     for document in settled.documents:
         model = document.plan.model
-        if model is None:
+        if model is None or is_allowed(model):
             continue
-        path = model.removeprefix("hf:")
-        if path.startswith(("/", "~")) or ".." in path.replace("\\", "/").split("/"):
-            yield broken("E504", Place(document, ("model",)).label(), "a plan names files of its own folder tree only",
+        label = Place(document, ("model",)).label()
+        if _leaves_folder(model):
+            yield broken("E504", label, "a plan names files of its own folder tree only",
                          "needed: a path below the plan's folder")  # fmt: skip
             continue
-        if (model.startswith("hf:") and path) or model.endswith(_GRAPHS):
-            continue
-        yield broken("E504", Place(document, ("model",)).label(), "a plan names no code to run",
+        yield broken("E504", label, "a plan names no code to run",
                      f"got: {model}", "needed: hf:CLASS, hf:CONFIG.json, or a file ending in .graph.json.gz",
                      "help: name other models on the command line")  # fmt: skip
+
+
+def is_allowed(model: str) -> bool:
+    """Whether a plan may name this model."""
+    hugging = model.startswith("hf:") and model != "hf:"
+    return (hugging or model.endswith(_GRAPHS)) and not _leaves_folder(model)
+
+
+def _leaves_folder(model: str) -> bool:
+    path = model.removeprefix("hf:")
+    return path.startswith(("/", "~")) or ".." in path.replace("\\", "/").split("/")

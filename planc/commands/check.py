@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
 
-from planc.cli import USAGE, usage_error
+from planc.cli import UNPROVED, USAGE, usage_error
+from planc.commands.model import add_model, graph_for
 from planc.commands.settings import UsageFault, add_settings, settings
 from planc.compile import Result, check
+from planc.ir.diagnostic import ModelFault
 from planc.ir.document import Document
+from planc.ir.settled import Settings
 from planc.read import Unreadable, read_path
 from planc.report import FORMATS
+from planc.report.text import complain
 from planc.settle.options import options_fault
 
 
@@ -19,6 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "plans", nargs="+", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input"
     )
     add_settings(parser)
+    add_model(parser)
+    parser.add_argument("--fix", action="store_true", help="write the fixes that were tried into the plans")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how to report (default: text)")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of plans without a fault")
 
@@ -38,13 +47,46 @@ def run(arguments: Namespace) -> int:
         except Unreadable as bad:
             unreadable = True
             usage_error(str(bad))
-    results = [check(document, given) for document in documents]
+    results, bad_models = _checked(documents, given, arguments)
     if results and (fault := options_fault([r.settled.documents for r in results], given.options)):
         return usage_error(fault)
     _print(results, arguments)
-    if unreadable:
+    if unreadable or bad_models:
         return USAGE
-    return 1 if any(r.is_refuted for r in results) else 0
+    if any(r.is_refuted for r in results):
+        return 1
+    return UNPROVED if any(r.verdict == "unproved" for r in results) else 0
+
+
+def _checked(documents: list[Document], given: Settings, arguments: Namespace) -> tuple[list[Result], bool]:
+    """The results, and whether a model could not be had."""
+    results, bad = [], False
+    for document in documents:
+        try:
+            graph = graph_for(document, arguments)
+        except ModelFault as fault:
+            complain([fault.diagnostic])
+            bad = True
+            continue
+        result = check(document, given, graph)
+        results.append(
+            _fixed(result, partial(check, settings=given, graph=graph)) if arguments.fix else result
+        )
+    return results, bad
+
+
+def _fixed(result: Result, again: Callable[[Document], Result]) -> Result:
+    """The result with all fixes written into the plan's file."""
+    from planc.commands.files import replace_file
+    from planc.commands.fixing import fixed
+
+    mended = fixed(result, again)
+    path = result.document.source.name
+    if mended is not result and os.path.isfile(path):
+        replace_file(path, mended.document.source.text)
+        print(f"{path}: fixed", file=sys.stderr)
+        return mended
+    return result
 
 
 def _print(results: list[Result], arguments: Namespace) -> None:

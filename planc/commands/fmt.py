@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import usage_error
+from planc.commands.files import replace_file
 from planc.ir.document import Document
 from planc.read import Unreadable, read_path
 from planc.report.text import complain
@@ -54,7 +54,7 @@ def _one(path: str, arguments: Namespace) -> int:
     if arguments.check or arguments.diff:
         return 1
     try:
-        _replace(path, text)
+        replace_file(path, text)
     except OSError as bad:
         return usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
     print(f"{path}: formatted", file=sys.stderr)
@@ -76,17 +76,3 @@ def _print_diff(document: Document, text: str) -> None:
     old, new = document.source.text.splitlines(keepends=True), text.splitlines(keepends=True)
     for line in unified_diff(old, new, name, name):
         sys.stdout.write(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-
-
-def _replace(path: str, text: str) -> None:
-    """Write beside the file and move there, so that it is never half written."""
-    target = os.path.realpath(path)
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".planc-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.chmod(beside, os.stat(target).st_mode & 0o7777)
-        os.replace(beside, target)
-    except BaseException:
-        os.unlink(beside)
-        raise

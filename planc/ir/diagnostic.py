@@ -86,3 +86,11 @@ def replace(label: Label, meant: str | None) -> Fix | None:
         return None
     quote = '"' if label.source.text[label.span.start : label.span.start + 1] == '"' else ""
     return Fix(f"did you mean '{meant}'?", (Edit(label.span, f"{quote}{meant}{quote}"),))
+
+
+class ModelFault(Exception):
+    """A model or a graph that cannot be had; `diagnostic` says why."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.headline)
+        self.diagnostic = diagnostic

@@ -13,16 +13,15 @@ from planc.ir.expr import EvalFault, evaluate
 from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value
 from planc.ir.graph import Weight as WeightName
 from planc.ir.settled import Placed
-from planc.layouts.boundary import change, is_as_declared, target
+from planc.layouts.gate import Gate
 from planc.layouts.numbers import COMPARISONS, Reader
 from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
 from planc.layouts.ops import load
 from planc.layouts.outcome import Fault, Held, Move, Origin, Outcome, joined
-from planc.layouts.ports import Crossing, entering, leaving
+from planc.layouts.ports import entering, leaving
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
-    LATE,
     PARTIAL,
     REPLICATED,
     UNKNOWN,
@@ -31,6 +30,7 @@ from planc.layouts.types import (
     Split,
     Type,
 )
+from planc.layouts.waste import repeated, undone
 from planc.layouts.weights import ADAPTING, Weights
 from planc.resolve.bind import Binding, Bound
 
@@ -75,6 +75,8 @@ class Frame:
         self.own = prover.weights.rule(bound)
         self.held: list[Held] = [*inputs, *([_UNKNOWN] * (len(function.tensors) - len(inputs)))]
         self.out = Outcome()
+        self.gathered: dict[int, Move] = {}
+        self.cut: dict[int, int] = {}
         apart = any(isinstance(h.type, Split | Packed) or h.type in (REPLICATED, PARTIAL) for h in inputs)
         self.adapted = REPLICATED if apart else INVARIANT
         self.reader = Reader(self.operand, self.attribute, prover.ranks)
@@ -86,6 +88,7 @@ class Frame:
             else:
                 self.invoke(step)
         self.out.results = tuple([self.held[number] for number in self.function.exports])
+        self.out.wastes += [*repeated(self.out.moves), *undone(self.out.moves, self.gathered, self.cut)]
         self.out.flawed = bool(self.out.faults) or any(outcome.flawed for _, outcome in self.out.calls)
         return self.out
 
@@ -254,7 +257,17 @@ class Frame:
             gate.add_late(bound, results, function)
         self.out.faults += gate.faults
         self.out.moves += gate.moves
+        self.note(step, gate, function)
         self.receive(step, numbers, [results[export] for export in function.exports])
+
+    def note(self, step: Call, gate: Gate, function: Function) -> None:
+        """Remember what is gathered on the way out of a module, and cut on the way into one."""
+        outside = dict(zip(function.exports, step.results, strict=True))
+        for move in gate.moves:
+            if not move.enters and move.kind == "all_gather" and move.direction == "forward":
+                self.gathered[outside[move.number]] = move
+        for number, dim in gate.cut.items():
+            self.cut.setdefault(number, dim)
 
     def receive(self, step: Call, numbers: Sequence[int], results: Sequence[Held]) -> None:
         """Take over what a call gave."""
@@ -272,117 +285,6 @@ class Frame:
     ) -> None:
         origin = next((o.origin for o in operands if o.type not in WHOLE and o.origin), None)
         self.out.faults.append(Fault(law, operation, got, needed, self.own, None, origin, self.rule))
-
-
-class Gate:
-    """The boundary of one call."""
-
-    def __init__(self, frame: Frame, placed: Placed | None, module: str) -> None:
-        self.frame, self.placed, self.module = frame, placed, module
-        self.path = joined(frame.path, module)
-        self.ranks = frame.prover.ranks
-        self.faults: list[Fault] = []
-        self.moves: list[Move] = []
-        self.chose = False
-        """Whether «replicate» could have meant either of its two types."""
-
-    def enter(self, crossings: list[Crossing], numbers: Sequence[int], whole: Type) -> list[Held]:
-        """The types inside of the module."""
-        held = {number: self.frame.held[number] for number in numbers}
-        for crossing in crossings:
-            before = held.get(crossing.number)
-            if before is None:
-                continue
-            info = self.frame.function.tensors[crossing.number]
-            held[crossing.number] = self.cross(crossing, before, info, whole)
-        return [held[number] for number in numbers]
-
-    def leave(self, crossings: list[Crossing], results: dict[int, Held], infos: Sequence[TensorInfo]) -> None:
-        """Bring the results to what they are outside."""
-        for crossing in crossings:
-            before = results.get(crossing.number)
-            if before is not None:
-                whole = REPLICATED if before.type is REPLICATED else INVARIANT
-                results[crossing.number] = self.cross(crossing, before, infos[crossing.number], whole)
-
-    def cross(self, crossing: Crossing, held: Held, info: TensorInfo, whole: Type) -> Held:
-        origin = Origin(self.path, self.placed)
-        try:
-            aim = target(crossing.after, info.shape, self.ranks, whole if info.grad else CONSTANT)
-            if held.type is UNKNOWN:
-                return Held(aim, origin)  # its fault is said; go on as if it were right
-            if crossing.before is not None and not _arrives(held.type, crossing.before, len(info.shape)):
-                self.refuse(
-                    crossing, "arrives", f"{held.type} arrives", f"{crossing.before}, as declared", held
-                )
-                return Held(aim, origin)
-            if isinstance(held.type, Packed) and isinstance(aim, Split) and held.type.dim == aim.dim:
-                return held
-            if aim in WHOLE and held.type in (INVARIANT, CONSTANT, REPLICATED):
-                if held.type is INVARIANT and info.grad:
-                    self.chose = True
-                elif held.type is not INVARIANT:
-                    return held
-            elif aim in WHOLE and isinstance(held.type, Split):
-                self.chose = self.chose or info.grad
-            cost = change(held.type, aim, grad=info.grad)
-        except Refused as bad:
-            self.refuse(crossing, bad.law, bad.got, bad.needed, held)
-            return _UNKNOWN
-        except NotKnown as bad:
-            self.refuse(crossing, "no-rule", str(bad), "", held)
-            return _UNKNOWN
-        for kind, direction in ((cost.forward, "forward"), (cost.backward, "backward")):
-            if kind is not None:
-                self.moves.append(
-                    Move(kind, direction, info.shape, info.dtype, info.bytes, self.placed, crossing.name)
-                )
-        return Held(aim, origin)
-
-    def add_late(self, bound: Bound, results: dict[int, Held], function: Function) -> None:
-        """A bias that is added after the sum."""
-        types = self.frame.prover.weights.of(bound)
-        late = [name for name, kind in types.items() if kind is LATE]
-        first = next(iter(function.exports), None)
-        if not late or first is None:
-            return
-        kind = results[first].type
-        if kind is PARTIAL:
-            self.faults.append(
-                Fault(
-                    "partial",
-                    self.path,
-                    "its bias would be added on every rank, and summed with the rest",
-                    "the sum taken here, or a module without a bias",
-                    self.placed,
-                    "output",
-                )
-            )
-            results[first] = _UNKNOWN
-        elif isinstance(kind, Split):
-            for name in late:
-                info = bound.module.parameters[name]
-                if info.grad:
-                    self.frame.out.sums[joined(self.module, name)] = (info, self.placed)
-
-    def refuse(self, crossing: Crossing, law: str, got: str, needed: str, held: Held) -> None:
-        self.faults.append(
-            Fault(
-                law,
-                f"{crossing.name} of {self.path or 'the model'}",
-                got,
-                needed,
-                self.placed,
-                crossing.field,
-                held.origin,
-            )
-        )
-
-
-def _arrives(kind: Type, layout: Any, ndim: int) -> bool:
-    if isinstance(kind, Packed):
-        return is_as_declared(Split(kind.dim), layout, ndim)
-    return is_as_declared(kind, layout, ndim)
 
 
 def _leaks(outcome: Outcome) -> bool:

@@ -42,11 +42,15 @@ class Fault(Record):
     """What gave the value its layout."""
     around: Placed | None = None
     """The rule of the nearest module around it that has one."""
+    module: str = ""
+    """Where it is, below the module whose call found it."""
 
 
 class Move(Record):
     """One collective."""
 
+    module: str
+    """The module at whose boundary it is, by its name below the caller."""
     kind: str
     direction: str
     """`forward` or `backward`."""
@@ -57,18 +61,39 @@ class Move(Record):
     """Of the whole tensor."""
     rule: Placed | None
     where: str
-    """The port, or the parameter."""
+    """The port."""
+    number: int
+    """The tensor: the caller's number at an input, the module's own at an output."""
+    dim: int | None
+    """The dim that is gathered or scattered."""
+
+    @property
+    def enters(self) -> bool:
+        """Whether it is at an input of the module."""
+        return self.where.startswith("input")
+
+
+class Waste(Record):
+    """Communication that a plan could do without."""
+
+    law: str
+    module: str
+    got: str
+    needed: str
+    rule: Placed | None
+    others: tuple[Placed, ...]
 
 
 class Outcome:
     """What one call of a module gives on one axis; the same for every call like it."""
 
-    __slots__ = ("calls", "faults", "flawed", "moves", "results", "sums")
+    __slots__ = ("calls", "faults", "flawed", "moves", "results", "sums", "wastes")
 
     def __init__(self) -> None:
         self.results: tuple[Held, ...] = ()
         self.faults: list[Fault] = []
         self.moves: list[Move] = []
+        self.wastes: list[Waste] = []
         self.sums: dict[str, Any] = {}
         """Parameters whose gradients are summed over the axis after the backward pass."""
         self.calls: list[tuple[str, Outcome]] = []

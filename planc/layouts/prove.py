@@ -12,7 +12,8 @@ from typing import Any, Literal
 from planc.ir.graph import Call, Function, TensorInfo, Value
 from planc.ir.record import Record
 from planc.ir.settled import Placed
-from planc.layouts.interpret import Frame, Gate, Prover
+from planc.layouts.gate import Gate
+from planc.layouts.interpret import Frame, Prover
 from planc.layouts.outcome import Fault, Held, Outcome
 from planc.layouts.ports import entering, leaving
 from planc.layouts.types import (
@@ -26,6 +27,7 @@ from planc.layouts.types import (
     Type,
     split,
 )
+from planc.layouts.waste import gathered_logits
 from planc.resolve.bind import Binding
 
 DATA_RANKS = 2
@@ -107,6 +109,10 @@ def _prove(
         fault = _leaving(name, held, infos[name], kind, loss, is_logits(name, infos))
         if fault is not None:
             top.faults.append(fault)
+    if kind == "tensor" and loss is None:
+        for name, info in infos.items():
+            if is_logits(name, infos) and leaves[name].type is INVARIANT:
+                top.wastes += gathered_logits(top, info)
     place = Placed(block, block.place)
     return AxisProof(axis, ranks, kind, place, top, {name: held.type for name, held in leaves.items()})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planc.checks import law
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.settled import Placed
-from planc.layouts.outcome import Fault
+from planc.layouts.outcome import Fault, Waste, joined
 from planc.layouts.prove import AxisProof, Proof
 
 _SAID = {
@@ -26,6 +26,11 @@ _SAID = {
     "no-rule": ("L713", "not proved"),
 }
 """The law that a fault breaks, and how it is said."""
+_WASTED = {
+    "repeated": ("L721", "one value is brought together several times"),
+    "undone": ("L722", "a value is brought together and cut again at once"),
+    "logits": ("L723", "logits are brought together that the loss could take as they are"),
+}
 
 
 def diagnostics(proof: Proof) -> Iterator[Diagnostic]:
@@ -35,23 +40,35 @@ def diagnostics(proof: Proof) -> Iterator[Diagnostic]:
         for path, outcome in axis.outcome.walk():
             for fault in outcome.faults:
                 place = _place(fault, axis)[0]
-                key = (
-                    fault.law,
-                    place.span.start,
-                    fault.operation.rpartition(" of ")[0] or fault.operation,
-                    fault.got,
-                )
-                found.setdefault(key, (fault, []))[1].append(path)
+                key = (fault.law, place.span.start, fault.operation, fault.got)
+                found.setdefault(key, (fault, []))[1].append(joined(path, fault.module))
         for fault, paths in found.values():
             yield _diagnostic(fault, list(dict.fromkeys(paths)), axis)
+        if axis.kind == "tensor":
+            yield from _wastes(axis)
+
+
+def _wastes(axis: AxisProof) -> Iterator[Diagnostic]:
+    found: dict[tuple[str, int, str], tuple[Waste, list[str]]] = {}
+    for path, outcome in axis.outcome.walk():
+        for waste in outcome.wastes:
+            key = (waste.law, id(waste.rule), waste.got)
+            found.setdefault(key, (waste, []))[1].append(joined(path, waste.module))
+    for waste, paths in found.values():
+        code, message = _WASTED[waste.law]
+        label = axis.block.place.label(waste.got) if waste.rule is None else waste.rule.place.label(waste.got)
+        others = tuple(other.place.label("and here") for other in waste.others)
+        notes = [f"like it: {len(paths) - 1} more"] if len(paths) > 1 else []
+        yield Diagnostic(
+            law(code), message, label, others, (*notes, f"help: {waste.needed}"), None, paths[0] or "root"
+        )
 
 
 def _diagnostic(fault: Fault, paths: list[str], axis: AxisProof) -> Diagnostic:
     data = axis.kind == "data"
     code, message = _SAID["batch" if data and fault.law != "no-rule" else fault.law]
     label, others = _place(fault, axis)
-    more = f" (and {len(paths) - 1} like it)" if len(paths) > 1 else ""
-    notes = [f"at: {paths[0] or 'the model'}{more}", f"operation: {fault.operation}"]
+    notes = [f"like it: {len(paths) - 1} more"] if len(paths) > 1 else []
     if data:
         notes.append(f"got: {fault.got}, where each rank of '{axis.axis}' has its part of the batch")
     origin = fault.origin
@@ -59,7 +76,9 @@ def _diagnostic(fault: Fault, paths: list[str], axis: AxisProof) -> Diagnostic:
         notes.append(f"layout from: {origin.module}")
     if fault.needed:
         notes.append(f"needed: {fault.needed}")
-    return Diagnostic(law(code), message, label, others, tuple(notes), None, paths[0], fault.operation)
+    return Diagnostic(
+        law(code), message, label, others, tuple(notes), None, paths[0] or "root", fault.operation
+    )
 
 
 def _place(fault: Fault, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:

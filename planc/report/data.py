@@ -25,8 +25,24 @@ def _result(result: Result) -> dict[str, Any]:
         "verdict": result.verdict,
         "diagnostics": [_diagnostic(d) for d in result.diagnostics],
         "skipped": [{"check": s.check, "why": s.why} for s in result.skipped],
-        "collectives": [],
+        "collectives": _collectives(result),
     }
+
+
+def _collectives(result: Result) -> list[dict[str, Any]]:
+    """What is known of communication: of a plan without an error, on axes that have a size."""
+    if result.binding is None or result.proof is None or result.is_refuted:
+        return []
+    from planc.forecast.collectives import collectives
+
+    return [
+        {
+            "kind": one.kind, "axis": one.axis, "direction": one.direction, "dtype": one.dtype,
+            "bytes": one.bytes, "what": one.what, "module": one.module, "count": one.count,
+            "rule": None if one.rule is None else _place(one.rule.place.label()),
+        }
+        for one in collectives(result.binding, result.proof)
+    ]  # fmt: skip
 
 
 def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""The collectives of one forward and backward pass: those of boundaries, of gradients that
+are summed, and of FSDP's units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from planc.forecast.units import units
+from planc.ir.record import Record
+from planc.ir.settled import Placed
+from planc.layouts.outcome import joined
+from planc.layouts.prove import AxisProof, Proof
+from planc.resolve.bind import Binding
+
+
+class Collective(Record):
+    """Equal collectives of one rule."""
+
+    kind: str
+    """`all_gather`, `reduce_scatter`, `all_reduce` or `all_to_all`."""
+    axis: str
+    direction: str
+    """`forward` or `backward`."""
+    dtype: str
+    bytes: int
+    """Of the whole tensor, in the sizes that the model was captured with."""
+    what: str
+    """The port of the module, its parameter, or the unit's parameters."""
+    module: str
+    """The first of the modules."""
+    count: int
+    """How many of these there are in one pass."""
+    rule: Placed | None
+
+
+def collectives(binding: Binding, proof: Proof) -> tuple[Collective, ...]:
+    """All collectives of a plan, equal ones as one, in the order of the axes and of execution."""
+    found: list[Collective] = []
+    for axis in proof.axes:
+        if axis.kind == "tensor":
+            found += _boundaries(axis)
+            found += _sums(binding, axis)
+    found += units(binding, Collective)
+    return tuple(_merged(found))
+
+
+def _boundaries(axis: AxisProof) -> Iterator[Collective]:
+    for path, outcome in axis.outcome.walk():
+        for move in outcome.moves:
+            yield Collective(move.kind, axis.axis, move.direction, move.dtype, move.bytes, move.where,
+                             joined(path, move.module) or "root", 1, move.rule)  # fmt: skip
+
+
+def _sums(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
+    """Gradients of parameters that the ranks hold in parts: one all-reduce a parameter, or one
+    for all names of a tied one."""
+    same = {name: tie[0] for tie in binding.graph.ties for name in tie}
+    done: set[str] = set()
+    for path, outcome in axis.outcome.walk():
+        for name, (info, placed) in outcome.sums.items():
+            full = joined(path, name)
+            if same.get(full, full) in done:
+                continue
+            done.add(same.get(full, full))
+            module, _, own = full.rpartition(".")
+            yield Collective("all_reduce", axis.axis, "backward", info.dtype, info.bytes,
+                             f"gradient of {own}", module or "root", 1, placed)  # fmt: skip
+
+
+def _merged(found: Iterable[Collective]) -> Iterator[Collective]:
+    groups: dict[object, list[Collective]] = {}
+    for one in found:
+        key = (one.kind, one.axis, one.direction, one.dtype, one.bytes, one.what, id(one.rule))
+        groups.setdefault(key, []).append(one)
+    for group in groups.values():
+        first = group[0]
+        yield Collective(**{**first.__dict__, "count": sum(one.count for one in group)})

@@ -1,0 +1,97 @@
+"""FSDP's units: what each gathers and reduces in one pass.
+
+As torch's `fully_shard` does it: a unit gathers its parameters before its forward pass, and
+again before its backward pass if it has resharded them in between; it reduces their
+gradients after its backward pass. The root, and units that are kept, do not reshard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from planc.ir.graph import TensorInfo
+from planc.ir.settled import Placed, SettledBlock
+from planc.layouts.types import Packed, Split
+from planc.layouts.weights import Weights
+from planc.resolve.bind import Binding, Bound
+
+if TYPE_CHECKING:
+    from planc.forecast.collectives import Collective
+
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+def units(binding: Binding, row: type[Collective]) -> Iterator[Collective]:
+    """The collectives of all units, those of the replicated axis of HSDP among them."""
+    sizes = {axis.name: axis.size for axis in binding.settled.axes}
+    for number, block in enumerate(binding.settled.blocks):
+        if block.kind == "fsdp" and sizes.get(block.axes[0].value) != 1:
+            yield from _of_block(binding, number, block, row)
+
+
+def _of_block(
+    binding: Binding, number: int, block: SettledBlock, row: type[Collective]
+) -> Iterator[Collective]:
+    settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
+    gathered = _DTYPES.get(settings.get("params", ""))
+    reduced = _DTYPES.get(settings.get("reduce", ""))
+    axis = block.axes[0].value
+    for name, entry, infos in _groups(binding, number):
+        own = infos[0].dtype if infos else "float32"
+        params = _bytes(infos, gathered)
+        gradients = _bytes(infos, reduced or gathered)
+        again = entry.value.reshard is not False and (entry.value.reshard is not None or name != "")
+        where = name or "root"
+        what = "parameters of the unit"
+        yield row("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
+        if again:
+            yield row("all_gather", axis, "backward", gathered or own, params, what, where, 1, entry)
+        yield row("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
+                  "gradients of the unit", where, 1, entry)  # fmt: skip
+        for other in block.axes[1:]:
+            yield row("all_reduce", other.value, "backward", reduced or gathered or own, gradients,
+                      "sharded gradients of the unit", where, 1, entry)  # fmt: skip
+
+
+def _groups(binding: Binding, number: int) -> list[tuple[str, Placed, list[TensorInfo]]]:
+    """Each unit with what one rank of the tensor axes holds of its parameters."""
+    cuts = [
+        Weights(binding, b, size)
+        for b, block in enumerate(binding.settled.blocks)
+        if block.kind == "tensor" and (size := _size(binding, block)) > 1
+    ]
+    tied = {name for tie in binding.graph.ties for name in tie[1:]}
+    found: dict[object, tuple[str, Placed, list[TensorInfo]]] = {}
+
+    def walk(name: str, bound: Bound, unit: object) -> None:
+        entry = binding.entry(bound, number)
+        if entry is not None:
+            # Several patterns of one entry are one unit; one pattern makes a unit of each module.
+            unit = id(entry) if len(entry.value.patterns) > 1 else name
+            found.setdefault(unit, (name, entry, []))
+        for own, info in bound.module.parameters.items():
+            if unit in found and (f"{name}.{own}" if name else own) not in tied:
+                found[unit][2].append(_share(bound, own, info, cuts))
+        for own, child in bound.children.items():
+            walk(f"{name}.{own}" if name else own, child, unit)
+
+    walk("", binding.root, None)
+    return [group for group in found.values() if group[2]]
+
+
+def _share(bound: Bound, name: str, info: TensorInfo, cuts: list[Weights]) -> TensorInfo:
+    shape = list(info.shape)
+    for weights in cuts:
+        kind = weights.of(bound)[name]
+        if isinstance(kind, Split | Packed):
+            shape[kind.dim] //= weights.ranks
+    return TensorInfo(tuple(shape), info.dtype, info.grad)
+
+
+def _bytes(infos: list[TensorInfo], dtype: str | None) -> int:
+    return sum(TensorInfo(info.shape, dtype or info.dtype).bytes for info in infos)
+
+
+def _size(binding: Binding, block: SettledBlock) -> int:
+    return {axis.name: axis.size or 1 for axis in binding.settled.axes}[block.axes[0].value]

@@ -1,0 +1,64 @@
+"""The collectives of a step as a table in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from planc.forecast.collectives import Collective, collectives
+from planc.layouts.prove import Proof
+from planc.report.text import printable
+from planc.resolve.bind import Binding
+
+
+def draw_collectives(binding: Binding, proof: Proof, console: Console | None = None) -> None:
+    """Print every collective of one forward and backward pass, and the sums by axis."""
+    console = console or Console(highlight=False)
+    found = collectives(binding, proof)
+    sizes = ", ".join(
+        f"{name} {'x'.join(map(str, info.shape))}" for name, info in binding.graph.inputs.items()
+    )
+    console.print(Text(printable(f"one step of {binding.graph.model} on {sizes}")))
+    console.print(_table(found))
+    for line in totals(found):
+        console.print(Text(printable(line)))
+
+
+def _table(found: Sequence[Collective]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("axis", "pass", "collective", "what", "module", "line"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("count", "each", "in all"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found:
+        label = None if one.rule is None else one.rule.place.label()
+        line = "" if label is None else str(label.source.position(label.span.start).line)
+        cells = (one.axis, one.direction, one.kind, f"{one.what} ({one.dtype})", one.module, line,
+                 str(one.count), amount(one.bytes), amount(one.bytes * one.count))  # fmt: skip
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table
+
+
+def totals(found: Iterable[Collective]) -> list[str]:
+    """A line for each axis and pass: how many collectives, and of how many bytes."""
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for one in found:
+        count, size = sums.get((one.axis, one.direction), (0, 0))
+        sums[one.axis, one.direction] = (count + one.count, size + one.count * one.bytes)
+    return [
+        f"{axis}, {direction}: {count} collectives, {amount(size)}"
+        for (axis, direction), (count, size) in sums.items()
+    ]
+
+
+def amount(size: int) -> str:
+    """Bytes as people write them, in powers of 1,024."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
