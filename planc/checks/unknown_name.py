@@ -37,22 +37,28 @@ from planc.ir.source import Span
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
     known = {*settled.options, *(axis.name for axis in settled.axes)}
+    facts = settled.values.keys() - known
     for expr, place in of_type(settled, Expr):
         for name in dict.fromkeys(expr.names()):
-            if name in known or name in settled.lost:
+            if name in known or name in facts or name in settled.lost:
                 continue
-            label = _label(place, name)
+            label = label_of(place, name)
             if name in settled.lets:
                 yield broken("N108", label, f"'{name}' names a {settled.lets[name].value.kind}, not a value",
                              "needed: an axis, an option, or a fact of the model")  # fmt: skip
-            elif meant := _constant(name) or _slip(name, known):
-                fix = Fix(f"did you mean '{meant}'?", (Edit(label.span, meant),))
+            elif near := meant(name, known):
+                fix = Fix(f"did you mean '{near}'?", (Edit(label.span, near),))
                 yield broken("N103", label, f"there is no option or axis '{name}'", fix=fix)
 
 
-def _label(place: Place, name: str) -> Label:
+def meant(name: str, known: set[str]) -> str | None:
+    """The constant, or the declared name, that a slip of the finger makes of a name."""
+    return _constant(name) or _slip(name, known)
+
+
+def label_of(place: Place, name: str, text: str = "not declared") -> Label:
     """Points at the name itself, where the expression is text."""
-    whole = place.label("not declared")
+    whole = place.label(text)
     words = re.compile(rf"\b{re.escape(name)}\b")
     found = words.search(whole.source.text, whole.span.start, whole.span.end)
     if found is None:

@@ -15,10 +15,16 @@ T = TypeVar("T")
 
 
 def broken(
-    code: str, label: Label, message: str, *notes: str, others: tuple[Label, ...] = (), fix: Fix | None = None
+    code: str,
+    label: Label,
+    message: str,
+    *notes: str,
+    others: tuple[Label, ...] = (),
+    fix: Fix | None = None,
+    module: str | None = None,
 ) -> Diagnostic:
     """A diagnostic of the law with this code."""
-    return Diagnostic(law(code), message, label, others, notes, fix)
+    return Diagnostic(law(code), message, label, others, notes, fix, module)
 
 
 def blocks(settled: Settled) -> Iterator[tuple[Any, Place]]:

@@ -1,0 +1,61 @@
+"""A parameter that no FSDP unit takes in.
+
+It would stay whole on every rank, and nothing would sum its gradient over the axis: the
+ranks drift apart without a word. The unit `root` takes in all that the others leave.
+
+Wrong (planc check --model tiny-llama.graph.json.gz --dp 2):
+
+    mesh dp
+    fsdp dp {
+        model.layers.*
+    }
+
+Right (planc check --model tiny-llama.graph.json.gz --dp 2):
+
+    mesh dp
+    fsdp dp {
+        model.layers.*
+        root
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.checks.no_match import unmatched
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.settled import Settings
+from planc.near import listed
+from planc.resolve.bind import Binding, Bound
+from planc.resolve.sites import joined, spread
+from planc.resolve.written import line_after
+
+
+def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    faulty: set[int] | None = None
+    for number, block in enumerate(binding.settled.blocks):
+        if block.kind != "fsdp" or not block.entries:
+            continue
+
+        def into(taken: bool, bound: Bound, number: int = number) -> bool:
+            return taken or number in bound.entries
+
+        left = [
+            s
+            for s in spread(binding, False, into)
+            if not into(s.context, s.bound) and s.bound.module.parameters
+        ]
+        # A pattern that matches nothing explains what is left out.
+        if faulty is None and left:
+            faulty = {miss.block for miss in unmatched(binding)}
+        if left and number not in (faulty or ()):
+            names = [joined(s.name, name) for s in left for name in s.bound.module.parameters]
+            count = sum(s.count * len(s.bound.module.parameters) for s in left)
+            last = block.entries[-1].place.label()
+            yield broken("F613", block.axes[0].place.label("leaves parameters out"),
+                         f"no unit takes in {count} parameter{'s' * (count > 1)}",
+                         f"left: {listed(names)}", "needed: a unit around each, or root",
+                         fix=line_after(last, "root", "add the unit 'root'"),
+                         module=left[0].name)  # fmt: skip

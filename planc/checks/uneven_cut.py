@@ -1,0 +1,100 @@
+"""A parameter that its axis does not cut into equal shares.
+
+Every rank holds the same share of a parameter that is split: its dim is a multiple of
+the size of the axis. Of a fused projection each part is cut by itself, so the parts
+fill the dim in proportion, and each is such a multiple. Whole heads are another
+matter: where they are cut, the layout proof shows it.
+
+Wrong (planc check --model tiny-llama.graph.json.gz --tp 3):
+
+    mesh tp
+    tensor tp {
+        model.layers.*.mlp.{gate,up}_proj  colwise
+        model.layers.*.mlp.down_proj       rowwise
+    }
+
+Right (planc check --model tiny-llama.graph.json.gz --tp 4):
+
+    mesh tp
+    tensor tp {
+        model.layers.*.mlp.{gate,up}_proj  colwise
+        model.layers.*.mlp.down_proj       rowwise
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from planc.blocks.tensor import Rule
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.expr import Value
+from planc.ir.graph import ModuleDef
+from planc.ir.record import Record
+from planc.ir.settled import Settings
+from planc.resolve.bind import Binding
+from planc.resolve.sites import Site, axis_size, governed, where
+from planc.resolve.weights import cut_of
+
+
+class Uneven(Record):
+    """A parameter that is cut unevenly, and where the rule says so."""
+
+    field: tuple[str | int, ...]
+    got: str
+    needed: str
+    sizes: tuple[int, ...]
+    """What the axis has to divide."""
+    param: str
+
+
+def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    for block, entry, found in governed(binding, "tensor"):
+        ranks, axis = axis_size(binding, block), block.axes[0].value
+        uneven: dict[Uneven, list[Site]] = {}
+        for site in found if ranks > 1 else ():
+            for fault in _uneven(entry.value, site.bound.module, ranks, binding.settled.values):
+                uneven.setdefault(fault, []).append(site)
+        for fault, like in uneven.items():
+            fitting = [n for n in range(1, ranks) if all(size % n == 0 for size in fault.sizes)]
+            fits = f"help: sizes of '{axis}' that fit: {', '.join(map(str, fitting[-5:]))}"
+            yield broken("F604", entry.place.label(fault.got, *fault.field),
+                         f"'{fault.param}' cannot be cut into {ranks} equal shares on axis '{axis}'",
+                         where(like), f"needed: {fault.needed}", *[fits] * bool(fault.sizes),
+                         module=like[0].name)  # fmt: skip
+
+
+def _uneven(rule: Rule, module: ModuleDef, ranks: int, values: Mapping[str, Value]) -> Iterator[Uneven]:
+    """What one module cannot share evenly: of a weight and its bias, cut alike, the first."""
+    said: set[tuple[str | int, ...]] = set()
+    for name, info in module.parameters.items():
+        cut = cut_of(rule, module, name, values)
+        if cut is None:
+            continue
+        size, what = info.shape[cut.dim], f"dim {cut.dim} of {list(info.shape)}"
+        number = next((i for i, param in enumerate(rule.params) if param.name == name), None)
+        field = ("style",) if number is None else ("params", number)
+        packs = number is None and bool(rule.parts)
+        total = sum(cut.parts) or 1
+        shares = tuple(part * (size // total) for part in cut.parts) or (size,)
+        bad = next((i for i, share in enumerate(shares) if share % ranks), None)
+        if packs and not cut.parts:
+            continue  # its parts have no value: that is said
+        if size % total:
+            field = ("parts", 0) if packs else field
+            fault = Uneven(field, f"{total} shares of {what}, which is {size}",
+                           f"parts whose sum divides {size}", (), name)  # fmt: skip
+        elif bad is None:
+            continue
+        elif not cut.parts:
+            fault = Uneven(field, f"{what} is {size}", f"a multiple of {ranks}", shares, name)
+        else:
+            part = min(bad, len(rule.parts) - 1)
+            called = (packs and rule.parts[part].name) or "each part"
+            field = ("parts", part) if packs else field
+            fault = Uneven(field, f"{called} has {shares[bad]} of {what}",
+                           f"a multiple of {ranks} in each part", shares, name)  # fmt: skip
+        if field not in said:
+            said.add(field)
+            yield fault

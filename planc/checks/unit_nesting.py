@@ -1,0 +1,88 @@
+"""Units that lie in each other in a way that `fully_shard` cannot follow.
+
+Units are sharded from the inside out, and a parameter belongs to the innermost unit
+around it. A unit of several modules is sharded at once: one of its modules inside
+another says nothing, and two units that each lie inside the other have no order.
+
+Wrong (planc check --model tiny-llama.graph.json.gz --dp 2):
+
+    mesh dp
+    fsdp dp {
+        model.layers.0 + model.layers.0.mlp
+        root
+    }
+
+Right (planc check --model tiny-llama.graph.json.gz --dp 2):
+
+    mesh dp
+    fsdp dp {
+        model.layers.0.mlp
+        model.layers.0
+        root
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.settled import Settings
+from planc.resolve.bind import Binding, Bound
+from planc.resolve.sites import Site, spread, where
+
+
+def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    for number, block in enumerate(binding.settled.blocks):
+        groups = frozenset(i for i, entry in enumerate(block.entries) if block.kind == "fsdp"
+                           and len(entry.value.patterns) > 1)  # fmt: skip
+        if not groups:
+            continue
+
+        def into(around: frozenset[int], bound: Bound, number: int = number,
+                 groups: frozenset[int] = groups) -> frozenset[int]:  # fmt: skip
+            return around | ({bound.entries[number]} & groups if number in bound.entries else set())
+
+        inside: dict[tuple[int, int], Site] = {}
+        within: dict[int, list[Site]] = {}
+        for site in spread(binding, frozenset(), into):
+            unit = site.bound.entries.get(number)
+            if unit is None:
+                continue
+            if unit in site.context:
+                within.setdefault(unit, []).append(site)
+            elif unit in groups:
+                inside.update({(unit, outer): site for outer in site.context if (unit, outer) not in inside})
+        for unit, found in within.items():
+            yield broken("F611", block.entries[unit].place.label("", "patterns"),
+                         "a unit holds a module and one inside it", where(found),
+                         "help: leave the inner one out, or make it a unit of its own",
+                         module=found[0].name)  # fmt: skip
+        for inner, outer in _circles(inside):
+            site = inside[inner, outer]
+            yield broken("F611", block.entries[outer].place.label("", "patterns"),
+                         "two units each lie inside the other, so neither can be sharded first",
+                         f"at: {site.name}", "help: make units of modules that lie side by side",
+                         others=(block.entries[inner].place.label("the other", "patterns"),),
+                         module=site.name)  # fmt: skip
+
+
+def _circles(inside: Mapping[tuple[int, int], Site]) -> Iterator[tuple[int, int]]:
+    """The last pair of units of each circle."""
+    around: dict[int, set[int]] = {}
+    for inner, outer in inside:
+        around.setdefault(inner, set()).add(outer)
+    for inner, outer in inside:
+        if outer > inner and inner in _reached(outer, around):
+            yield inner, outer
+
+
+def _reached(unit: int, around: Mapping[int, set[int]]) -> set[int]:
+    found: set[int] = set()
+    pending = [unit]
+    while pending:
+        fresh = around.get(pending.pop(), set()) - found
+        found |= fresh
+        pending += fresh
+    return found

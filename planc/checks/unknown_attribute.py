@@ -1,0 +1,61 @@
+"""`attributes(...)` of an attribute that the module's code does not read.
+
+It tells a module its own share, such as the number of its heads. Setting an attribute
+that nothing reads changes nothing: the name is wrong, or the rule is for another
+module. A capture lists the numbers that the code of each module reads.
+
+Wrong (planc check --model tiny-gpt.graph.json.gz --tp 2):
+
+    mesh tp
+    tensor tp {
+        transformer.h.*.attn  attributes(splitsize: n_embd // tp)
+    }
+
+Right (planc check --model tiny-gpt.graph.json.gz --tp 1):
+
+    mesh tp
+    tensor tp {
+        transformer.h.*.attn  attributes(split_size: n_embd // tp)
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.expr import EvalFault, evaluate
+from planc.ir.settled import Settings
+from planc.near import listed, nearest
+from planc.resolve.bind import Binding
+from planc.resolve.sites import Site, governed, where
+from planc.resolve.written import renamed
+
+
+def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    for _, entry, found in governed(binding, "tensor"):
+        for i, attribute in enumerate(entry.value.attributes):
+            unread: dict[str, list[Site]] = {}
+            for site in found:
+                if attribute.name not in site.bound.module.attributes:
+                    unread.setdefault(site.bound.module.class_name, []).append(site)
+            for class_name, like in unread.items():
+                read = like[0].bound.module.attributes
+                needed = (
+                    f"needed: {listed(read)}" if read else "needed: a module whose code reads numbers off it"
+                )
+                label = entry.place.label("", "attributes", i, "name")
+                yield broken("F608", entry.place.label(f"of class {class_name}", "attributes", i),
+                             f"the module's code reads no attribute '{attribute.name}'", where(like), needed,
+                             fix=renamed(label, attribute.name, nearest(attribute.name, read)),
+                             module=like[0].name)  # fmt: skip
+            try:
+                value = evaluate(attribute.value, binding.settled.values)
+            except EvalFault:
+                continue  # said where arguments are checked
+            if not unread and isinstance(value, int) and value < 1:
+                yield broken("F608", entry.place.label(f"this is {value}", "attributes", i, "value"),
+                             f"no rank has such a share of '{attribute.name}'", where(found),
+                             f"whole: {found[0].bound.module.attributes[attribute.name]}",
+                             "needed: a number from 1 on", module=found[0].name)  # fmt: skip

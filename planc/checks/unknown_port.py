@@ -1,0 +1,75 @@
+"""A boundary at an argument or a result that the module does not have.
+
+`inputs` and `outputs` name what passes by position or by keyword, as the model's code
+calls the module: an argument that is handed over by keyword has no position. A boundary
+at a name that no call has would change nothing, and the tensor would pass it by.
+
+Wrong (planc check --model tiny-llama.graph.json.gz --tp 2):
+
+    mesh tp
+    tensor tp {
+        model.layers.*.self_attn  inputs(0: replicate -> replicate)
+    }
+
+Right (planc check --model tiny-llama.graph.json.gz --tp 2):
+
+    mesh tp
+    tensor tp {
+        model.layers.*.self_attn  inputs(hidden_states: replicate -> replicate)
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from planc.checks.walk import broken
+from planc.ir.diagnostic import Diagnostic, Fix
+from planc.ir.settled import Placed, Settings
+from planc.near import nearest
+from planc.resolve.bind import Binding
+from planc.resolve.calls import Handed, calls, has_tensor
+from planc.resolve.sites import Site, governed, where
+from planc.resolve.written import renamed
+
+
+def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    called = calls(binding)
+    for _, entry, found in governed(binding, "tensor"):
+        for side, what in (("inputs", "argument"), ("outputs", "result")):
+            for i, port in enumerate(getattr(entry.value, side)):
+                missing: dict[tuple[str, tuple[str, ...]], list[Site]] = {}
+                for site in found:
+                    given = [_given(handed, side) for handed in called.get(site.bound, ())]
+                    tensors = tuple(
+                        dict.fromkeys(key for each in given for key, v in each.items() if has_tensor(v))
+                    )
+                    if given and str(port.key) not in tensors:
+                        had = any(str(port.key) in each for each in given)
+                        got = "no tensor in any call of it" if had else f"no such {what} in any call of it"
+                        missing.setdefault((got, tensors), []).append(site)
+                for (got, tensors), like in missing.items():
+                    kind = "position" if str(port.key).isdigit() else "keyword"
+                    yield broken("F609", entry.place.label(got, side, i),
+                                 f"the module has no {what} at {kind} '{port.key}'", where(like),
+                                 f"needed: {', '.join(tensors) or f'a module with a tensor as {what}'}",
+                                 fix=_meant(entry, side, i, str(port.key), tensors),
+                                 module=like[0].name)  # fmt: skip
+
+
+def _given(handed: Handed, side: str) -> Mapping[str, Any]:
+    """What passes at one side of a call, by position or keyword."""
+    if side == "inputs":
+        return {str(i): value for i, value in enumerate(handed.arguments)} | dict(handed.keywords)
+    result = handed.result
+    if isinstance(result, Mapping):
+        return {str(i): value for i, value in enumerate(result.values())} | dict(result)
+    return {str(i): value for i, value in enumerate(result if isinstance(result, tuple) else (result,))}
+
+
+def _meant(entry: Placed, side: str, number: int, key: str, tensors: tuple[str, ...]) -> Fix | None:
+    meant = nearest(key, tensors)
+    if meant is None and tensors and (key == "0" or tensors[0] == "0"):
+        meant = tensors[0]  # the first is what mostly is meant, by position or by name
+    return renamed(entry.place.label("", side, number, "key"), key, meant)
