@@ -7,6 +7,9 @@ prose. The form, precisely:
 line 1 first, and FLAGS are those of `planc check`. The plan is written as `plan.plan`;
 a title of the form `plan.yaml: TITLE` or `plan.json: TITLE` gives it that name.
 
+A flag `--model NAME.graph.json.gz` may name a model of `tests/graphs.py`: its graph is
+written beside the plan.
+
 `# +++ NAME` begins another file of the case, as `base.plan` or `sub/base.plan`.
 
 `#! CODE: TEXT` at the end of a line says that this line has a diagnostic of this code,
@@ -32,6 +35,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import graphs
 import pytest
 
 from planc.checks import CHECKS
@@ -153,6 +157,8 @@ class Checker:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode())
+        for name in graphs.named(flags):
+            (self.folder / name).write_bytes(graphs.model_file(name))
         status = main(["check", "--format", "json", *flags, plan])
         printed = self.capsys.readouterr()
         assert printed.err == "", printed.err

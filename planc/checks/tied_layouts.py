@@ -27,8 +27,9 @@ from collections.abc import Iterator
 from planc.checks.no_match import unmatched
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic, Fix, replace
+from planc.ir.layout import Shard
 from planc.ir.record import Record
-from planc.ir.settled import Placed, Settings
+from planc.ir.settled import Placed, Settings, SettledBlock
 from planc.resolve.bind import Binding, Bound
 from planc.resolve.sites import axis_size
 from planc.resolve.weights import Cut, cut_of
@@ -67,11 +68,13 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
                 continue
             # A pattern that matches nothing may be the rule that is missing.
             if all(one.rule for one in lying) or not unmatched(binding):
-                yield _apart(lying, block.axes[0].value)
+                yield _apart(lying, block)
 
 
-def _apart(lying: list[Lying], axis: str) -> Diagnostic:
-    first = next(one for one in lying if one.rule is not None)
+def _apart(lying: list[Lying], block: SettledBlock) -> Diagnostic:
+    # The one that is split over the vocabulary is mostly meant: heads and losses take that.
+    ruled = sorted((one for one in lying if one.rule is not None), key=lambda one: one.cut.dim if one.cut else 99)
+    first = ruled[0]
     other = next(one for one in lying if one.cut != first.cut)
     if other.rule is not None and other.rule is first.rule:
         other = first
@@ -80,18 +83,18 @@ def _apart(lying: list[Lying], axis: str) -> Diagnostic:
     label = late.rule.place.label(str(late), *_field(late))
     others = (first.rule.place.label(str(first), *_field(first)),) if late is not first and first.rule else ()
     bare = [str(one) for one in lying if one.rule is None]
-    return broken("F605", label, f"tied parameters lie in two ways on axis '{axis}'",
+    return broken("F605", label, f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
                   *[f"and: {text}" for text in bare],
                   f"needed: the same layout for {' and '.join(one.name for one in lying)}",
-                  others=others, fix=_fix(first, other), module=other.name.rpartition(".")[0])  # fmt: skip
+                  others=others, fix=_fix(first, other, "shard(-1)" if block.loss else "replicate"), module=other.name.rpartition(".")[0])  # fmt: skip
 
 
 def _field(one: Lying) -> tuple[str, ...]:
     return ("style",) if one.rule is not None and one.rule.value.style is not None else ()
 
 
-def _fix(first: Lying, other: Lying) -> Fix | None:
-    """The style that lays the other one out as the first."""
+def _fix(first: Lying, other: Lying, leaving: str) -> Fix | None:
+    """The style that lays the other one out as the first; the head leaves as the loss takes it."""
     own = other.name.rpartition(".")[2]
     for style in STYLES.values():
         if style.parts != "none" or first.cut is None or first.rule is None:
@@ -106,8 +109,7 @@ def _fix(first: Lying, other: Lying) -> Fix | None:
                     else None
                 )
             module = other.name.rpartition(".")[0]
-            line = f"{module}   {style.name}   -> replicate"
-            return line_after(
-                first.rule.place.label(), line, f"add the line '{module} {style.name} -> replicate'"
-            )
+            gives = f" -> {leaving}" if style.output == Shard(-1) else ""
+            line = f"{module}   {style.name}  {gives}".rstrip()
+            return line_after(first.rule.place.label(), line, f"add the line '{module} {style.name}{gives}'")
     return None
