@@ -10,7 +10,7 @@ from planc.layouts.arguments import pair, read
 from planc.layouts.factors import Label, Labels, Term
 from planc.layouts.moves import piece
 from planc.layouts.operation import NotKnown, Operand, Refused, differing
-from planc.layouts.types import CONSTANT, PARTIAL, WHOLE, Type, cut_dim
+from planc.layouts.types import CONSTANT, PARTIAL, WHOLE, Counted, Split, Type, cut_dim, split
 
 MASKS = ("bool", "uint8")
 INTEGERS = ("int64", "int32", "int16", "int8")
@@ -102,9 +102,20 @@ class Indexed:
         self._fits(item)
         if 0 in item.shape:
             raise NotKnown("an empty index")
+        if isinstance(item.type, Counted):
+            self._own(item, dim)
+        else:
+            self._fix(dim)
         self._gathers.append(item)
-        self._fix(dim)
         self._out.append(_GATHERED)
+
+    def _own(self, item: Operand, dim: int) -> None:
+        """Each rank takes the entries of its own slice, by positions that it counts from its start."""
+        kind = item.type
+        assert isinstance(kind, Counted)
+        if not isinstance(self.x.type, Split) or self.x.type.dim != dim or self.x.shape[dim] != kind.size:
+            raise Refused("size-read", str(kind), "positions that are counted along the whole dim")
+        self.labels.append(None)  # named once the dims of all index tensors are known
 
     def _fix(self, dim: int) -> None:
         self.labels.append(f"dim {dim}")
@@ -134,6 +145,9 @@ class Indexed:
                 self._sizes[name] = max(size, self._sizes.get(name, 1))
         for item in self._gathers:
             own = names[ndim - item.ndim :]
+            if isinstance(item.type, Counted):
+                self.labels[self.labels.index(None)] = own[item.type.dim]
+                item = Operand(split(item.type.dim), item.shape, False, item.dtype)
             labels = tuple(n if size == self._sizes[n] else None for n, size in zip(own, item.shape))
             self.others.append((item, labels))
         at = places[0] if places[-1] - places[0] == len(places) - 1 else 0

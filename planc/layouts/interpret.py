@@ -26,6 +26,7 @@ from planc.layouts.types import (
     REPLICATED,
     UNKNOWN,
     WHOLE,
+    Counted,
     Packed,
     Split,
     Type,
@@ -131,6 +132,8 @@ class Frame:
         if any(number.local is None and not number.text for number in unlike):
             return nothing
         try:
+            if operation.name not in _OF_POSITIONS:
+                _refuse_positions(operands)
             if unlike and (not rule.sizes or any(number.local is None for number in unlike)):
                 raise _size_read(unlike[0])
             kinds = rule.judge(operation)
@@ -308,6 +311,16 @@ def _collect(item: Any, numbers: dict[int, None]) -> None:
     elif isinstance(item, Mapping):
         for part in item.values():
             _collect(part, numbers)
+
+
+_OF_POSITIONS = ("__getitem__", "unsqueeze")
+"""What may be done with positions that each rank counts from its own start."""
+
+
+def _refuse_positions(operands: Sequence[Operand]) -> None:
+    for operand in operands:
+        if isinstance(operand.type, Counted):
+            raise Refused("size-read", str(operand.type), "positions that are counted along the whole dim")
 
 
 def _size_read(number: Differs) -> Refused:

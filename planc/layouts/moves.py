@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from planc.layouts.operation import Fault, NotKnown, Refused
-from planc.layouts.types import Packed, Split, Type, cut_dim, packed, split
+from planc.layouts.types import Counted, Packed, Split, Type, counted, cut_dim, packed, split
 
 FUSED = "the whole dim on every rank; the parts of a fused projection need packed_colwise"
 
 
 def carried(kind: Type, to: Mapping[int, int] | Sequence[int], what: str = "taken apart") -> Type:
     """The type of a tensor whose dim `d` becomes dim `to[d]`; a dim that is not there may not be cut."""
+    if isinstance(kind, Counted):
+        return counted(to[kind.dim], kind.size, str(kind))
     dim = cut_dim(kind)
     if dim is None:
         return kind

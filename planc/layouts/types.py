@@ -47,6 +47,18 @@ class Packed(Type):
         """The whole size of each part."""
 
 
+class Counted(Type):
+    """0, 1, 2, ... along a dim of which each rank holds a slice, counted by each rank from its
+    own start. It finds entries of that slice, and is wrong as anything else."""
+
+    __slots__ = ("dim", "size")
+
+    def __init__(self, dim: int, size: int, text: str) -> None:
+        super().__init__(text)
+        self.dim, self.size = dim, size
+        """The dim of this tensor, and how far the whole model counts."""
+
+
 INVARIANT = Type("replicate")
 """I: the same numbers on all ranks, and the same gradient: every rank computes it whole."""
 REPLICATED = Type("replicate, its gradient in parts")
@@ -75,6 +87,12 @@ def packed(dim: int, parts: tuple[int, ...]) -> Packed:
     return Packed(dim, parts)
 
 
+@cache
+def counted(dim: int, size: int, text: str) -> Counted:
+    """Positions counted by each rank from its own start; `text` says by what size."""
+    return Counted(dim, size, text)
+
+
 def cut_dim(kind: Type) -> int | None:
     """The dim along which ranks hold slices."""
     return kind.dim if isinstance(kind, Split | Packed) else None
@@ -82,7 +100,7 @@ def cut_dim(kind: Type) -> int | None:
 
 def local_shape(shape: tuple[int, ...], kind: Type, ranks: int) -> tuple[int, ...]:
     """The shape that one rank holds."""
-    dim = cut_dim(kind)
+    dim = kind.dim if isinstance(kind, Counted) else cut_dim(kind)
     if dim is None:
         return shape
     return (*shape[:dim], shape[dim] // ranks, *shape[dim + 1 :])

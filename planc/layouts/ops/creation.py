@@ -8,7 +8,7 @@ from typing import Any
 from planc.layouts.arguments import pair, read, spread, tensor
 from planc.layouts.operation import Differs, NotKnown, Operand, Operation
 from planc.layouts.ops import rule
-from planc.layouts.types import CONSTANT, PARTIAL, WHOLE, Type, split
+from planc.layouts.types import CONSTANT, PARTIAL, WHOLE, Type, counted, split
 
 QUIET = ("dtype", "device", "layout", "pin_memory", "memory_format", "out", "names")
 
@@ -111,10 +111,25 @@ def full_like(operation: Operation) -> Type:
     return CONSTANT if tensor(x).type in (*WHOLE, PARTIAL) else x.type
 
 
-@rule("tensor", "scalar_tensor", "arange", "range", "linspace", "logspace", "eye",
+@rule("arange", sizes=True)
+def arange(operation: Operation) -> Type:
+    """n -> 0, 1, ..., n - 1; of a rank's own size, what each rank counts from its own start"""
+    given = keywords(operation, "start", "end", "step")
+    end = operation.arguments[0] if len(operation.arguments) == 1 and not given else None
+    if isinstance(end, Differs) and end.local is not None and end.whole == end.local * operation.ranks:
+        text = f"positions that each rank counts from its own start, up to {end.text}"
+        return counted(0, int(end.whole), text)
+    return _constant(operation)
+
+
+@rule("tensor", "scalar_tensor", "range", "linspace", "logspace", "eye",
       "tril_indices", "triu_indices", "hann_window", "hamming_window")  # fmt: skip
 def numbers(operation: Operation) -> Type:
     """Numbers of the code -> a tensor of them: what each rank makes is the same"""
+    return _constant(operation)
+
+
+def _constant(operation: Operation) -> Type:
     known = ("start", "end", "step", "steps", "n", "m", "data", "base", "row", "col", "offset")
     given = keywords(operation, *known)
     _plain((*operation.arguments, *(value for value in given.values() if value is not None)))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from planc.ir.graph import Slice
 from planc.layouts.arguments import arguments, dim_of, tensor
 from planc.layouts.factors import Term, shared
 from planc.layouts.index import Indexed, masks
 from planc.layouts.operation import NotKnown, Operand, Operation, Refused
 from planc.layouts.ops import rule
+from planc.layouts.ops.inplace import kept
 from planc.layouts.ops.pointwise import aligned
-from planc.layouts.types import CONSTANT, PARTIAL, Type, cut_dim
+from planc.layouts.types import CONSTANT, PARTIAL, Counted, Type, counted, cut_dim
 
 INDEXED = "one of its entries is taken, or some are gathered"
 
@@ -27,7 +29,18 @@ def taken(operation: Operation, x: Operand, index: Any) -> Type:
 def getitem(operation: Operation) -> Type:
     """x (a, b, c): [0] -> (b, c); [:, None] -> (a, 1, b, c); [ids (n)] -> (n, b, c)"""
     x, index = operation.bind("input", "index")
+    if isinstance(tensor(x).type, Counted):
+        return stretched(x.type, index)
     return taken(operation, tensor(x), index)
+
+
+def stretched(kind: Counted, index: Any) -> Type:
+    """Positions under an index that only gives them more dims of size 1."""
+    dims = [d for d, item in enumerate(index if isinstance(index, tuple) else (index,)) if item is not None]
+    items = [item for item in (index if isinstance(index, tuple) else (index,)) if item is not None]
+    if any(item != Slice(None, None, None) for item in items) or kind.dim >= max(len(dims), 1):
+        raise Refused("size-read", str(kind), "positions that are counted along the whole dim")
+    return counted(dims[kind.dim], kind.size, str(kind))
 
 
 @rule("index_select")
@@ -63,7 +76,7 @@ def written(operation: Operation, x: Operand, index: Any, value: Any) -> Type:
         raise Refused("partial", "a number is written into a pending sum", "the sum taken first")
     whole = tuple(range(x.ndim))
     if masks(index):
-        return same(x, shared(_masked(x, index, value), whole), operation)
+        return kept(operation, shared(_masked(x, index, value), whole))
     inside = Indexed(x, index, operation.ranks)
     terms: list[Term] = [(x, tuple(inside.labels)), *inside.others]
     fixed = [*inside.fixed, *inside.sliced]
@@ -79,7 +92,7 @@ def written(operation: Operation, x: Operand, index: Any, value: Any) -> Type:
     kind = shared(
         terms, tuple(inside.labels), fixed=fixed, why="only some of its entries are written", linear="all"
     )
-    return same(x, kind, operation)
+    return kept(operation, kind)
 
 
 def _masked(x: Operand, index: Any, value: Any) -> list[Term]:
@@ -88,10 +101,3 @@ def _masked(x: Operand, index: Any, value: Any) -> list[Term]:
         raise NotKnown("a tensor is written where a mask says: which of its entries goes where is not known")
     terms: list[Term] = [(x, tuple(range(x.ndim))), (mask, tuple(range(mask.ndim)))]
     return [*terms, (tensor(value), ())] if isinstance(value, Operand) else terms
-
-
-def same(x: Operand, kind: Type, operation: Operation) -> Type:
-    """The type of a tensor that is changed in place: other names of it have the one it had."""
-    if kind is not x.type:
-        raise NotKnown(f"a value that is {x.type} becomes {kind} in place")
-    return kind

@@ -77,9 +77,7 @@ def cumulative(operation: Operation) -> Type:
 def diff(operation: Operation) -> Type:
     """Differences of neighbours along dim"""
     x, _, dim, before, after = operation.bind("input", n=1, dim=-1, prepend=None, append=None)
-    if before is not None or after is not None:
-        raise NotKnown("diff with 'prepend' or 'append' has no rule")
     dims: Labels = tuple(range(x.ndim))
-    return shared(
-        [(x, dims)], dims, fixed=(numbered(dim, x.ndim),), linear=(0,), why="neighbours are subtracted"
-    )
+    terms = [(item, dims) for item in (x, before, after) if item is not None]
+    linear = (0,) if len(terms) == 1 else "all"
+    return shared(terms, dims, fixed=(numbered(dim, x.ndim),), linear=linear, why="neighbours are subtracted")
