@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planc.layouts.factors import Labels, Term, shared
-from planc.layouts.operation import NotKnown, Operand, Operation
+from planc.layouts.operation import NotKnown, Operand, Operation, Refused
 from planc.layouts.ops import rule
 from planc.layouts.ops.pointwise import aligned
 from planc.layouts.types import Type, cut_dim
@@ -29,14 +29,17 @@ def attention(operation: Operation) -> Type:
     ]
     if isinstance(mask, Operand):
         terms.append((mask, _mask(mask, shape[:-1], key.shape[-2])))
-    sequence = any(_label(term) in ("l", "s") for term in terms)
+    for term in terms:
+        if _label(term) in ("l", "s"):
+            raise Refused("sequence", f"attention sees a sequence that is {term[0].type}",
+                          "the whole sequence on every rank")  # fmt: skip
+        if _label(term) == "e":
+            raise Refused("cut-along", f"heads that are {term[0].type}, cut within",
+                          "whole heads on every rank")  # fmt: skip
     return shared(
         terms,
         (*range(len(shape) - 2), "l", "ev"),
-        fixed=("l", "s", "e"),
         linear=(2,) if p == 0 else (),
-        law="sequence" if sequence else "cut-along",
-        why="attention sees the whole sequence" if sequence else "each head works along that dim",
     )
 
 

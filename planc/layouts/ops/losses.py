@@ -40,7 +40,8 @@ def _classes(
     terms: list[Term] = [(x, labels), (target, labels if target.ndim == x.ndim else places)]
     if isinstance(weight, Operand):
         terms.append((weight, ("class",)))
-    return _reduced(terms, places, reduction, fixed=("class",))
+    linear = (0,) if operation.name == "nll_loss" else ()
+    return _reduced(terms, places, reduction, fixed=("class",), linear=linear)
 
 
 @rule("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
@@ -60,12 +61,14 @@ def elementwise(operation: Operation) -> Type:
     return _reduced(terms, tuple(range(len(longest))), operation.keywords.get("reduction", "mean"))
 
 
-def _reduced(terms: list[Term], places: Labels, reduction: Any, fixed: Labels = ()) -> Type:
+def _reduced(
+    terms: list[Term], places: Labels, reduction: Any, fixed: Labels = (), linear: tuple[int, ...] = ()
+) -> Type:
     why = "the loss needs all of that dim"
     if reduction == "none":
-        return shared(terms, places, fixed=fixed, why=why)
+        return shared(terms, places, fixed=fixed, why=why, linear=linear)
     if reduction == "sum":
-        return shared(terms, (), sums=places, fixed=fixed, why=why)
+        return shared(terms, (), sums=places, fixed=fixed, why=why, linear=linear)
     if reduction == "mean":
-        return shared(terms, (), fixed=(*fixed, *places), why=f"{why}: it is a mean")
+        return shared(terms, (), fixed=(*fixed, *places), why=f"{why}: it is a mean", linear=linear)
     raise NotKnown(f"the reduction '{reduction}' of a loss has no rule")
