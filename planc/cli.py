@@ -18,6 +18,7 @@ COMMANDS = {
     "fmt": "write plans in their one canonical form",
     "show": "draw a plan after options, lets, extends and when are worked in",
     "convert": "turn a plan into text, JSON, YAML or Python",
+    "capture": "run a model once on fake tensors, and write its graph",
     "schema": "print the JSON Schema of the data form",
     "explain": "say what a code means, and why the law exists",
 }

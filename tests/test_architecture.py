@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "planc"
 MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
     "near": set(),
+    "graphs": {"checks", "ir", "paths", "torch"},  # torch: see LATE
+    "torch": {"checks", "graphs", "ir", "near"},
     "paths": set(),
     "styles": {"ir"},
     "matching": {"ir"},
@@ -28,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "skips": {"checks", "ir"},
     "compile": {"checks", "ir", "mend", "settle", "skips"},
     "report": {"blocks", "checks", "compile", "ir", "text", "__init__"},
-    "commands": {"checks", "cli", "compile", "data", "ir", "near", "read", "report", "settle", "text"},
+    "commands": {"checks", "cli", "compile", "data", "graphs", "ir", "near", "read", "report", "settle"}
+    | {"text", "torch"},
     "api": {"compile", "data", "ir", "read", "report", "settle", "text"},
     "cli": {"near", "__init__"},
     "__main__": {"cli"},
@@ -40,6 +43,8 @@ LATE = {
     ("ir", "data"): "a record tells pydantic how it is written",
     ("ir", "text"): "Expr.parse and Layout.parse",
     ("blocks", "text"): "the reader that a block is handed, as a type",
+    ("graphs", "torch"): "a model that is not captured yet",
+    ("commands", "torch"): "only a capture needs torch",
     ("settle", "read"): "base plans are read when they are named",
 }
 
@@ -51,7 +56,8 @@ HOMES = {
     "yaml": {"data", "api"},
     "rich": {"report"},
     "argparse": {"cli", "commands"},
-    "torch": set(),
+    "torch": {"torch"},
+    "transformers": {"torch"},
     "lightning": set(),
 }
 

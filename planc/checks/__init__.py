@@ -94,6 +94,8 @@ CHECKS = (
     _row("model", "F614", "empty-unit", "warning"),
     _row("model", "F615", "nested-regions", "warning"),
     _row("model", "F616", "unknown-fact"),
+    _row("model", "F617", "override-misses"),
+    _row("model", "F618", "scalar-parameter"),
     # L: layouts of values and gradients
     _row("proof", "L701", "arrives-otherwise"),
     _row("proof", "L702", "pending-sum"),
@@ -111,6 +113,11 @@ CHECKS = (
     _row("proof", "L721", "repeated-gather", "warning"),
     _row("proof", "L722", "undone-gather", "warning"),
     _row("proof", "L723", "gathered-logits", "warning"),
+    # G: graphs
+    _row("capture", "G801", "graph-file"),
+    _row("capture", "G802", "capture"),
+    _row("capture", "G803", "model-class"),
+    _row("capture", "G804", "model-input"),
 )
 """Every law, by its family."""
 

@@ -1,0 +1,1 @@
+"""Graph files: captured models, written small and read with distrust."""

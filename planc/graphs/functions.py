@@ -1,0 +1,82 @@
+"""Reading the functions of a graph: every tensor is made before it is used, every call fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from planc.graphs.form import BadGraph, from_form, shown
+from planc.ir.graph import Call, Function, Op, TensorInfo, Value
+
+
+def read_functions(forms: list[Any], info: Callable[[Any], TensorInfo]) -> tuple[Function, ...]:
+    """The functions of a graph; each may call those before it.
+
+    Raises:
+        BadGraph: what is written is no function.
+    """
+    functions: list[Function] = []
+    for form in forms:
+        try:
+            functions.append(_Reader(functions, form["inputs"]).function(form, info))
+        except BadGraph as bad:
+            raise BadGraph(f"function {len(functions)}: {bad}") from None
+    return tuple(functions)
+
+
+class _Reader:
+    """Reads one function: knows which tensors there are so far."""
+
+    def __init__(self, functions: list[Function], inputs: Any) -> None:
+        if type(inputs) is not int or not 0 <= inputs < 1 << 20:
+            raise BadGraph(f"{shown(inputs)} is no number of inputs")
+        self.functions = functions
+        self.made = inputs
+        self.seen: dict[int, None] = {}
+        """The values of the arguments that are read, in order."""
+
+    def function(self, form: Mapping[str, Any], info: Callable[[Any], TensorInfo]) -> Function:
+        inputs = self.made
+        steps = tuple([self._step(*step) for step in form["steps"]])
+        tensors = tuple([info(text) for text in form["tensors"]])
+        if len(tensors) != self.made:
+            raise BadGraph("its tensors are not those that its steps make")
+        result = from_form(form["result"], self._value)
+        return Function(inputs, tensors, steps, result, self._numbers(form["exports"]))
+
+    def _step(
+        self, name: Any, arguments: Any, keywords: Any, results: Any, function: Any = None, outer: Any = None
+    ) -> Op | Call:
+        if not isinstance(name, str) or not isinstance(arguments, list) or not isinstance(keywords, dict):
+            raise BadGraph(f"this is no step: {shown(name)}")
+        self.seen.clear()
+        said = from_form(arguments, self._value)
+        words = {key: from_form(value, self._value) for key, value in keywords.items()}
+        if function is None:
+            return Op(name, said, words, self._results(results))
+        if type(function) is not int or not 0 <= function < len(self.functions) or name[:1] != ">":
+            raise BadGraph("it calls a function that is not defined before it")
+        called, used = self.functions[function], self._numbers(outer)
+        made = self._results(results)
+        if len(self.seen) + len(used) != called.inputs or len(made) != len(called.exports):
+            raise BadGraph(f"its call of function {function} does not fit that one")
+        return Call(name[1:], function, said, words, used, made)
+
+    def _value(self, value: Value) -> None:
+        if value.number >= self.made:
+            raise BadGraph(f"tensor {value.number} is used before it is made")
+        self.seen[value.number] = None
+
+    def _numbers(self, data: Any) -> tuple[int, ...]:
+        for number in data:
+            if type(number) is not int or not 0 <= number < self.made:
+                raise BadGraph(f"there is no tensor {shown(number)}")
+        return tuple(data)
+
+    def _results(self, data: Any) -> tuple[int, ...]:
+        made = tuple(data)
+        # By type too: True is 1 to a comparison.
+        if made != tuple(range(self.made, self.made + len(made))) or any(type(n) is not int for n in made):
+            raise BadGraph(f"tensors are made out of order: {shown(data)}")
+        self.made += len(made)
+        return made

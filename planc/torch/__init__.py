@@ -1,0 +1,1 @@
+"""What needs torch: capturing models. No other part of planc imports it, or this."""

@@ -1,0 +1,139 @@
+"""Models that a function of the user makes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from planc.ir.source import Source
+from planc.torch.faults import near, raised_line, raised_place, refuse, whole
+from planc.torch.reference import Reference
+
+
+def build(reference: Reference, source: Source) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """A model, and what it is called with. Runs the user's code, as the user typed its name.
+
+    Raises:
+        CaptureFault: there is no such function, it raises, or it makes no model.
+    """
+    function = _function(reference, source)
+    made = _called(function, reference, source)
+    if isinstance(made, nn.Module):
+        return made, (), {}
+    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
+        model, inputs = made
+        if isinstance(inputs, Tensor):
+            return model, (inputs,), {}
+        if isinstance(inputs, tuple | list):
+            return model, tuple(inputs), {}
+        if isinstance(inputs, Mapping):
+            return model, (), {str(name): value for name, value in inputs.items()}
+    return refuse(
+        "G802",
+        f"'{reference.factory}' makes no model",
+        whole(source, reference.factory),
+        f"got: {_described(made)}",
+        "needed: a torch.nn.Module, or a pair of one and its example inputs: a tensor, a tuple or a dictionary",
+    )
+
+
+def _described(made: Any) -> str:
+    if isinstance(made, tuple):
+        return f"a tuple of {', '.join(type(part).__name__ for part in made[:4])}"
+    return type(made).__name__
+
+
+def _function(reference: Reference, source: Source) -> Callable[[], Any]:
+    module = _module(reference, source)
+    found: Any = module
+    for name in reference.factory.split("."):
+        if not hasattr(found, name):
+            refuse(
+                "G803", f"{reference.name} has no '{name}'", whole(source, name), meant=near(name, dir(found))
+            )
+        found = getattr(found, name)
+    if not callable(found):
+        refuse(
+            "G803",
+            f"'{reference.factory}' of {reference.name} cannot be called",
+            whole(source, reference.factory),
+        )
+    function: Callable[[], Any] = found
+    return function
+
+
+def _module(reference: Reference, source: Source) -> Any:
+    name = reference.name
+    is_file = name.endswith(".py") or os.sep in name
+    if is_file and not os.path.isfile(name):
+        refuse("G803", f"{name}: no such file", whole(source, name))
+    try:
+        with _found_from_here():
+            return _of_file(name) if is_file else importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
+            refuse("G803", f"there is no module '{missing.name}'", whole(source, name))
+        return _refuse_code(name, missing, source)
+    except BaseException as raised:
+        if isinstance(raised, KeyboardInterrupt):
+            raise
+        return _refuse_code(name, raised, source)
+
+
+def _refuse_code(name: str, raised: BaseException, source: Source) -> Any:
+    place = raised_place(raised)
+    notes = [f"raised: {raised_line(raised)}", *([f"at: {place}"] if place else [])]
+    return refuse("G802", f"{name} raises when it is imported", whole(source, name), *notes)
+
+
+@contextlib.contextmanager
+def _found_from_here() -> Any:
+    """Let modules of the current folder be found, as `python -m` does."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(os.getcwd())
+
+
+def _of_file(path: str) -> Any:
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # dataclasses and pickles look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
+    return module
+
+
+def _called(function: Callable[[], Any], reference: Reference, source: Source) -> Any:
+    """Call the factory without memory for weights; where it cannot work so, with it."""
+    try:
+        with torch.device("meta"):
+            return function()
+    except Exception:  # noqa: BLE001, S110  # code that looks at numbers: tried again below
+        pass
+    try:
+        return function()
+    except Exception as raised:  # noqa: BLE001  # the user's code may fail in any way
+        place = raised_place(raised)
+        notes = [f"raised: {raised_line(raised)}", *([f"at: {place}"] if place else [])]
+        return refuse("G802", f"'{reference.factory}' raises", whole(source, reference.factory), *notes)

@@ -1,0 +1,64 @@
+"""Turns the tensors of a model into fake ones: they have a shape and no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Faker:
+    """Makes fake tensors; one that is found twice is made once, so that ties stay."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def model(self, model: nn.Module) -> None:
+        """Replace all tensors that modules hold: parameters, buffers, and plain attributes."""
+        for module in model.modules():
+            kinds: Any = (module._parameters, module._buffers)
+            for held in kinds:
+                for name, tensor in list(held.items()):
+                    if tensor is not None:
+                        held[name] = self.tensor(tensor)
+            for name, value in list(module.__dict__.items()):
+                if name not in ("_parameters", "_buffers", "_modules"):
+                    changed = self.item(value)
+                    if changed is not value:
+                        module.__dict__[name] = changed
+
+    def item(self, item: Any, depth: int = 0) -> Any:
+        """An attribute or an argument, with what tensors it holds made fake."""
+        if isinstance(item, Tensor):
+            return self.tensor(item)
+        if depth < 4 and type(item) in (list, tuple, dict):
+            return _mapped(item, lambda part: self.item(part, depth + 1))
+        return item
+
+    def tensor(self, tensor: Tensor) -> Tensor:
+        """The fake of a tensor."""
+        if id(tensor) not in self._made:
+            strides = tensor.stride() if tensor.layout is torch.strided else None
+            if strides is None:
+                raise TypeError(f"a tensor of layout {tensor.layout} is not supported")
+            made = torch.empty_strided(tuple(tensor.shape), strides, dtype=tensor.dtype)
+            if isinstance(tensor, nn.Parameter):
+                made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+            elif tensor.requires_grad:
+                made.requires_grad_()
+            # The original is kept: its identity must not go to another one.
+            self._made[id(tensor)] = tensor, made
+        return self._made[id(tensor)][1]
+
+
+def _mapped(items: Any, change: Callable[[Any], Any]) -> Any:
+    """A list, tuple or dictionary with its parts changed; the same one if none is."""
+    if isinstance(items, dict):
+        changed: Any = {key: change(value) for key, value in items.items()}
+        same = all(changed[key] is value for key, value in items.items())
+    else:
+        changed = type(items)([change(part) for part in items])
+        same = all(new is old for new, old in zip(changed, items))
+    return items if same else changed

@@ -1,0 +1,37 @@
+"""Drops what a run computed and nobody used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planc.torch.tree import Frame, Step, numbers
+
+
+def prune(root: Frame) -> None:
+    """Drop steps whose results nobody uses and that change nothing. One pass from the end
+    finds them all, as a run is a line."""
+    _prune(root, set())
+
+
+def _prune(frame: Frame, live: set[int]) -> None:
+    _use(frame.result, live)
+    kept: list[Step | Frame] = []
+    for step in reversed(frame.steps):
+        if isinstance(step, Frame):
+            live.update(inner for inner, outer in step.given.items() if outer in live)
+            _prune(step, live)
+        elif not _is_needed(step, live):
+            continue
+        _use((step.arguments, step.keywords), live)
+        kept.append(step)
+    frame.steps[:] = reversed(kept)
+
+
+def _is_needed(step: Step, live: set[int]) -> bool:
+    if step.name == "aliased" and not step.effect:
+        step.results[:] = [number for number in step.results if number in live]
+    return step.effect or step.name.startswith("number.") or any(number in live for number in step.results)
+
+
+def _use(item: Any, live: set[int]) -> None:
+    live.update(numbers(item))

@@ -1,0 +1,105 @@
+"""What a recorder knows of tensors: their numbers, their weights' names, their storages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from planc.ir.graph import TensorInfo
+from planc.torch.tree import Tensors
+
+MAX_DEPTH = 20
+
+
+class Ledger:
+    """Numbers tensors, and keeps each alive, so that no other one gets its identity."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.tensors = Tensors()
+        self.weights: dict[int, str] = {}
+        """The first name of a weight, by its identity."""
+        self._numbers: dict[int, int] = {}
+        self._storages: dict[int, list[Tensor]] = {}
+        for named in (model.named_parameters, model.named_buffers):
+            for name, weight in named(remove_duplicate=False):
+                if id(weight) not in self.weights:
+                    self.weights[id(weight)] = name
+                    self._shelve(weight)
+
+    def number(self, tensor: Tensor) -> int | None:
+        """The number of a tensor as it is now; None: it is a weight, or has none yet."""
+        number = self._numbers.get(id(tensor))
+        if number is not None and tensor.requires_grad and not self.tensors.infos[number].grad:
+            self.tensors.infos[number] = info_of(tensor)
+        return number
+
+    def weight(self, tensor: Tensor) -> str | None:
+        """The name of a weight that was not changed so far."""
+        return None if id(tensor) in self._numbers else self.weights.get(id(tensor))
+
+    def add(self, tensor: Tensor, maker: int) -> int:
+        """Give a tensor a new number: it is new, or its content is."""
+        if id(tensor) not in self._numbers and id(tensor) not in self.weights:
+            self._shelve(tensor)
+        number = self._numbers[id(tensor)] = self.tensors.add(info_of(tensor), maker)
+        return number
+
+    def sharing(self, tensor: Tensor) -> list[Tensor]:
+        """The other tensors on the storage of this one."""
+        return [other for other in self._storages[storage_of(tensor)] if other is not tensor]
+
+    def _shelve(self, tensor: Tensor) -> None:
+        self._storages.setdefault(storage_of(tensor), []).append(tensor)
+
+
+def storage_of(tensor: Tensor) -> int:
+    """The identity of a storage; a tensor that has none stands for itself."""
+    with torch._C.DisableTorchFunction():
+        try:
+            return int(tensor.untyped_storage()._cdata)
+        except (RuntimeError, NotImplementedError):
+            return id(tensor)
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often it was written to; 0 where nobody counts."""
+    with torch._C.DisableTorchFunction():
+        try:
+            return int(tensor._version)
+        except RuntimeError:
+            return 0
+
+
+def info_of(tensor: Tensor) -> TensorInfo:
+    """What the graph keeps of a tensor."""
+    with torch._C.DisableTorchFunction():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        return TensorInfo(tuple(map(int, tensor.shape)), dtype, bool(tensor.requires_grad))
+
+
+def parts_of(item: Any) -> Mapping[str, Any] | None:
+    """What a mapping or a dataclass holds, by name; None: it is neither."""
+    if isinstance(item, Mapping):
+        return {str(key): value for key, value in item.items()}
+    if is_dataclass(item) and not isinstance(item, type):
+        return {field.name: getattr(item, field.name) for field in fields(item)}
+    return None
+
+
+def tensors_in(item: Any, depth: int = 0) -> Iterator[Tensor]:
+    """The tensors of arguments or results, in order."""
+    if isinstance(item, Tensor):
+        yield item
+    elif isinstance(item, str | int | float | None) or depth > MAX_DEPTH:
+        return
+    elif isinstance(item, list | tuple):
+        for part in item:
+            yield from tensors_in(part, depth + 1)
+    elif isinstance(item, slice):
+        yield from tensors_in((item.start, item.stop, item.step), depth + 1)
+    elif (parts := parts_of(item)) is not None:
+        yield from tensors_in(tuple(parts.values()), depth + 1)
