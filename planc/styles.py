@@ -37,6 +37,8 @@ class Style(Record):
     """What its computation leaves before that, where it is not `output`."""
     takes: tuple[tuple[str, Layout], ...] = ()
     """Classes that take something other than `input`."""
+    shares: tuple[tuple[str, str], ...] = ()
+    """Attributes, by class, that count what is split: each rank's module gets its share."""
     parts: Literal["none", "one or more"] = "none"
     """What it takes in brackets."""
 
@@ -55,17 +57,18 @@ _ROWWISE = (
     Weight("Conv1D", "weight", Shard(0)),
     Weight("Conv1D", "bias", REPLICATE, late=True),
 )
+_WIDTHS = (("Conv1D", "nf"),)
 _WHOLE = (Weight("*", "*", REPLICATE),)
 
 STYLES = {
     style.name: style
     for style in (
         Style("colwise", "each rank computes some of the output features",
-              _COLWISE, REPLICATE, Shard(-1)),
+              _COLWISE, REPLICATE, Shard(-1), shares=_WIDTHS),
         Style("rowwise", "each rank takes some of the input features; the results are summed",
               _ROWWISE, Shard(-1), REPLICATE, PARTIAL, (("Embedding", REPLICATE),)),
         Style("packed_colwise", "colwise for a fused projection: each part is cut by itself",
-              _COLWISE, REPLICATE, Shard(-1), parts="one or more"),
+              _COLWISE, REPLICATE, Shard(-1), parts="one or more", shares=_WIDTHS),
         Style("sequence", "whole parameters, applied to a slice of the sequence",
               _WHOLE, Shard(1), Shard(1)),
         Style("replicate", "whole parameters; their gradients are summed where the use is sharded",

@@ -74,15 +74,25 @@ class Indexed:
         whole = range(size)[slice(*(part[0] for part in asked))]
         local = range(own)[slice(*(part[1] for part in asked))]
         unlike = next(differing(item), None)
-        if cut_dim(self.x.type) == dim:
+        if cut_dim(self.x.type) == dim and not self._strides(whole, local, own):
             self.kind = piece(self.x.type, size, whole, local, self.ranks, written=unlike is None)
-        elif whole != local:
+        elif cut_dim(self.x.type) != dim and whole != local:
             raise read(unlike)
         if whole != range(size):
             self.sliced.append(dim)
         self.labels.append(dim)
         self._sizes[dim] = len(whole)
         self._out.append(dim)
+
+    def _strides(self, whole: range, local: range, own: int) -> bool:
+        """Whether every second entry is taken (or third, ...), which each rank has as many of."""
+        step = whole.step
+        strides = step > 1 and own % step == 0 and whole.start < step and isinstance(self.x.type, Split)
+        return (
+            strides
+            and whole == range(whole.start, own * self.ranks, step)
+            and local == range(whole.start, own, step)
+        )
 
     def _one(self, item: Any, dim: int) -> None:
         if isinstance(item, Operand):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planc.ir.expr import EvalFault, evaluate
 from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value
 from planc.ir.graph import Weight as WeightName
 from planc.ir.settled import Placed
@@ -213,19 +212,11 @@ class Frame:
             kind = CONSTANT
         return Operand(kind, info.shape, info.grad, info.dtype, Origin(joined(self.path, above), placed))
 
-    def attribute(self, name: str) -> int | None:
-        """What the plan makes of a number that the code reads off a module; None: nothing."""
+    def attribute(self, name: str, whole: int | float) -> int | float:
+        """What a rank has for a number that the code reads off a module."""
         above, colon, own = name.rpartition(":")
         bound = self.prover.binding.root.below(above.removeprefix("/")) if colon else self.bound
-        placed = self.prover.weights.rule(bound) if bound is not None else None
-        for attribute in placed.value.attributes if placed is not None else ():
-            if attribute.name == (own if colon else name):
-                try:
-                    value = evaluate(attribute.value, self.prover.binding.settled.values)
-                except EvalFault:
-                    return None
-                return value if type(value) is int else None
-        return None
+        return whole if bound is None else self.prover.weights.attribute(bound, own if colon else name, whole)
 
     # ---- modules -----------------------------------------------------------------
 

@@ -24,10 +24,10 @@ class Reader:
     """Finds what a number is on a rank."""
 
     def __init__(
-        self, operand: Callable[[Any], Operand], attribute: Callable[[str], int | None], ranks: int
+        self, operand: Callable[[Any], Operand], attribute: Callable[[str, int | float], int | float], ranks: int
     ) -> None:
         self.operand, self.attribute, self.ranks = operand, attribute, ranks
-        """How operands are found, and the attributes that the plan sets on each rank."""
+        """How operands are found, and what a rank has for an attribute, by its name and whole value."""
 
     def number(self, number: Number) -> int | float | Differs:
         """The number itself where it is the same on every rank."""
@@ -44,8 +44,7 @@ class Reader:
             return self._read(item)
         if item.op == "attribute":
             name = str(item.arguments[0])
-            own = self.attribute(name)
-            return (item.captured if own is None else own), f"the attribute {name}"
+            return self.attribute(name, item.captured), f"the attribute {name}"
         found = [self._local(argument) for argument in item.arguments]
         values = [value for value, _ in found]
         text = next((said for (value, said), whole in zip(found, item.arguments, strict=True)

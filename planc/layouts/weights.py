@@ -41,6 +41,23 @@ class Weights:
             }
         return found
 
+    def attribute(self, bound: Bound, name: str, whole: int | float) -> int | float:
+        """What each rank's module has for an attribute: what the plan says, else its style's share."""
+        placed = self.rule(bound)
+        if placed is None:
+            return whole
+        for attribute in placed.value.attributes:
+            if attribute.name == name:
+                try:
+                    value = evaluate(attribute.value, self.binding.settled.values)
+                except EvalFault:
+                    return whole
+                return value if type(value) is int else whole
+        style = STYLES.get(placed.value.style) if placed.value.style else None
+        classes = (bound.module.class_name, *bound.module.bases)
+        shared = style is not None and any(row[0] in classes and row[1] == name for row in style.shares)
+        return whole // self.ranks if shared else whole
+
     def _type(self, module: ModuleDef, name: str, info: TensorInfo, placed: Placed | None) -> Type:
         if placed is None:
             return INVARIANT

@@ -15,6 +15,8 @@ def joined(tensors: Sequence[Operand], dim: int) -> Type:
     """The type of tensors that are laid behind each other along a dim that they have."""
     # torch leaves out empty tensors of one dim, whatever the others are.
     pieces = [x for x in tensors if x.shape != (0,)] or list(tensors)
+    if len(pieces) == 1:
+        return pieces[0].type
     ndim = pieces[0].ndim
     if any(x.ndim != ndim for x in pieces):
         raise NotKnown("tensors with different numbers of dims are put together")

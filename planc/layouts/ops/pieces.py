@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from planc.layouts.arguments import arguments, dim_of, integer, pair, read, tensor
-from planc.layouts.moves import carried, piece
+from planc.layouts.moves import FUSED, carried, piece
 from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
 from planc.layouts.ops import rule
 from planc.layouts.types import Type, cut_dim
@@ -34,13 +34,13 @@ def pieces(
         if whole != local:
             raise read(unlike)
         return (x.type,) * (len(whole) - 1)
-    if len(whole) != len(local) or local[-1] != x.local(operation.ranks)[dim]:
-        raise Refused("cut-along", f"dim {dim} is {x.type}, and is cut into other pieces on a rank",
-                      "the whole dim on every rank; the parts of a fused projection need packed_colwise")  # fmt: skip
-    return tuple(
+    kinds = tuple(
         piece(x.type, size, range(*w), range(*n), operation.ranks, written=unlike is None)
         for w, n in zip(pairwise(whole), pairwise(local))
     )
+    if len(whole) != len(local) or local[-1] != x.local(operation.ranks)[dim]:
+        raise Refused("cut-along", f"dim {dim} is {x.type}, and is cut into other pieces on a rank", FUSED)
+    return kinds
 
 
 def _each(step: Any) -> Callable[[int, bool], Bounds]:

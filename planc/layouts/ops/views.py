@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -34,25 +35,40 @@ def reshaped(kind: Type, before: Shape, after: Shape, ranks: int) -> Type:
         return kind
     if prod(before) != prod(after) or not prod(before):
         raise NotKnown("a view of an empty tensor, or one that has another size")
-    old, new = next(group for group in groups(before, after) if kind.dim in group[0])
-    place = old.index(kind.dim)
-    if place:
-        raise Refused("cut-dim", f"dim {kind.dim} is merged behind dim {old[place - 1]}",
-                      "a split along the first of the dims that are merged")  # fmt: skip
+    if isinstance(kind, Packed):
+        try:
+            return _packed(kind, before, after, ranks)
+        except Refused:
+            # (..., k * m, ...) of k equal parts is (..., k, m, ...) with m split.
+            within = (*before[: kind.dim], len(kind.parts), kind.parts[0], *before[kind.dim + 1 :])
+            with suppress(Refused, NotKnown):
+                return reshaped(split(kind.dim + 1), within, after, ranks)
+            raise
+    _, new = _group(kind.dim, before, after)
     dim, size = new[0], after[new[0]]
-    if isinstance(kind, Split):
-        if size % ranks:
-            raise Refused("cut-dim", f"dim {dim} of size {size} cannot be cut into {ranks}",
-                          "a size that the ranks can share: fewer ranks")  # fmt: skip
-        return split(dim)
-    behind = [prod(before[d] for d in old[1:]), prod(after[d] for d in new[1:])]
-    parts = [part * behind[0] for part in kind.parts]
-    if all(part % (behind[1] * ranks) == 0 for part in parts):
-        return packed(dim, tuple(part // behind[1] for part in parts))
-    if set(parts) == {behind[1]} and after[new[1]] % ranks == 0:
-        return split(new[1])
-    raise Refused("cut-dim", f"dim {dim} of size {size} does not keep the parts {kind.parts} that are cut into {ranks}",
-                  "parts that the ranks can share")  # fmt: skip
+    if size % ranks:
+        raise Refused("cut-dim", f"dim {dim} of size {size} cannot be cut into {ranks}",
+                      "a size that the ranks can share: fewer ranks")  # fmt: skip
+    return split(dim)
+
+
+def _packed(kind: Packed, before: Shape, after: Shape, ranks: int) -> Type:
+    old, new = _group(kind.dim, before, after)
+    behind = prod(after[d] for d in new[1:])
+    parts = [part * prod(before[d] for d in old[1:]) for part in kind.parts]
+    if any(part % (behind * ranks) for part in parts):
+        raise Refused("cut-dim", f"dim {new[0]} of size {after[new[0]]} does not keep the parts {kind.parts} that are "
+                      f"each cut into {ranks}", "parts that the ranks can share")  # fmt: skip
+    return packed(new[0], tuple(part // behind for part in parts))
+
+
+def _group(dim: int, before: Shape, after: Shape) -> tuple[list[int], list[int]]:
+    """The dims that a cut dim, the first of its group, is viewed with, and what they become."""
+    old, new = next(group for group in groups(before, after) if dim in group[0])
+    if place := old.index(dim):
+        raise Refused("cut-dim", f"dim {dim} is merged behind dim {old[place - 1]}",
+                      "a split along the first of the dims that are merged")  # fmt: skip
+    return old, new
 
 
 def agree(sizes: Sequence[Any], shape: Shape, kind: Type, operation: Operation) -> Type:
