@@ -1,0 +1,62 @@
+"""Rules of tensors that are put together, against numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from planc.layouts.operation import NotKnown, Refused
+from planc.layouts.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, split
+from tests.rules.harness import Case, T, Wrong, sweep, types_of
+from tests.rules.tables import compare, operand
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_joins_against_numbers(ranks):
+    n = ranks
+    x, y = T(n, 2, 2 * n), T(n, 3, 2 * n)
+    row = T(2 * n)
+    cases = [
+        Case("cat", (x, y), 1),
+        Case("cat", (x, x), dim=-1),
+        Case("cat", (y, x, y), dim=1),
+        Case("cat", tensors=(row, row)),
+        Case("cat", (x, T(0, types=(CONSTANT,))), 1),
+        Case("concat", (x, y), dim=-2),
+        Case("concatenate", (row, row), axis=0),
+        Case("stack", (x, x)),
+        Case("stack", (x, x), 1),
+        Case("stack", (row, row), dim=-1),
+        Case("stack", tensors=(row, row, row), dim=0),
+        Case("hstack", (row, row)),
+        Case("hstack", (x, y)),
+        Case("vstack", (row, row)),
+        Case("vstack", (x, x)),
+        Case("dstack", (x, T(n, 2, n))),
+        Case("dstack", (T(2, n), T(2, n))),
+        Case("column_stack", (row, row)),
+        Case("column_stack", (T(n, 3), T(n, 2))),
+    ]
+    compare(cases, ranks, least=250, accepted=20, refused=30)
+
+
+def test_what_does_not_fit_together():
+    for law, kinds, dim in (
+        ("gradient", (INVARIANT, REPLICATED), 0),
+        ("meet", (INVARIANT, split(1)), 0),
+        ("meet", (CONSTANT, split(1)), 0),
+        ("meet", (split(0), split(1)), 0),
+        ("cut-along", (split(0), split(0)), 0),
+        ("partial", (PARTIAL, CONSTANT), 0),
+    ):
+        with pytest.raises(Refused) as refused:
+            types_of("cat", tuple(operand((4, 8), kind) for kind in kinds), dim, results=((8, 8),))
+        assert refused.value.law == law
+    for given in (operand((4, 8), INVARIANT), ()):
+        with pytest.raises(NotKnown):
+            types_of("cat", given, results=((4, 8),))
+
+
+def test_the_numbers_find_parts_joined_along_the_split_dim():
+    s = T(2, 4, types=(split(1),))
+    with pytest.raises(Wrong):
+        sweep(Case("cat", (s, s), 1), 2, judge=lambda _: split(1))

@@ -1,0 +1,138 @@
+"""Rules of pieces and of moved entries, against numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from planc.layouts.operation import Differs, NotKnown, Refused
+from planc.layouts.types import CONSTANT, INVARIANT, PARTIAL, packed, split
+from tests.rules.harness import Case, T, Wrong, sweep, types_of
+from tests.rules.tables import compare, operand
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_pieces_against_numbers(ranks):
+    n = ranks
+    x = T(n, 3, 2 * n)
+    fused = T(3, 3 * n)  # packed as (n, 2 * n)
+    one, two = Differs(n, 1, "a size"), Differs(2 * n, 2, "a size")
+    cases = [
+        Case("split", x, 2, 1),
+        Case("split", x, (1, 2), dim=1),
+        Case("split", x, split_size_or_sections=n, dim=-1, call=torch.split),
+        Case("split", x, n, -1),
+        Case("split", fused, (one, two), -1),
+        Case("split", fused, (n, 2 * n), -1),
+        Case("split", T(3, 2 * n), one, 1),
+        Case("split", T(2 * n), 2 * n),
+        Case("split_with_sizes", fused, (one, two), 1),
+        Case("split_with_sizes", x, split_sizes=(2, 1), dim=1, call=torch.split_with_sizes),
+        Case("chunk", x, 2, -1),
+        Case("chunk", x, 2, 1),
+        Case("chunk", x, chunks=3, dim=0),
+        Case("chunk", T(3, 2 * n), 2, dim=1),
+        Case("tensor_split", x, 2, 1),
+        Case("tensor_split", x, (1,), dim=-2),
+        Case("tensor_split", fused, (one,), 1),
+        Case("tensor_split", x, indices=(1, 1), dim=1),
+        Case("unbind", x),
+        Case("unbind", x, 1),
+        Case("unbind", x, dim=-1),
+        Case("__iter__", x, call=list),
+        Case("select", x, 1, 0),
+        Case("select", x, dim=-1, index=-1),
+        Case("select", T(3, n, n), 0, 1),
+        Case("narrow", x, 1, 1, 2),
+        Case("narrow", x, 0, 0, n),
+        Case("narrow", x, -1, 0, two),
+        Case("narrow", fused, 1, one, two),
+        Case("narrow", fused, dim=1, start=0, length=one),
+    ]
+    compare(cases, ranks, least=200)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_moved_entries_against_numbers(ranks):
+    n = ranks
+    x = T(n, 3, 2 * n)
+    cases = [
+        Case("roll", x, 1, 1),
+        Case("roll", x, (1, 2), (0, 1), call=torch.roll),
+        Case("roll", x, shifts=1, dims=-1),
+        Case("roll", x, 2),
+        Case("flip", x, 1),
+        Case("flip", x, 0, 2),
+        Case("flip", x, (1,)),
+        Case("flip", x, dims=(1, 2)),
+        Case("pad", x, (1, 0)),
+        Case("pad", x, (0, 0, 1, 2)),
+        Case("pad", x, pad=(0, 0, 0, 1), value=3.0),
+        Case("pad", x, (1, 1), mode="replicate"),
+        Case("pad", x, (0, 0, 2, 0), "constant", 0),
+        Case("unfold", x, 1, 2, 1, call=torch.Tensor.unfold),
+        Case("unfold", x, dimension=-1, size=n, step=n, call=torch.Tensor.unfold),
+        Case("tril", x),
+        Case("triu", x, 1),
+        Case("tril", T(n, 2, n, 3), diagonal=-1),
+        Case("triu", T(2 * n, n, n), diagonal=1),
+    ]
+    compare(cases, ranks, least=140, strict=known)
+
+
+def known(case, types):
+    if case.name == "unfold":
+        return "windows that do not overlap, a whole number of them on each rank"
+    return None
+
+
+def fused(*bounds, kind=None, ranks=4):
+    """A projection to 16 + 8 + 8 that is cut into q, k and v."""
+    x = operand((2, 32), kind or packed(1, (16, 8, 8)))
+    sizes = tuple(item.whole if isinstance(item, Differs) else item for item in bounds)
+    return types_of("split", x, bounds, -1, results=tuple((2, size) for size in sizes), ranks=ranks)
+
+
+def test_pieces_of_a_fused_projection():
+    q, k, both = Differs(16, 4, "q"), Differs(8, 2, "k"), Differs(24, 6, "q + k")
+    assert fused(q, k, k) == (split(1), split(1), split(1))
+    assert fused(both, k) == (packed(1, (16, 8)), split(1))
+    equal = operand((2, 24), packed(1, (8, 8, 8)))
+    assert types_of("chunk", equal, 3, dim=-1, results=((2, 8),) * 3, ranks=4) == (split(1),) * 3
+    for law, bounds, kind in (
+        ("size-written", (16, 8, 8), None),
+        ("cut-along", (k, q, k), None),
+        ("cut-along", (Differs(16, 5, "q"), k, Differs(8, 1, "v")), None),
+        ("cut-along", (q, k, k), split(1)),
+        ("size-read", (q, k, k), INVARIANT),
+    ):
+        with pytest.raises(Refused) as refused:
+            fused(*bounds, kind=kind)
+        assert refused.value.law == law
+    with pytest.raises(Refused) as refused:
+        fused(q, k, k, kind=split(1))
+    assert "packed_colwise" in refused.value.needed
+
+
+def test_forms_that_no_rule_knows():
+    x, places = operand((4, 8), INVARIANT), operand((2,), CONSTANT, "int64")
+    image = operand((1, 3, 8, 8), INVARIANT)
+    for name, arguments, results in (
+        ("tensor_split", (x, places), ((2, 8), (2, 8))),
+        ("tensor_split", (x, (-2,)), ((2, 8), (2, 8))),
+        ("unfold", (image, 3), ((1, 27, 36),)),
+        ("split", (x, 2, 0, 1), ((2, 8), (2, 8))),
+        ("narrow", (x, 0, places, 1), ((1, 8),)),
+    ):
+        with pytest.raises(NotKnown):
+            types_of(name, *arguments, results=results)
+    with pytest.raises(Refused) as refused:
+        types_of("pad", operand((4, 8), PARTIAL), (1, 1), value=1.0, results=((4, 10),))
+    assert refused.value.law == "partial"
+
+
+def test_the_numbers_find_a_cut_along_the_split_dim():
+    with pytest.raises(Wrong):
+        sweep(Case("chunk", T(2, 8, types=(split(1),)), 2, 1), 2, judge=lambda _: (split(1), split(1)))
+    with pytest.raises(Wrong):
+        sweep(Case("flip", T(2, 4, types=(split(1),)), 1), 2, judge=lambda _: split(1))

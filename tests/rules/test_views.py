@@ -1,0 +1,145 @@
+"""Rules of views, against numbers: any shape to any other one, with sizes that are written out,
+left to torch, or read off the rank's own."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+import torch
+
+from planc.layouts.operation import Differs, NotKnown, Refused
+from planc.layouts.ops import views
+from planc.layouts.types import REPLICATED, Type, packed, split
+from tests.rules.harness import Case, T, Wrong, sweep, types_of
+from tests.rules.tables import compare, operand
+
+
+def factored(rng: random.Random, numbers: list[int]) -> tuple[int, ...]:
+    """A shape: neighbours multiplied, sometimes a dim of size 1 between them."""
+    shape = [numbers[0]]
+    for number in numbers[1:]:
+        if rng.random() < 0.5:
+            shape[-1] *= number
+        else:
+            shape.append(number)
+    while rng.random() < 0.3:
+        shape.insert(rng.randrange(len(shape) + 1), 1)
+    return tuple(shape)
+
+
+def asked(rng: random.Random, shape: tuple[int, ...], ranks: int) -> tuple:
+    """The sizes that a piece of code gives for that shape."""
+    even = [d for d, size in enumerate(shape) if size % ranks == 0]
+    sizes: list = list(shape)
+    if even and rng.random() < 0.9:
+        d = rng.choice(even)
+        sizes[d] = Differs(shape[d], shape[d] // ranks, "a size") if rng.random() < 0.7 else -1
+    if -1 not in sizes and rng.random() < 0.3:
+        sizes[rng.randrange(len(sizes))] = -1
+    return tuple(sizes)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("name", ["view", "reshape"])
+def test_any_view_against_numbers(name, ranks):
+    rng, count = random.Random(f"{name} {ranks}"), Counter()
+    for seed in range(60):
+        numbers = rng.choices([2, 3, ranks, 2 * ranks], k=rng.randint(1, 4))
+        before, after = factored(rng, numbers), factored(rng, numbers)
+        count += sweep(
+            Case(name, T(*before), asked(rng, after, ranks)), ranks, seed=seed, accepted=30, refused=30
+        )
+    assert count["accepted"] > 200, count
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_flatten_unflatten_and_shapes_of_others(ranks):
+    n = ranks
+    cases = [
+        Case("flatten", T(n, 2, 2 * n)),
+        Case("flatten", T(2, n, 2 * n), 1),
+        Case("flatten", T(n, 2, 1, n), start_dim=0, end_dim=-2),
+        Case("ravel", T(n, 3)),
+        Case("unflatten", T(2, 2 * n), 1, (-1, 2)),
+        Case("unflatten", T(2, 2 * n), 1, (n, 2)),
+        Case("unflatten", T(2 * n, n), 0, (2, -1)),
+        Case("unflatten", T(2, n * n), -1, (Differs(n, 1, "a size"), n)),
+        Case("unflatten", T(2, 2 * n, 1), dim=1, sizes=(Differs(2 * n, 2, "a size"), 1)),
+        Case("view_as", T(2 * n, 3), T(n, 2, 3)),
+        Case("reshape_as", T(n, 2, 3), T(n, 6)),
+        Case("view_as", T(n, 2, n), other=T(n, 2 * n)),
+        Case("view_as_complex", T(n, 2 * n, 2), call=lambda x: torch.view_as_complex(x).real),
+    ]
+    compare(cases, ranks, least=140, accepted=50, refused=50)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "result"),
+    [
+        ((2, 5, 32), (2, 5, 8, 4), split(2), split(2)),
+        ((2, 5, 8, 4), (2, 5, 32), split(2), split(2)),
+        ((2, 1, 8), (2, 8, 1), split(2), split(1)),
+        ((10, 24), (10, 24), packed(1, (8, 16)), packed(1, (8, 16))),
+        ((10, 24), (10, 3, 8), packed(1, (8, 8, 8)), split(2)),
+        ((10, 24), (10, 3, 4, 2), packed(1, (8, 8, 8)), split(2)),
+        ((10, 32), (10, 16, 2), packed(1, (16, 8, 8)), packed(1, (8, 4, 4))),
+        ((10, 16, 2), (10, 32), packed(1, (8, 4, 4)), packed(1, (16, 8, 8))),
+        ((2, 5, 24), (10, 24), packed(2, (8, 16)), packed(1, (8, 16))),
+    ],
+)
+def test_where_a_split_dim_goes(before, after, kind, result):
+    assert views.reshaped(kind, before, after, 4) is result
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "got"),
+    [
+        ((2, 5, 32), (2, 5, 4, 8), split(2), "dim 2 of size 4 cannot be cut into 8"),
+        ((2, 8, 16), (16, 16), split(1), "dim 1 is merged behind dim 0"),
+        ((2, 24), (2, 3, 8), packed(1, (8, 16)), "dim 1 of size 3 does not keep the parts"),
+        ((3, 24), (72,), packed(1, (8, 16)), "dim 1 is merged behind dim 0"),
+    ],
+)
+def test_views_that_no_rank_can_share(before, after, kind, got):
+    with pytest.raises(Refused, match=got) as refused:
+        views.reshaped(kind, before, after, 8)
+    assert refused.value.law == "cut-dim"
+
+
+def heads(*sizes, kind: Type | None = None):
+    """Hidden states of 8 heads of 4, split into 4."""
+    x = operand((2, 5, 32), kind or split(2))
+    return types_of("view", x, *sizes, results=((2, 5, 8, 4),), ranks=4)
+
+
+def test_sizes_that_the_code_asks_for():
+    share = Differs(8, 2, "self.num_heads")
+    for sizes in ((2, 5, -1, 4), ((2, 5, -1, 4),), (2, -1, share, 4), ((2, 5, share, -1),)):
+        assert heads(*sizes) is split(2)
+    assert types_of(
+        "view", operand((2, 5, 32), split(2)), size=(2, 5, -1, 4), results=((2, 5, 8, 4),), ranks=4
+    ) is split(2)
+    for law, sizes in {
+        "size-written": (2, 5, 8, -1),
+        "size-read": (2, Differs(5, 3, "a size"), -1, 4),
+    }.items():
+        with pytest.raises(Refused) as refused:
+            heads(*sizes)
+        assert refused.value.law == law
+    with pytest.raises(Refused) as refused:
+        heads(2, 5, share, 4, kind=REPLICATED)
+    assert refused.value.law == "size-read"
+    with pytest.raises(NotKnown):
+        heads(2, 5, Differs(8.0, 2.0, "a size"), 4)
+    with pytest.raises(NotKnown):
+        heads(torch.float16)
+
+
+def test_the_numbers_find_a_view_that_merges_behind():
+    def merged(operation):
+        return split(0)
+
+    with pytest.raises(Wrong):
+        sweep(Case("view", T(2, 2, 3, types=(split(1),)), (-1, 3)), 2, judge=merged)
