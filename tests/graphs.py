@@ -82,9 +82,16 @@ def stream(width: int) -> TensorInfo:
 
 
 def tiny_llama(
-    layers: int = 4, width: int = 16, inner: int = 32, words: int = 64, tied: bool = False, experts: int = 0
+    layers: int = 4,
+    width: int = 16,
+    inner: int = 32,
+    words: int = 64,
+    tied: bool = False,
+    experts: int = 0,
+    scaled: bool = False,
 ) -> ModelGraph:
-    """The module tree of transformers' Llama; with experts, that of a mixture of them."""
+    """The module tree of transformers' Llama; with experts, that of a mixture of them;
+    scaled, with one factor for all logits."""
     draft, x = Draft(), stream(width)
     shape = x.shape
 
@@ -128,8 +135,12 @@ def tiny_llama(
     })  # fmt: skip
     head, logits = linear(words, width)
     body = Body(ids)
-    draft.function(body, body.call("lm_head", logits, body.call("model", inner_run, input_ids=Value(0))))
-    draft.modules.append(ModuleDef("LlamaForCausalLM", (), {}, {}, {}, {"model": model, "lm_head": head}))
+    result = body.call("lm_head", logits, body.call("model", inner_run, input_ids=Value(0)))
+    own: dict[str, TensorInfo] = {"scale": TensorInfo((), "float32", True)} if scaled else {}
+    if scaled:
+        result = body.op("mul", result, Weight("scale"), shape=(BATCH, LENGTH, words))
+    draft.function(body, result)
+    draft.modules.append(ModuleDef("LlamaForCausalLM", (), own, {}, {}, {"model": model, "lm_head": head}))
     facts = {
         "hidden_size": width,
         "num_attention_heads": 4,
@@ -219,6 +230,7 @@ MODELS: dict[str, Callable[[], ModelGraph]] = {
     "tiny-tied": lambda: tiny_llama(tied=True),
     "tiny-moe": lambda: tiny_llama(experts=4),
     "tiny-gpt": tiny_gpt,
+    "tiny-scaled": lambda: tiny_llama(scaled=True),
     "wide": lambda: tiny_llama(layers=2, width=1024, inner=4096, words=32000),
 }
 ENDING = ".graph.json.gz"
