@@ -30,7 +30,7 @@ from planc.ir.settled import Settings
 from planc.near import listed
 from planc.resolve.bind import Binding, Bound
 from planc.resolve.sites import joined, spread
-from planc.resolve.written import line_after
+from planc.resolve.written import lines_after
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
@@ -57,5 +57,5 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             yield broken("F613", block.axes[0].place.label("leaves parameters out"),
                          f"no unit takes in {count} parameter{'s' * (count > 1)}",
                          f"left: {listed(names)}", "needed: a unit around each, or root",
-                         fix=line_after(last, "root", "add the unit 'root'"),
+                         fix=lines_after(last, ["root"], "add the unit 'root'"),
                          module=left[0].name)  # fmt: skip

@@ -26,15 +26,15 @@ from collections.abc import Iterator
 
 from planc.checks.no_match import unmatched
 from planc.checks.walk import broken
-from planc.ir.diagnostic import Diagnostic, Fix, replace
-from planc.ir.layout import Shard
+from planc.ir.diagnostic import Diagnostic, Fix, Label, replace
+from planc.ir.layout import REPLICATE
 from planc.ir.record import Record
 from planc.ir.settled import Placed, Settings, SettledBlock
 from planc.resolve.bind import Binding, Bound
 from planc.resolve.sites import axis_size
 from planc.resolve.weights import Cut, cut_of
-from planc.resolve.written import line_after
-from planc.styles import STYLES
+from planc.resolve.written import lines_after
+from planc.styles import STYLES, Style
 
 
 class Lying(Record):
@@ -44,6 +44,14 @@ class Lying(Record):
     owner: Bound
     rule: Placed | None
     cut: Cut | None
+
+    @property
+    def module(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return (self.owner.module.class_name, *self.owner.module.bases)
 
     def __str__(self) -> str:
         layout = str(self.cut) if self.cut else "whole on every rank"
@@ -73,43 +81,43 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
 
 def _apart(lying: list[Lying], block: SettledBlock) -> Diagnostic:
     # The one that is split over the vocabulary is mostly meant: heads and losses take that.
-    ruled = sorted((one for one in lying if one.rule is not None), key=lambda one: one.cut.dim if one.cut else 99)
+    ruled = sorted((one for one in lying if one.rule), key=lambda one: one.cut.dim if one.cut else 99)
     first = ruled[0]
     other = next(one for one in lying if one.cut != first.cut)
-    if other.rule is not None and other.rule is first.rule:
-        other = first
-    late = other if other.rule is not None else first
-    assert late.rule is not None
-    label = late.rule.place.label(str(late), *_field(late))
-    others = (first.rule.place.label(str(first), *_field(first)),) if late is not first and first.rule else ()
-    bare = [str(one) for one in lying if one.rule is None]
-    return broken("F605", label, f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
-                  *[f"and: {text}" for text in bare],
+    late = other if other.rule else first
+    others = () if late is first else (_label(first),)
+    return broken("F605", _label(late), f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
+                  *[f"and: {one}" for one in lying if one.rule is None],
                   f"needed: the same layout for {' and '.join(one.name for one in lying)}",
-                  others=others, fix=_fix(first, other, "shard(-1)" if block.loss else "replicate"), module=other.name.rpartition(".")[0])  # fmt: skip
+                  others=others, fix=_fix(first, other, lying, bool(block.loss)), module=other.module)  # fmt: skip
 
 
-def _field(one: Lying) -> tuple[str, ...]:
-    return ("style",) if one.rule is not None and one.rule.value.style is not None else ()
+def _label(one: Lying) -> Label:
+    assert one.rule is not None
+    return one.rule.place.label(str(one), *["style"] * (one.rule.value.style is not None))
 
 
-def _fix(first: Lying, other: Lying, leaving: str) -> Fix | None:
-    """The style that lays the other one out as the first; the head leaves as the loss takes it."""
-    own = other.name.rpartition(".")[2]
+def _fix(first: Lying, other: Lying, lying: list[Lying], has_loss: bool) -> Fix | None:
+    """The styles that lay the others out as the first; a head leaves as the loss takes it."""
+    assert first.rule is not None
+    if other.rule is not None:
+        style = _style(other, first.cut)
+        written = style is not None and other.rule.value.style is not None
+        return replace(_label(other), style.name) if style and written else None
+    lines = []
+    for one in lying:
+        style = _style(one, first.cut)
+        if one.rule is None and style is not None:
+            leaves = "shard(-1)" if has_loss and "Linear" in one.classes else "replicate"
+            lines.append(f"{one.module}   {style.name}{f' -> {leaves}' * (style.output != REPLICATE)}")
+    return lines_after(first.rule.place.label(), lines, f"add {', '.join(lines)}") if lines else None
+
+
+def _style(one: Lying, cut: Cut | None) -> Style | None:
+    """The style that cuts a parameter so."""
+    own = one.name.rpartition(".")[2]
     for style in STYLES.values():
-        if style.parts != "none" or first.cut is None or first.rule is None:
-            continue
-        layouts = {w.layout for w in style.weights if w.param == own
-                   and w.module in (other.owner.module.class_name, *other.owner.module.bases)}  # fmt: skip
-        if any(str(layout) == str(first.cut) for layout in layouts):
-            if other.rule is not None:
-                return (
-                    replace(other.rule.place.label("", "style"), style.name)
-                    if other.rule.value.style
-                    else None
-                )
-            module = other.name.rpartition(".")[0]
-            gives = f" -> {leaving}" if style.output == Shard(-1) else ""
-            line = f"{module}   {style.name}  {gives}".rstrip()
-            return line_after(first.rule.place.label(), line, f"add the line '{module} {style.name}{gives}'")
+        for weight in style.weights if style.parts == "none" and cut is not None else ():
+            if weight.module in one.classes and weight.param == own and str(weight.layout) == str(cut):
+                return style
     return None

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planc.checks.no_match import unmatched
 from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.record import Record
@@ -45,11 +46,16 @@ class Home(Record):
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    faulty: set[int] | None = None
     for number, block in enumerate(binding.settled.blocks):
         for tie in binding.graph.ties if block.kind == "fsdp" and block.entries else ():
             homes = {name: home(binding, number, name) for name in tie}
             known = list(dict.fromkeys(h for h in homes.values() if h is not None))
-            if len(known) > 1:
+            if len(known) < 2:
+                continue
+            if faulty is None:  # a pattern that matches nothing may be what is missing in the unit
+                faulty = {miss.block for miss in unmatched(binding)}
+            if number not in faulty:
                 yield _apart(block.entries, {n: h for n, h in homes.items() if h is not None})
 
 

@@ -3,6 +3,7 @@ let that the line starts with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from planc.ir.diagnostic import Edit, Fix, Label
@@ -98,8 +99,8 @@ def renamed(label: Label, name: str, meant: str | None) -> Fix | None:
     return Fix(f"did you mean '{meant}'?", (Edit(Span(at, at + len(name)), meant),))
 
 
-def line_after(label: Label, text: str, message: str) -> Fix | None:
-    """Write another line below the one where this begins, with its indentation."""
+def lines_after(label: Label, lines: Sequence[str], message: str) -> Fix | None:
+    """Write more lines below the one where this begins, with its indentation."""
     source = label.source
     if source.form != "text":
         return None
@@ -108,4 +109,4 @@ def line_after(label: Label, text: str, message: str) -> Fix | None:
     end = source.text.find("\n", label.span.end)
     if indent.strip() or end < 0:
         return None
-    return Fix(message, (Edit(Span(end, end), f"\n{indent}{text}"),))
+    return Fix(message, (Edit(Span(end, end), "".join(f"\n{indent}{line}" for line in lines)),))
