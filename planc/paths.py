@@ -1,8 +1,9 @@
-"""Files shipped with planc: `grammar/` and `plans/`."""
+"""Folders: those shipped with planc, `grammar/` and `plans/`, and the user's cache."""
 
 from __future__ import annotations
 
 import os
+import stat
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
@@ -19,3 +20,25 @@ def shipped_plans() -> list[str]:
     """The names of the plans shipped with planc."""
     names = os.listdir(shipped("plans"))
     return sorted(n.removesuffix(".plan") for n in names if n.endswith(".plan"))
+
+
+def cache_folder() -> str | None:
+    """The folder for what is computed once, made where it is missing; None: there is none
+    that only this user can write."""
+    base = os.environ.get("PLANC_CACHE_DIR") or os.path.join(_user_cache(), "planc")
+    try:
+        os.makedirs(base, mode=0o700, exist_ok=True)
+        found = os.stat(base)
+    except OSError:
+        return None
+    # Windows has neither owner nor mode bits; its profile folder is private.
+    if hasattr(os, "getuid"):
+        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if found.st_uid != os.getuid() or shared or not os.access(base, os.W_OK):
+            return None
+    return base
+
+
+def _user_cache() -> str:
+    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return named or os.path.join(os.path.expanduser("~"), ".cache")

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import USAGE, usage_error
+from planc.graphs.faults import CaptureFault
 from planc.graphs.write import ENDING, ENDINGS, write
 from planc.ir.graph import ModelGraph, Op
 from planc.report.text import complain
@@ -33,7 +34,6 @@ def run(arguments: Namespace) -> int:
         return usage_error(f"{path}: no such file or directory")
     try:
         from planc.torch.capture import capture
-        from planc.torch.faults import CaptureFault
     except ImportError as missing:
         return usage_error(f"capturing needs torch: {missing}")
     try:

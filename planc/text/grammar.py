@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +11,7 @@ import lark
 from lark import Lark, Token
 from lark.lark import PostLex
 
-from planc.paths import shipped
+from planc.paths import cache_folder, shipped
 
 
 class Newlines(PostLex):
@@ -59,21 +58,8 @@ def parser() -> tuple[Lark, Newlines]:
 
 def _cache_file() -> str | None:
     """A file that only this user can write, or None: lark keeps pickles in it."""
-    base = os.environ.get("PLANC_CACHE_DIR") or os.path.join(_user_cache(), "planc")
-    try:
-        os.makedirs(base, mode=0o700, exist_ok=True)
-        found = os.stat(base)
-    except OSError:
+    folder = cache_folder()
+    if folder is None:
         return None
-    # Windows has neither owner nor mode bits; its profile folder is private.
-    if hasattr(os, "getuid"):
-        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if found.st_uid != os.getuid() or shared or not os.access(base, os.W_OK):
-            return None
     version = f"{lark.__version__}-{sys.version_info[0]}.{sys.version_info[1]}"
-    return os.path.join(base, f"grammar-{version}.pickle")
-
-
-def _user_cache() -> str:
-    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return named or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(folder, f"grammar-{version}.pickle")

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch._subclasses import fake_tensor
 
-from planc.graphs.form import BadGraph
-from planc.graphs.read import read
+from planc.graphs.faults import refuse, whole
+from planc.graphs.named import read_graph
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.torch import factory, hf
-from planc.torch.faults import raised_line, raised_place, refuse, whole
+from planc.torch.faults import raised_line, raised_place
 from planc.torch.inputs import check_call, read_inputs, with_inputs
 from planc.torch.reference import parse
 from planc.torch.run import Ended, Subject, run
@@ -35,7 +35,7 @@ def capture(reference: str, inputs: Sequence[str] = (), *, word: str = "MODEL") 
         word: what the reference is called in diagnostics.
 
     Raises:
-        planc.torch.faults.CaptureFault: the model cannot be captured.
+        planc.graphs.faults.CaptureFault: the model cannot be captured.
     """
     source = Source(word, reference)
     parsed = parse(source)
@@ -65,24 +65,6 @@ def _named(reference: str) -> str:
         path, mark, query = reference.removeprefix("hf:").partition("?")
         return f"hf:{os.path.basename(path)}{mark}{query}"
     return os.path.basename(reference)
-
-
-def read_graph(path: str, source: Source) -> ModelGraph:
-    """The graph of a file.
-
-    Raises:
-        CaptureFault: it cannot be read, or holds none.
-    """
-    try:
-        return read(path)
-    except BadGraph as bad:
-        return refuse(
-            "G801", f"{os.path.basename(path)}: {bad}", whole(source, path), "help: capture the model again"
-        )
-    except OSError as bad:
-        return refuse("G801", f"{path}: {(bad.strerror or str(bad)).lower()}", whole(source, path))
-    except ValueError:
-        return refuse("G801", f"{path!r} is no file name", whole(source))
 
 
 def _run(subject: Subject, source: Source) -> ModelGraph:

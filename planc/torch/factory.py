@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from planc.graphs.faults import refuse, whole
 from planc.ir.source import Source
-from planc.torch.faults import near, raised_line, raised_place, refuse, whole
+from planc.torch.faults import near, raised_line, raised_place
 from planc.torch.reference import Reference
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from planc.graphs.faults import refuse, whole
 from planc.ir.graph import TensorInfo
 from planc.ir.source import Source
 from planc.torch.defaults import default_inputs
-from planc.torch.faults import near, raised_line, refuse, whole
+from planc.torch.faults import near, raised_line
 from planc.torch.inputs import made_of
 from planc.torch.reference import Reference, typed, unknown_setting
 

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from planc.graphs.faults import refuse, whole
 from planc.graphs.form import BadGraph, info_from
 from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.source import Source
-from planc.torch.faults import near, refuse, whole
+from planc.torch.faults import near
 
 MAX_ELEMENTS = 1 << 40
 

@@ -29,7 +29,10 @@ def _prune(frame: Frame, live: set[int]) -> None:
 
 def _is_needed(step: Step, live: set[int]) -> bool:
     if step.name == "aliased" and not step.effect:
-        step.results[:] = [number for number in step.results if number in live]
+        changed, *others = step.arguments
+        kept = [(o, n) for o, n in zip(others, step.results, strict=True) if n in live]
+        step.arguments = (changed, *(other for other, _ in kept))
+        step.results[:] = [number for _, number in kept]
     return step.effect or step.name.startswith("number.") or any(number in live for number in step.results)
 
 

@@ -124,7 +124,7 @@ class Recorder(TorchFunctionMode):
         others = self.ledger.sharing(changed)
         if not others:
             return
-        said = (self.said(changed),)
+        said = (self.said(changed), *(self.said(tensor) for tensor in others))
         effect = any(id(tensor) in self.ledger.weights for tensor in others)
         results = [self.ledger.add(tensor, frame.number) for tensor in others]
         frame.steps.append(Step("aliased", said, {}, results, effect))

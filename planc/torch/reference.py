@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from planc.graphs.faults import refuse, whole
 from planc.graphs.write import ENDINGS
 from planc.ir.record import Record
 from planc.ir.source import Source
-from planc.torch.faults import near, refuse, whole
+from planc.torch.faults import near
 
 Kind = Literal["class", "config", "factory", "graph"]
 

@@ -33,7 +33,9 @@ class Ledger:
     def number(self, tensor: Tensor) -> int | None:
         """The number of a tensor as it is now; None: it is a weight, or has none yet."""
         number = self._numbers.get(id(tensor))
-        if number is not None and tensor.requires_grad and not self.tensors.infos[number].grad:
+        # A gradient that was asked for later is its own; one that was written into it is not.
+        late = number is not None and tensor.requires_grad and not self.tensors.infos[number].grad
+        if number is not None and late and not version_of(tensor):
             self.tensors.infos[number] = info_of(tensor)
         return number
 

@@ -1,0 +1,129 @@
+"""The graph that a plan is checked against: a file, a shipped one, or one that is captured
+once and kept in the user's cache folder. Only a capture imports torch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+
+from planc.graphs.faults import refuse, whole
+from planc.graphs.form import BadGraph
+from planc.graphs.named import read_graph
+from planc.graphs.read import read
+from planc.graphs.write import ENDING, ENDINGS, write
+from planc.ir.graph import VERSION, ModelGraph
+from planc.ir.source import Source
+from planc.near import nearest
+from planc.paths import cache_folder, shipped
+
+LIBRARIES = ("torch", "transformers")
+"""A model may be another one in another version of these."""
+
+
+def graph_of(
+    reference: str, folder: str | None = None, *, of_plan: bool = False, use_cache: bool = True
+) -> ModelGraph:
+    """The graph that a reference names.
+
+    Args:
+        reference: a graph file, the name of a shipped graph, or what `planc capture` takes.
+        folder: what paths are relative to; by default the current folder.
+        of_plan: a plan says it: then no code of the user is run.
+        use_cache: whether a graph that was captured before will do.
+
+    Raises:
+        CaptureFault: there is no such model, or it cannot be captured.
+    """
+    source = Source("model" if of_plan else "--model", reference)
+    if reference.endswith(ENDINGS):
+        return read_graph(_joined(folder, reference), source)
+    if ":" not in reference:
+        return _shipped(reference, source)
+    is_hugging = reference.startswith("hf:")
+    if of_plan and not is_hugging:
+        refuse("G803", "a plan names no code to run", whole(source), "needed: hf:CLASS, or a graph file")
+    if not is_hugging:
+        return _captured(reference, source)
+    path, mark, query = reference.removeprefix("hf:").partition("?")
+    if path.endswith(".json"):
+        reference = f"hf:{_joined(folder, path)}{mark}{query}"
+    return _kept(reference, source, use_cache=use_cache)
+
+
+def _joined(folder: str | None, path: str) -> str:
+    return path if folder is None else os.path.join(folder, path)
+
+
+def _shipped(name: str, source: Source) -> ModelGraph:
+    every = sorted(n.removesuffix(ENDING) for n in os.listdir(shipped("plans")) if n.endswith(ENDING))
+    if name not in every:
+        refuse(
+            "G803",
+            f"no graph {name!r} is shipped with planc",
+            whole(source),
+            "needed: a graph file, the name of a shipped graph, or a model that can be captured",
+            meant=nearest(name, every),
+        )
+    return read_graph(shipped("plans", f"{name}{ENDING}"), source)
+
+
+def _kept(reference: str, source: Source, *, use_cache: bool) -> ModelGraph:
+    """The graph that was kept of a model, or a new one, which is kept."""
+    base = cache_folder()
+    key = _key(reference) if base is not None and use_cache else None
+    if base is None or key is None:
+        return _captured(reference, source)
+    path = os.path.join(base, f"{key}{ENDING}")
+    # A damaged file, or none: the model is captured anew.
+    with contextlib.suppress(OSError, BadGraph):
+        return read(path)
+    graph = _captured(reference, source)
+    with contextlib.suppress(OSError):
+        write(graph, path)
+    return graph
+
+
+def _captured(reference: str, source: Source) -> ModelGraph:
+    try:
+        from planc.torch.capture import capture
+    except ImportError as missing:
+        refuse("G802", "capturing a model needs torch and transformers", whole(source), f"raised: {missing}",
+               "help: capture it elsewhere with planc capture, and name the graph file")  # fmt: skip
+    return capture(reference, word=source.name)
+
+
+def _key(reference: str) -> str | None:
+    """A name for what a graph depends on; None: that cannot be told."""
+    from planc import __version__
+
+    versions = [_version(library) for library in LIBRARIES]
+    path, _, query = reference.removeprefix("hf:").partition("?")
+    named: list[bytes] = [reference.encode()]
+    if path.endswith(".json"):
+        try:
+            with open(path, "rb") as file:
+                named = [os.path.basename(path).encode(), query.encode(), file.read(1 << 24)]
+        except (OSError, ValueError):
+            return None
+    if None in versions:
+        return None
+    parts = [f"{VERSION} {__version__} {' '.join(map(str, versions))}".encode(), *named]
+    # The length of each part keeps two lists of parts from reading alike.
+    return hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).hexdigest()[:40]
+
+
+def _version(library: str) -> str | None:
+    """The installed version. Folders are looked through first: it is ten times faster than
+    `importlib.metadata`, and all that a check without torch can afford."""
+    for place in sys.path:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(place or "."):
+                if name.startswith(f"{library}-") and name.endswith(".dist-info"):
+                    return name.removesuffix(".dist-info").partition("-")[2]
+    from importlib import metadata
+
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(library)
+    return None
