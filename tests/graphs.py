@@ -146,6 +146,7 @@ def tiny_llama(
         "num_attention_heads": 4,
         "num_key_value_heads": 4,
         "num_hidden_layers": layers,
+        "tie_word_embeddings": tied,
     }
     ties = (("model.embed_tokens.weight", "lm_head.weight"),) if tied else ()
     return draft.graph("hf:LlamaForCausalLM", facts, *ties)

@@ -73,9 +73,13 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     held, site = sum(size for size, _, _ in large), large[0][2]
     named = [f"whole: {_pattern(s)}.{name}, {_size(size)}" for size, name, s in large[:MOST]]
     more = [f"and: {len(large) - MOST} more kinds of parameter"] * (len(large) > MOST)
+    sharding = [
+        b.axes[0].value for b in binding.settled.blocks if b.kind == "fsdp" and axis_size(binding, b) > 1
+    ]
+    rests = [f"fsdp: at rest axis '{name}' shards them; in use they are whole" for name in sharding]
     yield broken("F606", block.axes[0].place.label(f"could split them {ranks} ways"),
                  f"every rank of axis '{axis}' holds {_size(held)} of parameters whole",
-                 *named, *more, f"cost: split, a rank would hold {_size(held // ranks)} of them",
+                 *named, *more, *rests, f"cost: split, a rank would hold {_size(held // ranks)} of them",
                  f"help: give them rules, as {_pattern(site)}   {_advice(site)}",
                  module=site.name)  # fmt: skip
 
