@@ -8,6 +8,7 @@ Where the rule refuses, every other answer is tried: one that passes is over-str
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import random
 from collections import Counter
@@ -477,25 +478,22 @@ def cover(
     least: int = 70,
     strict: Callable[[Case, tuple[Type, ...]], str | None] = lambda _case, _types: None,
     refused: int = 5,
-) -> Counter[str]:
-    """Sweep cases of one family, until `least` accepted combinations are compared."""
-    count: Counter[str] = Counter()
-    share_of_each = max(4, -(-least // len(cases)))
-    for seed in range(8):
-        for case in cases:
-            count += sweep(
-                case,
-                ranks,
-                seed=1000 * seed,
-                accepted=share_of_each,
-                refused=refused * (seed < 2),
-                strict=strict,
-            )
-        if count["accepted"] >= least:
-            break
-    print(dict(count))
-    assert count["accepted"] >= least, count
-    return count
+) -> None:
+    """Sweep cases, until of each rule `least` combinations that it accepts are compared."""
+    rules: dict[Any, list[Case]] = {}
+    for case in cases:
+        rules.setdefault(inspect.unwrap(RULES[case.name].judge), []).append(case)
+    for judge, own in rules.items():
+        count: Counter[str] = Counter()
+        each = max(4, -(-least // len(own)))
+        for seed in range(30):
+            for case in own:
+                count += sweep(
+                    case, ranks, seed=1000 * seed, accepted=each, refused=refused * (seed < 2), strict=strict
+                )
+            if count["accepted"] >= least:
+                break
+        assert count["accepted"] >= least, f"{judge.__name__}: {dict(count)}"
 
 
 def types_of(name: str, *arguments: Any, results: tuple[tuple[int, ...], ...] | tuple[TensorInfo, ...], ranks: int = 2,

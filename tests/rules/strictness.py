@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planc.layouts.types import CONSTANT, PARTIAL, Packed, cut_dim
+from planc.layouts.types import PARTIAL, WHOLE, Packed, cut_dim
 
 _PARAMETERS = ("layer_norm", "group_norm", "rms_norm", "batch_norm", "prelu")
 
@@ -10,8 +10,8 @@ _PARAMETERS = ("layer_norm", "group_norm", "rms_norm", "batch_norm", "prelu")
 def known(case, types):
     """Why a rule may refuse this, or None."""
     if case.name.endswith("_") or case.name.startswith("__i"):
-        if types[0] is CONSTANT:
-            return "in place: a constant keeps its type, another name of it may be in use"
+        if types[0] in WHOLE and PARTIAL in types[1:]:
+            return "in place: what is whole stays whole, another name of it may be in use"
         if case.name in ("copy_", "fill_"):
             return "what is written over keeps its type"
     if case.name in _PARAMETERS and PARTIAL in types[1:]:
@@ -30,6 +30,7 @@ def known(case, types):
         return {
             "bool": "the summands of zero are hardly ever drawn as zero",
             "nansum": "linear only where nothing is left out",
+            "nanmean": "linear only where nothing is left out",
             "nan_to_num": "linear only where nothing is to be replaced",
             "nan_to_num_": "linear only where nothing is to be replaced",
         }.get(case.name)

@@ -54,7 +54,7 @@ def test_scatter(ranks):
         Case("scatter_add_", T(n, n), 1, places(n, n, high=n), T(n, n)),
         Case("scatter_reduce", T(n, n), 1, places(n, n, high=n), T(n, n), reduce="amax"),
         Case("scatter_reduce", T(n, n), 1, places(n, n, high=n), T(n, n), "sum", include_self=False),
-    ], ranks, least=90, strict=known)  # fmt: skip
+    ], ranks, strict=known)  # fmt: skip
 
 
 @RANKS
@@ -70,7 +70,7 @@ def test_index_add(ranks):
         Case("index_fill", T(2 * n, n), 0, once, 0.0),
         Case("index_fill_", T(n, 2 * n), 1, once, 3.0),
         Case("index_fill", T(n, 2 * n), 1, once, T()),
-    ], ranks, least=90, strict=known)  # fmt: skip
+    ], ranks, strict=known)  # fmt: skip
 
 
 def test_places_of_another_rank_are_found():

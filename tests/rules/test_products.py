@@ -38,7 +38,7 @@ def test_matmul(ranks):
         Case("mm", T(n, n), mat2=T(n, 2 * n)),
         Case("mv", T(n, n), T(n)),
         Case("bmm", T(n, 2, n), T(n, n, n)),
-    ], ranks, least=100)  # fmt: skip
+    ], ranks)  # fmt: skip
 
 
 @RANKS
@@ -49,6 +49,7 @@ def test_addmm(ranks):
         Case("addmm", T(n, n), T(n, n), T(n, n), beta=0.5, alpha=2, call=torch.addmm),
         Case("baddbmm", T(n, 1, n), T(n, 2, n), T(n, n, n), call=torch.baddbmm),
         Case("baddbmm", T(n, 2, n), batch1=T(n, 2, n), batch2=T(n, n, n), call=torch.baddbmm),
+        Case("baddbmm_", T(n, 2, n), T(n, 2, n), T(n, n, n)),
         Case("addmm_", T(n, n), T(n, n), T(n, n)),
     ], ranks, strict=_in_place)  # fmt: skip
 
@@ -79,6 +80,7 @@ def test_conv(ranks):
         Case("conv1d", T(n, n, 4), T(n, n, 3), T(n), 1, 1),
         Case("conv1d", T(n, 2 * n), T(n, n, 1)),
         Case("conv2d", T(2, n, 4, n), T(n, n, 2, 2), bias=T(n), stride=2),
+        Case("conv3d", T(n, n, 2, 2, 2), T(n, n, 2, 2, 2)),
         Case("conv2d", T(n, n, n, 4), T(2 * n, n, 1, 1), None, (1, 1), "same"),
     ], ranks, strict=_window)  # fmt: skip
     cover([

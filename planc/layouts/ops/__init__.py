@@ -10,6 +10,7 @@ only where it is marked `sizes=True`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -55,6 +56,7 @@ def rule(*names: str, sizes: bool = False) -> Callable[[Judge], Judge]:
 def _settled(judge: Judge) -> Judge:
     """Where no gradient flows, a whole value is a constant, among operands and results."""
 
+    @wraps(judge)
     def settle(operation: Operation) -> Type | tuple[Type, ...]:
         flows = any(result.grad for result in operation.results)
         if any(

@@ -18,7 +18,7 @@ def _inexact(dtype: str) -> bool:
 
 
 @rule("float", "double", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool", "to", "type", "type_as",
-      "cpu", "cuda", "requires_grad_")  # fmt: skip
+      "cpu", "cuda")  # fmt: skip
 def cast(operation: Operation) -> Type:
     """x.to(anything): only x counts, another tensor gives nothing but its dtype."""
     x = operation.arguments[0] if operation.arguments else None

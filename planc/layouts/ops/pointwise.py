@@ -77,7 +77,7 @@ def div(operation: Operation) -> Type:
 
 
 @rule("neg", "negative", "positive", "neg_", "negative_", "__neg__", "__pos__", "clone", "contiguous", "detach",
-      "detach_", "deg2rad", "rad2deg", "identity", "alias")  # fmt: skip
+      "detach_", "deg2rad", "rad2deg")  # fmt: skip
 def linear(operation: Operation) -> Type:
     """It is linear in its one operand."""
     terms, result = broadcast(operation)
