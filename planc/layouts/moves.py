@@ -51,10 +51,11 @@ def piece(kind: Type, size: int, whole: range, local: range, ranks: int, *, writ
     if start < 0 or stop <= start or whole.step != 1:
         raise Refused("cut-along", f"{_entries(whole)} of {size} are taken from dim {kind.dim}, which is {kind}",
                       FUSED)  # fmt: skip
-    if local != range(bounds[start] // ranks, bounds[stop] // ranks):
+    share = range(bounds[start] // ranks, bounds[stop] // ranks)
+    if local != share:
         law: Fault = "size-written" if written else "cut-along"
-        raise Refused(law, f"{_entries(local)} of the {size // ranks} that a rank has of dim {kind.dim} are no share "
-                      f"of {_entries(whole)}", "bounds that follow the rank's own sizes")  # fmt: skip
+        raise Refused(law, f"{_entries(whole)} of dim {kind.dim} are, on a rank, its own {_entries(share)}; the code "
+                      f"takes {_entries(local)}", "attributes(...) that give the module its own sizes")  # fmt: skip
     rest = parts[start:stop]
     return split(kind.dim) if len(rest) == 1 else packed(kind.dim, rest)
 

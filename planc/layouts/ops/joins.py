@@ -8,7 +8,7 @@ from planc.layouts.arguments import arguments, dim_of, tensor
 from planc.layouts.factors import Label, shared
 from planc.layouts.operation import NotKnown, Operand, Operation
 from planc.layouts.ops import rule
-from planc.layouts.types import Type
+from planc.layouts.types import WHOLE, Type
 
 
 def joined(tensors: Sequence[Operand], dim: int) -> Type:
@@ -87,3 +87,12 @@ def _many(tensors: list[Operand], least: int) -> list[Operand]:
     if any(x.ndim < least for x in tensors):
         raise NotKnown("tensors of few dims are put together")
     return tensors
+
+
+@rule("meshgrid")
+def meshgrid(operation: Operation) -> tuple[Type, ...]:
+    """(a), (b) -> (a, b), (a, b)"""
+    items = operation.operands()
+    if any(tensor(x).type not in WHOLE for x in items) or len(items) != len(operation.results):
+        raise NotKnown("a grid of what differs between ranks")
+    return tuple(x.type for x in items)
