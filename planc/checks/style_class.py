@@ -26,7 +26,7 @@ from collections.abc import Iterator
 
 from planc.blocks.tensor import Rule
 from planc.checks.walk import broken
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.graph import ModuleDef
 from planc.ir.settled import Settings
 from planc.near import listed
@@ -44,8 +44,10 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             if fault is not None:
                 unfit.setdefault(fault, []).append(site)
         for (message, got, advice), like in unfit.items():
-            yield broken("F603", entry.place.label(got, "style"), message,
-                         where(like), f"help: {advice}", module=like[0].name)  # fmt: skip
+            label = entry.place.label(got, "style")
+            whole = all(len(i.shape) < 2 for site in like for i in site.bound.module.parameters.values())
+            fix = replace(label, "replicate") if whole and like[0].bound.module.parameters else None
+            yield broken("F603", label, message, where(like), f"help: {advice}", fix=fix, module=like[0].name)
 
 
 def _unfit(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:

@@ -33,7 +33,9 @@ from planc.ir.diagnostic import Diagnostic
 from planc.ir.record import Record
 from planc.ir.settled import Placed, Settings
 from planc.resolve.bind import Binding, Bound
+from planc.resolve.follow import follow
 from planc.resolve.sites import shown
+from planc.resolve.written import without
 
 
 class Home(Record):
@@ -43,6 +45,8 @@ class Home(Record):
     """None: no unit does."""
     module: str
     """The module that is the unit; '' for a unit of several modules."""
+    pattern: int = 0
+    """The pattern of the unit that matches the module."""
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
@@ -50,7 +54,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     for number, block in enumerate(binding.settled.blocks):
         for tie in binding.graph.ties if block.kind == "fsdp" and block.entries else ():
             homes = {name: home(binding, number, name) for name in tie}
-            known = list(dict.fromkeys(h for h in homes.values() if h is not None))
+            known = {(h.entry, h.module) for h in homes.values() if h is not None}
             if len(known) < 2:
                 continue
             if faulty is None:  # a pattern that matches nothing may be what is missing in the unit
@@ -70,8 +74,12 @@ def home(binding: Binding, block: int, name: str) -> Home | None:
         path = f"{path}.{part}" if path and part else path or part
         entry = here.entries.get(block)
         if entry is not None:
-            one = len(binding.settled.blocks[block].entries[entry].value.patterns) == 1
-            found = Home(entry, path if one else "")
+            patterns = binding.settled.blocks[block].entries[entry].value.patterns
+            if len(patterns) == 1:
+                found = Home(entry, path)
+            else:
+                reached = (follow(p.segments, {binding.root: ""}) for p in patterns)
+                found = Home(entry, "", next((i for i, met in enumerate(reached) if here in met), 0))
     return found
 
 
@@ -93,4 +101,5 @@ def _apart(entries: tuple[Placed, ...], homes: dict[str, Home]) -> Diagnostic:
                   "tied parameters are in different units, which breaks the tie",
                   *[f"unit: {name} is in {text(name)}" for name in homes],
                   "help: leave their modules to one unit, as root",
-                  others=others, module=places[last].rpartition(".")[0])  # fmt: skip
+                  others=others, fix=without(entries[last], homes[places[last]].pattern),
+                  module=places[last].rpartition(".")[0])  # fmt: skip

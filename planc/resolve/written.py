@@ -110,3 +110,23 @@ def lines_after(label: Label, lines: Sequence[str], message: str) -> Fix | None:
     if indent.strip() or end < 0:
         return None
     return Fix(message, (Edit(Span(end, end), "".join(f"\n{indent}{line}" for line in lines)),))
+
+
+def without(entry: Placed, number: int) -> Fix | None:
+    """Leave out one pattern of a unit; where it is the only one, the whole line."""
+    labels = [pattern_place(entry, i).label() for i in range(len(entry.value.patterns))]
+    source = labels[number].source
+    if source.form != "text":
+        return None
+    spans = [label.span for label in labels]
+    if len(spans) > 1:
+        span = (
+            Span(spans[number - 1].end, spans[number].end) if number else Span(spans[0].start, spans[1].start)
+        )
+    else:
+        begun = source.text.rfind("\n", 0, spans[0].start) + 1
+        end = source.text.find("\n", spans[0].end) + 1
+        if source.text[begun : spans[0].start].strip() or not end:
+            return None
+        span = Span(begun, end)
+    return Fix(f"leave out '{entry.value.patterns[number]}'", (Edit(span, ""),))
