@@ -131,6 +131,21 @@ def read_config(path: str, source: Source) -> dict[str, Any]:
     return dict(data)
 
 
+def _is_read(config: Any, name: str) -> bool:
+    """Whether a name that a configuration does not list means something: it sets others, as
+    `num_labels` does, or the model's code asks whether it is there, as for `head_dim`."""
+    if getattr(getattr(type(config), name, None), "fset", None) is not None:
+        return True
+    module = inspect.getmodule(type(config))
+    path = getattr(module, "__file__", None) or ""
+    beside = os.path.join(
+        os.path.dirname(path), os.path.basename(path).replace("configuration_", "modeling_")
+    )
+    with contextlib.suppress(OSError), open(beside, encoding="utf-8") as file:
+        return f'config, "{name}"' in file.read()
+    return False
+
+
 def _with_settings(
     given: Mapping[str, Any], config: Any, reference: Reference, source: Source
 ) -> dict[str, Any]:
@@ -148,7 +163,7 @@ def _with_settings(
             inner = inner.setdefault(name, {})
         known = [k for k in of.to_dict() if not k.startswith("_")]
         aliases = getattr(of, "attribute_map", None) or {}
-        if last not in known and last not in aliases:
+        if last not in known and last not in aliases and not _is_read(of, last):
             unknown_setting(source, key, [*known, *aliases], type(of).__name__)
         inner.pop(aliases.get(last, last), None)
         inner[last] = typed(source, key, text, getattr(of, last, None))
