@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
+from math import prod
 
 import pytest
 import torch
 
 from planc.layouts.operation import Differs, NotKnown, Refused
 from planc.layouts.ops import views
-from planc.layouts.types import REPLICATED, Type, packed, split
-from tests.rules.harness import Case, T, Wrong, sweep, types_of
+from planc.layouts.types import REPLICATED, Type, local_shape, packed, split
+from tests.rules.harness import Case, T, Wrong, share, sweep, types_of
 from tests.rules.tables import compare, operand
 
 
@@ -75,6 +77,53 @@ def test_flatten_unflatten_and_shapes_of_others(ranks):
     compare(cases, ranks, least=140, accepted=50, refused=50)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_where_shares_of_many_parts_go(seed):
+    rng, count = random.Random(seed), Counter()
+    for _ in range(1500):
+        ranks = rng.choice([2, 3, 4])
+        numbers = rng.choices([2, 3, ranks, 2 * ranks, 3 * ranks], k=rng.randint(1, 4))
+        before, after = factored(rng, numbers), factored(rng, numbers)
+        dim = rng.randrange(len(before))
+        if before[dim] % ranks == 0:
+            kind = cut(rng, dim, before[dim], ranks)
+            count[go(kind, before, after, ranks)] += 1
+    assert count["Split"] > 200, count
+    assert count["Packed"] > 100, count
+
+
+def cut(rng, dim, size, ranks):
+    """A random way to share a dim."""
+    unit = size // ranks
+    places = sorted(rng.sample(range(1, unit), rng.randint(0, min(3, unit - 1))))
+    if rng.random() < 0.3:
+        places = [i for i in range(1, unit) if i % 2 == 0] if unit % 2 == 0 else []
+    parts = tuple(ranks * (b - a) for a, b in pairwise([0, *places, unit]))
+    return packed(dim, parts) if len(parts) > 1 else split(dim)
+
+
+def go(kind, before, after, ranks):
+    """Compare the answer with numbered entries; where there is none, no split may be right."""
+    whole = torch.arange(prod(before)).view(before)
+    held = share(whole, kind, ranks, torch.Generator())
+
+    def right(answer):
+        shape, wanted = (
+            local_shape(after, answer, ranks),
+            share(whole.view(after), answer, ranks, torch.Generator()),
+        )
+        return all(torch.equal(own.reshape(shape), want) for own, want in zip(held, wanted, strict=True))
+
+    try:
+        answer = views.reshaped(kind, before, after, ranks)
+    except Refused:
+        options = [split(d) for d, size in enumerate(after) if size % ranks == 0]
+        assert not any(map(right, options)), (kind, before, after)
+        return "refused"
+    assert right(answer), (kind, before, after, answer)
+    return type(answer).__name__
+
+
 @pytest.mark.parametrize(
     ("before", "after", "kind", "result"),
     [
@@ -99,12 +148,13 @@ def test_where_a_split_dim_goes(before, after, kind, result):
         ((2, 5, 32), (2, 5, 4, 8), split(2), "dim 2 of size 4 cannot be cut into 8"),
         ((2, 8, 16), (16, 16), split(1), "dim 1 is merged behind dim 0"),
         ((2, 24), (2, 3, 8), packed(1, (8, 16)), "dim 1 of size 3 does not keep the parts"),
+        ((108,), (3, 36), packed(0, (36, 24, 48)), "dim 0 of size 3 does not keep the parts"),
         ((3, 24), (72,), packed(1, (8, 16)), "dim 1 is merged behind dim 0"),
     ],
 )
 def test_views_that_no_rank_can_share(before, after, kind, got):
     with pytest.raises(Refused, match=got) as refused:
-        views.reshaped(kind, before, after, 8)
+        views.reshaped(kind, before, after, 4 if before == (108,) else 8)
     assert refused.value.law == "cut-dim"
 
 
@@ -115,8 +165,8 @@ def heads(*sizes, kind: Type | None = None):
 
 
 def test_sizes_that_the_code_asks_for():
-    share = Differs(8, 2, "self.num_heads")
-    for sizes in ((2, 5, -1, 4), ((2, 5, -1, 4),), (2, -1, share, 4), ((2, 5, share, -1),)):
+    own = Differs(8, 2, "self.num_heads")
+    for sizes in ((2, 5, -1, 4), ((2, 5, -1, 4),), (2, -1, own, 4), ((2, 5, own, -1),)):
         assert heads(*sizes) is split(2)
     assert types_of(
         "view", operand((2, 5, 32), split(2)), size=(2, 5, -1, 4), results=((2, 5, 8, 4),), ranks=4
@@ -129,7 +179,7 @@ def test_sizes_that_the_code_asks_for():
             heads(*sizes)
         assert refused.value.law == law
     with pytest.raises(Refused) as refused:
-        heads(2, 5, share, 4, kind=REPLICATED)
+        heads(2, 5, own, 4, kind=REPLICATED)
     assert refused.value.law == "size-read"
     with pytest.raises(NotKnown):
         heads(2, 5, Differs(8.0, 2.0, "a size"), 4)

@@ -39,6 +39,8 @@ def reshaped(kind: Type, before: Shape, after: Shape, ranks: int) -> Type:
         try:
             return _packed(kind, before, after, ranks)
         except Refused:
+            if len(set(kind.parts)) > 1:
+                raise
             # (..., k * m, ...) of k equal parts is (..., k, m, ...) with m split.
             within = (*before[: kind.dim], len(kind.parts), kind.parts[0], *before[kind.dim + 1 :])
             with suppress(Refused, NotKnown):
