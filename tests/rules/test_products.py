@@ -8,6 +8,7 @@ import torch
 from planc.layouts.operation import Differs, NotKnown, Operand, Refused
 from planc.layouts.types import LATE, PARTIAL, REPLICATED, split
 from tests.rules.harness import Case, T, cover, sweep, types_of
+from tests.rules.strictness import known
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
 
@@ -21,7 +22,7 @@ def test_linear(ranks):
         Case("linear", T(n, 1, n), T(2 * n, n), bias=T(2 * n)),
         Case("linear", T(n), T(2 * n, n), None),
         Case("linear", T(n, n), T(n)),
-    ], ranks)  # fmt: skip
+    ], ranks, strict=known)  # fmt: skip
 
 
 @RANKS
@@ -38,7 +39,7 @@ def test_matmul(ranks):
         Case("mm", T(n, n), mat2=T(n, 2 * n)),
         Case("mv", T(n, n), T(n)),
         Case("bmm", T(n, 2, n), T(n, n, n)),
-    ], ranks)  # fmt: skip
+    ], ranks, strict=known)  # fmt: skip
 
 
 @RANKS
@@ -51,11 +52,7 @@ def test_addmm(ranks):
         Case("baddbmm", T(n, 2, n), batch1=T(n, 2, n), batch2=T(n, n, n), call=torch.baddbmm),
         Case("baddbmm_", T(n, 2, n), T(n, 2, n), T(n, n, n)),
         Case("addmm_", T(n, n), T(n, n), T(n, n)),
-    ], ranks, strict=_in_place)  # fmt: skip
-
-
-def _in_place(case, types):
-    return "an operation in place keeps the type of what it writes to" if case.name.endswith("_") else None
+    ], ranks, strict=known)  # fmt: skip
 
 
 @RANKS
@@ -70,7 +67,7 @@ def test_einsum(ranks):
         Case("einsum", "i,j->ij", T(n), T(n), call=call),
         Case("einsum", "bhid,bhjd->bhij", T(1, n, 2, n), T(n, n, 3, n), call=call),
         Case("einsum", "ij,jk,kl->il", T(2, n), T(n, n), T(n, 2), call=call),
-    ], ranks)  # fmt: skip
+    ], ranks, strict=known)  # fmt: skip
 
 
 @RANKS
@@ -82,15 +79,11 @@ def test_conv(ranks):
         Case("conv2d", T(2, n, 4, n), T(n, n, 2, 2), bias=T(n), stride=2),
         Case("conv3d", T(n, n, 2, 2, 2), T(n, n, 2, 2, 2)),
         Case("conv2d", T(n, n, n, 4), T(2 * n, n, 1, 1), None, (1, 1), "same"),
-    ], ranks, strict=_window)  # fmt: skip
+    ], ranks, strict=known)  # fmt: skip
     cover([
         Case("conv1d", T(n, n, 4), T(n, 1, 3), T(n), groups=n),
         Case("conv1d", T(n, 2 * n, 4), T(2 * n, 1, 3), T(2 * n), groups=Differs(2 * n, 2, "groups")),
-    ], ranks, least=12, strict=_window)  # fmt: skip
-
-
-def _window(case, types):
-    return "a window of size 1, and what is beside a bias in a convolution in groups, is not looked at"
+    ], ranks, least=12, strict=known)  # fmt: skip
 
 
 def test_a_bias_that_is_added_later_is_left_out():
