@@ -117,11 +117,13 @@ class Gate:
                 Fault("partial", "output", *said, self.placed, "output", None, None, self.module)
             )
             results[first] = _UNKNOWN
-        elif isinstance(kind, Split):
-            for name in late:
-                info = bound.module.parameters[name]
-                if info.grad:
-                    self.frame.out.sums[joined(self.module, name)] = (info, self.placed)
+            return
+        for name in late:
+            info = bound.module.parameters[name]
+            if info.grad and isinstance(kind, Split):
+                self.frame.out.sums[joined(self.module, name)] = (info, self.placed)
+            elif info.grad:
+                self.frame.out.whole[joined(self.module, name)] = self.placed
 
     def refuse(self, crossing: Crossing, law: str, got: str, needed: str, held: Held) -> None:
         said = (law, crossing.name, got, needed, self.placed, crossing.field, held.origin, None, self.module)

@@ -208,6 +208,8 @@ class Frame:
             kind = self.adapted if bound is self.bound else REPLICATED
         if kind is REPLICATED and placed is not None and info.grad:
             self.out.sums[name] = (info, placed)
+        elif kind is INVARIANT and info.grad:
+            self.out.whole[name] = placed
         if kind in (INVARIANT, REPLICATED) and not info.grad:
             kind = CONSTANT
         return Operand(kind, info.shape, info.grad, info.dtype, Origin(joined(self.path, above), placed))

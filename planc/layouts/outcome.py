@@ -87,7 +87,7 @@ class Waste(Record):
 class Outcome:
     """What one call of a module gives on one axis; the same for every call like it."""
 
-    __slots__ = ("calls", "faults", "flawed", "moves", "results", "sums", "wastes")
+    __slots__ = ("calls", "faults", "flawed", "moves", "results", "sums", "wastes", "whole")
 
     def __init__(self) -> None:
         self.results: tuple[Held, ...] = ()
@@ -96,6 +96,8 @@ class Outcome:
         self.wastes: list[Waste] = []
         self.sums: dict[str, Any] = {}
         """Parameters whose gradients are summed over the axis after the backward pass."""
+        self.whole: dict[str, Any] = {}
+        """Parameters whose gradients every rank computes whole, with the rules of their modules."""
         self.calls: list[tuple[str, Outcome]] = []
         """The modules that it calls, by their names."""
         self.flawed = False

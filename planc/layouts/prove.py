@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from planc.ir.graph import Call, Function, TensorInfo, Value
+from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
 from planc.ir.record import Record
 from planc.ir.settled import Placed
 from planc.layouts.gate import Gate
 from planc.layouts.interpret import Frame, Prover
-from planc.layouts.outcome import Fault, Held, Outcome
+from planc.layouts.outcome import Fault, Held, Origin, Outcome, joined
 from planc.layouts.ports import entering, leaving
 from planc.layouts.types import (
     CONSTANT,
@@ -109,6 +109,7 @@ def _prove(
         fault = _leaving(name, held, infos[name], kind, loss, is_logits(name, infos))
         if fault is not None:
             top.faults.append(fault)
+    top.faults += _torn(top, graph)
     if kind == "tensor" and loss is None:
         for name, info in infos.items():
             if is_logits(name, infos) and leaves[name].type is INVARIANT:
@@ -156,6 +157,28 @@ def _leaving(
         return None  # a port of the model itself says that it leaves so
     return Fault("leaves", where, f"it leaves as {held.type}",
                  "a value that is whole, with its whole gradient, on every rank", None, None, held.origin)  # fmt: skip
+
+
+def _torn(top: Outcome, graph: ModelGraph) -> Iterator[Fault]:
+    """Parameters that are used in two ways: the sum over the axis that one use needs would
+    count what the other gave once for every rank."""
+    same = {name: tie[0] for tie in graph.ties for name in tie}
+    whole: dict[str, tuple[str, Placed | None]] = {}
+    parts: dict[str, tuple[str, Placed | None]] = {}
+    for path, outcome in top.walk():
+        for name, rule in outcome.whole.items():
+            full = joined(path, name)
+            whole.setdefault(same.get(full, full), (full, rule))
+        for name, (_, rule) in outcome.sums.items():
+            full = joined(path, name)
+            parts.setdefault(same.get(full, full), (full, rule))
+    for name in [name for name in parts if name in whole]:
+        (module, _, own), (other, rule) = parts[name][0].rpartition("."), whole[name]
+        there = other.rpartition(".")[0] or "root"
+        yield Fault("gradient", f"the parameter {own}",
+                    f"its gradient is in parts here, and whole on every rank at {there}",
+                    "uses that are alike: all behind a boundary that brings the value together, or none",
+                    parts[name][1], None, Origin(there, rule), None, module)  # fmt: skip
 
 
 def _named(result: Any, held: Mapping[int, Held]) -> Iterator[tuple[str, Held]]:
