@@ -59,6 +59,8 @@ def known(case, types):
         return "no number drawn is one that it finds"
     if name == "scaled_dot_product_attention":
         return _attention(case, types)
+    if "_pool" in name and cut_dim(types[0]) in (2, 3):
+        return "windows that do not overlap are not looked for"
     if name.startswith("conv"):
         return _convolution(case, types)
     return _PENDING.get(name) if PARTIAL in types else None

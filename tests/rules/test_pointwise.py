@@ -13,7 +13,7 @@ from tests.rules.harness import Case, T, cover, types_of
 from tests.rules.strictness import known
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
-_TWO = """pow float_power remainder fmod floor_divide xlogy hypot logaddexp atan2 eq ne lt le gt ge greater less
+_TWO = """polar pow float_power remainder fmod floor_divide xlogy hypot logaddexp atan2 eq ne lt le gt ge greater less
 greater_equal less_equal not_equal maximum minimum fmax fmin isclose __eq__ __ne__ __lt__ __le__ __gt__ __ge__
 __pow__ __rpow__ __ipow__ __mod__ __rmod__ __imod__ __floordiv__ __rfloordiv__ __ifloordiv__""".split()  # noqa: SIM905
 _BOOLEAN = """logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor __and__ __rand__ __iand__
@@ -30,7 +30,7 @@ _ARGUMENTS = {
 _BACKWARDS = (
     "__rpow__", "__rmod__", "__rfloordiv__", "__rand__", "__ror__", "__rxor__", "__rlshift__", "__rrshift__",
 )  # fmt: skip
-_NO_GRADIENT = ("__rmod__", "floor_divide", "__floordiv__", "__rfloordiv__", "__ifloordiv__")
+_NO_GRADIENT = ("polar", "__rmod__", "floor_divide", "__floordiv__", "__rfloordiv__", "__ifloordiv__")
 _INTEGERS = ("logical_not", "__invert__", "bitwise_not")
 
 
@@ -71,7 +71,7 @@ def _cases(names, n):
                 yield Case(name, *_tensors(name, (n, 2)), True if base in _BOOLEAN else 2, call=call)
             else:
                 yield Case(name, *_tensors(name, (n, 2, n), (2, 1)), call=call)
-            if base in _TWO and base not in ("xlogy", "hypot", "logaddexp", "atan2", "maximum", "minimum",
+            if base in _TWO and base not in ("polar", "xlogy", "hypot", "logaddexp", "atan2", "maximum", "minimum",
                                              "fmax", "fmin", "isclose"):  # fmt: skip
                 yield Case(
                     name,

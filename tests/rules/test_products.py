@@ -86,6 +86,19 @@ def test_conv(ranks):
     ], ranks, least=12, strict=known)  # fmt: skip
 
 
+@RANKS
+def test_pooling(ranks):
+    n = ranks
+    cover([
+        Case("avg_pool1d", T(n, 2, 2 * n), 2, call=torch.nn.functional.avg_pool1d),
+        Case("avg_pool2d", T(n, n, 2, 4), 2, ceil_mode=True, call=torch.nn.functional.avg_pool2d),
+        Case("max_pool1d", T(n, 2, 3 * n), 3, 2, 1),
+        Case("max_pool2d", T(n, n, 4, 4), kernel_size=2, stride=1),
+        Case("adaptive_avg_pool1d", T(n, n, 4), 1),
+        Case("adaptive_avg_pool2d", T(n, n, 4, 4), (2, 1)),
+    ], ranks, strict=known)  # fmt: skip
+
+
 def test_a_bias_that_is_added_later_is_left_out():
     x, weight = Operand(split(1), (2, 4)), Operand(split(1), (6, 4))
     assert types_of("linear", x, weight, Operand(LATE, (6,)), results=((2, 6),)) is PARTIAL

@@ -33,7 +33,7 @@ RULES: dict[str, Rule] = {}
 """By the name of the torch function."""
 
 FAMILIES = (
-    "pointwise", "selection", "casts", "activations", "products", "convolution", "norms", "reductions",
+    "pointwise", "selection", "casts", "activations", "products", "convolution", "pooling", "norms", "reductions",
     "embedding", "attention", "losses", "indexed",
     "views", "permutations", "stretching", "pieces", "shifts", "joins", "getitem", "creation", "draws",
 )  # fmt: skip

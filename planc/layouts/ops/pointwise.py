@@ -16,7 +16,7 @@ logical_not logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_l
 relu relu6 elu selu celu leaky_relu hardtanh threshold""".split()  # noqa: SIM905
 """Those that also exist with a `_`, in place."""
 _OTHERS = """silu gelu mish softplus softsign hardswish hardsigmoid logsigmoid tanhshrink hardshrink softshrink
-maximum minimum fmax fmin isnan isinf isfinite isclose isposinf isneginf signbit
+maximum minimum fmax fmin isnan isinf isfinite isclose isposinf isneginf signbit polar
 __abs__ __invert__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __pow__ __rpow__ __ipow__ __mod__ __rmod__ __imod__
 __floordiv__ __rfloordiv__ __ifloordiv__ __and__ __rand__ __iand__ __or__ __ror__ __ior__ __xor__ __rxor__
 __ixor__ __lshift__ __rlshift__ __ilshift__ __rshift__ __rrshift__ __irshift__""".split()  # noqa: SIM905
