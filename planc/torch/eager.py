@@ -7,6 +7,43 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import Tensor, autograd
+from torch._subclasses.fake_tensor import FakeTensor
+
+
+_HALF: dict[tuple[int, ...], Tensor] = {shape: torch.full(shape, 0.5) for shape in ((), (1,))}
+
+
+def settle_chance(name: str, result: Any) -> None:
+    """Let a single random number be one half, so that code can branch on it: layers that are
+    left out with a small chance are there."""
+    if name == "rand" and isinstance(result, FakeTensor) and result.dtype is torch.float32:
+        result.constant = _HALF.get(tuple(result.shape))
+
+
+@contextmanager
+def functions_told(recorder: Any) -> Iterator[None]:
+    """Let calls of `torch.autograd.Function`s be recorded as operations: what their forward
+    computes says nothing of their gradient."""
+    original: Any = autograd.Function.__dict__["apply"]
+
+    def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with torch._C.DisableTorchFunction():
+                return original.__func__(cls, *args, **kwargs)
+
+        if not recorder.is_listening:
+            return call(*args, **kwargs)
+        return recorder.record(f"autograd.Function.{cls.__name__}", call, args, kwargs)
+
+    function: Any = autograd.Function
+    function.apply = classmethod(apply)
+    try:
+        yield
+    finally:
+        function.apply = original
+
 
 @contextmanager
 def as_in_training(keywords: Mapping[str, Any]) -> Iterator[None]:

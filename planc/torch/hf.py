@@ -43,6 +43,20 @@ def build(reference: Reference, source: Source) -> tuple[nn.Module, dict[str, An
     Raises:
         CaptureFault: there is no such class, no such setting, or the class cannot be built.
     """
+    kind, config = configuration(reference, source)
+    model = _model(kind, config, source)
+    inputs: dict[str, Any] = {name: made_of(info) for name, info in _inputs(model, config).items()}
+    if "use_cache" in inspect.signature(model.forward).parameters:
+        inputs["use_cache"] = False
+    return model, inputs, facts(config)
+
+
+def configuration(reference: Reference, source: Source) -> tuple[Any, Any]:
+    """The class of a model and its configuration.
+
+    Raises:
+        CaptureFault: there is no such class, or no such setting.
+    """
     kind, given = (
         _from_file(reference, source) if reference.kind == "config" else (_class(reference.name, source), {})
     )
@@ -50,11 +64,7 @@ def build(reference: Reference, source: Source) -> tuple[nn.Module, dict[str, An
     if reference.settings:
         config = _configured(kind, _with_settings(given, config, reference, source), source)
     _choose(config)
-    model = _model(kind, config, source)
-    inputs: dict[str, Any] = {name: made_of(info) for name, info in _inputs(model, config).items()}
-    if "use_cache" in inspect.signature(model.forward).parameters:
-        inputs["use_cache"] = False
-    return model, inputs, facts(config)
+    return kind, config
 
 
 def _inputs(model: Any, config: Any) -> dict[str, TensorInfo]:

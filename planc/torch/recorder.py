@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from planc.ir.graph import Number, Other, Slice, Value, Weight
 from planc.torch.calls import is_in_place, name_of, reads_size
 from planc.torch.composite import inside, is_composite
+from planc.torch.eager import settle_chance
 from planc.torch.numbers import TrackedInt, plain, type_of_tracked
 from planc.torch.tensors import MAX_DEPTH, Ledger, parts_of, tensors_in, version_of
 from planc.torch.tree import Frame, Step
@@ -39,6 +40,11 @@ class Recorder(TorchFunctionMode):
         self._names: dict[int, list[str]] = {}
         for name, module in model.named_modules(remove_duplicate=False):
             self._names.setdefault(id(module), []).append(name)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the code that runs is the model's, not torch's."""
+        return bool(self.frames) and torch._C._len_torch_function_stack() > 0
 
     # ---- torch functions -------------------------------------------------------
 
@@ -97,6 +103,7 @@ class Recorder(TorchFunctionMode):
         said = self.said(tuple(args)), self.said(dict(keywords))
         versions = [version_of(tensor) for tensor in given]
         result = func(*plain(tuple(args)), **plain(dict(keywords)))
+        settle_chance(name, result)
         if is_in_place(name):
             changed = given[:1]
         else:
@@ -120,7 +127,8 @@ class Recorder(TorchFunctionMode):
             self._spoil(tensor, frame)
 
     def _spoil(self, changed: Tensor, frame: Frame) -> None:
-        """Give new numbers to what shares its storage with a changed tensor."""
+        """Give new numbers to what shares its storage with a changed tensor: `aliased` takes
+        the changed one and what the others were, and gives what the others are."""
         others = self.ledger.sharing(changed)
         if not others:
             return

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.record import Record
 from planc.torch.attributes import track
-from planc.torch.eager import as_in_training
+from planc.torch.eager import as_in_training, functions_told
 from planc.torch.fake import Faker
 from planc.torch.fold import Folder
 from planc.torch.modules import attributes_read, definitions
@@ -64,7 +64,7 @@ def run(subject: Subject) -> ModelGraph:
         module.register_forward_pre_hook(_begin(recorder), with_kwargs=True, prepend=True)
         module.register_forward_hook(_end(recorder), with_kwargs=True)
     try:
-        with _steady(), as_in_training(keywords), mode, recorder:
+        with _steady(), as_in_training(keywords), functions_told(recorder), mode, recorder:
             model(*arguments, **keywords)
     except Exception as raised:
         module_name = recorder.frames[-1].module if recorder.frames else ""
