@@ -13,7 +13,7 @@ from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value
 from planc.ir.graph import Weight as WeightName
 from planc.ir.settled import Placed
 from planc.layouts.gate import Gate
-from planc.layouts.numbers import COMPARISONS, Reader
+from planc.layouts.numbers import COMPARISONS, Reader, read_off
 from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
 from planc.layouts.ops import load
 from planc.layouts.outcome import Fault, Held, Move, Origin, Outcome, joined
@@ -75,6 +75,8 @@ class Frame:
         self.own = prover.weights.rule(bound)
         self.held: list[Held] = [*inputs, *([_UNKNOWN] * (len(function.tensors) - len(inputs)))]
         self.out = Outcome()
+        self.step: Op | None = None
+        """The operation that is judged."""
         self.gathered: dict[int, Move] = {}
         self.cut: dict[int, int] = {}
         apart = any(isinstance(h.type, Split | Packed) or h.type in (REPLICATED, PARTIAL) for h in inputs)
@@ -87,6 +89,7 @@ class Frame:
                 self.operate(step)
             else:
                 self.invoke(step)
+        self.out.blind = self.out.blind or any(self.held[n].type is UNKNOWN for n in self.function.exports)
         self.out.results = tuple([self.held[number] for number in self.function.exports])
         self.out.wastes += [*repeated(self.out.moves), *undone(self.out.moves, self.gathered, self.cut)]
         self.out.flawed = bool(self.out.faults) or any(outcome.flawed for _, outcome in self.out.calls)
@@ -95,6 +98,7 @@ class Frame:
     # ---- operations --------------------------------------------------------------
 
     def operate(self, step: Op) -> None:
+        self.step = step
         if step.name.startswith("number."):
             self.watch(step)
             return
@@ -105,7 +109,8 @@ class Frame:
         operation = Operation(step.name, arguments, keywords, infos, self.prover.ranks, style)
         operands = operation.operands()
         kinds = self.judged(operation, operands)
-        origin = next((o.origin for o in operands if o.type not in WHOLE and o.origin), None)
+        origin = self.source(operands)
+        self.out.blind = self.out.blind or UNKNOWN in kinds
         for number, kind, info in zip(step.results, kinds, infos, strict=True):
             self.held[number] = Held(self.settled(kind, info, operation), origin)
 
@@ -125,6 +130,12 @@ class Frame:
             return nothing
         rule = self.prover.rules.get(operation.name)
         if rule is None:
+            if (
+                operands
+                and all(operand.type is CONSTANT for operand in operands)
+                and not any(differing((operation.arguments, *operation.keywords.values())))
+            ):
+                return [CONSTANT] * len(operation.results)  # as masks and positions are made
             self.fault("no-rule", operation.name, "planc has no rule for this operation", "")
             return nothing
         unlike = list(differing((operation.arguments, *operation.keywords.values())))
@@ -154,7 +165,10 @@ class Frame:
         """A use of a number that is no operation: a branch, or one that cannot be followed."""
         numbers = [self.argument(item) for item in step.arguments if isinstance(item, Number)]
         unlike = [number for number in numbers if isinstance(number, Differs)]
-        if not unlike or any(number.local is None and not number.text for number in unlike):
+        if any(number.local is None and not number.text for number in unlike):
+            self.out.blind = True
+            return
+        if not unlike:
             return
         if step.name == "number.compare" and all(number.local is not None for number in unlike):
             compare = COMPARISONS.get(str(step.arguments[0]))
@@ -214,7 +228,7 @@ class Frame:
             kind = CONSTANT
         return Operand(kind, info.shape, info.grad, info.dtype, Origin(joined(self.path, above), placed))
 
-    def attribute(self, name: str, whole: int | float) -> int | float:
+    def attribute(self, name: str, whole: float) -> int | float:
         """What a rank has for a number that the code reads off a module."""
         above, colon, own = name.rpartition(":")
         bound = self.prover.binding.root.below(above.removeprefix("/")) if colon else self.bound
@@ -224,6 +238,7 @@ class Frame:
 
     def invoke(self, step: Call) -> None:
         """Follow the call of a module through its boundary."""
+        self.step = None
         prover = self.prover
         bound = (prover.binding.root if step.module.startswith("/") else self.bound).below(
             step.module.removeprefix("/")
@@ -235,26 +250,36 @@ class Frame:
         numbers = handed(step)
         path = joined(self.path, step.module)
         placed = prover.weights.rule(bound)
-        crossings = [] if placed is None else list(entering(placed.value, bound.module, step))
+        if placed is None:
+            outcome = prover.call(function, bound, [self.held[n] for n in numbers], path, self.rule)
+            self.out.calls.append((step.module, outcome))
+            self.receive(step, numbers, outcome.results)
+            return
+        self.out.calls.append(self.cross(step, function, bound, numbers, placed, path))
+
+    def cross(
+        self, step: Call, function: Function, bound: Bound, numbers: Sequence[int], placed: Placed, path: str
+    ) -> tuple[str, Outcome]:
+        """Follow the call of a module that has a rule, and with it a boundary."""
+        crossings = list(entering(placed.value, bound.module, step))
         tries: list[tuple[tuple[bool, bool], Gate, Outcome]] = []
         for whole in (REPLICATED, INVARIANT):
             gate = Gate(self, placed, step.module)
             inputs = gate.enter(crossings, numbers, whole)
-            outcome = prover.call(function, bound, inputs, path, placed or self.rule)
+            outcome = self.prover.call(function, bound, inputs, path, placed)
             tries.append(((outcome.flawed or bool(gate.faults), _leaks(outcome)), gate, outcome))
             if not gate.chose or not any(tries[0][0]):
                 break
         # «replicate» is the one of its two types that fits; where both do, the one that sums here.
         _, gate, outcome = min(tries, key=lambda tried: tried[0])
-        self.out.calls.append((step.module, outcome))
         results = dict(zip(function.exports, outcome.results, strict=True))
-        if placed is not None:
-            gate.leave(list(leaving(placed.value, function)), results, function.tensors)
-            gate.add_late(bound, results, function)
+        gate.leave(list(leaving(placed.value, function)), results, function.tensors)
+        gate.add_late(bound, results, function)
         self.out.faults += gate.faults
         self.out.moves += gate.moves
         self.note(step, gate, function)
         self.receive(step, numbers, [results[export] for export in function.exports])
+        return step.module, outcome
 
     def note(self, step: Call, gate: Gate, function: Function) -> None:
         """Remember what is gathered on the way out of a module, and cut on the way into one."""
@@ -279,8 +304,17 @@ class Frame:
     def fault(
         self, law: str, operation: str, got: str, needed: str, operands: Sequence[Operand] = ()
     ) -> None:
-        origin = next((o.origin for o in operands if o.type not in WHOLE and o.origin), None)
+        origin = self.source(operands)
         self.out.faults.append(Fault(law, operation, got, needed, self.own, None, origin, self.rule))
+
+    def source(self, operands: Sequence[Operand]) -> Origin | None:
+        """What gave an operand of this step a type that is not whole, or a tensor whose size it reads."""
+        found = next((o.origin for o in operands if o.type not in WHOLE and o.origin), None)
+        if found is None and self.step is not None:
+            step, held = self.step, self.held
+            values = read_off((step.arguments, *step.keywords.values()))
+            found = next((held[v.number].origin for v in values if held[v.number].type not in WHOLE), None)
+        return found
 
 
 def _leaks(outcome: Outcome) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, neg, sub, truediv
 from typing import Any
 
-from planc.ir.graph import Number
+from planc.ir.graph import Number, Slice, Value
 from planc.layouts.operation import Differs, Operand
 from planc.layouts.types import UNKNOWN
 
@@ -24,7 +24,10 @@ class Reader:
     """Finds what a number is on a rank."""
 
     def __init__(
-        self, operand: Callable[[Any], Operand], attribute: Callable[[str, int | float], int | float], ranks: int
+        self,
+        operand: Callable[[Any], Operand],
+        attribute: Callable[[str, int | float], int | float],
+        ranks: int,
     ) -> None:
         self.operand, self.attribute, self.ranks = operand, attribute, ranks
         """How operands are found, and what a rank has for an attribute, by its name and whole value."""
@@ -70,3 +73,15 @@ class Reader:
 
 def _captured(item: Any) -> Any:
     return item.captured if isinstance(item, Number) else item
+
+
+def read_off(item: Any) -> Iterator[Value]:
+    """The tensors whose sizes stand in an argument."""
+    if isinstance(item, Number):
+        yield from (part for part in item.arguments if isinstance(part, Value))
+        yield from read_off(tuple(part for part in item.arguments if isinstance(part, Number)))
+    elif isinstance(item, Slice):
+        yield from read_off((item.start, item.stop, item.step))
+    elif isinstance(item, tuple):
+        for part in item:
+            yield from read_off(part)

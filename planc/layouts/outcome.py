@@ -87,7 +87,7 @@ class Waste(Record):
 class Outcome:
     """What one call of a module gives on one axis; the same for every call like it."""
 
-    __slots__ = ("calls", "faults", "flawed", "moves", "results", "sums", "wastes", "whole")
+    __slots__ = ("blind", "calls", "faults", "flawed", "moves", "results", "sums", "wastes", "whole")
 
     def __init__(self) -> None:
         self.results: tuple[Held, ...] = ()
@@ -102,12 +102,48 @@ class Outcome:
         """The modules that it calls, by their names."""
         self.flawed = False
         """Whether there is a fault here or below."""
+        self.blind = False
+        """Whether a value could not be followed; some fault says why."""
 
-    def walk(self, path: str = "") -> Iterator[tuple[str, Outcome]]:
-        """Every call, with the name of its module, in the order of execution."""
-        yield path, self
-        for name, outcome in self.calls:
-            yield from outcome.walk(joined(path, name))
+    @property
+    def loud(self) -> bool:
+        """Whether there is something to say of this call itself."""
+        return bool(self.faults or self.wastes)
+
+    def walk(self, path: str = "", *, only: frozenset[int] | None = None) -> Iterator[tuple[str, Outcome]]:
+        """Every call, with the name of its module, in the order of execution.
+
+        Args:
+            only: the outcomes to visit, by identity; what is called by others is not looked for.
+        """
+        pending = [(path, self)]
+        while pending:
+            here, outcome = pending.pop()
+            yield here, outcome
+            for name, called in reversed(outcome.calls):
+                if only is None or id(called) in only:
+                    pending.append((joined(here, name), called))
+
+    def distinct(self) -> list[Outcome]:
+        """Every outcome once, callers after those that they call."""
+        found: dict[int, Outcome] = {}
+
+        def visit(outcome: Outcome) -> None:
+            for _, called in outcome.calls:
+                if id(called) not in found:
+                    visit(called)
+            found[id(outcome)] = outcome
+
+        visit(self)
+        return list(found.values())
+
+    def walk_loud(self) -> Iterator[tuple[str, Outcome]]:
+        """The calls of which there is something to say, and those on the way to them."""
+        loud: set[int] = set()
+        for outcome in self.distinct():
+            if outcome.loud or any(id(called) in loud for _, called in outcome.calls):
+                loud.add(id(outcome))
+        return self.walk(only=frozenset(loud))
 
 
 def joined(path: str, name: str) -> str:

@@ -6,7 +6,7 @@ the batch, and holds (as far as the numbers go) every parameter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
@@ -110,6 +110,7 @@ def _prove(
         if fault is not None:
             top.faults.append(fault)
     top.faults += _torn(top, graph)
+    top.faults += _blind(top, inputs)
     if kind == "tensor" and loss is None:
         for name, info in infos.items():
             if is_logits(name, infos) and leaves[name].type is INVARIANT:
@@ -162,6 +163,8 @@ def _leaving(
 def _torn(top: Outcome, graph: ModelGraph) -> Iterator[Fault]:
     """Parameters that are used in two ways: the sum over the axis that one use needs would
     count what the other gave once for every rank."""
+    if not graph.ties and all(_is_plain(outcome) for outcome in top.distinct()):
+        return
     same = {name: tie[0] for tie in graph.ties for name in tie}
     whole: dict[str, tuple[str, Placed | None]] = {}
     parts: dict[str, tuple[str, Placed | None]] = {}
@@ -179,6 +182,27 @@ def _torn(top: Outcome, graph: ModelGraph) -> Iterator[Fault]:
                     f"its gradient is in parts here, and whole on every rank at {there}",
                     "uses that are alike: all behind a boundary that brings the value together, or none",
                     parts[name][1], None, Origin(there, rule), None, module)  # fmt: skip
+
+
+def _blind(top: Outcome, inputs: Sequence[Held]) -> Iterator[Fault]:
+    """A value that could not be followed, and of which no fault says why: never pass over it."""
+    every = top.distinct()
+    odd = any(held.type is UNKNOWN for held in inputs)
+    if odd or (any(outcome.blind for outcome in every) and not any(outcome.faults for outcome in every)):
+        got = (
+            "the batch that it was captured with cannot be halved" if odd else "a value could not be followed"
+        )
+        yield Fault(
+            "no-rule", "the model", got, "a graph that is captured with an even batch" if odd else "", None
+        )
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Whether a call uses its own parameters alone, and calls each module once: then no
+    parameter has two uses."""
+    called = [name for name, _ in outcome.calls]
+    own = not any("." in name or "/" in name for name in (*outcome.whole, *outcome.sums))
+    return own and len(set(called)) == len(called) and not any("/" in name for name in called)
 
 
 def _named(result: Any, held: Mapping[int, Held]) -> Iterator[tuple[str, Held]]:

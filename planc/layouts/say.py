@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from planc.checks import law
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.settled import Placed
+from planc.layouts.hints import Spot, hint
+from planc.layouts.lines import Lines
 from planc.layouts.outcome import Fault, Waste, joined
 from planc.layouts.prove import AxisProof, Proof
+from planc.resolve.bind import Binding
 
 _SAID = {
     "arrives": ("L701", "a value arrives in another layout than the plan says"),
@@ -33,24 +36,24 @@ _WASTED = {
 }
 
 
-def diagnostics(proof: Proof) -> Iterator[Diagnostic]:
+def diagnostics(proof: Proof, binding: Binding) -> Iterator[Diagnostic]:
     """Everything that speaks against the plan, each fault once, however many modules have it."""
     for axis in proof.axes:
-        found: dict[tuple[str, int, str, str], tuple[Fault, list[str]]] = {}
+        found: dict[tuple[str, int, str], tuple[Fault, list[str]]] = {}
         for path, outcome in axis.outcome.walk():
             for fault in outcome.faults:
                 place = _place(fault, axis)[0]
-                key = (fault.law, place.span.start, fault.operation, fault.got)
+                key = (fault.law, place.span.start, fault.operation)
                 found.setdefault(key, (fault, []))[1].append(joined(path, fault.module))
         for fault, paths in found.values():
-            yield _diagnostic(fault, list(dict.fromkeys(paths)), axis)
+            yield _diagnostic(fault, list(dict.fromkeys(paths)), axis, binding)
         if axis.kind == "tensor":
             yield from _wastes(axis)
 
 
 def _wastes(axis: AxisProof) -> Iterator[Diagnostic]:
     found: dict[tuple[str, int, str], tuple[Waste, list[str]]] = {}
-    for path, outcome in axis.outcome.walk():
+    for path, outcome in axis.outcome.walk_loud():
         for waste in outcome.wastes:
             key = (waste.law, id(waste.rule), waste.got)
             found.setdefault(key, (waste, []))[1].append(joined(path, waste.module))
@@ -64,7 +67,7 @@ def _wastes(axis: AxisProof) -> Iterator[Diagnostic]:
         )
 
 
-def _diagnostic(fault: Fault, paths: list[str], axis: AxisProof) -> Diagnostic:
+def _diagnostic(fault: Fault, paths: list[str], axis: AxisProof, binding: Binding) -> Diagnostic:
     data = axis.kind == "data"
     code, message = _SAID["batch" if data and fault.law != "no-rule" else fault.law]
     label, others = _place(fault, axis)
@@ -74,26 +77,43 @@ def _diagnostic(fault: Fault, paths: list[str], axis: AxisProof) -> Diagnostic:
     origin = fault.origin
     if origin is not None and origin.module and origin.module != paths[0]:
         notes.append(f"layout from: {origin.module}")
+    if fault.law in ("gradient", "meet") and _lacks_rule(fault, paths[0], axis, binding):
+        notes.append("rule: this module has none")
     if fault.needed:
         notes.append(f"needed: {fault.needed}")
+    fix = None if data else hint(Spot(fault, paths, Lines(binding, axis.block.value), axis.axis))
     return Diagnostic(
-        law(code), message, label, others, tuple(notes), None, paths[0] or "root", fault.operation
+        law(code), message, label, others, tuple(notes), fix, paths[0] or "root", fault.operation
+    )
+
+
+def _lacks_rule(fault: Fault, path: str, axis: AxisProof, binding: Binding) -> bool:
+    """Whether a module has parameters, and no rule says how they lie."""
+    bound = binding.root.below(path)
+    return (
+        axis.kind == "tensor" and fault.rule is None and bound is not None and bool(bound.module.parameters)
     )
 
 
 def _place(fault: Fault, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
     """The rule that is to blame: the module's own, or the one that gave the value its layout."""
-    origin = fault.origin.rule if fault.origin is not None else None
+    own, origin = fault.rule, fault.origin.rule if fault.origin is not None else None
     text = "" if axis.kind == "data" else fault.got
-    if fault.rule is not None:
-        others = (origin.place.label("this gave it its layout"),) if origin not in (None, fault.rule) else ()
-        return _label(fault.rule, fault.field, text), others
+    if own is not None and (origin is None or own is origin or _decides(own, fault)):
+        others = (origin.place.label("this gave it its layout"),) if origin not in (None, own) else ()
+        return _label(own, fault.field, text), others
     if origin is not None:
-        return origin.place.label(text), ()
+        return origin.place.label(text), () if own is None else (own.place.label("the rule of the module"),)
     if fault.around is not None:
         return fault.around.place.label(text), ()
-    block = axis.block
-    return block.place.label(text, "axis"), ()
+    return axis.block.place.label(text, "axis"), ()
+
+
+def _decides(own: Placed, fault: Fault) -> bool:
+    """Whether a fault is one of a module's own rule: at its boundary, or with its parameters."""
+    rule = own.value
+    said = rule.style is not None or rule.params
+    return fault.field is not None or bool(said) or (fault.law == "size-written" and bool(rule.attributes))
 
 
 def _label(rule: Placed, field: str | None, text: str) -> Label:

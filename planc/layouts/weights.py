@@ -41,7 +41,7 @@ class Weights:
             }
         return found
 
-    def attribute(self, bound: Bound, name: str, whole: int | float) -> int | float:
+    def attribute(self, bound: Bound, name: str, whole: float) -> int | float:
         """What each rank's module has for an attribute: what the plan says, else its style's share."""
         placed = self.rule(bound)
         if placed is None:
