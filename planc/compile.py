@@ -92,7 +92,7 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
         # A rule that is not there, or not as it was meant, would make faults of right ones.
         return Found(settled, _ordered(said, settled), binding)
     proof = prove(binding)
-    return Found(settled, _ordered([*said, *diagnostics(proof)], settled), binding, proof)
+    return Found(settled, _ordered([*said, *diagnostics(proof, binding)], settled), binding, proof)
 
 
 def _verdict(said: tuple[Diagnostic, ...], skipped: tuple[Skipped, ...], found: Found) -> str:

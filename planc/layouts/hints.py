@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from planc.ir.diagnostic import Edit, Fix, Label
+from planc.ir.graph import Call, ModelGraph, Value
 from planc.ir.layout import Partial
 from planc.ir.settled import Placed
-from planc.layouts.lines import Lines, behind, written
+from planc.layouts.lines import Lines, behind, starred, written
 from planc.layouts.moves import FUSED
-from planc.layouts.outcome import Fault, joined
+from planc.layouts.outcome import Fault, Waste, joined
 from planc.resolve.bind import Bound
 
 _LAYERS = ("Linear", "Conv1D", "Embedding")
@@ -149,8 +151,8 @@ def _loss(spot: Spot) -> Fix | None:
     rule = spot.origin
     if rule is not None and rule.value.style == "colwise" and rule.value.output is not None:
         return _put(rule.place.label("", "output"), "shard(-1)")
-    graph = spot.lines.binding.graph
-    head = next((step for step in reversed(graph.main.steps) if hasattr(step, "module")), None)
+    steps = spot.lines.binding.graph.main.steps
+    head = next((step for step in reversed(steps) if isinstance(step, Call)), None)
     if head is None or spot.lines.rule(head.module) is not None:
         return None
     return spot.styled("colwise", head.module)
@@ -173,6 +175,39 @@ def _written(spot: Spot) -> Fix | None:
     if spot.fault.rule.value.attributes:
         return None
     return _put(behind(spot.fault.rule), f" {said}", f"add '{said}'")
+
+
+def once(waste: Waste, module: str, lines: Lines) -> Fix | None:
+    """One boundary around the modules that each bring a value together."""
+    above = module.rpartition(".")[0]
+    key, rules = _first_port(lines.binding.graph, above), (waste.rule, *waste.others)
+    if not above or key is None or lines.rule(above) is not None or None in rules:
+        return None
+    said = {written(rule, "input") for rule in rules if rule is not None}
+    if len(said) > 1:
+        return None
+    (arrives,) = said
+    edits = [
+        Edit(rule.place.label("", "input").span, "replicate")
+        for rule in rules
+        if rule is not None and arrives
+    ]
+    alike = [name for name in lines.binding.graph.names if starred(name) == starred(above)]
+    return lines.added(lines.patterns(alike), f"inputs({key}: {arrives or 'replicate'} -> replicate)", *edits)
+
+
+def _first_port(graph: ModelGraph, module: str) -> str | int | None:
+    """How a module gets its first tensor: a position or a keyword."""
+    function, rest = graph.main, module
+    while True:
+        calls = [step for step in function.steps if isinstance(step, Call)]
+        step = next((s for s in calls if rest == s.module or rest.startswith(f"{s.module}.")), None)
+        if step is None:
+            return None
+        if rest == step.module:
+            named: list[tuple[str | int, Any]] = [*enumerate(step.arguments), *step.keywords.items()]
+            return next((key for key, item in named if isinstance(item, Value)), None)
+        function, rest = graph.functions[step.function], rest[len(step.module) + 1 :]
 
 
 _MAKERS: dict[str, Callable[[Spot], Fix | None]] = {

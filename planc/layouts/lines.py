@@ -29,14 +29,14 @@ class Lines:
     def patterns(self, modules: Iterable[str]) -> list[str]:
         """Patterns for some modules; layers that are alike are one pattern, if none of them has a rule."""
         wanted = list(modules)
-        stars = dict.fromkeys(_starred(name) for name in wanted)
+        stars = dict.fromkeys(starred(name) for name in wanted)
         taken = {
-            _starred(name)
+            starred(name)
             for name, bound in self.binding.root.walk()
             if name not in wanted and self.binding.entry(bound, self.number) is not None
         }
         names = [star for star in stars if star not in taken]
-        names += [name for name in wanted if _starred(name) in taken]
+        names += [name for name in wanted if starred(name) in taken]
         parents: dict[str, list[str]] = {}
         for name in names:
             above, _, own = name.rpartition(".")
@@ -110,7 +110,8 @@ def behind(entry: Placed, *field: str) -> Label:
     return Label(label.source, Span(label.span.end, label.span.end))
 
 
-def _starred(name: str) -> str:
+def starred(name: str) -> str:
+    """The pattern of a module and those that differ from it in a number."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 

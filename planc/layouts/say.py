@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from planc.checks import law
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.settled import Placed
-from planc.layouts.hints import Spot, hint
+from planc.layouts.hints import Spot, hint, once
 from planc.layouts.lines import Lines
 from planc.layouts.outcome import Fault, Waste, joined
 from planc.layouts.prove import AxisProof, Proof
@@ -48,10 +48,10 @@ def diagnostics(proof: Proof, binding: Binding) -> Iterator[Diagnostic]:
         for fault, paths in found.values():
             yield _diagnostic(fault, list(dict.fromkeys(paths)), axis, binding)
         if axis.kind == "tensor":
-            yield from _wastes(axis)
+            yield from _wastes(axis, Lines(binding, axis.block.value))
 
 
-def _wastes(axis: AxisProof) -> Iterator[Diagnostic]:
+def _wastes(axis: AxisProof, lines: Lines) -> Iterator[Diagnostic]:
     found: dict[tuple[str, int, str], tuple[Waste, list[str]]] = {}
     for path, outcome in axis.outcome.walk_loud():
         for waste in outcome.wastes:
@@ -62,9 +62,9 @@ def _wastes(axis: AxisProof) -> Iterator[Diagnostic]:
         label = axis.block.place.label(waste.got) if waste.rule is None else waste.rule.place.label(waste.got)
         others = tuple(other.place.label("and here") for other in waste.others)
         notes = [f"like it: {len(paths) - 1} more"] if len(paths) > 1 else []
-        yield Diagnostic(
-            law(code), message, label, others, (*notes, f"help: {waste.needed}"), None, paths[0] or "root"
-        )
+        notes.append(f"needed: {waste.needed}")
+        fix = once(waste, paths[0], lines) if waste.law == "repeated" else None
+        yield Diagnostic(law(code), message, label, others, tuple(notes), fix, paths[0] or "root")
 
 
 def _diagnostic(fault: Fault, paths: list[str], axis: AxisProof, binding: Binding) -> Diagnostic:
