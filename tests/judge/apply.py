@@ -1,0 +1,310 @@
+"""A plan applied to a model by hand: local weights, and hooks at the boundaries.
+
+Nothing of planc is used here. Rules come as plain data, see `plans.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.judge.moves import RANKS, Change, Gate, Judgement, Wire, summed
+
+LINEAR = {"colwise": {"weight": 0, "bias": 0}, "rowwise": {"weight": 1}}
+EMBEDDING = {"colwise": {"weight": 1}, "rowwise": {"weight": 0}}
+CONV1D = {"colwise": {"weight": 1, "bias": 0}, "rowwise": {"weight": 0}}
+CUTS = {"Linear": LINEAR, "Embedding": EMBEDDING, "Conv1D": CONV1D}
+TAKES = {
+    "colwise": "replicate",
+    "packed_colwise": "replicate",
+    "rowwise": "shard(-1)",
+    "sequence": "shard(1)",
+}
+GIVES = {
+    "colwise": ("shard(-1)", "shard(-1)"), "packed_colwise": ("shard(-1)", "shard(-1)"),
+    "rowwise": ("partial", "replicate"), "sequence": ("shard(1)", "shard(1)"),
+}  # fmt: skip
+
+
+def matches(pattern: str, name: str, module: nn.Module) -> bool:
+    """Whether a pattern stands for a module."""
+    names, _, class_name = pattern.removesuffix("?").partition(":")
+    if class_name and class_name not in [kind.__name__ for kind in type(module).__mro__]:
+        return False
+    if names == "root":
+        return name == ""
+    segments = re.split(r"\.(?![^{]*\})", re.sub(r"(\d+)\.\.(\d+)", _spelled, names))
+    return bool(name) and _follows(segments, name.split("."))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return ",".join(str(i) for i in range(int(found[1]), int(found[2]) + 1))
+
+
+def _follows(segments: list[str], names: list[str]) -> bool:
+    if not segments:
+        return not names
+    first, *rest = segments
+    if first == "**":
+        return any(_follows(rest, names[i:]) for i in range(len(names) + 1))
+    return bool(names) and _is(first, names[0]) and _follows(rest, names[1:])
+
+
+def _is(segment: str, name: str) -> bool:
+    if segment.startswith("!"):
+        return name not in segment[2:-1].split(",")
+    parts = re.split(r"(\*|\{[^}]*\})", segment)
+    text = "".join(
+        ".*"
+        if part == "*"
+        else f"({'|'.join(part[1:-1].split(','))})"
+        if part[:1] == "{"
+        else re.escape(part)
+        for part in parts
+    )
+    return re.fullmatch(text, name) is not None
+
+
+class Applied:
+    """A model after a plan was applied to it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        rules: list[dict[str, Any]],
+        wire: Wire,
+        policy: str,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.wire = model, wire
+        self.told = told or {"backward": [], "sums": []}
+        backward = frozenset((module, port) for module, port in self.told["backward"])
+        self.judgement = Judgement(wire, policy, backward)
+        self.params: dict[str, nn.Parameter] = dict(model.named_parameters(remove_duplicate=False))
+        """What each rank holds, by the names of the whole model."""
+        self.cuts: dict[str, tuple[int, tuple[int, ...]]] = {}
+        """The dim of each split parameter, and the sizes of its parts."""
+        self.sums: dict[str, str] = {}
+        """Whole parameters whose gradients are summed: `always`, or `where they differ`."""
+        self._local: dict[tuple[int, Any], nn.Parameter] = {}
+        self.results: dict[str, Any] = {}
+        """Layouts of what leaves the model, where the plan says them."""
+        self.gated: set[str] = set()
+        named = dict(model.named_modules())
+        for name, module in named.items():
+            governing = [rule for rule in rules if matches(rule["pattern"], name, module)]
+            if governing:
+                self._govern(governing[-1], name, module)
+        self._hook(named)
+
+    # ---- weights -----------------------------------------------------------------
+
+    def _govern(self, rule: dict[str, Any], name: str, module: nn.Module) -> None:
+        module.judged = rule
+        style = rule["style"]
+        kind = next((CUTS[k.__name__] for k in type(module).__mro__ if k.__name__ in CUTS), None)
+        cuts = (kind or {}).get((style or "").removeprefix("packed_"), {})
+        if style in ("colwise", "rowwise", "packed_colwise") and kind is None:
+            raise ValueError(f"{style} cannot split {name}, a {type(module).__name__}")
+        said = dict(rule["params"])
+        for own in list(module._parameters):
+            if module._parameters[own] is None:
+                continue
+            full = f"{name}.{own}" if name else own
+            if own in said:
+                dim, parts = layout(said[own])
+                if dim is None:
+                    self.sums[full] = "where they differ"
+                else:
+                    self._cut(module, own, full, dim, (1,) * parts)
+            elif own in cuts:
+                self._cut(module, own, full, cuts[own], tuple(rule["parts"]))
+            elif style == "rowwise" and own == "bias":
+                self._later(module, full, rule["output"])
+            elif style in ("sequence", "replicate"):
+                self.sums[full] = "always" if style == "sequence" else "where they differ"
+        if "nf" in vars(module) and "colwise" in (style or ""):
+            module.nf = module.weight.shape[1]
+        for path, value in rule["attributes"]:
+            *above, last = path.split(".")
+            here: Any = module
+            for step in above:
+                setattr(here, step, copy.copy(getattr(here, step)))
+                here = getattr(here, step)
+            setattr(here, last, value)
+
+    def _cut(self, module: nn.Module, own: str, full: str, dim: int, parts: tuple[int, ...]) -> None:
+        whole = module._parameters[own]
+        assert whole is not None
+        dim %= whole.ndim
+        self.cuts[full] = (dim, parts)
+        key = (id(whole), (dim, parts))
+        if key not in self._local:  # a tie stays a tie
+            self._local[key] = nn.Parameter(piece(whole.detach(), dim, parts, self.wire.rank).clone())
+            self._local[id(whole), "kept"] = whole
+        module._parameters[own] = self.params[full] = self._local[key]
+
+    def _later(self, module: nn.Module, full: str, output: str | None) -> None:
+        """A bias that is added once, after the boundary."""
+        bias = module._parameters.pop("bias")
+        assert bias is not None
+        module.bias = torch.zeros_like(bias.detach())
+        object.__setattr__(module, "added_later", bias)
+        if layout(output or "replicate")[0] is not None:
+            self.sums[full] = "always"
+
+    # ---- boundaries --------------------------------------------------------------
+
+    def _hook(self, named: Mapping[str, nn.Module]) -> None:
+        for name, module in named.items():
+            rule = getattr(module, "judged", None)
+            if rule is None:
+                continue
+            module.register_forward_pre_hook(self._enter(name, _entering(rule, module)), with_kwargs=True)
+            module.register_forward_hook(self._leave(name, rule), with_kwargs=True)
+            if isinstance(module, nn.Embedding) and rule["style"] == "rowwise":
+                self._mask(module)
+
+    def _enter(self, name: str, entering: list[tuple[Any, str, str]]) -> Any:
+        def hook(_: nn.Module, args: Any, kwargs: Any) -> Any:
+            args = list(args)
+            for key, before, after in entering:
+                place, where = (args, key) if isinstance(key, int) else (kwargs, key)
+                port = f"input {key}"
+                if key == "":
+                    port, found = "input", _first(args, kwargs)
+                    if found is None:
+                        continue
+                    place, where = found
+                elif (isinstance(key, int) and key >= len(args)) or (
+                    isinstance(key, str) and key not in kwargs
+                ):
+                    continue
+                place[where] = self._cross(place[where], name, port, before, after)
+            return tuple(args), kwargs
+
+        return hook
+
+    def _leave(self, name: str, rule: dict[str, Any]) -> Any:
+        def hook(module: nn.Module, _: Any, __: Any, result: Any) -> Any:
+            style = rule["style"]
+            if style in GIVES:
+                raw, gives = GIVES[style]
+                result = self._cross(result, name, "output", raw, rule["output"] or gives)
+            for key, before, after in rule["outputs"]:
+                result = self._at(result, key, lambda x, k=key, b=before, a=after: self._cross(
+                    x, name, f"output {k}", b, a))  # fmt: skip
+                if name == "":
+                    self.results[str(key)] = after
+            late = getattr(module, "added_later", None)
+            return result if late is None else result + late
+
+        return hook
+
+    def _at(self, result: Any, key: Any, change: Any) -> Any:
+        if isinstance(result, Mapping):
+            key = list(result)[key] if isinstance(key, int) else key
+            if key in result:
+                result[key] = change(result[key])
+            return result
+        if isinstance(result, tuple):
+            return tuple(change(item) if i == key else item for i, item in enumerate(result))
+        return change(result) if key == 0 else result
+
+    def _cross(self, item: Any, name: str, port: str, before: str, after: str) -> Any:
+        if isinstance(item, tuple | list):
+            return tuple(self._cross(part, name, port, before, after) for part in item)
+        if not isinstance(item, Tensor):
+            return item
+        sides = [side(text, item.ndim) for text in (before, after)]
+        gate = Gate(self.judgement, name, port, *sides)
+        return Change.apply(item, gate) if item.requires_grad else gate.forward(item)
+
+    def _mask(self, module: nn.Embedding) -> None:
+        """An embedding that holds a part of the words gives nothing for the others."""
+        size = module.weight.shape[0]
+        start = size * self.wire.rank
+        if module.padding_idx is not None:
+            own = module.padding_idx - start
+            module.padding_idx = own if 0 <= own < size else None
+        masks: list[Tensor] = []
+
+        def before(_: nn.Module, args: Any, kwargs: Any) -> Any:
+            found = _first(list(args), kwargs)
+            ids = args[0] if args else kwargs["input"]
+            assert found is not None
+            masks.append((ids < start) | (ids >= start + size))
+            return ((ids - start).masked_fill(masks[-1], 0),), {}
+
+        def after(_: nn.Module, __: Any, result: Tensor) -> Tensor:
+            return result.masked_fill(masks.pop().unsqueeze(-1), 0.0)
+
+        module.register_forward_pre_hook(before, with_kwargs=True)
+        module.register_forward_hook(after, prepend=True)
+
+    # ---- after the backward pass -------------------------------------------------
+
+    def finish(self) -> dict[str, Tensor | None]:
+        """The gradient of every parameter, as it is on this rank, by its name."""
+        grads = {name: param.grad for name, param in self.params.items()}
+        for name, when in self.sums.items():
+            grad = grads[name]
+            if grad is None or not self._sums(name, grad, when):
+                continue
+            grads[name] = summed(self.wire, grad, f"sum of {name}")
+        return grads
+
+    def _sums(self, name: str, grad: Tensor, when: str) -> bool:
+        if self.judgement.policy == "told":
+            return name in self.told["sums"]
+        found = Judgement(self.wire, "found")
+        return when == "always" or found.in_parts(name, "gradient", grad)
+
+
+def layout(text: str) -> tuple[int | None, int]:
+    """The dim that a layout cuts, if it does, and its parts."""
+    found = re.fullmatch(r"shard\((-?\d+)(?:, (\d+))?\)", text)
+    return (int(found[1]), int(found[2] or 1)) if found else (None, 1)
+
+
+def side(text: str, ndim: int) -> int | str:
+    """A layout of a value: `replicate`, `partial`, or the dim, counted from the first."""
+    dim = layout(text)[0]
+    if dim is None:
+        return text
+    if not -ndim <= dim < ndim:
+        raise ValueError(f"{text} of a tensor of {ndim} dims")
+    return dim % ndim
+
+
+def piece(whole: Tensor, dim: int, parts: tuple[int, ...], rank: int) -> Tensor:
+    """A rank's share of a tensor, each of whose parts is cut by itself."""
+    parts = parts or (1,)
+    unit, rest = divmod(whole.shape[dim], sum(parts))
+    sizes = [unit * part for part in parts]
+    if rest or any(size % RANKS for size in sizes):
+        raise ValueError(f"{RANKS} ranks cannot share parts {sizes} of {tuple(whole.shape)}")
+    return torch.cat([part.chunk(RANKS, dim)[rank] for part in whole.split(sizes, dim)], dim)
+
+
+def _entering(rule: dict[str, Any], module: nn.Module) -> list[tuple[Any, str, str]]:
+    found: list[tuple[Any, str, str]] = []
+    takes = TAKES.get(rule["style"] or "")
+    if takes is not None:
+        if rule["style"] == "rowwise" and isinstance(module, nn.Embedding):
+            takes = "replicate"
+        found.append(("", rule["input"] or takes, takes))
+    return found + [tuple(port) for port in rule["inputs"]]
+
+
+def _first(args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+    for place, items in ((args, enumerate(args)), (kwargs, kwargs.items())):
+        for key, item in items:
+            if isinstance(item, Tensor):
+                return place, key
+    return None
