@@ -71,14 +71,13 @@ def _mode(path: str) -> int:
 def module_form(module: ModuleDef) -> dict[str, Any]:
     """The JSON form of a module; what it has none of is left out."""
     parts = {
-        "class": module.class_name,
         "bases": list(module.bases),
         "parameters": _infos(module.parameters),
         "buffers": _infos(module.buffers),
         "attributes": dict(sorted(module.attributes.items())),
         "children": dict(module.children),
     }
-    return {key: part for key, part in parts.items() if part}
+    return {"class": module.class_name} | {key: part for key, part in parts.items() if part}
 
 
 def function_form(function: Function) -> dict[str, Any]:

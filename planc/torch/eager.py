@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, autograd
 from torch._subclasses.fake_tensor import FakeTensor
 
-
 _HALF: dict[tuple[int, ...], Tensor] = {shape: torch.full(shape, 0.5) for shape in ((), (1,))}
 
 
