@@ -42,6 +42,11 @@ def skipped_checks(
         skipped += [Skipped(check, "no model is given") for check in NEED_MODEL]
     elif graph is not None and proof is None:
         skipped.append(Skipped(NEED_MODEL[-1], "the errors above come first"))
+    tensor = [axis.axis for axis in proof.axes if axis.kind == "tensor"] if proof is not None else []
+    if len(tensor) > 1:
+        skipped.append(
+            Skipped(f"layouts on the axes {' and '.join(tensor)} together", "each is proved by itself")
+        )
     for axis in proof.open if proof is not None else ():
         skipped.append(Skipped(f"layouts on axis '{axis}'", "it has no size"))
     if has_lost_base(settled):

@@ -32,7 +32,7 @@ from planc.ir.settled import Settings
 from planc.near import listed
 from planc.resolve.bind import Binding
 from planc.resolve.sites import Site, governed, where
-from planc.resolve.weights import layouts
+from planc.resolve.weights import rows
 from planc.styles import STYLES
 
 
@@ -56,7 +56,7 @@ def _unfit(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
     if style is None:
         return None
     got = f"of class {module.class_name}"
-    known = layouts(style, module)
+    known = rows(style, module)
     if known is None:
         return f"'{style.name}' cannot split this module", got, _fitting(module)
     named = {param.name for param in rule.params}

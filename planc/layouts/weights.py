@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from planc.blocks.tensor import Rule
 from planc.ir.expr import EvalFault, evaluate
 from planc.ir.graph import ModuleDef, TensorInfo
-from planc.ir.layout import Layout, Shard
 from planc.ir.settled import Placed
 from planc.layouts.types import INVARIANT, LATE, REPLICATED, Type, packed, split
 from planc.resolve.bind import Binding, Bound
-from planc.styles import STYLES, Style, Weight
+from planc.resolve.weights import Cut, cut_of, is_late, layout_of
+from planc.styles import STYLES
 
 ADAPTING = Type("replicate, as its inputs are")
 """A parameter whose gradient is in parts where what the module takes differs between
@@ -62,53 +61,21 @@ class Weights:
         if placed is None:
             return INVARIANT
         rule: Rule = placed.value
-        for param in rule.params:
-            if param.name == name:
-                return _param(param.layout, info)
-        style = STYLES.get(rule.style) if rule.style else None
-        row = None if style is None else weight_row(style, module, name)
-        if style is None or row is None:
+        cut = cut_of(rule, module, name, self.binding.settled.values)
+        if cut is not None:
+            return _shares(cut, info)
+        if layout_of(rule, module, name) is None:
             return INVARIANT
-        if row.late:
+        if is_late(rule, module, name):
             return LATE
-        whole = ADAPTING if style.input is None else REPLICATED
-        if rule.parts and isinstance(row.layout, Shard):
-            dim = row.layout.dim % len(info.shape)
-            sizes = part_sizes(rule, info.shape[dim], self.binding.settled.values)
-            if sizes is not None and len(sizes) > 1:
-                return packed(dim, sizes)
-        return split(row.layout.dim % len(info.shape)) if isinstance(row.layout, Shard) else whole
+        style = STYLES.get(rule.style) if rule.style else None
+        own = any(param.name == name for param in rule.params)
+        return ADAPTING if own or style is None or style.input is None else REPLICATED
 
 
-def _param(layout: Layout, info: TensorInfo) -> Type:
-    """The type of a parameter that `params(...)` lays out."""
-    if not isinstance(layout, Shard):
-        return ADAPTING
-    dim = layout.dim % len(info.shape)
-    if layout.parts == 1:
-        return split(dim)
-    return packed(dim, (info.shape[dim] // layout.parts,) * layout.parts)
-
-
-def weight_row(style: Style, module: ModuleDef, name: str) -> Weight | None:
-    """The row of a style for a parameter of a module."""
-    for class_name in (module.class_name, *module.bases, "*"):
-        for row in style.weights:
-            if row.module == class_name and row.param in (name, "*"):
-                return row
-    return None
-
-
-def part_sizes(rule: Rule, size: int, values: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The sizes of the parts of a fused dim; None where its parts do not fill it evenly."""
-    try:
-        shares = [evaluate(part.size, values) for part in rule.parts]
-    except EvalFault:
-        return None
-    if any(type(share) is not int or share <= 0 for share in shares):
-        return None
-    counts = [int(share) for share in shares if share is not None]
-    if len(rule.parts) == 1 and rule.parts[0].name is None:
-        counts = [1] * min(counts[0], size)
-    total = sum(counts)
-    return tuple(size // total * count for count in counts) if size % total == 0 else None
+def _shares(cut: Cut, info: TensorInfo) -> Type:
+    """The type of a parameter that is cut; parts that do not fill its dim are no parts."""
+    size, total = info.shape[cut.dim], sum(cut.parts)
+    if len(cut.parts) < 2 or size % total:
+        return split(cut.dim)
+    return packed(cut.dim, tuple(size // total * part for part in cut.parts))

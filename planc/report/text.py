@@ -58,7 +58,7 @@ def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
         notes.insert(0, f"at: {_dotted(diagnostic.label)}")
     if diagnostic.operation:
         notes.insert(0, f"operation: {diagnostic.operation}")
-    if diagnostic.module:
+    if diagnostic.module and not _says_path(list(diagnostic.notes)):
         notes.insert(0, f"module: {diagnostic.module}")
     if diagnostic.fix is not None:
         notes.append(f"help: {diagnostic.fix.message}")

@@ -9,7 +9,7 @@ from planc.ir.expr import EvalFault, Value, evaluate
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Layout, Shard
 from planc.ir.record import Record
-from planc.styles import STYLES, Style
+from planc.styles import STYLES, Style, Weight
 
 
 class Cut(Record):
@@ -25,16 +25,23 @@ class Cut(Record):
         return f"shard({self.dim}){packed}"
 
 
-def layouts(style: Style, module: ModuleDef) -> Mapping[str, Layout] | None:
-    """The layouts that a style gives to the parameters of a module, by its nearest class;
-    None where it knows no class of it."""
+def rows(style: Style, module: ModuleDef) -> Mapping[str, Weight] | None:
+    """The rows of a style for the parameters of a module, by its nearest class; None where it
+    knows no class of it."""
     for class_name in (module.class_name, *module.bases, "*"):
-        rows = {w.param: w.layout for w in style.weights if w.module == class_name}
-        if "*" in rows:
-            return dict.fromkeys(module.parameters, rows["*"])
-        if rows:
-            return {name: rows[name] for name in module.parameters if name in rows}
+        found = {row.param: row for row in style.weights if row.module == class_name}
+        if "*" in found:
+            return dict.fromkeys(module.parameters, found["*"])
+        if found:
+            return {name: found[name] for name in module.parameters if name in found}
     return None
+
+
+def is_late(rule: Rule, module: ModuleDef, name: str) -> bool:
+    """Whether a parameter is added once, after the sum that its module leaves."""
+    style = STYLES.get(rule.style) if rule.style is not None else None
+    row = (rows(style, module) or {}).get(name) if style is not None else None
+    return row is not None and row.late and not any(param.name == name for param in rule.params)
 
 
 def layout_of(rule: Rule, module: ModuleDef, name: str) -> Layout | None:
@@ -43,7 +50,8 @@ def layout_of(rule: Rule, module: ModuleDef, name: str) -> Layout | None:
         if param.name == name:
             return param.layout
     style = STYLES.get(rule.style) if rule.style is not None else None
-    return (layouts(style, module) or {}).get(name) if style is not None else None
+    row = (rows(style, module) or {}).get(name) if style is not None else None
+    return None if row is None else row.layout
 
 
 def cut_of(rule: Rule | None, module: ModuleDef, name: str, values: Mapping[str, Value]) -> Cut | None:

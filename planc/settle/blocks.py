@@ -66,8 +66,8 @@ def _add(draft: _Draft, block: Any, place: Place, scope: Scope, faults: Faults) 
             fresh.append(entry)
         else:
             asleep.update(_asleep(record, place.at(field, i), scope))
-    _drop_overridden(draft, fresh, faults)
     draft.dormant |= asleep
+    _drop_overridden(draft, fresh, faults)
     if settings := getattr(block, "settings", ()):
         placed = [Placed(s, place.at("settings", i)) for i, s in enumerate(settings)]
         add_named(draft.settings, placed, "setting", faults)
