@@ -38,6 +38,10 @@ def positive(shape, generator):
     return 0.1 + 0.8 * torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
+def uniform(shape, generator):
+    return 4 * torch.rand(shape, generator=generator, dtype=torch.float64) - 2
+
+
 def _tensors(name, *shapes):
     """Tensors that the function takes, in the shapes that it is tried with."""
     name = name.rstrip("_") if not name.startswith("__") else name
@@ -204,6 +208,7 @@ def test_selections(ranks):
             Case("addcdiv", T(n, n), T(n), T(n, 1, like=positive)),
             Case("addcdiv_", T(n, n), T(n), T(n, 1, like=positive)),
         Case("copy_", T(n, n), T(n)),
+        Case("copy_", T(n, n, kind="int"), T(n, kind="int", like=uniform)),
         Case("fill_", T(n, n), 2.0),
         Case("fill_", T(n, n), 0),
         Case("zero_", T(n, n)),

@@ -7,6 +7,7 @@ from typing import Any
 from planc.layouts.factors import Labels, Term, shared
 from planc.layouts.operation import NotKnown, Operand, Operation, Refused
 from planc.layouts.ops import rule
+from planc.layouts.ops.casts import rounds
 from planc.layouts.ops.pointwise import aligned, broadcast, settle
 from planc.layouts.types import PARTIAL, WHOLE, Type
 
@@ -58,6 +59,8 @@ def copy(operation: Operation) -> Type:
     target, source, _ = operation.bind("self", "src", non_blocking=False)
     if not isinstance(target, Operand) or not isinstance(source, Operand):
         raise NotKnown("copy_ copies a tensor into a tensor")
+    if source.type is PARTIAL and rounds(source, target.dtype):
+        raise Refused("partial", f"a pending sum is made {target.dtype}", "the sum taken first")
     labels: Labels = tuple(range(target.ndim))
     return settle(
         operation, shared([(target, labels), (source, aligned(source, target.shape))], labels, linear="all")
