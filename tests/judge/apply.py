@@ -91,6 +91,7 @@ class Applied:
         """The dim of each split parameter, and the sizes of its parts."""
         self.sums: dict[str, str] = {}
         """Whole parameters whose gradients are summed: `always`, or `where they differ`."""
+        self.policy, self.inside = policy, 0
         self._local: dict[tuple[int, Any], nn.Parameter] = {}
         self.results: dict[str, Any] = {}
         """Layouts of what leaves the model, where the plan says them."""
@@ -121,7 +122,7 @@ class Applied:
                 if dim is None:
                     self.sums[full] = "where they differ"
                 else:
-                    self._cut(module, own, full, dim, (1,) * parts)
+                    self._cut(module, own, full, dim, (1,) * parts if parts > 1 else ())
             elif own in cuts:
                 self._cut(module, own, full, cuts[own], tuple(rule["parts"]))
             elif style == "rowwise" and own == "bias":
@@ -161,16 +162,19 @@ class Applied:
     # ---- boundaries --------------------------------------------------------------
 
     def _hook(self, named: Mapping[str, nn.Module]) -> None:
-        for name, module in named.items():
-            rule = getattr(module, "judged", None)
-            if rule is None:
-                continue
-            module.register_forward_pre_hook(self._enter(name, _entering(rule, module)), with_kwargs=True)
-            module.register_forward_hook(self._leave(name, rule), with_kwargs=True)
+        ruled = {name: module.judged for name, module in named.items() if hasattr(module, "judged")}
+        told = [name for name, rule in ruled.items() if rule["inputs"]]
+        for name, rule in ruled.items():
+            module = named[name]
+            outer = name in told and not any(other.startswith(f"{name}.") for other in told)
+            groups = outer and self.policy == "grouped"
+            entering = _entering(rule, module)
+            module.register_forward_pre_hook(self._enter(name, entering, groups), with_kwargs=True)
+            module.register_forward_hook(self._leave(name, rule, groups), with_kwargs=True)
             if isinstance(module, nn.Embedding) and rule["style"] == "rowwise":
                 self._mask(module)
 
-    def _enter(self, name: str, entering: list[tuple[Any, str, str]]) -> Any:
+    def _enter(self, name: str, entering: list[tuple[Any, str, str]], groups: bool) -> Any:
         def hook(_: nn.Module, args: Any, kwargs: Any) -> Any:
             args = list(args)
             for key, before, after in entering:
@@ -186,12 +190,14 @@ class Applied:
                 ):
                     continue
                 place[where] = self._cross(place[where], name, port, before, after)
+            self.inside += groups
             return tuple(args), kwargs
 
         return hook
 
-    def _leave(self, name: str, rule: dict[str, Any]) -> Any:
+    def _leave(self, name: str, rule: dict[str, Any], groups: bool) -> Any:
         def hook(module: nn.Module, _: Any, __: Any, result: Any) -> Any:
+            self.inside -= groups
             style = rule["style"]
             if style in GIVES:
                 raw, gives = GIVES[style]
@@ -222,7 +228,7 @@ class Applied:
         if not isinstance(item, Tensor):
             return item
         sides = [side(text, item.ndim) for text in (before, after)]
-        gate = Gate(self.judgement, name, port, *sides)
+        gate = Gate(self.judgement, name, port, *sides, self.inside > 0)
         return Change.apply(item, gate) if item.requires_grad else gate.forward(item)
 
     def _mask(self, module: nn.Embedding) -> None:

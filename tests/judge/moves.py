@@ -84,7 +84,8 @@ class Judgement:
     """What becomes of gradients where «replicate» leaves it open: are they in parts?
 
     found: in parts where the numbers of the ranks differ. told: a list of boundaries says it,
-    (module, port) of those that communicate backward.
+    (module, port) of those that communicate backward. grouped: as found, but nothing is summed
+    inside of a module that has `inputs` and none with `inputs` below it: it sums by itself.
     """
 
     def __init__(self, wire: Wire, policy: str, told: frozenset[tuple[str, str]] = frozenset()) -> None:
@@ -112,9 +113,13 @@ class Change(torch.autograd.Function):
 class Gate:
     """A change of layout at one port of a module. Dims are counted from the first."""
 
-    def __init__(self, judgement: Judgement, module: str, port: str, before: Any, after: Any) -> None:
+    def __init__(
+        self, judgement: Judgement, module: str, port: str, before: Any, after: Any, inside: bool
+    ) -> None:
         self.judgement, self.wire = judgement, judgement.wire
         self.module, self.port, self.before, self.after = module, port, before, after
+        self.inside = inside
+        """Whether a boundary around it sums."""
         self.enters = port.startswith("input")
         self.what = f"{module} {port}"
 
@@ -138,7 +143,8 @@ class Gate:
         if after == "replicate" and before != "partial" and not self.enters:
             return grad if before == after else sliced(wire, grad, before).clone()
         if after == "replicate" and (self.enters or before != "partial"):
-            if self.judgement.in_parts(self.module, self.port, grad):
+            left = self.inside and before == after
+            if not left and self.judgement.in_parts(self.module, self.port, grad):
                 grad = summed(wire, grad, f"{self.what} backward")
             return sliced(wire, grad, before).clone() if isinstance(before, int) else grad
         if before == after or after == "replicate":
@@ -155,4 +161,4 @@ class Gate:
     def _stays_in_parts(self) -> bool:
         """Whether a slice of a whole value gives its gradient back in parts."""
         told = self.judgement.told
-        return self.judgement.policy == "told" and (self.module, self.port) not in told
+        return self.inside or (self.judgement.policy == "told" and (self.module, self.port) not in told)

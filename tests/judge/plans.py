@@ -34,8 +34,7 @@ def flat(path: str, facts: Mapping[str, int | bool], options: Mapping[str, int |
 
 
 def _line(line: Any) -> str:
-    text = "  ".join(cell for cell in line.cells if cell)
-    return ("override " if line.override else "") + re.sub(r" +", " ", text)
+    return re.sub(r" +", " ", " ".join(cell for cell in line.cells if cell))
 
 
 def edited(lines: Iterable[str], edits: Iterable[str]) -> list[str]:

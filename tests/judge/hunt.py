@@ -1,0 +1,160 @@
+"""Random changes of the shipped plans, given to planc and to the judge. Run by hand:
+
+    python -m tests.judge.hunt [SECONDS [SEED [PLAN ...]]]
+
+What planc proves and the numbers refute is a bug of the highest order; it is printed at once.
+Where planc refuses what computes the right numbers it is printed too, marked `strict`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from planc.graphs.read import read
+from planc.ir.graph import ModelGraph
+from tests.judge import plans
+from tests.judge.families import FAMILIES, Family
+from tests.judge.pair import ROOT, Pair
+
+STYLES = ["colwise", "rowwise", "sequence", "replicate", "packed_colwise(2)", "packed_colwise(3)"]
+LAYOUTS = ["replicate", "shard(0)", "shard(1)", "shard(2)", "shard(-1)", "partial"]
+_LAYOUT = re.compile(r"(?<= )(?:replicate|partial|shard\(-?\d\))(?=[ ,)]|$)")
+_STYLE = re.compile(r"(?<= )(?:colwise|rowwise|sequence|replicate|packed_colwise\([^)]*\))(?= |$)")
+CHECKED = 0.35
+"""Of the plans that planc refuses, the share that is given to the judge."""
+
+
+class Mutator:
+    """Changes the lines of a plan at random."""
+
+    def __init__(self, chance: random.Random, graph: ModelGraph) -> None:
+        self.chance = chance
+        self.names = [re.sub(r"\.\d+(?=\.|$)", ".*", name) for name in graph.names]
+
+    def changed(self, lines: list[str]) -> list[str]:
+        lines = list(lines)
+        for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3])):
+            self._change(lines)
+        return lines
+
+    def _change(self, lines: list[str]) -> None:
+        chance, at = self.chance, self.chance.randrange(len(lines))
+        line = lines[at]
+        kind = chance.randrange(10)
+        if kind == 0:
+            del lines[at]
+        elif kind == 1:
+            lines[at] = _STYLE.sub(lambda _: chance.choice(STYLES), line, count=1)
+        elif kind in (2, 3):
+            lines[at] = self._one(_LAYOUT, line, chance.choice(LAYOUTS))
+        elif kind == 4:
+            lines[at] = re.sub(r" -> \S+$", "", line)
+            if lines[at] == line and re.search(r" (colwise|rowwise|sequence|packed\S+)$", line):
+                lines[at] = f"{line} -> {chance.choice(LAYOUTS)}"
+        elif kind == 5:
+            lines[at] = self._one(
+                re.compile(r" (?:inputs|outputs|params|attributes)\([^a-z]*[^()]*(?:\([^()]*\)[^()]*)*\)"),
+                line,
+                "",
+            )
+        elif kind == 6:
+            lines[at] = self._one(
+                re.compile(r"\*(?=\.)"), line, chance.choice(["{0}", "!{0}", "{1}"]), count=1
+            )
+        elif kind == 7:
+            lines[at] = self._one(re.compile(r"\b\w+,(?=[\w,]+\})|,\w+(?=\})"), line, "")
+        elif kind == 8:
+            name, style = (
+                chance.choice(self.names),
+                chance.choice([*STYLES, self._port("in"), self._port("out")]),
+            )
+            lines.append(f"{name or 'root'} {style}")
+        else:
+            lines[at] = self._one(
+                re.compile(r"(?<=: )(?:shard\(\d(?:, \d)?\)|\w+(?: // tp)?)(?=[,)])"),
+                line,
+                chance.choice(["shard(0)", "shard(1)", "shard(2)", "shard(1, 2)", "4", "8"]),
+            )
+
+    def _one(self, what: re.Pattern[str], line: str, new: str, count: int = 0) -> str:
+        found = list(what.finditer(line))
+        if not found:
+            return line
+        one = found[0] if count else self.chance.choice(found)
+        return line[: one.start()] + new + line[one.end() :]
+
+    def _port(self, side: str) -> str:
+        before, after = self.chance.choice(LAYOUTS), self.chance.choice(LAYOUTS[:5])
+        return f"{side}puts({self.chance.choice(['0', '0', '0', 'hidden_states'])}: {before} -> {after})"
+
+
+class Hunt:
+    """One run."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance, self.pair = random.Random(seed), Pair()
+        self.folder = Path(tempfile.mkdtemp(prefix="hunt-"))
+        self.counts: Counter[str] = Counter()
+        self.seen: set[str] = set()
+
+    def family(self, family: Family, seconds: float) -> None:
+        path = str(self.folder / f"{family.plan}.graph.json.gz")
+        self.pair.capture(family.reference, path)
+        graph, end = read(path), time.monotonic() + seconds
+        mutator = Mutator(self.chance, graph)
+        while time.monotonic() < end:
+            split = {"sequence_parallel": self.chance.random() < 0.5}
+            lines = plans.flat(str(ROOT / "plans" / f"{family.plan}.plan"), graph.facts, split)
+            text = plans.text_of(mutator.changed(lines))
+            if text not in self.seen:
+                self.seen.add(text)
+                self.hold(family, text, graph, lines)
+
+    def hold(self, family: Family, text: str, graph: ModelGraph, base: list[str]) -> None:
+        result = plans.verdict(text, graph)
+        self.counts[result.verdict] += 1
+        codes = sorted(
+            {fault.law.code for fault in result.diagnostics if fault.is_error or fault.law.code == "L713"}
+        )
+        if any(code[0] in "SNRXE" for code in codes):
+            return  # no plan that could be applied
+        proved = result.verdict == "proved"
+        if not proved and self.chance.random() > CHECKED:
+            return
+        case: dict[str, Any] = plans.rules_of(result.settled)
+        policies = ["found", "grouped"]
+        if proved:
+            case["told"], policies = plans.claims(result), ["told"]
+        wrong = [self.pair.judge(family.model, family.settings, case, policy) for policy in policies]
+        self.counts[f"{result.verdict}, {'wrong' if all(wrong) else 'right'}"] += 1
+        if proved == (None in wrong):
+            return
+        word = "UNSOUND" if proved else f"strict {codes}"
+        lines = [line.strip() for line in text.splitlines()[2:-1]]
+        print(f"{word}: {family.plan}: {wrong[0]}")
+        for sign, own, other in (("-", base, lines), ("+", lines, base)):
+            print("".join(f"    {sign} {line}\n" for line in own if line not in other), end="")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    seconds, seed = (float(sys.argv[1]) if len(sys.argv) > 1 else 60.0), int((*sys.argv, "", "0")[2] or 0)
+    names = sys.argv[3:] or list(FAMILIES)
+    hunt = Hunt(seed)
+    try:
+        for name in names:
+            hunt.family(FAMILIES[name], seconds / len(names))
+    finally:
+        hunt.pair.close()
+    print(dict(hunt.counts))
+
+
+if __name__ == "__main__":
+    main()
