@@ -54,10 +54,11 @@ def _put(label: Label, text: str, message: str = "") -> Fix:
 
 def _arrives(spot: Spot) -> Fix | None:
     """The layout that arrives, in the place of the one that is declared."""
-    rule, arrived = spot.fault.rule, spot.fault.got.removesuffix(" arrives").partition(",")[0]
-    if rule is None or spot.fault.field is None:
+    rule, field = spot.fault.rule, spot.fault.field
+    if rule is None or field is None:
         return None
-    steps = [int(step) if step.isdigit() else step for step in spot.fault.field.split("/")]
+    steps = [int(step) if step.isdigit() else step for step in field.split("/")]
+    arrived = spot.lines.named(spot.fault.got.removesuffix(" arrives").partition(",")[0])
     said = f"say that '{arrived}' arrives"
     if steps[0] in ("inputs", "outputs"):
         return _put(rule.place.label("", *steps, "before"), arrived, said)
@@ -69,8 +70,20 @@ def _arrives(spot: Spot) -> Fix | None:
         return None if rule.value.style == "rowwise" else _put(rule.place.label("", "input"), arrived, said)
     if rule.value.style != "colwise" or steps[0] != "style":
         return None
+    above = spot.paths[0].rpartition(".")[0]
+    if sum(path.rpartition(".")[0] == above for path in spot.paths) > 1:
+        return _around(spot.lines, above, f"{arrived} -> replicate")
     arrow = "" if rule.value.output is not None else " ->"
     return _put(behind(rule, "style"), f" {arrived}{arrow}", f"write 'colwise {arrived} ->'")
+
+
+def _around(lines: Lines, module: str, change: str, *more: Edit) -> Fix | None:
+    """A boundary around a module and all that are like it."""
+    key = _first_port(lines.binding.graph, module)
+    if not module or key is None or lines.rule(module) is not None:
+        return None
+    alike = [name for name in lines.binding.graph.names if starred(name) == starred(module)]
+    return lines.added(lines.patterns(alike), f"inputs({key}: {change})", *more)
 
 
 def _gradient(spot: Spot) -> Fix | None:
@@ -179,21 +192,13 @@ def _written(spot: Spot) -> Fix | None:
 
 def once(waste: Waste, module: str, lines: Lines) -> Fix | None:
     """One boundary around the modules that each bring a value together."""
-    above = module.rpartition(".")[0]
-    key, rules = _first_port(lines.binding.graph, above), (waste.rule, *waste.others)
-    if not above or key is None or lines.rule(above) is not None or None in rules:
-        return None
-    said = {written(rule, "input") for rule in rules if rule is not None}
+    rules = [rule for rule in (waste.rule, *waste.others) if rule is not None]
+    said = {written(rule, "input") for rule in rules}
     if len(said) > 1:
         return None
     (arrives,) = said
-    edits = [
-        Edit(rule.place.label("", "input").span, "replicate")
-        for rule in rules
-        if rule is not None and arrives
-    ]
-    alike = [name for name in lines.binding.graph.names if starred(name) == starred(above)]
-    return lines.added(lines.patterns(alike), f"inputs({key}: {arrives or 'replicate'} -> replicate)", *edits)
+    edits = [Edit(rule.place.label("", "input").span, "replicate") for rule in rules if arrives]
+    return _around(lines, module.rpartition(".")[0], f"{arrives or 'replicate'} -> replicate", *edits)
 
 
 def _first_port(graph: ModelGraph, module: str) -> str | int | None:

@@ -91,9 +91,14 @@ class Lines:
         """The pattern with the plan's own name for its beginning."""
         known = sorted(self.binding.settled.patterns.items(), key=lambda item: -len(str(item[1])))
         for name, meant in known:
-            if pattern.startswith(f"{meant}."):
+            if f"{pattern}.".startswith(f"{meant}."):
                 return f"{name}{pattern[len(str(meant)) :]}"
         return pattern
+
+    def named(self, layout: str) -> str:
+        """A layout by the plan's own name for it, if it has one."""
+        names = [name for name, meant in self.binding.settled.layouts.items() if str(meant) == layout]
+        return names[0] if len(names) == 1 and layout != "replicate" else layout
 
 
 def written(entry: Placed, field: str) -> str:

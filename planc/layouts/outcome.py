@@ -44,6 +44,8 @@ class Fault(Record):
     """The rule of the nearest module around it that has one."""
     module: str = ""
     """Where it is, below the module whose call found it."""
+    beside: Placed | None = None
+    """What gave another operand its layout."""
 
 
 class Move(Record):

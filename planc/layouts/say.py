@@ -103,7 +103,11 @@ def _place(fault: Fault, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
         others = (origin.place.label("this gave it its layout"),) if origin not in (None, own) else ()
         return _label(own, fault.field, text), others
     if origin is not None:
-        return origin.place.label(text), () if own is None else (own.place.label("the rule of the module"),)
+        around = () if own is None else (own.place.label("the rule of the module"),)
+        other = fault.beside if fault.law == "meet" else None
+        return origin.place.label(text), (
+            around if other is None else (other.place.label("the other operand is from here"), *around)
+        )
     if fault.around is not None:
         return fault.around.place.label(text), ()
     return axis.block.place.label(text, "axis"), ()

@@ -50,7 +50,7 @@ def reshaped(kind: Type, before: Shape, after: Shape, ranks: int) -> Type:
     dim, size = new[0], after[new[0]]
     if size % ranks:
         raise Refused("cut-dim", f"dim {dim} of size {size} cannot be cut into {ranks}",
-                      "a size that the ranks can share: fewer ranks")  # fmt: skip
+                      f"a number of ranks that divides {size}, so that each has whole ones")  # fmt: skip
     return split(dim)
 
 
