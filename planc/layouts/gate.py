@@ -70,6 +70,8 @@ class Gate:
         origin = Origin(self.path, self.placed)
         try:
             aim = target(crossing.after, info.shape, self.ranks, whole if info.grad else CONSTANT)
+            if aim in WHOLE and held.type not in (REPLICATED, CONSTANT):
+                self.chose = self.chose or info.grad
             if held.type is UNKNOWN:
                 return Held(aim, origin)  # its fault is said; go on as if it were right
             if crossing.before is not None and not _arrives(held.type, crossing.before, len(info.shape)):
@@ -79,13 +81,8 @@ class Gate:
                 return Held(aim, origin)
             if isinstance(held.type, Packed) and isinstance(aim, Split) and held.type.dim == aim.dim:
                 return held
-            if aim in WHOLE and held.type in (INVARIANT, CONSTANT, REPLICATED):
-                if held.type is INVARIANT and info.grad:
-                    self.chose = True
-                elif held.type is not INVARIANT:
-                    return held
-            elif aim in WHOLE and isinstance(held.type, Split):
-                self.chose = self.chose or info.grad
+            if aim in WHOLE and held.type in (CONSTANT, REPLICATED):
+                return held
             cost = change(held.type, aim, grad=info.grad)
         except Refused as bad:
             self.refuse(crossing, bad.law, bad.got, bad.needed, held)

@@ -262,15 +262,16 @@ class Frame:
     ) -> tuple[str, Outcome]:
         """Follow the call of a module that has a rule, and with it a boundary."""
         crossings = list(entering(placed.value, bound.module, step))
-        tries: list[tuple[tuple[bool, bool], Gate, Outcome]] = []
+        tries: list[tuple[tuple[int, bool], Gate, Outcome]] = []
         for whole in (REPLICATED, INVARIANT):
             gate = Gate(self, placed, step.module)
             inputs = gate.enter(crossings, numbers, whole)
             outcome = self.prover.call(function, bound, inputs, path, placed)
-            tries.append(((outcome.flawed or bool(gate.faults), _leaks(outcome)), gate, outcome))
+            tries.append(((len(gate.faults) + _faults(outcome), _leaks(outcome)), gate, outcome))
             if not gate.chose or not any(tries[0][0]):
                 break
         # «replicate» is the one of its two types that fits; where both do, the one that sums here.
+        # Where neither does, the one with less against it: the rest only follows from the choice.
         _, gate, outcome = min(tries, key=lambda tried: tried[0])
         results = dict(zip(function.exports, outcome.results, strict=True))
         gate.leave(list(leaving(placed.value, function)), results, function.tensors)
@@ -305,7 +306,10 @@ class Frame:
         self, law: str, operation: str, got: str, needed: str, operands: Sequence[Operand] = ()
     ) -> None:
         origin = self.source(operands)
-        self.out.faults.append(Fault(law, operation, got, needed, self.own, None, origin, self.rule))
+        given = [o.origin.rule for o in operands if o.origin is not None and o.origin.rule is not None]
+        beside = next((rule for rule in given if origin is not None and rule is not origin.rule), None)
+        said = (law, operation, got, needed, self.own, None, origin, self.rule, "", beside)
+        self.out.faults.append(Fault(*said))
 
     def source(self, operands: Sequence[Operand]) -> Origin | None:
         """What gave an operand of this step a type that is not whole, or a tensor whose size it reads."""
@@ -315,6 +319,11 @@ class Frame:
             values = read_off((step.arguments, *step.keywords.values()))
             found = next((held[v.number].origin for v in values if held[v.number].type not in WHOLE), None)
         return found
+
+
+def _faults(outcome: Outcome) -> int:
+    """How many faults there are in a call, and below."""
+    return sum(len(below.faults) for below in outcome.distinct()) if outcome.flawed else 0
 
 
 def _leaks(outcome: Outcome) -> bool:
