@@ -55,6 +55,7 @@ MODELS = {
                         **decoder(2048, 6144, 48, 32, 4, 151936, head_dim=128, **mixture(128, 768, 8))),
     "deepseek-v3": hf("DeepseekV3ForCausalLM"),
     "bert-base": hf("BertForMaskedLM"),
+    "bert-base-classifier": hf("BertForSequenceClassification"),
     "t5-base": hf("T5ForConditionalGeneration", d_model=768, d_ff=3072, num_layers=12, num_heads=12),
     "vit-base": hf("ViTForImageClassification", num_labels=1000),
     "whisper-small": hf("WhisperForConditionalGeneration", d_model=768, encoder_layers=12,

@@ -78,6 +78,8 @@ class Skipped(Record):
 
     check: str
     why: str
+    axis: str | None = None
+    """The axis whose size is all that is missing."""
 
 
 def replace(label: Label, meant: str | None) -> Fix | None:

@@ -24,5 +24,5 @@ class Faults:
     ) -> None:
         self.found.append(Diagnostic(law(code), message, label, others, notes, fix))
 
-    def skip(self, check: str, why: str) -> None:
-        self.skipped.append(Skipped(check, why))
+    def skip(self, check: str, why: str, axis: str | None = None) -> None:
+        self.skipped.append(Skipped(check, why, axis))

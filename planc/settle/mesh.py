@@ -72,7 +72,7 @@ def _fill(
         for axis in open_:
             name = axis.value.name
             flag = f"--{name} N" if name in ("dp", "tp") else f"--mesh {name}=N"
-            faults.skip(f"size of axis {name}", f"no size is given: {flag}, or --world-size N")
+            faults.skip(f"size of axis {name}", f"no size is given: {flag}, or --world-size N", name)
         return sizes
     known = prod(size for size in sizes.values() if size is not None)
     if open_ and world % known == 0:
