@@ -76,7 +76,7 @@ def other_answer(simulation: Simulation, again: Callable[[int], Simulation]) -> 
     for kinds in itertools.product(*options):
         try:
             simulation.check(kinds)
-            for draw in range(8):
+            for draw in range(20):
                 prove(again(draw), kinds)
         except Wrong:
             continue
