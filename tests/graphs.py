@@ -1,10 +1,12 @@
 """Small models for tests, their graphs written by hand: consistent, and no larger than a
-law needs. Attention is a product of q, k and v, entry by entry."""
+law needs. Attention is a product of q, k and v, entry by entry. Those in `tests/captured`
+are of real models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from planc.graphs.write import to_bytes
@@ -235,14 +237,17 @@ MODELS: dict[str, Callable[[], ModelGraph]] = {
     "wide": lambda: tiny_llama(layers=2, width=1024, inner=4096, words=32000),
 }
 ENDING = ".graph.json.gz"
+CAPTURED = Path(__file__).parent / "captured"
 
 
 @cache
 def model_file(name: str) -> bytes:
     """The graph file of a model, by the name that a case gives it."""
-    return to_bytes(MODELS[name.removesuffix(ENDING)]())
+    model = MODELS.get(name.removesuffix(ENDING))
+    return (CAPTURED / name).read_bytes() if model is None else to_bytes(model())
 
 
 def named(flags: tuple[str, ...]) -> list[str]:
     """The graph files of these models that the flags of a case name."""
-    return [flag for flag in flags if flag.endswith(ENDING) and flag.removesuffix(ENDING) in MODELS]
+    known = {f"{name}{ENDING}" for name in MODELS} | {path.name for path in CAPTURED.glob(f"*{ENDING}")}
+    return [flag for flag in flags if flag in known]
