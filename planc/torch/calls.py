@@ -85,6 +85,9 @@ _COMPUTES_NOTHING = frozenset(
     ]
 )
 
+TAKING = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
+"""Methods that take numbers out of a tensor."""
+
 _SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]
 
 

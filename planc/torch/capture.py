@@ -16,6 +16,7 @@ from planc.graphs.named import read_graph
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.torch import factory, hf
+from planc.torch.calls import TAKING
 from planc.torch.faults import raised_line, raised_place
 from planc.torch.inputs import check_call, read_inputs, with_inputs
 from planc.torch.reference import parse
@@ -78,7 +79,7 @@ def _run(subject: Subject, source: Source) -> ModelGraph:
 
 def _refuse_run(model: nn.Module, ended: Ended, source: Source) -> ModelGraph:
     raised, place = ended.raised, raised_place(ended.raised)
-    at = [f"at: {place}"] if place else []
+    at = [f"where: {place}"] if place else []
     known = dict(model.named_modules(remove_duplicate=False)).get(ended.module, model)
     module = f"{ended.module or 'the model itself'} ({type(known).__name__})"
     operation = ended.operation or None
@@ -105,6 +106,7 @@ def _refuse_run(model: nn.Module, ended: Ended, source: Source) -> ModelGraph:
 
 
 def _reads(raised: BaseException, operation: str) -> str:
-    if operation in ("item", "tolist", "numpy"):
-        return operation
-    return operation if isinstance(raised, _READS_NUMBERS[1]) else f"a number is read, last after {operation}"
+    """What looked at numbers; a test of a tensor is not seen by itself."""
+    if operation in TAKING:
+        return operation.strip("_")
+    return operation if isinstance(raised, _READS_NUMBERS[1]) else f"bool, or the like, after {operation}"

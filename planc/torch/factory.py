@@ -83,15 +83,13 @@ def _module(reference: Reference, source: Source) -> Any:
         if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
             refuse("G803", f"there is no module '{missing.name}'", whole(source, name))
         return _refuse_code(name, missing, source)
-    except BaseException as raised:
-        if isinstance(raised, KeyboardInterrupt):
-            raise
+    except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way
         return _refuse_code(name, raised, source)
 
 
 def _refuse_code(name: str, raised: BaseException, source: Source) -> Any:
     place = raised_place(raised)
-    notes = [f"raised: {raised_line(raised)}", *([f"at: {place}"] if place else [])]
+    notes = [f"raised: {raised_line(raised)}", *([f"where: {place}"] if place else [])]
     return refuse("G802", f"{name} raises when it is imported", whole(source, name), *notes)
 
 
@@ -130,11 +128,11 @@ def _called(function: Callable[[], Any], reference: Reference, source: Source) -
     try:
         with torch.device("meta"):
             return function()
-    except Exception:  # noqa: BLE001, S110  # code that looks at numbers: tried again below
+    except (Exception, SystemExit):  # noqa: BLE001, S110  # code that looks at numbers: tried again below
         pass
     try:
         return function()
-    except Exception as raised:  # noqa: BLE001  # the user's code may fail in any way
+    except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way
         place = raised_place(raised)
-        notes = [f"raised: {raised_line(raised)}", *([f"at: {place}"] if place else [])]
+        notes = [f"raised: {raised_line(raised)}", *([f"where: {place}"] if place else [])]
         return refuse("G802", f"'{reference.factory}' raises", whole(source, reference.factory), *notes)

@@ -77,7 +77,10 @@ def with_inputs(
     """
     takes = inspect.signature(model.forward)
     words = [p.name for p in takes.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    is_open = any(p.kind is p.VAR_KEYWORD for p in takes.parameters.values())
+    # Models of transformers take any keyword, and pass over most.
+    is_open = not hasattr(model, "main_input_name") and any(
+        p.kind is p.VAR_KEYWORD for p in takes.parameters.values()
+    )
     places, named = list(arguments), dict(keywords)
     for one in sorted(given, key=lambda one: (not one.name.isdigit(), len(one.name), one.name)):
         made = made_of(one.info)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from planc.ir.graph import Number, Other, Slice, Value, Weight
-from planc.torch.calls import is_in_place, name_of, reads_size
+from planc.torch.calls import TAKING, is_in_place, name_of, reads_size
 from planc.torch.composite import inside, is_composite
 from planc.torch.eager import settle_chance
 from planc.torch.numbers import TrackedInt, plain, type_of_tracked
@@ -83,7 +83,7 @@ class Recorder(TorchFunctionMode):
     def _aside(self, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         """A call that computes nothing of a tensor, but may give a number."""
         name = getattr(func, "__name__", "")
-        if name in ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__"):
+        if name in TAKING:
             self.operation = name
         result = func(*plain(tuple(args)), **plain(dict(keywords)))
         if name == "__len__":  # `len` gives a plain int whatever we say

@@ -51,11 +51,14 @@ def run(subject: Subject) -> ModelGraph:
     """
     model = subject.model.train()
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
-        faker = Faker()
-        faker.model(model)
-        arguments = faker.item(tuple(subject.arguments))
-        keywords = faker.item(dict(subject.keywords))
+    try:
+        with mode:
+            faker = Faker()
+            faker.model(model)
+            arguments = faker.item(tuple(subject.arguments))
+            keywords = faker.item(dict(subject.keywords))
+    except Exception as raised:
+        raise Ended("", "", raised) from raised
     recorder = Recorder(model)
     names = Names(model)
     modules = list(model.modules())
