@@ -1,0 +1,23 @@
+"""A value is brought together, and cut again at once.
+
+One module gathers its output, and the next one takes its own slice of it along the same
+dim: two boundaries that undo each other, at the price of a gather.
+
+Wrong (planc check --model lm.graph.json.gz --tp 2):
+
+    mesh tp
+    tensor tp {
+        blocks.*.norm2          sequence  replicate -> replicate
+        blocks.*.mlp            inputs(0: replicate -> shard(1)) outputs(0: shard(1) -> replicate)
+        blocks.*.mlp.{up,down}  sequence
+    }
+
+Right (planc check --model lm.graph.json.gz --tp 2):
+
+    mesh tp
+    tensor tp {
+        blocks.*.norm2          sequence  replicate -> shard(1)
+        blocks.*.mlp            outputs(0: shard(1) -> replicate)
+        blocks.*.mlp.{up,down}  sequence
+    }
+"""
