@@ -73,7 +73,9 @@ def read_wrong(name: str, text: str) -> list[Wrong]:
         elif line[:2] in ("- ", "+ ", "= "):
             found[-1] = found[-1]._replace(edits=(*found[-1].edits, (line[0], line[2:])))
         else:
-            assert not found or not line or line.startswith("# "), f"{name}.wrong: {line!r} is no line of a variant"
+            assert not found or not line or line.startswith("# "), (
+                f"{name}.wrong: {line!r} is no line of a variant"
+            )
     return found
 
 
@@ -143,7 +145,9 @@ def _found(
 
 NAMES = sorted(path.stem for path in PLANS.glob("*.plan"))
 WRONG = [
-    wrong for path in sorted(FOLDER.glob("*.wrong")) for wrong in read_wrong(path.stem, path.read_text("utf-8"))
+    wrong
+    for path in sorted(FOLDER.glob("*.wrong"))
+    for wrong in read_wrong(path.stem, path.read_text("utf-8"))
 ]
 
 
@@ -173,7 +177,8 @@ def checker(capsys: pytest.CaptureFixture[str]) -> Checker:
 def shown(result: dict[str, Any]) -> str:
     """Diagnostics for the message of a failed test."""
     lines = [
-        f"{d['path']}:{d['line']}: {d['code']} {d['message']} ({'; '.join(d['notes'])})" for d in result["diagnostics"]
+        f"{d['path']}:{d['line']}: {d['code']} {d['message']} ({'; '.join(d['notes'])})"
+        for d in result["diagnostics"]
     ]
     return "\n".join([str(result["verdict"]), *lines])
 
