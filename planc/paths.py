@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+GRAPH = ".graph.json.gz"
+"""What the name of a graph's file ends in."""
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -20,6 +22,12 @@ def shipped_plans() -> list[str]:
     """The names of the plans shipped with planc."""
     names = os.listdir(shipped("plans"))
     return sorted(n.removesuffix(".plan") for n in names if n.endswith(".plan"))
+
+
+def shipped_graphs() -> list[str]:
+    """The names of the graphs shipped with planc."""
+    names = os.listdir(shipped("plans"))
+    return sorted(n.removesuffix(GRAPH) for n in names if n.endswith(GRAPH))
 
 
 def cache_folder() -> str | None:

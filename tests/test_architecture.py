@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "planc"
 MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
     "near": set(),
-    "graphs": {"checks", "ir", "paths", "torch"},  # torch: see LATE
+    "graphs": {"checks", "ir", "near", "paths", "torch", "__init__"},  # torch: see LATE
     "torch": {"checks", "graphs", "ir", "near"},
     "paths": set(),
     "styles": {"ir"},
@@ -25,12 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"checks", "ir", "near", "text"},
     "read": {"checks", "data", "ir", "paths", "text"},
     "settle": {"blocks", "checks", "ir", "near", "paths", "read"},
-    "checks": {"blocks", "ir", "matching", "near", "resolve", "settle", "styles"},
+    "checks": {"blocks", "ir", "matching", "near", "paths", "resolve", "settle", "styles"},
     "mend": {"ir", "read"},
-    "skips": {"checks", "ir"},
-    "compile": {"checks", "ir", "mend", "settle", "skips"},
-    "report": {"blocks", "checks", "compile", "ir", "text", "__init__"},
-    "commands": {"checks", "cli", "compile", "data", "graphs", "ir", "near", "read", "report", "settle"}
+    "layouts": {"blocks", "checks", "ir", "near", "resolve", "styles"},
+    "forecast": {"ir", "layouts", "resolve"},
+    "skips": {"checks", "ir", "layouts"},
+    "compile": {"checks", "ir", "layouts", "mend", "resolve", "settle", "skips"},
+    "report": {"blocks", "checks", "compile", "forecast", "ir", "layouts", "resolve", "text", "__init__"},
+    "commands": {"checks", "cli", "compile", "data", "graphs", "ir", "mend", "near", "read", "report", "settle"}
     | {"text", "torch"},
     "api": {"compile", "data", "ir", "read", "report", "settle", "text"},
     "cli": {"near", "__init__"},
@@ -45,6 +47,9 @@ LATE = {
     ("blocks", "text"): "the reader that a block is handed, as a type",
     ("graphs", "torch"): "a model that is not captured yet",
     ("commands", "torch"): "only a capture needs torch",
+    ("skips", "layouts"): "a check without a model does not pay for the proof",
+    ("compile", "layouts"): "a check without a model does not pay for the proof",
+    ("compile", "resolve"): "a check without a model does not pay for the proof",
     ("settle", "read"): "base plans are read when they are named",
 }
 

@@ -64,7 +64,14 @@ STATUS = [
     ("check llama --set sequence_parallel=false --set sequence_parallel=true", 2),
     ("check llama --set sequence_parallel=3", 2),
     ("check llama --set sequence_parallel=false --tp 8 --dp 2", 0),
-    ("check llama gpt2 --set sequence_parallel=false", 0),
+    ("check llama gpt2 --tp 4 --set sequence_parallel=false", 0),
+    ("check llama gpt2 --set sequence_parallel=false", 3),
+    ("check llama --tp 8 --model llama-3-70b", 0),
+    ("check llama --tp 16", 1),
+    ("check llama --tp 8 --model llama-3-8", 2),
+    ("check llama --tp 8 --model nowhere.graph.json.gz", 2),
+    ("show llama --tp 8 --dp 2 --collectives", 0),
+    ("show good.plan --collectives", 2),
     ("fmt --check good.plan", 0),
     ("fmt --check bad.plan", 0),
     ("fmt nowhere.plan", 2),
@@ -222,8 +229,9 @@ def test_convert_there_and_back(form: str, capsys: pytest.CaptureFixture[str], f
     assert run(capsys, "convert", f"again.{ending}", "--to", "text") == run(
         capsys, "convert", "llama", "--to", "text"
     )
-    again = read_json(capsys, "check", f"again.{ending}", "--tp", "8", "--format", "json")["results"][0]
-    first = read_json(capsys, "check", "llama", "--tp", "8", "--format", "json")["results"][0]
+    flags = ("--tp", "8", "--model", "none", "--format", "json")
+    again = read_json(capsys, "check", f"again.{ending}", *flags)["results"][0]
+    first = read_json(capsys, "check", "llama", *flags)["results"][0]
     assert {**again, "path": ""} == {**first, "path": ""}
 
 

@@ -45,7 +45,7 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     cache.chmod(0o777)
-    command = [sys.executable, "-m", "planc", "check", "llama", "-q"]
+    command = [sys.executable, "-m", "planc", "check", "llama", "--tp", "8", "-q"]
     environment = {"PLANC_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -54,7 +54,7 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04."])
 def test_a_damaged_cache_is_written_anew(content: bytes, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "planc", "check", "llama", "-q"]
+    command = [sys.executable, "-m", "planc", "check", "llama", "--tp", "8", "-q"]
     environment = {"PLANC_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
     for _ in range(2):
         done = subprocess.run(
@@ -66,7 +66,7 @@ def test_a_damaged_cache_is_written_anew(content: bytes, tmp_path: Path) -> None
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "planc", "check", "llama", "-q"]
+    command = [sys.executable, "-m", "planc", "check", "llama", "--tp", "8", "-q"]
     environment = {"PLANC_CACHE_DIR": "/dev/null/planc", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

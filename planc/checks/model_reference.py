@@ -1,8 +1,8 @@
 """A `model` line that would run code.
 
 A plan is data. Its `model` line names a class or a configuration of transformers
-(`hf:LlamaForCausalLM`, `hf:configs/config.json`) or a captured graph
-(`llama.graph.json.gz`). A model made by Python code is named on the command line,
+(`hf:LlamaForCausalLM`, `hf:configs/config.json`), a captured graph
+(`llama.graph.json.gz`), or a graph that is shipped with planc (`llama-3-8b`). A model made by Python code is named on the command line,
 by whoever means to run that code.
 
 Wrong:
@@ -22,6 +22,7 @@ from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
 from planc.ir.settled import Settings, Settled
+from planc.paths import shipped_graphs
 
 _GRAPHS = (".graph.json", ".graph.json.gz")
 
@@ -37,14 +38,15 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
                          "needed: a path below the plan's folder")  # fmt: skip
             continue
         yield broken("E504", label, "a plan names no code to run",
-                     f"got: {model}", "needed: hf:CLASS, hf:CONFIG.json, or a file ending in .graph.json.gz",
+                     f"got: {model}", "needed: hf:CLASS, hf:CONFIG.json, a file ending in .graph.json.gz, or a shipped graph",
                      "help: name other models on the command line")  # fmt: skip
 
 
 def is_allowed(model: str) -> bool:
     """Whether a plan may name this model."""
     hugging = model.startswith("hf:") and model != "hf:"
-    return (hugging or model.endswith(_GRAPHS)) and not _leaves_folder(model)
+    own = (hugging or model.endswith(_GRAPHS)) and not _leaves_folder(model)
+    return own or model in shipped_graphs()
 
 
 def _leaves_folder(model: str) -> bool:

@@ -16,7 +16,7 @@ from planc.graphs.write import ENDING, ENDINGS, write
 from planc.ir.graph import VERSION, ModelGraph
 from planc.ir.source import Source
 from planc.near import nearest
-from planc.paths import cache_folder, shipped
+from planc.paths import cache_folder, shipped, shipped_graphs
 
 LIBRARIES = ("torch", "transformers")
 """A model may be another one in another version of these."""
@@ -57,7 +57,7 @@ def _joined(folder: str | None, path: str) -> str:
 
 
 def _shipped(name: str, source: Source) -> ModelGraph:
-    every = sorted(n.removesuffix(ENDING) for n in os.listdir(shipped("plans")) if n.endswith(ENDING))
+    every = shipped_graphs()
     if name not in every:
         refuse(
             "G803",

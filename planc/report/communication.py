@@ -21,8 +21,10 @@ def draw_collectives(binding: Binding, proof: Proof, console: Console | None = N
     sizes = ", ".join(
         f"{name} {'x'.join(map(str, info.shape))}" for name, info in binding.graph.inputs.items()
     )
-    console.print(Text(printable(f"one step of {binding.graph.model} on {sizes}")))
-    console.print(_table(found))
+    console.print(Text(printable(f"one step of {binding.graph.model.partition('?')[0]} on {sizes}")))
+    # Lines are whole however narrow the terminal: they can be searched and copied.
+    console.width = max(console.width, 240)
+    console.print(_table(found), crop=False)
     for line in totals(found):
         console.print(Text(printable(line)))
 
