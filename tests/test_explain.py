@@ -6,6 +6,8 @@ examples. An example is the block indented below a line that begins with `Wrong`
 `Wrong (planc check --tp 8):`, or the file it is written to, as in `Wrong (plan.yaml):`,
 `plan.plan` if none is named; other words there are for the reader. The block below
 `File base.plan:` is a file that lies beside every example of the page.
+
+The examples of a law of the stage `capture` are commands.
 """
 
 from __future__ import annotations
@@ -80,9 +82,11 @@ def _block(lines: list[str]) -> str:
     return dedent("\n".join(block)).strip("\n") + "\n"
 
 
-def _examples() -> Sequence[object]:
+def _examples(*, of_captures: bool) -> Sequence[object]:
     found = []
     for row in CHECKS:
+        if (row.stage == "capture") is not of_captures:
+            continue
         for count, example in enumerate(read_page(explained(row.law)[1]).examples, start=1):
             name = f"{row.law.code}-{'right' if example.is_right else 'wrong'}-{count}"
             found.append(pytest.param(row, example, id=name))
@@ -109,7 +113,7 @@ def test_every_indented_block_is_an_example(row: Row) -> None:
             assert _HEADING.fullmatch(lines[number - 2]), lines[number - 2]
 
 
-@pytest.mark.parametrize(("row", "example"), _examples())
+@pytest.mark.parametrize(("row", "example"), _examples(of_captures=False))
 def test_an_example_is_what_it_is_said_to_be(row: Row, example: Example, checker: Checker) -> None:
     files = read_page(explained(row.law)[1]).files | {example.plan: example.text}
     status, found = checker.check(files, example.plan, example.flags)
@@ -121,6 +125,24 @@ def test_an_example_is_what_it_is_said_to_be(row: Row, example: Example, checker
         assert row.law.code in codes, shown(found)
         errors = {d["code"] for d in found if d["severity"] == "error"}
         assert errors <= {row.law.code}, f"the example breaks other laws too\n{shown(found)}"
+
+
+@pytest.mark.parametrize(("row", "example"), _examples(of_captures=True))
+def test_a_command_does_what_it_is_said_to_do(
+    row: Row,
+    example: Example,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in read_page(explained(row.law)[1]).files.items():
+        (tmp_path / name).write_text(text)
+    program, *words = shlex.split(example.text)
+    assert program == "planc"
+    status = main(words)
+    codes = re.findall(r"error\[(\w+)\]", capsys.readouterr().err)
+    assert (status, codes) == ((0, []) if example.is_right else (2, [row.law.code]))
 
 
 @pytest.mark.parametrize("row", ROWS)
