@@ -21,7 +21,9 @@ def hf(class_name: str, **configuration: object) -> str:
     return f"hf:{class_name}?" + "&".join(f"{key}={value}" for key, value in configuration.items())
 
 
-def decoder(width: int, ffn: int, layers: int, heads: int, kv: int, vocab: int, **more: object) -> dict[str, object]:
+def decoder(
+    width: int, ffn: int, layers: int, heads: int, kv: int, vocab: int, **more: object
+) -> dict[str, object]:
     """What most decoders have in their configuration."""
     return {
         "hidden_size": width, "intermediate_size": ffn, "num_hidden_layers": layers,

@@ -33,15 +33,19 @@ class Collective(Record):
     rule: Placed | None
 
 
-def collectives(binding: Binding, proof: Proof) -> tuple[Collective, ...]:
-    """All collectives of a plan, equal ones as one, in the order of the axes and of execution."""
+def collectives(binding: Binding, proof: Proof, *, merge: bool = True) -> tuple[Collective, ...]:
+    """All collectives of a plan, in the order of the axes and of execution.
+
+    Args:
+        merge: whether equal ones of one rule are one entry, with their count.
+    """
     found: list[Collective] = []
     for axis in proof.axes:
         if axis.kind == "tensor":
             found += _boundaries(axis)
             found += _sums(binding, axis)
     found += units(binding, Collective)
-    return tuple(_merged(found))
+    return tuple(_merged(found)) if merge else tuple(found)
 
 
 def _boundaries(axis: AxisProof) -> Iterator[Collective]:
