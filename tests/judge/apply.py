@@ -6,68 +6,14 @@ Nothing of planc is used here. Rules come as plain data, see `plans.py`.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tests.judge.moves import RANKS, Change, Gate, Judgement, Wire, summed
-
-LINEAR = {"colwise": {"weight": 0, "bias": 0}, "rowwise": {"weight": 1}}
-EMBEDDING = {"colwise": {"weight": 1}, "rowwise": {"weight": 0}}
-CONV1D = {"colwise": {"weight": 1, "bias": 0}, "rowwise": {"weight": 0}}
-CUTS = {"Linear": LINEAR, "Embedding": EMBEDDING, "Conv1D": CONV1D}
-TAKES = {
-    "colwise": "replicate",
-    "packed_colwise": "replicate",
-    "rowwise": "shard(-1)",
-    "sequence": "shard(1)",
-}
-GIVES = {
-    "colwise": ("shard(-1)", "shard(-1)"), "packed_colwise": ("shard(-1)", "shard(-1)"),
-    "rowwise": ("partial", "replicate"), "sequence": ("shard(1)", "shard(1)"),
-}  # fmt: skip
-
-
-def matches(pattern: str, name: str, module: nn.Module) -> bool:
-    """Whether a pattern stands for a module."""
-    names, _, class_name = pattern.removesuffix("?").partition(":")
-    if class_name and class_name not in [kind.__name__ for kind in type(module).__mro__]:
-        return False
-    if names == "root":
-        return name == ""
-    segments = re.split(r"\.(?![^{]*\})", re.sub(r"(\d+)\.\.(\d+)", _spelled, names))
-    return bool(name) and _follows(segments, name.split("."))
-
-
-def _spelled(found: re.Match[str]) -> str:
-    return ",".join(str(i) for i in range(int(found[1]), int(found[2]) + 1))
-
-
-def _follows(segments: list[str], names: list[str]) -> bool:
-    if not segments:
-        return not names
-    first, *rest = segments
-    if first == "**":
-        return any(_follows(rest, names[i:]) for i in range(len(names) + 1))
-    return bool(names) and _is(first, names[0]) and _follows(rest, names[1:])
-
-
-def _is(segment: str, name: str) -> bool:
-    if segment.startswith("!"):
-        return name not in segment[2:-1].split(",")
-    parts = re.split(r"(\*|\{[^}]*\})", segment)
-    text = "".join(
-        ".*"
-        if part == "*"
-        else f"({'|'.join(part[1:-1].split(','))})"
-        if part[:1] == "{"
-        else re.escape(part)
-        for part in parts
-    )
-    return re.fullmatch(text, name) is not None
+from tests.judge.moves import Change, Gate, Judgement, Wire, summed
+from tests.judge.said import CUTS, GIVES, entering, first_tensor, layout, matches, piece, side
 
 
 class Applied:
@@ -168,20 +114,20 @@ class Applied:
             module = named[name]
             outer = name in told and not any(other.startswith(f"{name}.") for other in told)
             groups = outer and self.policy == "grouped"
-            entering = _entering(rule, module)
-            module.register_forward_pre_hook(self._enter(name, entering, groups), with_kwargs=True)
+            ports = entering(rule, module)
+            module.register_forward_pre_hook(self._enter(name, ports, groups), with_kwargs=True)
             module.register_forward_hook(self._leave(name, rule, groups), with_kwargs=True)
             if isinstance(module, nn.Embedding) and rule["style"] == "rowwise":
                 self._mask(module)
 
-    def _enter(self, name: str, entering: list[tuple[Any, str, str]], groups: bool) -> Any:
+    def _enter(self, name: str, ports: list[tuple[Any, str, str]], groups: bool) -> Any:
         def hook(_: nn.Module, args: Any, kwargs: Any) -> Any:
             args = list(args)
-            for key, before, after in entering:
+            for key, before, after in ports:
                 place, where = (args, key) if isinstance(key, int) else (kwargs, key)
                 port = f"input {key}"
                 if key == "":
-                    port, found = "input", _first(args, kwargs)
+                    port, found = "input", first_tensor(args, kwargs)
                     if found is None:
                         continue
                     place, where = found
@@ -202,6 +148,8 @@ class Applied:
             if style in GIVES:
                 raw, gives = GIVES[style]
                 result = self._cross(result, name, "output", raw, rule["output"] or gives)
+            elif style == "replicate" and rule["output"]:
+                result = self._cross(result, name, "output", rule["input"] or "replicate", rule["output"])
             for key, before, after in rule["outputs"]:
                 result = self._at(result, key, lambda x, k=key, b=before, a=after: self._cross(
                     x, name, f"output {k}", b, a))  # fmt: skip
@@ -241,7 +189,7 @@ class Applied:
         masks: list[Tensor] = []
 
         def before(_: nn.Module, args: Any, kwargs: Any) -> Any:
-            found = _first(list(args), kwargs)
+            found = first_tensor(list(args), kwargs)
             ids = args[0] if args else kwargs["input"]
             assert found is not None
             masks.append((ids < start) | (ids >= start + size))
@@ -270,47 +218,3 @@ class Applied:
             return name in self.told["sums"]
         found = Judgement(self.wire, "found")
         return when == "always" or found.in_parts(name, "gradient", grad)
-
-
-def layout(text: str) -> tuple[int | None, int]:
-    """The dim that a layout cuts, if it does, and its parts."""
-    found = re.fullmatch(r"shard\((-?\d+)(?:, (\d+))?\)", text)
-    return (int(found[1]), int(found[2] or 1)) if found else (None, 1)
-
-
-def side(text: str, ndim: int) -> int | str:
-    """A layout of a value: `replicate`, `partial`, or the dim, counted from the first."""
-    dim = layout(text)[0]
-    if dim is None:
-        return text
-    if not -ndim <= dim < ndim:
-        raise ValueError(f"{text} of a tensor of {ndim} dims")
-    return dim % ndim
-
-
-def piece(whole: Tensor, dim: int, parts: tuple[int, ...], rank: int) -> Tensor:
-    """A rank's share of a tensor, each of whose parts is cut by itself."""
-    parts = parts or (1,)
-    unit, rest = divmod(whole.shape[dim], sum(parts))
-    sizes = [unit * part for part in parts]
-    if rest or any(size % RANKS for size in sizes):
-        raise ValueError(f"{RANKS} ranks cannot share parts {sizes} of {tuple(whole.shape)}")
-    return torch.cat([part.chunk(RANKS, dim)[rank] for part in whole.split(sizes, dim)], dim)
-
-
-def _entering(rule: dict[str, Any], module: nn.Module) -> list[tuple[Any, str, str]]:
-    found: list[tuple[Any, str, str]] = []
-    takes = TAKES.get(rule["style"] or "")
-    if takes is not None:
-        if rule["style"] == "rowwise" and isinstance(module, nn.Embedding):
-            takes = "replicate"
-        found.append(("", rule["input"] or takes, takes))
-    return found + [tuple(port) for port in rule["inputs"]]
-
-
-def _first(args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
-    for place, items in ((args, enumerate(args)), (kwargs, kwargs.items())):
-        for key, item in items:
-            if isinstance(item, Tensor):
-                return place, key
-    return None

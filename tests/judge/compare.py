@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.judge.apply import Applied, piece, side
+from tests.judge.apply import Applied
 from tests.judge.moves import CameApart, Wire
+from tests.judge.said import piece, side
 
 TOLERANCE = 2e-4
 """Of the largest number of a tensor. The models compute in float64, but for what their code casts."""

@@ -27,6 +27,7 @@ STYLES = ["colwise", "rowwise", "sequence", "replicate", "packed_colwise(2)", "p
 LAYOUTS = ["replicate", "shard(0)", "shard(1)", "shard(2)", "shard(-1)", "partial"]
 _LAYOUT = re.compile(r"(?<= )(?:replicate|partial|shard\(-?\d\))(?=[ ,)]|$)")
 _STYLE = re.compile(r"(?<= )(?:colwise|rowwise|sequence|replicate|packed_colwise\([^)]*\))(?= |$)")
+HYGIENE = ("F603", "F609", "F610", "F617")
 CHECKED = 0.35
 """Of the plans that planc refuses, the share that is given to the judge."""
 
@@ -123,8 +124,8 @@ class Hunt:
         codes = sorted(
             {fault.law.code for fault in result.diagnostics if fault.is_error or fault.law.code == "L713"}
         )
-        if any(code[0] in "SNRXE" for code in codes):
-            return  # no plan that could be applied
+        if any(code[0] in "SNRXE" or code in HYGIENE for code in codes):
+            return  # no plan that could be applied, or one with a rule that says nothing
         proved = result.verdict == "proved"
         if not proved and self.chance.random() > CHECKED:
             return

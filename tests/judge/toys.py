@@ -1,0 +1,1 @@
+"""Small modules of their own, for what no shipped family does."""

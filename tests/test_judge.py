@@ -1,0 +1,112 @@
+"""planc's verdict against numbers: every shipped family, split by hand on two processes.
+
+A variant of a plan that planc proves must give the logits and every gradient of the unsplit
+model, with just the communication that the proof says; one that it does not prove must not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_families import WRONG as VARIANTS
+from test_families import edited as edited_files
+
+from planc.compile import Result, check
+from planc.graphs.read import read
+from planc.ir.graph import ModelGraph
+from planc.ir.settled import Settings
+from planc.read import read_path
+from tests.judge import cases, plans
+from tests.judge.cases import Variant
+from tests.judge.families import FAMILIES, Family
+from tests.judge.pair import ROOT, Pair
+
+RIGHT_AT_LEAST, WRONG_AT_LEAST = 3, 5
+SHIPPED = (Variant("as it is shipped"), Variant("as it is shipped, whole sequence", split=False))
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Pair]:
+    pair = Pair()
+    yield pair
+    pair.close()
+
+
+@pytest.fixture(scope="session")
+def captured(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Family], ModelGraph]:
+    folder = tmp_path_factory.mktemp("judge")
+    known: dict[str, ModelGraph] = {}
+
+    def graph_of(family: Family) -> ModelGraph:
+        if family.plan not in known:
+            path = str(folder / f"{family.plan}.graph.json.gz")
+            pair.capture(family.reference, path)
+            known[family.plan] = read(path)
+        return known[family.plan]
+
+    return graph_of
+
+
+def own(family: Family, variant: Variant, graph: ModelGraph) -> Result:
+    path, options = str(ROOT / "plans" / f"{family.plan}.plan"), {"sequence_parallel": variant.split}
+    lines = plans.edited(plans.flat(path, graph.facts, options), variant.edits)
+    return plans.verdict(plans.text_of(lines), graph)
+
+
+def variants_of(name: str, graph: ModelGraph, folder: Path) -> Iterator[tuple[str, Result]]:
+    """The wrong variants of tests/families that two ranks can have."""
+    for number, wrong in enumerate(variant for variant in VARIANTS if variant.name == name):
+        flags = dict(zip(wrong.flags[::2], wrong.flags[1::2], strict=True))
+        if "--model" in flags or flags.get("--tp", "2") not in ("2", "4"):
+            continue
+        options = dict(pair.split("=") for flag, pair in zip(wrong.flags, wrong.flags[1:]) if flag == "--set")
+        here = folder / str(number)
+        here.mkdir()
+        for file, lines in edited_files(wrong).items():
+            (here / file).write_text("\n".join(lines) + "\n", "utf-8")
+        settings = Settings(plans.SIZES, options={key: value == "true" for key, value in options.items()})
+        yield wrong.title, check(read_path(str(here / f"{name}.plan")), settings, graph)
+
+
+def judged(pair: Pair, family: Family, result: Result) -> list[str | None]:
+    """What is wrong, by the numbers, under each reading of «replicate» that planc leaves open."""
+    case: dict[str, Any] = plans.rules_of(result.settled)
+    policies = ["found", "grouped"]
+    if result.verdict == "proved":
+        case["told"], policies = plans.claims(result), ["told"]
+    found: list[str | None] = []
+    for policy in policies:
+        found.append(pair.judge(family.model, family.settings, case, policy))
+        if found[-1] is None:
+            break
+    return found
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_numbers_agree(
+    name: str, pair: Pair, captured: Callable[[Family], ModelGraph], tmp_path: Path
+) -> None:
+    family = FAMILIES[name]
+    graph = captured(family)
+    results = [(v.title, True, own(family, v, graph)) for v in (*SHIPPED, *cases.RIGHT.get(name, ()))]
+    results += [(v.title, False, own(family, v, graph)) for v in cases.WRONG.get(name, ())]
+    results += [(title, False, result) for title, result in variants_of(name, graph, tmp_path)]
+    faults: list[str] = []
+    count = {True: 0, False: 0}
+    for title, right, result in results:
+        wrong = judged(pair, family, result)
+        codes = sorted({fault.law.code for fault in result.diagnostics})
+        said = f"{title}: planc says {result.verdict} {codes}, the numbers say {wrong}"
+        if f"{name}: {title}" in cases.STRICT:
+            if result.verdict == "proved" or None not in wrong:
+                faults.append(f"no strictness any more: {said}")
+            continue
+        count[right] += 1
+        if not (right == (result.verdict == "proved") == (None in wrong)):
+            faults.append(said)
+    assert not faults, "\n".join(faults)
+    assert count[True] >= RIGHT_AT_LEAST, f"{count[True]} right variants"
+    assert count[False] >= WRONG_AT_LEAST, f"{count[False]} wrong variants"
