@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 
 from planc.near import nearest
@@ -28,4 +29,5 @@ def raised_place(raised: BaseException) -> str | None:
     if not own:
         return None
     last = own[-1]
-    return f"{last.filename}:{last.lineno} in {last.name}"
+    here = os.path.join(os.getcwd(), "")
+    return f"{last.filename.removeprefix(here)}:{last.lineno} in {last.name}"
