@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q planc
 	@touch $@
 
-demo: $(READY) ## check a plan, draw it, and see what a broken one gives
+demo: $(READY) ## capture a Llama, prove its plan, break it, see what planc says
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## all tests

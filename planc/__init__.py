@@ -3,7 +3,7 @@
     import planc
 
     plan = planc.load("llama.plan")
-    result = planc.check("llama.plan", tp=8)
+    result = planc.check("llama.plan", tp=8, model="llama-3-8b")
 
 What is imported here is loaded on first use: `import planc` costs next to nothing.
 """
@@ -15,18 +15,20 @@ __version__ = "0.1.0"
 # Not from `typing`, which takes half as long to load as Python itself.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from planc.api import PlanError, check, from_data, load, parse, to_data, to_text
+    from planc.api import PlanError, capture, check, from_data, load, parse, to_data, to_text
     from planc.blocks.compile import Compile, CompileBlock
     from planc.blocks.fsdp import FsdpBlock, Setting, Unit
     from planc.blocks.recompute import Recompute, RecomputeBlock
     from planc.blocks.tensor import Attribute, Loss, ParamLayout, Part, Port, Rule, TensorBlock
+    from planc.ir.diagnostic import ModelFault
     from planc.ir.expr import Expr
+    from planc.ir.graph import ModelGraph
     from planc.ir.layout import Layout
     from planc.ir.pattern import Pattern
     from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
 
 _HOMES = {
-    "planc.api": ("PlanError", "check", "from_data", "load", "parse", "to_data", "to_text"),
+    "planc.api": ("PlanError", "capture", "check", "from_data", "load", "parse", "to_data", "to_text"),
     "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
     "planc.blocks.tensor": ("Attribute", "Loss", "ParamLayout", "Part", "Port", "Rule", "TensorBlock"),
     "planc.blocks.fsdp": ("FsdpBlock", "Setting", "Unit"),
@@ -35,14 +37,16 @@ _HOMES = {
     "planc.ir.pattern": ("Pattern",),
     "planc.ir.expr": ("Expr",),
     "planc.ir.layout": ("Layout",),
+    "planc.ir.graph": ("ModelGraph",),
+    "planc.ir.diagnostic": ("ModelFault",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
-    "Loss", "Mesh", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
+    "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
     "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit",
-    "check", "from_data", "load", "parse", "to_data", "to_text",
+    "capture", "check", "from_data", "load", "parse", "to_data", "to_text",
 ]  # fmt: skip
 
 

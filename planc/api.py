@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planc.compile import Result
 from planc.compile import check as check_document
@@ -20,7 +20,10 @@ from planc.report.text import render
 from planc.settle.options import options_fault
 from planc.text.write import write_faithfully
 
-__all__ = ["PlanError", "check", "from_data", "load", "parse", "to_data", "to_text"]
+__all__ = ["PlanError", "capture", "check", "from_data", "load", "parse", "to_data", "to_text"]
+
+if TYPE_CHECKING:
+    from planc.ir.graph import ModelGraph
 
 MAX_NESTING = 200
 
@@ -85,6 +88,7 @@ def check(
     world_size: int | None = None,
     gpus_per_node: int | None = None,
     options: Mapping[str, Value] | None = None,
+    model: ModelGraph | str | os.PathLike[str] | None = None,
 ) -> Result:
     """Check a plan as `planc check` does. Nothing is raised for a faulty plan: look at
     `verdict` and `diagnostics`.
@@ -95,9 +99,13 @@ def check(
         world_size: devices in all.
         gpus_per_node: devices of one node.
         options: values for options of the plan.
+        model: a captured graph, or what names one: a graph file, the name of a shipped graph,
+            `hf:CLASS`, `FILE.py:FACTORY`, ...; `none` for no model. By default the model that
+            the plan names.
 
     Raises:
         planc.read.Unreadable: the plan is a path, and there is no such file.
+        planc.ModelFault: the model cannot be had; its `diagnostic` says why.
         ValueError: a number that is no number of devices, an axis given two sizes, an option
             that the plan does not have, or of the wrong type.
     """
@@ -105,10 +113,36 @@ def check(
     for count in (*settings.sizes.values(), world_size, gpus_per_node):
         if count is not None and not (type(count) is int and 1 <= count <= MAX_DEVICES):
             raise ValueError(f"{count!r} is no number of devices")
-    result = check_document(_document(plan), settings)
+    document = _document(plan)
+    result = check_document(document, settings, _graph(document, model))
     if fault := options_fault([result.settled.documents], settings.options):
         raise ValueError(fault)
     return result
+
+
+def capture(model: str, *, inputs: Sequence[str] = ()) -> ModelGraph:
+    """Capture a model as `planc capture` does. This imports torch.
+
+    Args:
+        model: `hf:CLASS`, `hf:CLASS?NAME=VALUE&...`, `hf:config.json`, `package.module:factory`,
+            `file.py:factory`, or a graph file.
+        inputs: inputs of the forward pass, each as `NAME=DTYPE[d0,d1,...]`.
+
+    Raises:
+        planc.ModelFault: the model cannot be captured; its `diagnostic` says why.
+    """
+    from planc.torch.capture import capture as capture_model
+
+    return capture_model(model, list(inputs))
+
+
+def _graph(document: Document, model: ModelGraph | str | os.PathLike[str] | None) -> ModelGraph | None:
+    from planc.graphs.chosen import graph_for
+    from planc.ir.graph import ModelGraph
+
+    if isinstance(model, ModelGraph):
+        return model
+    return graph_for(document, None if model is None else os.fspath(model))
 
 
 def _sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "planc"
 MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
     "near": set(),
-    "graphs": {"checks", "ir", "near", "paths", "torch", "__init__"},  # torch: see LATE
+    "graphs": {"checks", "ir", "near", "paths", "settle", "torch", "__init__"},  # torch: see LATE
     "torch": {"checks", "graphs", "ir", "near"},
     "paths": set(),
     "styles": {"ir"},
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"blocks", "checks", "compile", "forecast", "ir", "layouts", "resolve", "text", "__init__"},
     "commands": {"checks", "cli", "compile", "data", "graphs", "ir", "mend", "near", "read", "report", "settle"}
     | {"text", "torch"},
-    "api": {"compile", "data", "ir", "read", "report", "settle", "text"},
+    "api": {"compile", "data", "graphs", "ir", "read", "report", "settle", "text", "torch"},
     "cli": {"near", "__init__"},
     "__main__": {"cli"},
     "__init__": {"api", "blocks", "ir"},
@@ -46,6 +46,8 @@ LATE = {
     ("ir", "text"): "Expr.parse and Layout.parse",
     ("blocks", "text"): "the reader that a block is handed, as a type",
     ("graphs", "torch"): "a model that is not captured yet",
+    ("api", "graphs"): "a check without a model does not pay for graphs",
+    ("api", "torch"): "only a capture needs torch",
     ("commands", "torch"): "only a capture needs torch",
     ("skips", "layouts"): "a check without a model does not pay for the proof",
     ("compile", "layouts"): "a check without a model does not pay for the proof",
