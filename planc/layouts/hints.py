@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from planc.ir.diagnostic import Edit, Fix, Label
-from planc.ir.graph import Call, ModelGraph, Value
+from planc.ir.graph import Call
 from planc.ir.layout import Partial
 from planc.ir.settled import Placed
-from planc.layouts.lines import Lines, behind, starred, written
+from planc.layouts.around import around
+from planc.layouts.lines import Lines, behind, written
 from planc.layouts.moves import FUSED
-from planc.layouts.outcome import Fault, Waste, joined
+from planc.layouts.outcome import Fault, joined
 from planc.resolve.bind import Bound
 
 _LAYERS = ("Linear", "Conv1D", "Embedding")
 _ENTRIES = re.compile(r"entries 0 to (\d+) of (\d+) are taken")
+_SPLIT = re.compile(r"^\w+\((shard\(\d+\))")
 _WRITTEN = re.compile(r"written out as (\d+)|takes entries \d+ to (\d+)$")
 
 
@@ -67,23 +68,18 @@ def _arrives(spot: Spot) -> Fix | None:
         return _put(rule.place.label("", "style"), "rowwise")
     if steps[0] == "input":
         # A rowwise module takes what is split: where nothing is, the module before it lacks its rule.
-        return None if rule.value.style == "rowwise" else _put(rule.place.label("", "input"), arrived, said)
+        return (
+            _unsplit(spot)
+            if rule.value.style == "rowwise"
+            else _put(rule.place.label("", "input"), arrived, said)
+        )
     if rule.value.style != "colwise" or steps[0] != "style":
-        return None
+        return _unsplit(spot) if rule.value.style == "rowwise" and arrived == "replicate" else None
     above = spot.paths[0].rpartition(".")[0]
     if sum(path.rpartition(".")[0] == above for path in spot.paths) > 1:
-        return _around(spot.lines, above, f"{arrived} -> replicate")
+        return around(spot.lines, above, f"{arrived} -> replicate")
     arrow = "" if rule.value.output is not None else " ->"
     return _put(behind(rule, "style"), f" {arrived}{arrow}", f"write 'colwise {arrived} ->'")
-
-
-def _around(lines: Lines, module: str, change: str, *more: Edit) -> Fix | None:
-    """A boundary around a module and all that are like it."""
-    key = _first_port(lines.binding.graph, module)
-    if not module or key is None or lines.rule(module) is not None:
-        return None
-    alike = [name for name in lines.binding.graph.names if starred(name) == starred(module)]
-    return lines.added(lines.patterns(alike), f"inputs({key}: {change})", *more)
 
 
 def _gradient(spot: Spot) -> Fix | None:
@@ -91,15 +87,41 @@ def _gradient(spot: Spot) -> Fix | None:
     if spot.fault.rule is not None or spot.bound is None or not spot.bound.module.parameters:
         return None
     if spot.is_layer():
-        above = spot.paths[0].rpartition(".")[0]
-        parent = spot.lines.binding.root.below(above)
-        for name, child in parent.children.items() if parent is not None else ():
-            rule = spot.lines.rule(joined(above, name))
-            if child.module.class_name in spot.classes and rule is not None and rule.value.style == "colwise":
-                return spot.styled("colwise")
-        return None
+        return _layer(spot)
     heads = spot.origin is not None and str(spot.origin.value.style).endswith("colwise")
     return spot.styled("replicate" if heads or "shard(1)" not in spot.fault.operation else "sequence")
+
+
+def _layer(spot: Spot) -> Fix | None:
+    """A style for a layer whose neighbours have one, or for the head of a loss that takes split logits."""
+    above = spot.lines.binding.root.below(spot.paths[0].rpartition(".")[0])
+    arrived = _SPLIT.search(spot.fault.operation)
+    if spot.lines.block.loss is not None and arrived is not None and spot.paths[0] == _head(spot):
+        return spot.styled(f"colwise  {spot.lines.named(arrived[1])} -> shard(-1)")
+    rules = [] if above is None else [spot.lines.entry(child) for child in above.children.values()]
+    near = {rule.value.style for rule in rules if rule is not None} & {"colwise", "rowwise"}
+    return spot.styled("colwise") if near and arrived is None else None
+
+
+def _head(spot: Spot) -> str:
+    """The module that is called last."""
+    steps = spot.lines.binding.graph.main.steps
+    return next((step.module for step in reversed(steps) if isinstance(step, Call)), "")
+
+
+def _unsplit(spot: Spot) -> Fix | None:
+    """colwise for the layers before a rowwise one, if none of them has a rule."""
+    root, found = spot.lines.binding.root, list[str]()
+    for level in (1, 2):
+        for path in spot.paths:
+            above = ".".join(path.split(".")[:-level])
+            for name, bound in (root.below(above) or root).walk(above) if above else ():
+                layer = {bound.module.class_name, *bound.module.bases} & {"Linear", "Conv1D"}
+                if layer and spot.lines.entry(bound) is None:
+                    found.append(name)
+        if found:
+            return spot.styled("colwise", *dict.fromkeys(found))
+    return None
 
 
 def _meet(spot: Spot) -> Fix | None:
@@ -164,11 +186,8 @@ def _loss(spot: Spot) -> Fix | None:
     rule = spot.origin
     if rule is not None and rule.value.style == "colwise" and rule.value.output is not None:
         return _put(rule.place.label("", "output"), "shard(-1)")
-    steps = spot.lines.binding.graph.main.steps
-    head = next((step for step in reversed(steps) if isinstance(step, Call)), None)
-    if head is None or spot.lines.rule(head.module) is not None:
-        return None
-    return spot.styled("colwise", head.module)
+    head = _head(spot)
+    return spot.styled("colwise", head) if head and spot.lines.rule(head) is None else None
 
 
 def _written(spot: Spot) -> Fix | None:
@@ -188,31 +207,6 @@ def _written(spot: Spot) -> Fix | None:
     if spot.fault.rule.value.attributes:
         return None
     return _put(behind(spot.fault.rule), f" {said}", f"add '{said}'")
-
-
-def once(waste: Waste, module: str, lines: Lines) -> Fix | None:
-    """One boundary around the modules that each bring a value together."""
-    rules = [rule for rule in (waste.rule, *waste.others) if rule is not None]
-    said = {written(rule, "input") for rule in rules}
-    if len(said) > 1:
-        return None
-    (arrives,) = said
-    edits = [Edit(rule.place.label("", "input").span, "replicate") for rule in rules if arrives]
-    return _around(lines, module.rpartition(".")[0], f"{arrives or 'replicate'} -> replicate", *edits)
-
-
-def _first_port(graph: ModelGraph, module: str) -> str | int | None:
-    """How a module gets its first tensor: a position or a keyword."""
-    function, rest = graph.main, module
-    while True:
-        calls = [step for step in function.steps if isinstance(step, Call)]
-        step = next((s for s in calls if rest == s.module or rest.startswith(f"{s.module}.")), None)
-        if step is None:
-            return None
-        if rest == step.module:
-            named: list[tuple[str | int, Any]] = [*enumerate(step.arguments), *step.keywords.items()]
-            return next((key for key, item in named if isinstance(item, Value)), None)
-        function, rest = graph.functions[step.function], rest[len(step.module) + 1 :]
 
 
 _MAKERS: dict[str, Callable[[Spot], Fix | None]] = {

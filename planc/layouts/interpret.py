@@ -305,7 +305,7 @@ class Frame:
     def fault(
         self, law: str, operation: str, got: str, needed: str, operands: Sequence[Operand] = ()
     ) -> None:
-        origin = self.source(operands)
+        origin = self.source([o for o in operands if o.type is PARTIAL] or operands)
         given = [o.origin.rule for o in operands if o.origin is not None and o.origin.rule is not None]
         beside = next((rule for rule in given if origin is not None and rule is not origin.rule), None)
         said = (law, operation, got, needed, self.own, None, origin, self.rule, "", beside)

@@ -8,7 +8,7 @@ from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.settled import Placed, SettledBlock
 from planc.ir.source import Span
 from planc.layouts.outcome import joined
-from planc.resolve.bind import Binding
+from planc.resolve.bind import Binding, Bound
 from planc.resolve.written import lines_after
 
 
@@ -24,7 +24,11 @@ class Lines:
     def rule(self, module: str) -> Placed | None:
         """The rule of a module."""
         bound = self.binding.root.below(module)
-        return None if bound is None else self.binding.entry(bound, self.number)
+        return None if bound is None else self.entry(bound)
+
+    def entry(self, bound: Bound) -> Placed | None:
+        """The rule of a bound module."""
+        return self.binding.entry(bound, self.number)
 
     def patterns(self, modules: Iterable[str]) -> list[str]:
         """Patterns for some modules; layers that are alike are one pattern, if none of them has a rule."""

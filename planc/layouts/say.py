@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from planc.checks import law
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.settled import Placed
-from planc.layouts.hints import Spot, hint, once
+from planc.layouts.around import once
+from planc.layouts.hints import Spot, hint
 from planc.layouts.lines import Lines
 from planc.layouts.outcome import Fault, Waste, joined
 from planc.layouts.prove import AxisProof, Proof
