@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.judge.moves import Change, Gate, Judgement, Wire, summed
+from tests.judge.moves import RANKS, Change, Gate, Judgement, Wire, summed
 from tests.judge.said import CUTS, GIVES, entering, first_tensor, layout, matches, piece, side
 
 
@@ -156,6 +156,8 @@ class Applied:
                 if name == "":
                     self.results[str(key)] = after
             late = getattr(module, "added_later", None)
+            if late is not None and layout(rule["output"] or "")[0] in (-1, result.ndim - 1):
+                late = late.chunk(RANKS)[self.wire.rank]
             return result if late is None else result + late
 
         return hook

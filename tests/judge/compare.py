@@ -22,7 +22,14 @@ FLOOR = 1e-6
 
 
 def family(name: str, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A small model of transformers with random weights, and what it is called with."""
+    """A small model with random weights, of transformers or a toy, and what it is called with."""
+    if name.startswith("toy:"):
+        from tests.judge import toys
+
+        torch.manual_seed(0)
+        toy, given = toys.model(name.removeprefix("toy:"))
+        _fill(toy.double().train())
+        return toy, {key: item.double() if item.is_floating_point() else item for key, item in given.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import transformers

@@ -19,7 +19,7 @@ from typing import Any
 
 from planc.graphs.read import read
 from planc.ir.graph import ModelGraph
-from tests.judge import plans
+from tests.judge import plans, toys
 from tests.judge.families import FAMILIES, Family
 from tests.judge.pair import ROOT, Pair
 
@@ -112,11 +112,16 @@ class Hunt:
         mutator = Mutator(self.chance, graph)
         while time.monotonic() < end:
             split = {"sequence_parallel": self.chance.random() < 0.5}
-            lines = plans.flat(str(ROOT / "plans" / f"{family.plan}.plan"), graph.facts, split)
+            lines = self._lines(family, graph, split)
             text = plans.text_of(mutator.changed(lines))
             if text not in self.seen:
                 self.seen.add(text)
                 self.hold(family, text, graph, lines)
+
+    def _lines(self, family: Family, graph: ModelGraph, options: dict[str, bool]) -> list[str]:
+        if family.plan in toys.TOYS:
+            return list(toys.TOYS[family.plan].LINES)
+        return plans.flat(str(ROOT / "plans" / f"{family.plan}.plan"), graph.facts, options)
 
     def hold(self, family: Family, text: str, graph: ModelGraph, base: list[str]) -> None:
         result = plans.verdict(text, graph)
@@ -147,11 +152,11 @@ class Hunt:
 
 def main() -> None:
     seconds, seed = (float(sys.argv[1]) if len(sys.argv) > 1 else 60.0), int((*sys.argv, "", "0")[2] or 0)
-    names = sys.argv[3:] or list(FAMILIES)
+    names = sys.argv[3:] or [*FAMILIES, *toys.TOYS]
     hunt = Hunt(seed)
     try:
         for name in names:
-            hunt.family(FAMILIES[name], seconds / len(names))
+            hunt.family(FAMILIES.get(name) or Family(name, f"toy:{name}", {}), seconds / len(names))
     finally:
         hunt.pair.close()
     print(dict(hunt.counts))
