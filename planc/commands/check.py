@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     if results and (fault := options_fault([r.settled.documents for r in results], given.options)):
         return usage_error(fault)
     _print(results, arguments)
-    if unreadable or bad_models:
+    if unreadable or bad_models or any(_is_of_another(result) for result in results):
         return USAGE
     if any(r.is_refuted for r in results):
         return 1
@@ -73,6 +73,11 @@ def _checked(documents: list[Document], given: Settings, arguments: Namespace) -
             _fixed(result, partial(check, settings=given, graph=graph)) if arguments.fix else result
         )
     return results, bad
+
+
+def _is_of_another(result: Result) -> bool:
+    """Whether the model is none that the plan could be for."""
+    return any(diagnostic.law.name == "other-model" for diagnostic in result.diagnostics)
 
 
 def _fixed(result: Result, again: Callable[[Document], Result]) -> Result:
