@@ -43,6 +43,8 @@ def entering(rule: Rule, module: ModuleDef, call: Call) -> Iterator[Crossing]:
     """The tensors that change their layout on the way in."""
     style = style_of(rule)
     inner = takes(style, module) if style else None
+    if style is not None and inner is None:
+        inner = rule.input  # it takes what comes, and the rule says what that is
     if inner is not None:
         first = next(_numbers((call.arguments, call.keywords)), None)
         if first is not None:
