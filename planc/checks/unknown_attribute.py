@@ -37,8 +37,9 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     for _, entry, found in governed(binding, "tensor"):
         for i, attribute in enumerate(entry.value.attributes):
             unread: dict[str, list[Site]] = {}
-            for site in found:
-                if attribute.name not in site.bound.module.attributes:
+            # Where some of the modules read it, it says nothing to the others.
+            if not any(attribute.name in site.bound.module.attributes for site in found):
+                for site in found:
                     unread.setdefault(site.bound.module.class_name, []).append(site)
             for class_name, like in unread.items():
                 read = like[0].bound.module.attributes
@@ -57,5 +58,11 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             if not unread and isinstance(value, int) and value < 1:
                 yield broken("F608", entry.place.label(f"this is {value}", "attributes", i, "value"),
                              f"no rank has such a share of '{attribute.name}'", where(found),
-                             f"whole: {found[0].bound.module.attributes[attribute.name]}",
+                             f"whole: {_whole(found, attribute.name)}",
                              "needed: a number from 1 on", module=found[0].name)  # fmt: skip
+
+
+def _whole(found: list[Site], name: str) -> int:
+    """What an attribute is in the whole model."""
+    read = (site.bound.module.attributes for site in found)
+    return next(numbers[name] for numbers in read if name in numbers)
