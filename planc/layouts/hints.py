@@ -127,8 +127,7 @@ def _unsplit(spot: Spot) -> Fix | None:
 def _meet(spot: Spot) -> Fix | None:
     """A rowwise rule where a split input meets a whole weight; a colwise one for what lacks it."""
     if spot.fault.rule is None and spot.is_layer():
-        pattern = spot.lines.patterns(spot.paths)[0]
-        output = spot.lines.output(pattern)
+        output = spot.lines.output(spot.paths[0])
         return spot.styled("rowwise" + (f"  -> {output}" if output else ""))
     origin = spot.fault.origin
     if origin is None or origin.rule is None or origin.rule.value.style != "colwise" or spot.bound is None:

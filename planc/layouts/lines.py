@@ -86,9 +86,15 @@ class Lines:
                 )
         return best[1]
 
-    def output(self, pattern: str) -> str:
-        """What rowwise rules nearby say of their output, as it is written."""
-        entry = self.nearest(pattern, "rowwise")
+    def output(self, module: str) -> str:
+        """How a rowwise module leaves its output, as it is written: as the input of the module around it
+        came, or as other rowwise rules say."""
+        above = self.rule(module.rpartition(".")[0])
+        if above is not None and above.value.inputs:
+            label = above.place.label("", "inputs", 0, "before")
+            came = label.source.text[label.span.start : label.span.end]
+            return "" if came == "replicate" else came
+        entry = self.nearest(self.patterns([module])[0], "rowwise")
         return written(entry, "output") if entry is not None else ""
 
     def _short(self, pattern: str) -> str:
