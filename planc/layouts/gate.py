@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from planc.ir.graph import Function, TensorInfo
+from planc.ir.graph import Call, Function, TensorInfo
 from planc.ir.settled import Placed
 from planc.layouts.boundary import change, is_as_declared, target
 from planc.layouts.operation import NotKnown, Refused
 from planc.layouts.outcome import Fault, Held, Move, Origin, joined
-from planc.layouts.ports import Crossing
+from planc.layouts.ports import Crossing, handed
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
@@ -36,8 +36,9 @@ _UNKNOWN = Held(UNKNOWN)
 class Gate:
     """The boundary of one call."""
 
-    def __init__(self, frame: Frame, placed: Placed | None, module: str) -> None:
+    def __init__(self, frame: Frame, placed: Placed | None, module: str, call: Call) -> None:
         self.frame, self.placed, self.module = frame, placed, module
+        self.handed = list(handed(call))
         self.path = joined(frame.path, module)
         self.ranks = frame.prover.ranks
         self.faults: list[Fault] = []
@@ -50,12 +51,19 @@ class Gate:
     def enter(self, crossings: list[Crossing], numbers: Sequence[int], whole: Type) -> list[Held]:
         """The types inside of the module."""
         held = {number: self.frame.held[number] for number in numbers}
-        for crossing in crossings:
-            before = held.get(crossing.number)
+        for number, ports in _grouped(crossings).items():
+            before, info = held.get(number), self.frame.function.tensors[number]
             if before is None:
                 continue
-            info = self.frame.function.tensors[crossing.number]
-            held[crossing.number] = self.cross(crossing, before, info, whole)
+            after = [self.cross(crossing, before, info, whole) for crossing in ports]
+            changed = {place: kind.type for place, kind in zip((c.place for c in ports), after, strict=True)}
+            every = [changed.get(place, before.type) for place, other in self.handed if other == number]
+            held[number] = after[0]
+            if any(kind is not after[0].type for kind in every):
+                # One tensor in the graph, several in the split model: which is used where, none can tell.
+                self.refuse(ports[0], "no-rule", "it is handed this value in several places, "
+                            "and the plan brings them to different layouts", "", before)  # fmt: skip
+                held[number] = _UNKNOWN
         return [held[number] for number in numbers]
 
     def leave(self, crossings: list[Crossing], results: dict[int, Held], infos: Sequence[TensorInfo]) -> None:
@@ -125,6 +133,13 @@ class Gate:
     def refuse(self, crossing: Crossing, law: str, got: str, needed: str, held: Held) -> None:
         said = (law, crossing.name, got, needed, self.placed, crossing.field, held.origin, None, self.module)
         self.faults.append(Fault(*said))
+
+
+def _grouped(crossings: list[Crossing]) -> dict[int, list[Crossing]]:
+    groups: dict[int, list[Crossing]] = {}
+    for crossing in crossings:
+        groups.setdefault(crossing.number, []).append(crossing)
+    return groups
 
 
 def _arrives(kind: Type, layout: Any, ndim: int) -> bool:

@@ -264,7 +264,7 @@ class Frame:
         crossings = list(entering(placed.value, bound.module, step))
         tries: list[tuple[tuple[int, bool], Gate, Outcome]] = []
         for whole in (REPLICATED, INVARIANT):
-            gate = Gate(self, placed, step.module)
+            gate = Gate(self, placed, step.module, step)
             inputs = gate.enter(crossings, numbers, whole)
             outcome = self.prover.call(function, bound, inputs, path, placed)
             tries.append(((len(gate.faults) + _faults(outcome), _leaks(outcome)), gate, outcome))

@@ -11,6 +11,9 @@ from planc.ir.layout import Layout
 from planc.ir.record import Record
 from planc.styles import STYLES, Style
 
+Place = tuple[str | int, ...]
+"""Steps to a tensor: first a position or a keyword, then into tuples and mappings."""
+
 
 class Crossing(Record):
     """A tensor that passes a boundary."""
@@ -24,6 +27,8 @@ class Crossing(Record):
     """The piece of the rule that says so."""
     name: str
     """The port, for people."""
+    place: Place
+    """Where the tensor stands in what the module is handed, or returns."""
 
 
 def style_of(rule: Rule) -> Style | None:
@@ -46,12 +51,15 @@ def entering(rule: Rule, module: ModuleDef, call: Call) -> Iterator[Crossing]:
     if style is not None and inner is None:
         inner = rule.input  # it takes what comes, and the rule says what that is
     if inner is not None:
-        first = next(_numbers((call.arguments, call.keywords)), None)
+        first = next(handed(call), None)
         if first is not None:
-            yield Crossing(first, rule.input or inner, inner, "input" if rule.input else "style", "input")
+            field = "input" if rule.input else "style"
+            yield Crossing(first[1], rule.input or inner, inner, field, "input", first[0])
     for i, port in enumerate(rule.inputs):
-        for number in _numbers(_argument(call, port.key)):
-            yield Crossing(number, port.before, port.after, f"inputs/{i}", f"input {port.key}")
+        for place, number in handed(call):
+            if place[0] == port.key:
+                name = f"input {port.key}"
+                yield Crossing(number, port.before, port.after, f"inputs/{i}", name, place)
 
 
 def leaving(rule: Rule, function: Function) -> Iterator[Crossing]:
@@ -60,42 +68,40 @@ def leaving(rule: Rule, function: Function) -> Iterator[Crossing]:
     if style is not None and (rule.output is not None or style.raw is not None):
         raw = style.raw or style.output
         outer = rule.output or style.output
-        first = next(_numbers(function.result), None)
+        first = next(places(function.result), None)
         if first is not None and outer is not None:
-            yield Crossing(first, raw, outer, "output" if rule.output else "style", "output")
+            yield Crossing(first[1], raw, outer, "output" if rule.output else "style", "output", first[0])
     for i, port in enumerate(rule.outputs):
-        for number in _numbers(_result(function.result, port)):
-            yield Crossing(number, port.before, port.after, f"outputs/{i}", f"output {port.key}")
+        for place, number in places(function.result):
+            if _is_port(function.result, place, port):
+                name = f"output {port.key}"
+                yield Crossing(number, port.before, port.after, f"outputs/{i}", name, place)
 
 
-def _argument(call: Call, key: str | int) -> Any:
-    """The argument with a position or a keyword."""
-    if isinstance(key, int):
-        return call.arguments[key] if key < len(call.arguments) else None
-    return call.keywords.get(key)
+def handed(call: Call) -> Iterator[tuple[Place, int]]:
+    """The tensors that a call hands to a module, with their places."""
+    yield from places(call.arguments)
+    yield from places(call.keywords)
 
 
-def _result(result: Any, port: Port) -> Any:
-    """The piece of what a module returns that a port names; a single tensor is its first result."""
-    if isinstance(result, Mapping):
-        keys = list(result)
-        name = port.key if port.key in result else None
-        if isinstance(port.key, int) and port.key < len(keys):
-            name = keys[port.key]
-        return None if name is None else result[name]
-    if isinstance(result, tuple):
-        key = port.key
-        return result[key] if isinstance(key, int) and key < len(result) else None
-    return result if port.key == 0 else None
-
-
-def _numbers(item: Any) -> Iterator[int]:
-    """The tensors in an argument or a result."""
+def places(item: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    """The tensors in an argument or a result, with their places."""
     if isinstance(item, Value):
-        yield item.number
+        yield place, item.number
     elif isinstance(item, tuple):
-        for part in item:
-            yield from _numbers(part)
+        for i, part in enumerate(item):
+            yield from places(part, (*place, i))
     elif isinstance(item, Mapping):
-        for part in item.values():
-            yield from _numbers(part)
+        for key, part in item.items():
+            yield from places(part, (*place, key))
+
+
+def _is_port(result: Any, place: Place, port: Port) -> bool:
+    """Whether a place lies in the piece of a result that a port names; a single tensor is its
+    first piece, and the pieces of a mapping have numbers too."""
+    if not place:
+        return port.key == 0
+    if place[0] == port.key:
+        return True
+    keys = list(result) if isinstance(result, Mapping) else []
+    return isinstance(port.key, int) and port.key < len(keys) and keys[port.key] == place[0]

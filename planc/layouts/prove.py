@@ -87,9 +87,10 @@ def _prove(
     outer = Function(main.inputs, main.tensors[: main.inputs], (), (), ())
     frame = Frame(prover, outer, binding.root, inputs, "", None)
     placed = prover.weights.rule(binding.root)
-    gate = Gate(frame, placed, "")
-    values = [Value(i) for i in range(main.inputs)]
-    call = Call("", 0, tuple(values), dict(zip(graph.inputs, values, strict=False)), (), ())
+    values = {name: Value(i) for i, name in enumerate(graph.inputs)}
+    positions = tuple([value for name, value in values.items() if name.isdigit()])
+    call = Call("", 0, positions, {n: v for n, v in values.items() if not n.isdigit()}, (), ())
+    gate = Gate(frame, placed, "", call)
     if placed is not None:
         inputs = gate.enter(
             list(entering(placed.value, binding.root.module, call)), range(main.inputs), INVARIANT
