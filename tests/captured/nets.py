@@ -175,6 +175,29 @@ class Batches(nn.Module):
         return classes
 
 
+class Pair(nn.Module):
+    """What it does with two values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(2))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.tanh(self.a(x)) + torch.tanh(self.b(y))
+
+
+class Doubled(nn.Module):
+    """Hands one value to a module twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        both: Tensor = self.pair(x, x)
+        return both
+
+
 Made = tuple[nn.Module, dict[str, Tensor]]
 
 
@@ -224,3 +247,7 @@ def batches() -> Made:
 
 def mlp() -> Made:
     return Mlp(), {"x": torch.zeros(BATCH, LENGTH, WIDTH)}
+
+
+def doubled() -> Made:
+    return Doubled(), {"x": torch.zeros(BATCH, LENGTH, WIDTH)}
