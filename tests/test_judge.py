@@ -25,6 +25,8 @@ from tests.judge.families import FAMILIES, Family
 from tests.judge.pair import ROOT, Pair
 
 RIGHT_AT_LEAST, WRONG_AT_LEAST = 3, 5
+BY_TORCH = ("llama", "qwen2", "mistral", "neox")
+"""Families that torch's own styles are asked about too; it unties tied weights, and cuts no fused ones."""
 SHIPPED = (Variant("as it is shipped"), Variant("as it is shipped, whole sequence", split=False))
 
 
@@ -95,6 +97,7 @@ def test_the_numbers_agree(
     results += [(v.title, False, own(family, v, graph)) for v in cases.WRONG.get(name, ())]
     results += [(title, False, result) for title, result in variants_of(name, graph, tmp_path)]
     faults: list[str] = []
+    asked = 0
     count = {True: 0, False: 0}
     for title, right, result in results:
         wrong = judged(pair, family, result)
@@ -107,6 +110,13 @@ def test_the_numbers_agree(
         count[right] += 1
         if not (right == (result.verdict == "proved") == (None in wrong)):
             faults.append(said)
+        if name in BY_TORCH and plans.is_for_torch(plans.rules_of(result.settled)["rules"]):
+            asked += 1
+            case = plans.rules_of(result.settled)
+            wrong_by_torch = pair.judge(family.model, family.settings, case, "torch")
+            if right != (wrong_by_torch is None):
+                faults.append(f"{title}: torch's own styles say {wrong_by_torch}")
     assert not faults, "\n".join(faults)
     assert count[True] >= RIGHT_AT_LEAST, f"{count[True]} right variants"
+    assert name not in BY_TORCH or asked >= RIGHT_AT_LEAST + WRONG_AT_LEAST
     assert count[False] >= WRONG_AT_LEAST, f"{count[False]} wrong variants"

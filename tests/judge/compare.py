@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tests.judge.apply import Applied
 from tests.judge.moves import CameApart, Wire
 from tests.judge.said import piece, side
+from tests.judge.torch_styles import TorchApplied
 
 TOLERANCE = 2e-4
 """Of the largest number of a tensor. The models compute in float64, but for what their code casts."""
@@ -141,7 +142,11 @@ def compare(whole: Whole, case: Mapping[str, Any], wire: Wire, policy: str) -> s
 
 def _compare(whole: Whole, case: Mapping[str, Any], wire: Wire, policy: str) -> str | None:
     model = copy.deepcopy(whole.model)
-    applied = Applied(model, case["rules"], wire, policy, case.get("told"))
+    applied: Any
+    if policy == "torch":
+        applied = TorchApplied(model, case["rules"])
+    else:
+        applied = Applied(model, case["rules"], wire, policy, case.get("told"))
     results = run(model, whole.inputs)
     loss: Any = 0
     wrong: list[str] = []

@@ -87,6 +87,17 @@ def _rule(rule: Any, settled: Settled) -> dict[str, Any]:
     }
 
 
+def is_for_torch(rules: list[dict[str, Any]]) -> bool:
+    """Whether torch has a style of its own for every rule."""
+    return all(
+        rule["style"] in (None, "colwise", "rowwise", "sequence")
+        and not rule["params"]
+        and not rule["attributes"]
+        and not (rule["style"] and (rule["inputs"] or rule["outputs"]))
+        for rule in rules
+    )
+
+
 def claims(result: Result) -> dict[str, Any]:
     """What a proof says of the backward pass: the boundaries that communicate there, and the
     parameters whose gradients are summed. The judge does just that, and nothing else."""
