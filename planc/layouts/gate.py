@@ -10,8 +10,8 @@ from planc.ir.graph import Call, Function, TensorInfo
 from planc.ir.settled import Placed
 from planc.layouts.boundary import change, is_as_declared, target
 from planc.layouts.operation import NotKnown, Refused
-from planc.layouts.outcome import Fault, Held, Move, Origin, joined
-from planc.layouts.ports import Crossing, handed
+from planc.layouts.outcome import Fault, Held, Move, Origin, Passage, joined
+from planc.layouts.ports import Crossing, Place, handed, places
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
@@ -43,36 +43,45 @@ class Gate:
         self.ranks = frame.prover.ranks
         self.faults: list[Fault] = []
         self.moves: list[Move] = []
+        self.passages: list[Passage] = []
         self.cut: dict[int, int] = {}
         """Whole tensors of which a slice is taken at an input, and the dim."""
         self.chose = False
         """Whether «replicate» could have meant either of its two types."""
 
     def enter(self, crossings: list[Crossing], numbers: Sequence[int], whole: Type) -> list[Held]:
-        """The types inside of the module."""
+        """The types inside of the module; `whole` is the one that «replicate» stands for."""
         held = {number: self.frame.held[number] for number in numbers}
+        infos = self.frame.function.tensors
         for number, ports in _grouped(crossings).items():
-            before, info = held.get(number), self.frame.function.tensors[number]
-            if before is None:
-                continue
-            after = [self.cross(crossing, before, info, whole) for crossing in ports]
-            changed = {place: kind.type for place, kind in zip((c.place for c in ports), after, strict=True)}
-            every = [changed.get(place, before.type) for place, other in self.handed if other == number]
-            held[number] = after[0]
-            if any(kind is not after[0].type for kind in every):
-                # One tensor in the graph, several in the split model: which is used where, none can tell.
-                self.refuse(ports[0], "no-rule", "it is handed this value in several places, "
-                            "and the plan brings them to different layouts", "", before)  # fmt: skip
-                held[number] = _UNKNOWN
+            if number in held:
+                after = [self.cross(crossing, held[number], infos[number], whole) for crossing in ports]
+                held[number] = self.agreed(ports, after, held[number], self.handed)
         return [held[number] for number in numbers]
 
-    def leave(self, crossings: list[Crossing], results: dict[int, Held], infos: Sequence[TensorInfo]) -> None:
+    def leave(self, crossings: list[Crossing], results: dict[int, Held], function: Function) -> None:
         """Bring the results to what they are outside."""
-        for crossing in crossings:
-            before = results.get(crossing.number)
+        returned = list(places(function.result))
+        for number, ports in _grouped(crossings).items():
+            before = results.get(number)
             if before is not None:
                 whole = REPLICATED if before.type is REPLICATED else INVARIANT
-                results[crossing.number] = self.cross(crossing, before, infos[crossing.number], whole)
+                after = [self.cross(crossing, before, function.tensors[number], whole) for crossing in ports]
+                results[number] = self.agreed(ports, after, before, returned)
+
+    def agreed(
+        self, ports: list[Crossing], after: list[Held], before: Held, every: Sequence[tuple[Place, int]]
+    ) -> Held:
+        """What a value is that passes the boundary in one place or in several."""
+        changed = {port.place: held.type for port, held in zip(ports, after, strict=True)}
+        kinds = {changed.get(place, before.type) for place, number in every if number == ports[0].number}
+        if kinds <= {after[0].type}:
+            return after[0]
+        # One tensor in the graph, several in the split model: which is used where, none can tell.
+        what = "it is handed" if ports[0].name.startswith("input") else "it returns"
+        self.refuse(ports[0], "no-rule", f"{what} this value in several places, "
+                    "and the plan brings them to different layouts", "", before)  # fmt: skip
+        return _UNKNOWN
 
     def cross(self, crossing: Crossing, held: Held, info: TensorInfo, whole: Type) -> Held:
         origin = Origin(self.path, self.placed)
@@ -91,6 +100,8 @@ class Gate:
                 return held
             if aim in WHOLE and held.type in (CONSTANT, REPLICATED):
                 return held
+            enters = crossing.name.startswith("input")
+            self.passages.append(Passage(self.module, enters, crossing.place, held.type, aim))
             cost = change(held.type, aim, grad=info.grad)
         except Refused as bad:
             self.refuse(crossing, bad.law, bad.got, bad.needed, held)

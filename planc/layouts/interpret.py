@@ -274,10 +274,11 @@ class Frame:
         # Where neither does, the one with less against it: the rest only follows from the choice.
         _, gate, outcome = min(tries, key=lambda tried: tried[0])
         results = dict(zip(function.exports, outcome.results, strict=True))
-        gate.leave(list(leaving(placed.value, function)), results, function.tensors)
+        gate.leave(list(leaving(placed.value, function)), results, function)
         gate.add_late(bound, results, function)
         self.out.faults += gate.faults
         self.out.moves += gate.moves
+        self.out.passages += gate.passages
         self.note(step, gate, function)
         self.receive(step, numbers, [results[export] for export in function.exports])
         return step.module, outcome

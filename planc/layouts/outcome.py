@@ -75,6 +75,20 @@ class Move(Record):
         return self.where.startswith("input")
 
 
+class Passage(Record):
+    """One tensor at the boundary of a module, brought from one type to another; with or without
+    communication."""
+
+    module: str
+    """By its name below the caller."""
+    enters: bool
+    """Whether it is handed to the module, or returned by it."""
+    place: tuple[str | int, ...]
+    """Where it stands in the arguments, by position or keyword, or in the result."""
+    before: Type
+    after: Type
+
+
 class Waste(Record):
     """Communication that a plan could do without."""
 
@@ -89,13 +103,25 @@ class Waste(Record):
 class Outcome:
     """What one call of a module gives on one axis; the same for every call like it."""
 
-    __slots__ = ("blind", "calls", "faults", "flawed", "moves", "results", "sums", "wastes", "whole")
+    __slots__ = (
+        "blind",
+        "calls",
+        "faults",
+        "flawed",
+        "moves",
+        "passages",
+        "results",
+        "sums",
+        "wastes",
+        "whole",
+    )
 
     def __init__(self) -> None:
         self.results: tuple[Held, ...] = ()
         self.faults: list[Fault] = []
         self.moves: list[Move] = []
         self.wastes: list[Waste] = []
+        self.passages: list[Passage] = []
         self.sums: dict[str, Any] = {}
         """Parameters whose gradients are summed over the axis after the backward pass."""
         self.whole: dict[str, Any] = {}

@@ -98,11 +98,12 @@ def _prove(
     outcome = prover.call(main, binding.root, inputs, "", placed)
     results = dict(zip(main.exports, outcome.results, strict=True))
     if placed is not None:
-        gate.leave(list(leaving(placed.value, main)), results, main.tensors)
+        gate.leave(list(leaving(placed.value, main)), results, main)
     top = Outcome()
     top.calls.append(("", outcome))
     top.faults += gate.faults
     top.moves += gate.moves
+    top.passages += gate.passages
     leaves = dict(_named(main.result, results))
     loss = block.loss if kind == "tensor" else None
     infos = {name: main.tensors[n] for name, n in _numbers(main.result)}
