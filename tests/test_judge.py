@@ -120,3 +120,23 @@ def test_the_numbers_agree(
     assert count[True] >= RIGHT_AT_LEAST, f"{count[True]} right variants"
     assert name not in BY_TORCH or asked >= RIGHT_AT_LEAST + WRONG_AT_LEAST
     assert count[False] >= WRONG_AT_LEAST, f"{count[False]} wrong variants"
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in cases.TOYS}))
+def test_the_numbers_agree_on_toys(name: str, pair: Pair, tmp_path: Path) -> None:
+    toy = Family(name, f"toy:{name}", {})
+    path = str(tmp_path / "toy.graph.json.gz")
+    pair.capture(toy.reference, path)
+    graph, lines = read(path), pair.lines(name)
+    faults: list[str] = []
+    for own_name, right, variant in cases.TOYS:
+        if own_name != name:
+            continue
+        result = plans.verdict(plans.text_of(plans.edited(lines, variant.edits)), graph)
+        wrong = judged(pair, toy, result)
+        agree = right == (result.verdict == "proved") == (None in wrong)
+        known = f"{name}: {variant.title}" in cases.UNSOUND
+        if agree == known:
+            word = "mended: take it off the list: " if known else ""
+            faults.append(f"{word}{variant.title}: planc says {result.verdict}, the numbers say {wrong}")
+    assert not faults, "\n".join(faults)

@@ -147,7 +147,9 @@ class Applied:
             style = rule["style"]
             if style in GIVES:
                 raw, gives = GIVES[style]
-                result = self._cross(result, name, "output", raw, rule["output"] or gives)
+                result = self._at_first(
+                    result, lambda x: self._cross(x, name, "output", raw, rule["output"] or gives)
+                )
             elif style == "replicate" and rule["output"]:
                 result = self._cross(result, name, "output", rule["input"] or "replicate", rule["output"])
             for key, before, after in rule["outputs"]:
@@ -161,6 +163,13 @@ class Applied:
             return result if late is None else result + late
 
         return hook
+
+    def _at_first(self, result: Any, change: Any) -> Any:
+        """The boundary of a style is at the first tensor that a module gives."""
+        if isinstance(result, tuple):
+            first = next((i for i, item in enumerate(result) if isinstance(item, Tensor)), None)
+            return tuple(change(item) if i == first else item for i, item in enumerate(result))
+        return change(result)
 
     def _at(self, result: Any, key: Any, change: Any) -> Any:
         if isinstance(result, Mapping):

@@ -119,3 +119,76 @@ STRICT: dict[str, str] = {
     "qwen3_moe: Mixtral's experts, and Llama's names for the mlp": "patterns that match nothing split nothing",
 }
 """Why planc refuses a case whose numbers are right: `PLAN: TITLE` and the reason."""
+
+TOYS: tuple[tuple[str, bool, Variant], ...] = (
+    ("biased", True, Variant("a late bias, by its features")),
+    (
+        "biased",
+        True,
+        Variant(
+            "a late bias, by the sequence",
+            (
+                "two rowwise -> shard(-1) => two rowwise -> shard(1)",
+                "three rowwise => three sequence -> replicate",
+            ),
+        ),
+    ),
+    (
+        "biased",
+        False,
+        Variant("a bias before the sum", ("two rowwise -> shard(-1) => two rowwise -> partial",)),
+    ),
+    ("reused", True, Variant("one norm in two surroundings")),
+    (
+        "reused",
+        False,
+        Variant(
+            "one norm, whole and on a slice",
+            (
+                "down rowwise => down rowwise -> shard(1)",
+                "norm replicate => norm sequence replicate -> replicate",
+            ),
+        ),
+    ),
+    ("tied", True, Variant("a table that is a head, whole", ("- words", "- root"))),
+    ("tied", False, Variant("a table that is a head, split, and no boundary before it")),
+    ("pooled", True, Variant("the sequence is whole where it is counted", ("- norm", "- mix"))),
+    ("pooled", False, Variant("a length that is a rank's own")),
+    (
+        "pooled",
+        False,
+        Variant(
+            "the first word of each rank",
+            ("mix sequence -> replicate => mix sequence", "norm sequence => norm sequence"),
+        ),
+    ),
+    ("frozen", True, Variant("weights without gradients")),
+    ("frozen", False, Variant("a split value changed by a whole one", ("- up colwise",))),
+    ("named", True, Variant("keywords, lists, dictionaries")),
+    (
+        "named",
+        True,
+        Variant(
+            "each projection sums", ("inner inputs(x: replicate -> replicate) outputs => inner outputs",)
+        ),
+    ),
+    ("named", False, Variant("a sum that is not taken", (" outputs(a: partial -> replicate) => ",))),
+    (
+        "twice",
+        True,
+        Variant(
+            "a tensor in two places, whole",
+            ("- norm", "- attn inputs", "- root", "attn.o rowwise -> shard(1) => attn.o rowwise"),
+        ),
+    ),
+    (
+        "twice",
+        False,
+        Variant("a tensor in two places, one of them gathered", (", 1: shard(1) -> replicate => ",)),
+    ),
+    ("echo", False, Variant("a result twice, one of them gathered", (", 1: shard(2) -> replicate => ",))),
+)
+"""Toys (tests/judge/toys.py): whether the variant of their lines is right."""
+
+UNSOUND: dict[str, str] = {}
+"""Wrong variants that planc proves, `TOY: TITLE`, and why: faults of planc."""

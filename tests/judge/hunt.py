@@ -140,6 +140,10 @@ class Hunt:
         if not proved and self.chance.random() > CHECKED:
             return False
         case: dict[str, Any] = plans.rules_of(result.settled)
+        if any(
+            rule["style"] == "replicate" and rule["output"] and not rule["input"] for rule in case["rules"]
+        ):
+            return False  # `replicate` takes what comes, and the judge does not know what that is
         policies = ["found", "grouped"]
         if proved:
             case["told"], policies = plans.claims(result), ["told"]

@@ -51,6 +51,10 @@ class Pair:
         """Capture a model into a graph file."""
         self.ask(do="capture", reference=reference, path=path)
 
+    def lines(self, toy: str) -> list[str]:
+        """The plan of a toy."""
+        return list(self.ask(do="lines", toy=toy)["lines"])
+
     def judge(self, name: str, settings: dict[str, Any], case: dict[str, Any], policy: str) -> str | None:
         """What is wrong with a case; None: nothing."""
         try:
@@ -125,6 +129,8 @@ def main() -> None:
         found: dict[str, Any] = {}
         if command["do"] == "capture":
             _capture(command["reference"], command["path"])
+        elif command["do"] == "lines":
+            found = {"lines": _lines(command["toy"])}
         else:
             here.send(command)
             own = first.judge(command)
@@ -139,6 +145,12 @@ def _second(line: Any, meeting: str) -> None:
     with contextlib.suppress(EOFError):
         while True:
             line.send(rank.judge(line.recv()))
+
+
+def _lines(toy: str) -> list[str]:
+    from tests.judge.toys import TOYS
+
+    return list(TOYS[toy].LINES)
 
 
 def _capture(reference: str, path: str) -> None:
