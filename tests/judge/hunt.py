@@ -43,7 +43,8 @@ class Mutator:
     def changed(self, lines: list[str]) -> list[str]:
         lines = list(lines)
         for _ in range(self.chance.choice([1, 1, 1, 2, 2, 3])):
-            self._change(lines)
+            if lines:
+                self._change(lines)
         return lines
 
     def _change(self, lines: list[str]) -> None:
