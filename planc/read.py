@@ -86,9 +86,28 @@ def _bytes(path: str) -> bytes:
                 raise Unreadable(f"{path}: is a directory")
             return file.read(MAX_BYTES + 1)
     except OSError as bad:
-        raise Unreadable(f"{path or repr(path)}: {(bad.strerror or str(bad)).lower()}") from None
+        meant = _meant(path) if isinstance(bad, FileNotFoundError) else None
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        raise Unreadable(f"{path or repr(path)}: {(bad.strerror or str(bad)).lower()}{hint}") from None
     except ValueError:  # a NUL in the name
         raise Unreadable(f"{path!r}: not a file name") from None
+
+
+def _meant(path: str) -> str | None:
+    """The shipped plan, or the file of the same folder, that was most likely meant."""
+    from planc.near import nearest
+
+    folder, file = os.path.split(path)
+    name = os.path.splitext(file)[0]
+    if not folder and (found := nearest(file, shipped_plans())):
+        return found
+    try:
+        every = os.listdir(folder or ".")
+    except OSError:
+        return None
+    files = {os.path.splitext(each)[0]: each for each in every if each.endswith((".plan", *_FORMS))}
+    meant = name if name in files else nearest(name, files)
+    return os.path.join(folder, files[meant]) if meant else None
 
 
 def _refused(source: Source, code: str, span: Span, message: str, note: str) -> Document:

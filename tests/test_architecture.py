@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blocks": {"ir", "near", "styles", "text"},
     "text": {"blocks", "checks", "ir", "near", "paths"},
     "data": {"checks", "ir", "near", "text"},
-    "read": {"checks", "data", "ir", "paths", "text"},
+    "read": {"checks", "data", "ir", "near", "paths", "text"},
     "settle": {"blocks", "checks", "ir", "near", "paths", "read"},
     "checks": {"blocks", "ir", "matching", "near", "paths", "resolve", "settle", "styles"},
     "mend": {"ir", "read"},

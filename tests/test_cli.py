@@ -204,6 +204,72 @@ def test_github(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert "file=50%25%2Ca.plan," in out
 
 
+def test_what_a_model_shows_is_in_every_format(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """The module and the operation are no notes, and no format leaves them out."""
+    (folder / "split.plan").write_text("mesh tp\ntensor tp {\n    lm_head   colwise\n}\n")
+    flags = ("check", "split.plan", "--tp", "8", "--model", "llama-3-8b", "--format")
+    (fault,) = (
+        each
+        for each in read_json(capsys, *flags, "json")["results"][0]["diagnostics"]
+        if each["code"] == "L710"
+    )
+    assert fault["operation"]
+    assert f"operation: {fault['operation']}%0A" in run(capsys, *flags, "github")[1]
+    texts = [result["message"]["text"] for result in read_json(capsys, *flags, "sarif")["runs"][0]["results"]]
+    assert any(f"\noperation: {fault['operation']}\n" in text for text in texts)
+
+
+def test_a_model_that_a_plan_names_in_vain(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """The fault stands at the line of the plan, whatever its form."""
+    (folder / "lost.plan").write_text(
+        'plan lost\nmodel "lost.graph.json"\nmesh tp=2\ntensor tp { a   colwise }\n'
+    )
+    status, out, err = run(capsys, "check", "lost.plan")
+    assert (status, out) == (2, "")
+    assert " --> lost.plan:2:8\n" in err
+    (folder / "lost.yaml").write_text(run(capsys, "convert", "lost.plan", "--to", "yaml")[1])
+    assert " --> lost.yaml:2:8\n" in run(capsys, "check", "lost.yaml")[2]
+    (folder / "near.plan").write_text('model "llama-3-9b"\nmesh tp=2\ntensor tp { a   colwise }\n')
+    status, out, _ = run(capsys, "check", "near.plan")
+    assert status == 1
+    assert "no graph 'llama-3-9b' is shipped with planc\n --> near.plan:1:7\n" in out
+    assert "help: did you mean 'llama-3-8b'?" in out
+
+
+def test_fix_writes_what_the_user_named(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a shipped plan, not standard input, and no file that is not to be written."""
+    assert run(capsys, "check", "-", "--fix")[::2] == (
+        2,
+        "planc: --fix writes files: standard input is none\n",
+    )
+    before = (PLANS / "llama.plan").read_text()
+    status, _, err = run(capsys, "check", "llama", "--tp", "8", "--model", "qwen3-8b", "--fix")
+    assert status == 1
+    assert "llama.plan: shipped with planc, and left as it is\n" in err
+    assert (PLANS / "llama.plan").read_text() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        status, out, err = run(capsys, "check", "bad.plan", "--fix")
+    assert (status, err) == (2, "planc: bad.plan: permission denied\n")
+    assert "bad.plan: refuted" in out
+    assert (folder / "bad.plan").read_text() == BAD
+    assert run(capsys, "check", "bad.plan", "--fix", "--tp", "2")[0] == 0
+
+
+def test_a_plan_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, meant in (("llma", "llama"), ("good", "good.plan"), ("godo.plan", "good.plan")):
+        said = f"planc: {given}: no such file or directory; did you mean '{meant}'?\n"
+        assert run(capsys, "check", given)[2] == said
+
+
+def test_collectives_of_an_axis_without_a_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "tp: not known, the axis has no size: --tp N\n" in run(capsys, "show", "llama", "--collectives")[1]
+    out = run(capsys, "show", "phi3", "--collectives", "--tp", "2")[1]
+    assert " llama.plan:26 " in out, "a line of another file has its name"
+
+
 def test_schema_accepts_the_data_form_of_every_plan(capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads(run(capsys, "schema")[1])
     jsonschema.Draft202012Validator.check_schema(schema)

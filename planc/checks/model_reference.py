@@ -22,9 +22,13 @@ from planc.checks.walk import broken
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Place
 from planc.ir.settled import Settings, Settled
+from planc.near import nearest
 from planc.paths import shipped_graphs
 
 _GRAPHS = (".graph.json", ".graph.json.gz")
+_NEEDED = "needed: hf:CLASS, hf:CONFIG.json, a file ending in .graph.json.gz, or a shipped graph"
+_FILES = (*_GRAPHS, ".py", ".json")
+"""Endings of files: such a name was not meant for a shipped graph."""
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
@@ -37,9 +41,13 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
             yield broken("E504", label, "a plan names files of its own folder tree only",
                          "needed: a path below the plan's folder")  # fmt: skip
             continue
+        if model and ":" not in model and not model.endswith(_FILES):
+            meant = nearest(model, shipped_graphs())
+            hint = [f"help: did you mean '{meant}'?"] if meant else []
+            yield broken("E504", label, f"no graph '{model}' is shipped with planc", _NEEDED, *hint)
+            continue
         yield broken("E504", label, "a plan names no code to run",
-                     f"got: {model}", "needed: hf:CLASS, hf:CONFIG.json, a file ending in .graph.json.gz, or a shipped graph",
-                     "help: name other models on the command line")  # fmt: skip
+                     f"got: {model}", _NEEDED, "help: name other models on the command line")  # fmt: skip
 
 
 def is_allowed(model: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -39,6 +38,8 @@ def run(arguments: Namespace) -> int:
         return usage_error(str(bad))
     if arguments.plans.count("-") > 1:
         return usage_error("standard input is read once")
+    if arguments.fix and "-" in arguments.plans:
+        return usage_error("--fix writes files: standard input is none")
     documents: list[Document] = []
     unreadable = False
     for path in arguments.plans:
@@ -59,7 +60,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _checked(documents: list[Document], given: Settings, arguments: Namespace) -> tuple[list[Result], bool]:
-    """The results, and whether a model could not be had."""
+    """The results, and whether a model could not be had, or a file not be written."""
     results, bad = [], False
     for document in documents:
         try:
@@ -69,9 +70,13 @@ def _checked(documents: list[Document], given: Settings, arguments: Namespace) -
             bad = True
             continue
         result = check(document, given, graph)
-        results.append(
-            _fixed(result, partial(check, settings=given, graph=graph)) if arguments.fix else result
-        )
+        if arguments.fix:
+            try:
+                result = _fixed(result, partial(check, settings=given, graph=graph), arguments.plans)
+            except OSError as failed:
+                usage_error(f"{document.source.name}: {(failed.strerror or str(failed)).lower()}")
+                bad = True
+        results.append(result)
     return results, bad
 
 
@@ -80,18 +85,25 @@ def _is_of_another(result: Result) -> bool:
     return any(diagnostic.law.name == "other-model" for diagnostic in result.diagnostics)
 
 
-def _fixed(result: Result, again: Callable[[Document], Result]) -> Result:
-    """The result with all fixes written into the plan's file."""
+def _fixed(result: Result, again: Callable[[Document], Result], named: list[str]) -> Result:
+    """The result with all fixes written into the plan's file, which the user has named.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from planc.commands.files import replace_file
     from planc.commands.fixing import fixed
 
     mended = fixed(result, again)
     path = result.document.source.name
-    if mended is not result and os.path.isfile(path):
-        replace_file(path, mended.document.source.text)
-        print(f"{path}: fixed", file=sys.stderr)
-        return mended
-    return result
+    if mended is result:
+        return result
+    if path not in named:  # a shipped plan, by its name
+        print(f"{path}: shipped with planc, and left as it is", file=sys.stderr)
+        return result
+    replace_file(path, mended.document.source.text)
+    print(f"{path}: fixed", file=sys.stderr)
+    return mended
 
 
 def _print(results: list[Result], arguments: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import USAGE, usage_error
@@ -38,6 +39,7 @@ def run(arguments: Namespace) -> int:
         return usage_error(fault)
     if result.diagnostics:
         complain(result.diagnostics)
+        print(file=sys.stderr)
     if arguments.collectives and not result.is_refuted:
         if result.binding is None or result.proof is None:
             return usage_error("collectives need a model: --model MODEL")

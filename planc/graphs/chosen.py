@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from planc.checks.model_reference import is_allowed
 from planc.graphs.cache import graph_of
+from planc.ir.diagnostic import Diagnostic, Fix, Label, ModelFault
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
+from planc.ir.source import Span
 from planc.settle.extends import chain
 from planc.settle.faults import Faults
 
@@ -34,4 +36,17 @@ def graph_for(
     # What a plan may not name is said by a law.
     if named is None or named.plan.model is None or not is_allowed(named.plan.model):
         return None
-    return graph_of(named.plan.model, named.source.folder, of_plan=True, use_cache=use_cache)
+    try:
+        return graph_of(named.plan.model, named.source.folder, of_plan=True, use_cache=use_cache)
+    except ModelFault as fault:
+        raise ModelFault(_at_line(fault.diagnostic, named)) from None
+
+
+def _at_line(fault: Diagnostic, document: Document) -> Diagnostic:
+    """A fault of the words that name a model, at the line of the plan where they stand."""
+    line, words = document.label(("model",)), fault.label
+    start = document.source.text.find(words.source.text, line.span.start, line.span.end)
+    span = line.span if start < 0 else Span(start + words.span.start, start + words.span.end)
+    label = Label(line.source, span, words.text, line.path)
+    fix = Fix(fault.fix.message) if fault.fix else None
+    return Diagnostic(fault.law, fault.message, label, (), fault.notes, fix, fault.module, fault.operation)

@@ -69,6 +69,18 @@ class Diagnostic(Record):
         return f"{self.message}: {self.label.text}" if self.label.text else self.message
 
     @property
+    def every_note(self) -> tuple[str, ...]:
+        """The notes, and before them the module and the operation."""
+        said = [f"module: {self.module}"] if self.module and not self.says_modules else []
+        said += [f"operation: {self.operation}"] if self.operation else []
+        return (*said, *self.notes)
+
+    @property
+    def says_modules(self) -> bool:
+        """Whether a note says at which modules this is."""
+        return any(note.startswith("at: ") for note in self.notes)
+
+    @property
     def is_error(self) -> bool:
         return self.law.severity == "error"
 

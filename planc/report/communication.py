@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -24,24 +25,38 @@ def draw_collectives(binding: Binding, proof: Proof, console: Console | None = N
     console.print(Text(printable(f"one step of {binding.graph.model.partition('?')[0]} on {sizes}")))
     # Lines are whole however narrow the terminal: they can be searched and copied.
     console.width = max(console.width, 240)
-    console.print(_table(found), crop=False)
+    console.print(_table(found, binding), crop=False)
     for line in totals(found):
         console.print(Text(printable(line)))
+    for axis in proof.open:
+        console.print(Text(printable(f"{axis}: not known, the axis has no size: --{_flag(axis)}")))
 
 
-def _table(found: Sequence[Collective]) -> Table:
+def _table(found: Sequence[Collective], binding: Binding) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("axis", "pass", "collective", "what", "module", "line"):
         table.add_column(heading, no_wrap=True)
     for heading in ("count", "each", "in all"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
-        label = None if one.rule is None else one.rule.place.label()
-        line = "" if label is None else str(label.source.position(label.span.start).line)
-        cells = (one.axis, one.direction, one.kind, f"{one.what} ({one.dtype})", one.module, line,
+        cells = (one.axis, one.direction, one.kind, f"{one.what} ({one.dtype})", one.module, _line(one, binding),
                  str(one.count), amount(one.bytes), amount(one.bytes * one.count))  # fmt: skip
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
+
+
+def _flag(axis: str) -> str:
+    return f"{axis} N" if axis in ("tp", "dp") else f"mesh {axis}=N"
+
+
+def _line(one: Collective, binding: Binding) -> str:
+    """The line of the rule; with its file, where that is not the plan's own."""
+    if one.rule is None:
+        return ""
+    label = one.rule.place.label()
+    number = str(label.source.position(label.span.start).line)
+    own = label.source.name == binding.settled.documents[0].source.name
+    return number if own else f"{os.path.basename(label.source.name)}:{number}"
 
 
 def totals(found: Iterable[Collective]) -> list[str]:

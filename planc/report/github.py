@@ -28,7 +28,7 @@ def _command(diagnostic: Diagnostic) -> str:
     said = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
     others = [_other(other) for other in diagnostic.others]
     fix = [f"help: {diagnostic.fix.message}"] if diagnostic.fix else []
-    lines = [printable(line) for line in (diagnostic.headline, *diagnostic.notes, *others, *fix)]
+    lines = [printable(line) for line in (diagnostic.headline, *diagnostic.every_note, *others, *fix)]
     text = "\n".join(lines)
     return f"::{law.severity} {said}::{_message(text)}"
 

@@ -43,7 +43,7 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": diagnostic.law.code,
         "level": diagnostic.law.severity,
-        "message": {"text": "\n".join([diagnostic.headline, *diagnostic.notes])},
+        "message": {"text": "\n".join([diagnostic.headline, *diagnostic.every_note])},
         "locations": [_location(diagnostic.label)],
     }
     if diagnostic.others:

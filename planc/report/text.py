@@ -53,13 +53,9 @@ def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
     gutter = max(len(str(_line(label))) for label in labels)
     for i, label in enumerate(labels):
         lines += _snippet(label, gutter, paint, law.severity if i == 0 else "blue", first=i == 0)
-    notes = list(diagnostic.notes)
-    if diagnostic.label.path and diagnostic.label.source.form != "text" and not _says_path(notes):
-        notes.insert(0, f"at: {_dotted(diagnostic.label)}")
-    if diagnostic.operation:
-        notes.insert(0, f"operation: {diagnostic.operation}")
-    if diagnostic.module and not _says_path(list(diagnostic.notes)):
-        notes.insert(0, f"module: {diagnostic.module}")
+    notes = list(diagnostic.every_note)
+    if diagnostic.label.path and diagnostic.label.source.form != "text" and not diagnostic.says_modules:
+        notes.insert(len(notes) - len(diagnostic.notes), f"at: {_dotted(diagnostic.label)}")
     if diagnostic.fix is not None:
         notes.append(f"help: {diagnostic.fix.message}")
     for note in notes:
@@ -68,10 +64,6 @@ def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
             f"{' ' * gutter} {paint('blue', '=')} {paint('bold', f'{printable(what)}:')} {printable(text)}"
         )
     return "\n".join(lines) + "\n"
-
-
-def _says_path(notes: list[str]) -> bool:
-    return any(note.startswith("at: ") for note in notes)
 
 
 def _dotted(label: Label) -> str:

@@ -17,7 +17,7 @@ def near(word: str, names: list[str]) -> str | None:
 def raised_line(raised: BaseException) -> str:
     """The last line of an exception."""
     lines = traceback.format_exception_only(raised)
-    text = (lines[-1] if lines else "").strip() or type(raised).__name__
+    text = " ".join((lines[-1] if lines else "").split()) or type(raised).__name__
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 
