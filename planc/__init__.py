@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 # Not from `typing`, which takes half as long to load as Python itself.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from planc.api import PlanError, capture, check, from_data, load, parse, to_data, to_text
+    from planc.api import PlanError, capture, check, from_data, load, parallelize, parse, to_data, to_text
     from planc.blocks.compile import Compile, CompileBlock
     from planc.blocks.fsdp import FsdpBlock, Setting, Unit
     from planc.blocks.recompute import Recompute, RecomputeBlock
@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
 
 _HOMES = {
-    "planc.api": ("PlanError", "capture", "check", "from_data", "load", "parse", "to_data", "to_text"),
+    "planc.api": (
+        "PlanError",
+        "capture",
+        "check",
+        "from_data",
+        "load",
+        "parallelize",
+        "parse",
+        "to_data",
+        "to_text",
+    ),
     "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
     "planc.blocks.tensor": ("Attribute", "Loss", "ParamLayout", "Part", "Port", "Rule", "TensorBlock"),
     "planc.blocks.fsdp": ("FsdpBlock", "Setting", "Unit"),
@@ -46,7 +56,7 @@ __all__ = [
     "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
     "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
     "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit",
-    "capture", "check", "from_data", "load", "parse", "to_data", "to_text",
+    "capture", "check", "from_data", "load", "parallelize", "parse", "to_data", "to_text",
 ]  # fmt: skip
 
 

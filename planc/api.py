@@ -20,7 +20,7 @@ from planc.report.text import render
 from planc.settle.options import options_fault
 from planc.text.write import write_faithfully
 
-__all__ = ["PlanError", "capture", "check", "from_data", "load", "parse", "to_data", "to_text"]
+__all__ = ["PlanError", "capture", "check", "from_data", "load", "parallelize", "parse", "to_data", "to_text"]
 
 if TYPE_CHECKING:
     from planc.ir.graph import ModelGraph
@@ -34,9 +34,10 @@ PlanLike = Plan | str | os.PathLike[str] | Mapping[str, Any]
 class PlanError(Exception):
     """A plan with errors; `diagnostics` says which."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = diagnostics
-        super().__init__("\n" + "\n".join(render(d) for d in diagnostics))
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], reasons: tuple[str, ...] = ()) -> None:
+        self.diagnostics, self.reasons = diagnostics, reasons
+        """What is wrong with the plan, and what else keeps it from being applied."""
+        super().__init__("\n" + "\n".join((*reasons, *(render(d) for d in diagnostics))))
 
 
 def parse(text: str, name: str = "<text>") -> Plan:
@@ -134,6 +135,50 @@ def capture(model: str, *, inputs: Sequence[str] = ()) -> ModelGraph:
     from planc.torch.capture import capture as capture_model
 
     return capture_model(model, list(inputs))
+
+
+def parallelize(
+    model: Any,
+    plan: PlanLike,
+    mesh: Any,
+    *,
+    graph: ModelGraph | str | os.PathLike[str] | None = None,
+    inputs: Any = None,
+    options: Mapping[str, Value] | None = None,
+) -> Any:
+    """Split a model as a plan says, in place. The plan is proved on this very model first; until it
+    is, nothing is changed.
+
+    Parameters become DTensors over the tensor axes, computation stays local, boundaries
+    communicate. Then recompute and compile regions are set, and FSDP2 shards the units.
+
+    Args:
+        model: an `nn.Module`; its weights are taken as they are, the same on every rank.
+        plan: a `Plan`, a path, the name of a shipped plan, or the data form.
+        mesh: a `DeviceMesh` whose axes have the names of the plan's.
+        graph: the captured graph of this model; by default it is captured from the model itself.
+        inputs: what the model is called with, for that capture: a sequence or a mapping of tensors,
+            with an even batch. Models of transformers need none.
+        options: values for options of the plan.
+
+    Returns:
+        The model.
+
+    Raises:
+        PlanError: the plan is refuted or not proved, or does not fit the model or the mesh.
+        planc.ModelFault: the model cannot be captured.
+    """
+    from planc.graphs.chosen import graph_for
+    from planc.ir.graph import ModelGraph
+    from planc.torch.apply.parallelize import NotApplicable, apply_document
+
+    document = _document(plan)
+    known = graph if graph is None or isinstance(graph, ModelGraph) else graph_for(document, os.fspath(graph))
+    try:
+        apply_document(model, document, mesh, graph=known, inputs=inputs, options=dict(options or {}))
+    except NotApplicable as bad:
+        raise PlanError(bad.diagnostics, bad.reasons) from None
+    return model
 
 
 def _graph(document: Document, model: ModelGraph | str | os.PathLike[str] | None) -> ModelGraph | None:

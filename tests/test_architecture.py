@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
     "near": set(),
     "graphs": {"checks", "ir", "near", "paths", "settle", "torch", "__init__"},  # torch: see LATE
-    "torch": {"checks", "graphs", "ir", "near"},
+    "torch": {"checks", "compile", "graphs", "ir", "lower", "near"},
     "paths": set(),
     "styles": {"ir"},
     "matching": {"ir"},
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mend": {"ir", "read"},
     "layouts": {"blocks", "checks", "ir", "near", "resolve", "styles"},
     "forecast": {"ir", "layouts", "resolve"},
+    "lower": {"ir", "layouts", "resolve"},
     "skips": {"checks", "ir", "layouts"},
     "compile": {"checks", "ir", "layouts", "mend", "resolve", "settle", "skips"},
     "report": {"blocks", "checks", "compile", "forecast", "ir", "layouts", "resolve", "text", "__init__"},

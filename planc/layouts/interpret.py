@@ -16,6 +16,7 @@ from planc.layouts.gate import Gate
 from planc.layouts.numbers import COMPARISONS, Reader, read_off
 from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
 from planc.layouts.ops import load
+from planc.layouts.chance import draws
 from planc.layouts.outcome import Fault, Held, Move, Origin, Outcome, joined
 from planc.layouts.ports import entering, leaving
 from planc.layouts.types import (
@@ -111,6 +112,9 @@ class Frame:
         kinds = self.judged(operation, operands)
         origin = self.source(operands)
         self.out.blind = self.out.blind or UNKNOWN in kinds
+        if draws(operation):
+            apart = any(isinstance(operand.type, Split | Packed) for operand in operands)
+            self.out.draws.add("apart" if apart else "alike")
         for number, kind, info in zip(step.results, kinds, infos, strict=True):
             self.held[number] = Held(self.settled(kind, info, operation), origin)
 

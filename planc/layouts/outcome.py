@@ -106,6 +106,7 @@ class Outcome:
     __slots__ = (
         "blind",
         "calls",
+        "draws",
         "faults",
         "flawed",
         "moves",
@@ -122,6 +123,9 @@ class Outcome:
         self.moves: list[Move] = []
         self.wastes: list[Waste] = []
         self.passages: list[Passage] = []
+        self.draws: set[str] = set()
+        """Whether its own operations draw random numbers: `alike` for values that are the same on
+        all ranks, `apart` for values of which ranks hold different entries."""
         self.sums: dict[str, Any] = {}
         """Parameters whose gradients are summed over the axis after the backward pass."""
         self.whole: dict[str, Any] = {}

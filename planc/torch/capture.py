@@ -57,7 +57,7 @@ def capture(reference: str, inputs: Sequence[str] = (), *, word: str = "MODEL") 
     check_call(model, arguments, keywords, source)
     name = _named(reference)
     versions["torch"] = versions["torch"].partition("+")[0]
-    return _run(Subject(name, model, arguments, keywords, facts, versions), source)
+    return captured(Subject(name, model, arguments, keywords, facts, versions), source)
 
 
 def _named(reference: str) -> str:
@@ -68,7 +68,12 @@ def _named(reference: str) -> str:
     return os.path.basename(reference)
 
 
-def _run(subject: Subject, source: Source) -> ModelGraph:
+def captured(subject: Subject, source: Source) -> ModelGraph:
+    """The graph of a model that is built already; it is spent afterwards.
+
+    Raises:
+        planc.graphs.faults.CaptureFault: it cannot be captured.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from planc.graphs.faults import refuse, whole
-from planc.ir.graph import TensorInfo
 from planc.ir.source import Source
 from planc.torch.defaults import default_inputs
 from planc.torch.faults import near, raised_line
@@ -45,7 +44,7 @@ def build(reference: Reference, source: Source) -> tuple[nn.Module, dict[str, An
     """
     kind, config = configuration(reference, source)
     model = _model(kind, config, source)
-    inputs: dict[str, Any] = {name: made_of(info) for name, info in _inputs(model, config).items()}
+    inputs = inputs_of(model, config)
     if "use_cache" in inspect.signature(model.forward).parameters:
         inputs["use_cache"] = False
     return model, inputs, facts(config)
@@ -63,14 +62,15 @@ def configuration(reference: Reference, source: Source) -> tuple[Any, Any]:
     config = _configured(kind, given, source)
     if reference.settings:
         config = _configured(kind, _with_settings(given, config, reference, source), source)
-    _choose(config)
+    choose(config)
     return kind, config
 
 
-def _inputs(model: Any, config: Any) -> dict[str, TensorInfo]:
-    return default_inputs(
-        config, str(model.main_input_name), set(inspect.signature(model.forward).parameters)
-    )
+def inputs_of(model: Any, config: Any) -> dict[str, Any]:
+    """What a model is called with where nobody says."""
+    takes = set(inspect.signature(model.forward).parameters)
+    infos = default_inputs(config, str(model.main_input_name), takes)
+    return {name: made_of(info) for name, info in infos.items()}
 
 
 def _class(name: str, source: Source) -> Any:
@@ -182,7 +182,7 @@ def _with_settings(
     return made
 
 
-def _choose(config: Any) -> None:
+def choose(config: Any) -> None:
     """Attention and experts in a way that fake tensors can follow."""
     config._attn_implementation = "sdpa"
     with contextlib.suppress(AttributeError, ValueError):

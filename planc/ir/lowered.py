@@ -1,0 +1,104 @@
+"""What a proved plan tells each module to do. Data alone: no torch, no patterns, no options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from planc.ir.record import Record
+
+Kind = Literal["invariant", "replicated", "constant", "shard", "partial"]
+"""What a value is on an axis: the types of the proof, without packed shards."""
+Steps = tuple[str | int, ...]
+
+
+class Lay(Record):
+    """How a value lies on an axis."""
+
+    kind: Kind
+    dim: int | None = None
+    """Of a shard."""
+
+
+class Pass(Record):
+    """A tensor at the boundary of a module, brought from one layout to another."""
+
+    place: Steps
+    """A position or a keyword of the arguments, or steps into the result; then into tuples and mappings."""
+    before: Lay
+    after: Lay
+
+
+class Part(Record):
+    """How a parameter is laid out on an axis."""
+
+    dim: int | None
+    """The dim that is cut; None: every rank holds all of it."""
+    parts: tuple[int, ...] = ()
+    """The whole sizes of the parts of a fused dim, each cut by itself."""
+    summed: bool = False
+    """Whether the ranks' gradients are parts of the whole, to be summed over the axis."""
+    late: bool = False
+    """Whether it is added once, after the sum at the module's output."""
+
+
+class LoweredModule(Record):
+    """What one module is told on one axis."""
+
+    inputs: tuple[Pass, ...] = ()
+    outputs: tuple[Pass, ...] = ()
+    parameters: Mapping[str, Part] = {}
+    """Its own, by name; one that is not named here is whole, and so is its gradient."""
+    attributes: Mapping[str, int] = {}
+    """Numbers that each rank's module has instead of its own, by dotted name."""
+    looks_up: bool = False
+    """Whether it looks rows up in a table of which the rank has a slice: other rows are zero."""
+    uses: tuple[str, ...] = ()
+    """Parameters of modules below that its own code uses, by dotted name."""
+    draws_apart: tuple[bool, ...] = ()
+    """Whether its own code draws random numbers for values that differ between ranks: of each
+    of its calls in one forward pass, in order; empty: it never does."""
+
+
+class LoweredAxis(Record):
+    """What all modules are told on a tensor axis."""
+
+    axis: str
+    modules: Mapping[str, LoweredModule]
+    """By dotted name; a module that is not named does as it always does."""
+    loss: str | None
+    """How the loss is computed, a row of the table of losses."""
+
+
+class LoweredUnit(Record):
+    """Modules that FSDP shards and gathers together."""
+
+    modules: tuple[str, ...]
+    reshard: bool | int | None
+
+
+class LoweredFsdp(Record):
+    """FSDP on an axis, with a second one HSDP."""
+
+    axis: str
+    replicate: str | None
+    settings: Mapping[str, str | bool | int]
+    units: tuple[LoweredUnit, ...]
+    """Inner ones before those around them."""
+
+
+class Region(Record):
+    """Modules that are recomputed or compiled."""
+
+    modules: tuple[str, ...]
+    mode: str | None = None
+    save: tuple[str, ...] = ()
+
+
+class Lowered(Record):
+    """A plan, ready to be applied to one model on one mesh."""
+
+    tensor: tuple[LoweredAxis, ...]
+    recompute: tuple[Region, ...]
+    compile: tuple[Region, ...]
+    fsdp: LoweredFsdp | None

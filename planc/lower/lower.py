@@ -1,0 +1,72 @@
+"""All that a proved plan says, for one model and one mesh."""
+
+from __future__ import annotations
+
+from planc.ir.lowered import Lowered, LoweredFsdp, LoweredUnit, Region
+from planc.ir.settled import SettledBlock
+from planc.layouts.prove import Proof
+from planc.lower.modules import lower_axis
+from planc.resolve.bind import Binding, Bound
+
+
+def lower(binding: Binding, proof: Proof) -> Lowered:
+    """What a proved plan tells every module. Axes of size 1 say nothing.
+
+    Raises:
+        planc.lower.modules.NotLowered: the plan is right, and cannot be applied.
+    """
+    blocks = binding.settled.blocks
+    sizes = {axis.name: axis.size for axis in binding.settled.axes}
+    tensor = []
+    for axis in proof.axes:
+        if axis.kind == "tensor":
+            number = next(b for b, block in enumerate(blocks) if block is axis.block.value)
+            tensor.append(lower_axis(binding, axis, number))
+    fsdp = [
+        _fsdp(binding, number, block)
+        for number, block in enumerate(blocks)
+        if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes)
+    ]
+    return Lowered(
+        tuple(tensor),
+        tuple(
+            region for n, b in enumerate(blocks) if b.kind == "recompute" for region in _regions(binding, n)
+        ),
+        tuple(region for n, b in enumerate(blocks) if b.kind == "compile" for region in _regions(binding, n)),
+        fsdp[0] if fsdp else None,
+    )
+
+
+def _regions(binding: Binding, number: int) -> list[Region]:
+    """The modules of each line of a block, in the order of the model."""
+    found: dict[int, list[str]] = {}
+    for name, bound in binding.root.walk():
+        entry = bound.entries.get(number)
+        if entry is not None:
+            found.setdefault(entry, []).append(name)
+    lines = binding.settled.blocks[number].entries
+    return [
+        Region(tuple(names), getattr(lines[e].value, "mode", None), getattr(lines[e].value, "save", ()))
+        for e, names in sorted(found.items())
+    ]
+
+
+def _fsdp(binding: Binding, number: int, block: SettledBlock) -> LoweredFsdp:
+    units: dict[object, list[str]] = {}
+    reshard: dict[object, bool | int | None] = {}
+
+    def walk(name: str, bound: Bound) -> None:
+        for own, child in bound.children.items():
+            walk(f"{name}.{own}" if name else own, child)
+        entry = binding.entry(bound, number)
+        if entry is not None:
+            # Several patterns of one line are one unit; one pattern makes a unit of each module.
+            key = id(entry) if len(entry.value.patterns) > 1 else name
+            units.setdefault(key, []).append(name)
+            reshard[key] = entry.value.reshard
+
+    walk("", binding.root)
+    settings = {s.value.name: s.value.value for s in block.settings}
+    axis, *replicate = (placed.value for placed in block.axes)
+    done = tuple(LoweredUnit(tuple(names), reshard[key]) for key, names in units.items())
+    return LoweredFsdp(axis, replicate[0] if replicate else None, settings, done)

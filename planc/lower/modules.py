@@ -1,0 +1,155 @@
+"""What modules are told on one tensor axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from planc.ir.graph import Op, Weight
+from planc.ir.lowered import Kind, Lay, LoweredAxis, LoweredModule, Part, Pass
+from planc.layouts.outcome import Outcome, joined
+from planc.layouts.prove import AxisProof
+from planc.layouts.types import (
+    CONSTANT,
+    INVARIANT,
+    LATE,
+    PARTIAL,
+    REPLICATED,
+    Packed,
+    Split,
+    Type,
+    cut_dim,
+)
+from planc.layouts.weights import Weights
+from planc.resolve.bind import Binding, Bound
+
+_KINDS: Mapping[Type, Kind] = {
+    INVARIANT: "invariant", REPLICATED: "replicated", CONSTANT: "constant", PARTIAL: "partial",
+}  # fmt: skip
+
+
+class NotLowered(Exception):
+    """A proved plan that cannot be applied; the message says why."""
+
+
+def lower_axis(binding: Binding, proof: AxisProof, block: int) -> LoweredAxis:
+    """What a proof on one axis tells every module.
+
+    Raises:
+        NotLowered: a module is called in two ways that its boundary cannot tell apart.
+    """
+    weights = Weights(binding, block, proof.ranks)
+    calls = list(proof.outcome.walk())
+    passages = _passages(calls)
+    summed = _summed(binding, calls)
+    drawn = _drawn(calls)
+    uses = _uses(binding)
+    told: dict[str, LoweredModule] = {}
+    for name, bound in binding.root.walk():
+        module = LoweredModule(
+            inputs=passages.get((name, True), ()),
+            outputs=passages.get((name, False), ()),
+            parameters=_parameters(name, bound, weights, summed),
+            attributes=_attributes(bound, weights),
+            looks_up=_looks_up(bound, weights),
+            uses=uses.get(name, ()),
+            draws_apart=drawn.get(name, ()),
+        )
+        if module != LoweredModule():
+            told[name] = module
+    loss = binding.settled.blocks[block].loss
+    return LoweredAxis(proof.axis, told, None if loss is None else loss.value.style)
+
+
+def _passages(calls: list[tuple[str, Outcome]]) -> dict[tuple[str, bool], tuple[Pass, ...]]:
+    found: dict[tuple[str, bool], dict[Any, Pass]] = {}
+    for path, outcome in calls:
+        for passage in outcome.passages:
+            key = (joined(path, passage.module), passage.enters)
+            said = Pass(passage.place, _lay(passage.before), _lay(passage.after))
+            if said.before == said.after:
+                continue
+            known = found.setdefault(key, {}).setdefault(passage.place, said)
+            if known != said:
+                raise NotLowered(f"{key[0] or 'the model'} is called in two ways that differ at its boundary")
+    return {key: tuple(said.values()) for key, said in found.items()}
+
+
+def _drawn(calls: list[tuple[str, Outcome]]) -> dict[str, tuple[bool, ...]]:
+    """Of each call of a module, whether it draws for split values; modules that never do are left out."""
+    found: dict[str, list[bool]] = {}
+    for path, outcome in calls:
+        if len(outcome.draws) > 1:
+            raise NotLowered(
+                f"{path or 'the model'} draws random numbers both for whole and for split values"
+            )
+        found.setdefault(path, []).append("apart" in outcome.draws)
+    return {path: tuple(apart) for path, apart in found.items() if any(apart)}
+
+
+def _lay(kind: Type) -> Lay:
+    if isinstance(kind, Split | Packed):
+        return Lay("shard", kind.dim)
+    return Lay(_KINDS[kind])
+
+
+def _summed(binding: Binding, calls: list[tuple[str, Outcome]]) -> frozenset[str]:
+    """The parameters whose gradients are summed, under all of their names."""
+    found = {joined(path, name) for path, outcome in calls for name in outcome.sums}
+    ties = [tie for tie in binding.graph.ties if found.intersection(tie)]
+    return frozenset(found.union(*ties))
+
+
+def _parameters(name: str, bound: Bound, weights: Weights, summed: frozenset[str]) -> Mapping[str, Part]:
+    parts: dict[str, Part] = {}
+    for own, kind in weights.of(bound).items():
+        full = joined(name, own)
+        part = Part(
+            cut_dim(kind), kind.parts if isinstance(kind, Packed) else (), full in summed, kind is LATE
+        )
+        if part != Part(None):
+            parts[own] = part
+    return parts
+
+
+def _attributes(bound: Bound, weights: Weights) -> Mapping[str, int]:
+    """Numbers that differ from the whole model's."""
+    own = {name: weights.attribute(bound, name, whole) for name, whole in bound.module.attributes.items()}
+    return {name: int(own[name]) for name, whole in bound.module.attributes.items() if own[name] != whole}
+
+
+def _looks_up(bound: Bound, weights: Weights) -> bool:
+    placed = weights.rule(bound)
+    if placed is None or placed.value.style != "rowwise":
+        return False
+    return "Embedding" in (bound.module.class_name, *bound.module.bases)
+
+
+def _uses(binding: Binding) -> dict[str, tuple[str, ...]]:
+    """The parameters of other modules that the code of each module uses itself."""
+    found: dict[str, dict[str, None]] = {}
+    known: dict[int, tuple[str, ...]] = {}
+
+    def visit(number: int, path: str) -> None:
+        function = binding.graph.functions[number]
+        if number not in known:
+            known[number] = tuple(_foreign(function.steps))
+        for name in known[number]:
+            found.setdefault(path, {})[name] = None
+        for step in function.steps:
+            if not isinstance(step, Op):
+                visit(step.function, joined(path, step.module))
+
+    visit(len(binding.graph.functions) - 1, "")
+    return {path: tuple(names) for path, names in found.items()}
+
+
+def _foreign(item: Any) -> Iterator[str]:
+    if isinstance(item, Weight):
+        if "." in item.name or item.name.startswith("/"):
+            yield item.name
+    elif isinstance(item, Op):
+        yield from _foreign((item.arguments, *item.keywords.values()))
+    elif isinstance(item, tuple | list):
+        for part in item:
+            yield from _foreign(part)

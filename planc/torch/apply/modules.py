@@ -1,0 +1,171 @@
+"""One module under a plan: local weights while it runs, and the boundary around it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+from planc.ir.lowered import Lay, LoweredModule, Part, Pass
+from planc.torch.apply.chance import Chance
+from planc.torch.apply.moves import bring, summed
+from planc.torch.apply.parameters import local
+from planc.torch.apply.places import changed, first_tensor
+
+
+class Told:
+    """What one module does on one axis, as hooks around its forward."""
+
+    def __init__(self, module: nn.Module, told: LoweredModule, group: ProcessGroup, uses: list[Use]) -> None:
+        self.told, self.group = told, group
+        self.uses = uses
+        """The parameters that are local while the module runs."""
+        self.late = [name for name, part in told.parameters.items() if part.late]
+        self.chance = Chance(group, told.draws_apart) if told.draws_apart else None
+        self._outside: list[Tensor] = []
+        for name, value in told.attributes.items():
+            _set(module, name, value)
+        self.first_row = 0
+        if told.looks_up and isinstance(module, nn.Embedding):
+            self.first_row = _share_rows(module, group)
+        module.register_forward_pre_hook(self._enter, with_kwargs=True)
+        module.register_forward_hook(self._restore, with_kwargs=True, always_call=True)
+        module.register_forward_hook(self._leave, with_kwargs=True)
+
+    def _enter(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for passage in self.told.inputs:
+            args, kwargs = self._handed(args, kwargs, passage)
+        if self.told.looks_up:
+            args, kwargs = self._own_rows(module, args, kwargs)
+        for use in self.uses:
+            use.take()
+        if self.chance is not None:
+            self.chance.begin()
+        return args, kwargs
+
+    def _restore(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        for use in self.uses:
+            use.give_back()
+        if self.chance is not None:
+            self.chance.end()
+
+    def _leave(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
+        if self.told.looks_up:
+            outside = self._outside.pop()
+            result = changed(result, (), lambda x: x.masked_fill(outside.unsqueeze(-1), 0))
+        for passage in self.told.outputs:
+            result = changed(result, passage.place, lambda x, p=passage: self._brought(x, p))  # type: ignore[misc]
+        for name in self.late:
+            bias = local(module._parameters[name])  # type: ignore[arg-type]
+            result = changed(result, (), lambda x, n=name, b=bias: x + self._late(n, b, x))  # type: ignore[misc]
+        return result
+
+    def _handed(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], passage: Pass
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if isinstance(passage.place[0], int):
+            return changed(args, passage.place, lambda x: self._brought(x, passage)), kwargs
+        return args, changed(kwargs, passage.place, lambda x: self._brought(x, passage))
+
+    def _brought(self, x: Tensor, passage: Pass) -> Tensor:
+        return bring(x, passage.before, passage.after, self.group)
+
+    def _own_rows(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Rows of other ranks are looked up as the first one, and made zero afterwards."""
+        rows = local(module._parameters["weight"]).shape[0]  # type: ignore[arg-type]
+
+        def own(ids: Tensor) -> Tensor:
+            ids = ids - self.first_row
+            outside = (ids < 0) | (ids >= rows)
+            self._outside.append(outside)
+            return ids.masked_fill(outside, 0)
+
+        place = first_tensor(args, kwargs)
+        if place is None or isinstance(place[0], int):
+            return changed(args, place or (0,), own), kwargs
+        return args, changed(kwargs, place, own)
+
+    def _late(self, name: str, bias: Tensor, result: Tensor) -> Tensor:
+        """A bias, or the rank's slice of it where the result is split along the features."""
+        if self.told.parameters[name].summed:
+            bias = summed(bias, self.group)
+        if any(p.place == () and p.after == Lay("shard", result.ndim - 1) for p in self.told.outputs):
+            return bring(bias, Lay("replicated"), Lay("shard", 0), self.group)
+        return bias
+
+
+class Use:
+    """A parameter in a module whose code uses it."""
+
+    def __init__(self, owner: nn.Module, name: str, part: Part, group: ProcessGroup) -> None:
+        self.owner, self.name, self.part, self.group = owner, name, part, group
+        self._kept: list[Any] = []
+
+    def take(self) -> None:
+        """Put the rank's share in the parameter's place."""
+        whole = self.owner._parameters[self.name]
+        self._kept.append(whole)
+        if whole is not None:
+            self.owner._parameters[self.name] = self._share(whole)  # type: ignore[assignment]
+
+    def give_back(self) -> None:
+        """Put the parameter in its place again."""
+        if self._kept:
+            self.owner._parameters[self.name] = self._kept.pop()
+
+    def _share(self, whole: Tensor) -> Tensor | None:
+        if self.part.late:
+            return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local(whole))
+        own = local(whole)
+        return summed(own, self.group) if self.part.summed else own
+
+
+def _set(module: nn.Module, name: str, value: int) -> None:
+    """Give a module its own number; what holds it is copied, as a configuration that others share."""
+    first, dot, rest = name.partition(".")
+    if not dot:
+        setattr(module, name, value)
+        return
+    holder = copy.copy(getattr(module, first))
+    if isinstance(holder, tuple):
+        items = list(holder)
+        items[int(rest)] = value
+        setattr(module, first, tuple(items))
+        return
+    setattr(holder, rest, value)
+    setattr(module, first, holder)
+
+
+def _share_rows(module: nn.Embedding, group: ProcessGroup) -> int:
+    """Number the rows of a table by those that the rank has. Returns the rank's first row."""
+    rows = module.weight.shape[0] // group.size()
+    first = rows * group.rank()
+    padding = module.padding_idx
+    if padding is not None:
+        module.padding_idx = padding - first if first <= padding < first + rows else None
+    return first
+
+
+def uses_of(
+    modules: Mapping[str, nn.Module], name: str, told: Mapping[str, LoweredModule], group: ProcessGroup
+) -> list[Use]:
+    """The parameters that the code of a module uses: its own, and those that the proof saw it use."""
+    found = [(name, own) for own in modules[name]._parameters]
+    for path in told[name].uses if name in told else ():
+        full = path[1:] if path.startswith("/") else (f"{name}.{path}" if name else path)
+        owner, _, own = full.rpartition(".")
+        found.append((owner, own))
+    uses = []
+    for owner, own in found:
+        if owner in modules and modules[owner]._parameters.get(own) is not None:
+            part = told[owner].parameters.get(own, Part(None)) if owner in told else Part(None)
+            uses.append(Use(modules[owner], own, part, group))
+    return uses

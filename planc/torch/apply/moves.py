@@ -1,0 +1,120 @@
+"""Changes of layout with their duals: one functional collective forward, one backward.
+
+The pairs are those of `planc.layouts.boundary`: identity and all-reduce, all-gather and
+reduce-scatter, slice and all-gather, ...
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from planc.ir.lowered import Lay
+
+_OPS = torch.ops._c10d_functional
+"""Functional collectives: a compiler can see them, and torch has kept their names since 2.3."""
+
+
+def bring(x: Tensor, before: Lay, after: Lay, group: ProcessGroup) -> Tensor:
+    """Bring a tensor from one layout to another; each rank of the group calls this."""
+    if before == after:
+        return x
+    kinds = f"{before.kind} {after.kind}"
+    dims = (-1 if before.dim is None else before.dim, -1 if after.dim is None else after.dim)
+    moved: Tensor = _Bring.apply(x, kinds, *dims, group)  # type: ignore[no-untyped-call]
+    return moved
+
+
+def summed(x: Tensor, group: ProcessGroup) -> Tensor:
+    """The tensor itself; its gradient is summed over the group."""
+    return bring(x, Lay("invariant"), Lay("replicated"), group)
+
+
+class _Bring(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
+        ctx.kinds, ctx.before, ctx.after, ctx.group = kinds, before, after, group
+        return _forward(x, kinds, before, after, group)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        moved = _backward(gradient, ctx.kinds, ctx.before, ctx.after, ctx.group)
+        return moved, None, None, None, None
+
+
+def _forward(x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
+    match kinds:
+        case "shard replicated" | "shard invariant" | "shard constant":
+            return _gather(x, before, group)
+        case "invariant shard" | "replicated shard" | "constant shard":
+            return _slice(x, after, group)
+        case "shard shard":
+            return _exchange(x, before, after, group)
+        case "partial invariant" | "partial replicated" | "partial constant":
+            return _reduce(x, group)
+        case "partial shard":
+            return _scatter(x, after, group)
+    return x.view_as(x)
+
+
+def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
+    match kinds:
+        case "invariant replicated" | "partial replicated":
+            return _reduce(gradient, group)
+        case "invariant shard" | "partial shard":
+            return _gather(gradient, after, group)
+        case "replicated shard":
+            return _padded(gradient, after, group)
+        case "shard replicated":
+            return _scatter(gradient, before, group)
+        case "shard invariant":
+            return _slice(gradient, before, group)
+        case "shard shard":
+            return _exchange(gradient, after, before, group)
+    return gradient
+
+
+def _reduce(x: Tensor, group: ProcessGroup) -> Tensor:
+    return _waited(_OPS.all_reduce(x.contiguous(), "sum", group.group_name))
+
+
+def _gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    """Slices one behind the other; the collective itself works along the first dim."""
+    whole = _waited(_OPS.all_gather_into_tensor(x.contiguous(), group.size(), group.group_name))
+    return whole if dim == 0 else torch.cat(whole.chunk(group.size(), 0), dim)
+
+
+def _scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    if dim:
+        x = torch.cat(x.chunk(group.size(), dim), 0)
+    return _waited(_OPS.reduce_scatter_tensor(x.contiguous(), "sum", group.size(), group.group_name))
+
+
+def _slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    size = x.shape[dim] // group.size()
+    return x.narrow(dim, group.rank() * size, size).contiguous()
+
+
+def _padded(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    """This rank's slice among zeros: the ranks' sum is the whole."""
+    shape = [*x.shape[:dim], x.shape[dim] * group.size(), *x.shape[dim + 1 :]]
+    whole = x.new_zeros(shape)
+    whole.narrow(dim, group.rank() * x.shape[dim], x.shape[dim]).copy_(x)
+    return whole
+
+
+def _exchange(x: Tensor, before: int, after: int, group: ProcessGroup) -> Tensor:
+    """All-to-all: slices along one dim become slices along another."""
+    ranks = group.size()
+    sent = torch.cat([piece.unsqueeze(0) for piece in x.chunk(ranks, after)], 0)
+    each = [1] * ranks
+    got = _waited(_OPS.all_to_all_single(sent.contiguous(), each, each, group.group_name))
+    return torch.cat(got.unbind(0), before)
+
+
+def _waited(x: Tensor) -> Tensor:
+    done: Tensor = _OPS.wait_tensor(x)
+    return done

@@ -1,0 +1,95 @@
+"""`planc.parallelize`: a plan, proved on this very model, and applied to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+
+from planc.compile import Result, check
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Document
+from planc.ir.expr import Value
+from planc.ir.graph import ModelGraph
+from planc.ir.lowered import Lowered
+from planc.ir.settled import Settings
+from planc.lower.lower import lower
+from planc.lower.modules import NotLowered
+from planc.torch.apply.fits import captured, misfit
+from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute
+from planc.torch.apply.tensor import apply_axis
+
+
+class NotApplicable(Exception):
+    """A plan that cannot be applied: the diagnostics of the proof, or a reason beside them."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], reasons: tuple[str, ...] = ()) -> None:
+        self.diagnostics, self.reasons = diagnostics, reasons
+        super().__init__("; ".join((*reasons, *(d.headline for d in diagnostics))))
+
+
+def apply_document(
+    model: nn.Module,
+    document: Document,
+    mesh: DeviceMesh,
+    *,
+    graph: ModelGraph | None,
+    inputs: Sequence[Tensor] | Mapping[str, Tensor] | None,
+    options: Mapping[str, Value],
+) -> Result:
+    """Prove a plan on a model, then apply it, in place. Nothing is changed before all is proved.
+
+    Raises:
+        NotApplicable: the plan is refuted or not proved, the mesh lacks an axis, the model is split
+            already, or is another one than the graph's.
+        ModelFault: the model cannot be captured.
+    """
+    names = mesh.mesh_dim_names or ()
+    reasons = []
+    if len(names) != mesh.ndim:
+        reasons.append("the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))")
+    if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        reasons.append("the model is split already: some of its parameters are DTensors")
+    if reasons:
+        raise NotApplicable((), tuple(reasons))
+    found = graph if graph is not None else captured(model, inputs)
+    if why := misfit(model, found):
+        raise NotApplicable((), (why,))
+    settings = Settings({name: mesh.size(i) for i, name in enumerate(names)}, options=dict(options))
+    result = check(document, settings, found)
+    apply(model, _lowered(result, names), mesh)
+    return result
+
+
+def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
+    """What a result tells the model, if it is proved."""
+    missing = [axis.name for axis in result.settled.axes if axis.name not in names and axis.size is None]
+    if missing:
+        raise NotApplicable(
+            (), tuple(f"the mesh has no axis '{name}'; it has {', '.join(names)}" for name in missing)
+        )
+    if result.verdict != "proved" or result.binding is None or result.proof is None:
+        open_ = tuple(f"{skipped.check}: {skipped.why}" for skipped in result.skipped)
+        raise NotApplicable(result.diagnostics, open_)
+    try:
+        return lower(result.binding, result.proof)
+    except NotLowered as bad:
+        raise NotApplicable((), (str(bad),)) from None
+
+
+def apply(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
+    """Do what a lowered plan says: split, recompute, compile, shard."""
+    for axis in lowered.tensor:
+        apply_axis(model, axis, mesh[axis.axis])
+    apply_recompute(model, lowered.recompute)
+    if os.environ.get("TORCH_COMPILE_DISABLE") != "1":
+        apply_compile(model, lowered.compile)
+    if lowered.fsdp is not None:
+        apply_fsdp(model, lowered.fsdp, mesh)
+
+
+__all__: list[Any] = ["NotApplicable", "apply", "apply_document"]

@@ -1,0 +1,41 @@
+"""Parameters as DTensors, and each rank's share of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+
+from planc.ir.lowered import Part
+
+
+def share(whole: Tensor, part: Part, rank: int, ranks: int) -> Tensor:
+    """What one rank holds of a whole tensor.
+
+    The parts of a fused dim are cut each by itself: the rank's slice of the first part, then
+    that of the second, ...
+    """
+    if part.dim is None:
+        return whole
+    pieces = []
+    for piece in torch.split(whole, list(part.parts) or whole.shape[part.dim], part.dim):
+        size = piece.shape[part.dim] // ranks
+        pieces.append(piece.narrow(part.dim, rank * size, size))
+    return torch.cat(pieces, part.dim) if len(pieces) > 1 else pieces[0].contiguous()
+
+
+def as_dtensor(whole: nn.Parameter, part: Part, mesh: DeviceMesh) -> nn.Parameter:
+    """A parameter split over a mesh of one axis. It keeps its shape, type and device."""
+    local = share(whole.detach(), part, mesh.get_local_rank(), mesh.size())
+    placement = Replicate() if part.dim is None else Shard(part.dim)
+    made = DTensor.from_local(
+        local.clone() if part.dim is not None else local, mesh, [placement],
+        run_check=False, shape=whole.shape, stride=whole.stride(),
+    )  # fmt: skip
+    return nn.Parameter(made, requires_grad=whole.requires_grad)
+
+
+def local(parameter: Tensor) -> Tensor:
+    """What this rank computes with; gradients flow back to the parameter."""
+    return parameter.to_local() if isinstance(parameter, DTensor) else parameter

@@ -1,0 +1,86 @@
+"""Recompute, compile, and FSDP, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+
+from planc.ir.lowered import LoweredFsdp, Region
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_SAVED: Mapping[str, Sequence[Any]] = {
+    "matmul": (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default),
+    "attention": (
+        torch.ops.aten._scaled_dot_product_flash_attention.default,
+        torch.ops.aten._scaled_dot_product_efficient_attention.default,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+        torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    ),
+    "collective": (
+        torch.ops._c10d_functional.all_gather_into_tensor.default,
+        torch.ops._c10d_functional.reduce_scatter_tensor.default,
+        torch.ops._c10d_functional.all_reduce.default,
+        torch.ops._c10d_functional.all_to_all_single.default,
+    ),
+}
+
+
+def apply_recompute(model: nn.Module, regions: Sequence[Region]) -> None:
+    """Run the forward of modules again in the backward pass. No module gets another name."""
+    for region in regions:
+        context = _context(region.save) if region.mode == "save" else None
+        for name in region.modules:
+            module = model.get_submodule(name)
+            module.forward = partial(_recomputed, module.forward, context)
+
+
+def _recomputed(forward: Callable[..., Any], context: Any, *args: Any, **kwargs: Any) -> Any:
+    if context is not None:
+        kwargs["context_fn"] = context
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+
+def _context(save: Sequence[str]) -> Any:
+    kept = {op for kind in save for op in _SAVED[kind]}
+
+    def policy(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+        return CheckpointPolicy.MUST_SAVE if op in kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return partial(create_selective_checkpoint_contexts, policy)
+
+
+def apply_compile(model: nn.Module, regions: Sequence[Region]) -> None:
+    """Compile modules, each by itself, in place."""
+    for region in regions:
+        for name in region.modules:
+            model.get_submodule(name).compile()
+
+
+def apply_fsdp(model: nn.Module, fsdp: LoweredFsdp, mesh: DeviceMesh) -> None:
+    """Shard units over the axis, inner ones first; over two axes it is HSDP."""
+    names = (fsdp.axis,) if fsdp.replicate is None else (fsdp.replicate, fsdp.axis)
+    policy = MixedPrecisionPolicy(
+        param_dtype=_dtype(fsdp, "params"),
+        reduce_dtype=_dtype(fsdp, "reduce"),
+        output_dtype=_dtype(fsdp, "output"),
+    )
+    said: dict[str, Any] = {"mesh": mesh[names], "mp_policy": policy}
+    if fsdp.settings.get("offload") == "cpu":
+        said["offload_policy"] = CPUOffloadPolicy()
+    for unit in fsdp.units:
+        modules: Any = [model.get_submodule(name) for name in unit.modules]
+        if unit.reshard is not None:
+            said["reshard_after_forward"] = unit.reshard
+        fully_shard(modules[0] if len(modules) == 1 else modules, **said)
+        said.pop("reshard_after_forward", None)
+
+
+def _dtype(fsdp: LoweredFsdp, name: str) -> torch.dtype | None:
+    return _DTYPES.get(str(fsdp.settings.get(name)))
