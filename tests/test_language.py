@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import planc
 from planc.blocks.fsdp import SETTINGS
 from planc.blocks.recompute import MODES, SAVED
 from planc.checks.declared_twice import NOT_NAMES
@@ -15,6 +17,7 @@ from planc.ir.pattern import MAX_NAMES, MAX_SEGMENTS, Pattern
 from planc.ir.source import Source
 from planc.matching import Matcher
 from planc.read import MAX_BYTES, read_source
+from planc.report.data import to_json
 from planc.settle.extends import MAX_CHAIN
 from planc.settle.lets import MAX_CHAIN as MAX_LETS
 from planc.styles import LOSSES, STYLES, Style
@@ -114,6 +117,20 @@ def test_terms_are_counted_as_the_page_says() -> None:
         assert faults(" + ".join([term] * MAX_TERMS) + " > 0") == 1
     assert faults("not " * (MAX_LEVELS - 1) + "a") == 0
     assert faults("not " * (MAX_LEVELS + 1) + "a") == 1
+
+
+def test_json() -> None:
+    """The keys of the report are those of the tables, in their order."""
+    document = read_source(Source("x.plan", "plan x\nmesh tp\ntensor tp {\n    lm_head   colwis\n}\n"))
+    (faulty,) = json.loads(to_json([check(document)]))["results"]
+    (proved,) = json.loads(to_json([planc.check("llama", dp=2, tp=8)]))["results"]
+    (fault,), one = faulty["diagnostics"], proved["collectives"][0]
+    for what, got in (("result", faulty), ("diagnostic", fault), ("collective", one)):
+        assert [name for row in table(f"key of a {what}") for name in names_in(row[0])] == list(got)
+    place = [name for row in table("key of a diagnostic") for name in names_in(row[0])]
+    assert {"label", "at", *place[place.index("path") : place.index("at")]} == set(one["rule"])
+    assert set(fault["fix"]) == {"message", "edits"}
+    assert proved["verdict"] in {names_in(row[0])[0] for row in table("verdict")}
 
 
 def test_statements() -> None:
