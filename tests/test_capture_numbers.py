@@ -136,12 +136,50 @@ def test_truth_is_a_comparison_with_zero() -> None:
     assert notes.all == [("number.compare", ("ne", Number("size", (Value(0), 1), 3), 0))]
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
-def test_copies_are_plain(copied: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_keep_the_origin(copied: Callable[[Any], Any]) -> None:
     for number in (tracked(7), tracked(7) / 2):
-        made = copied(number)
+        assert copied([number])[0].source == number.source
+
+
+def test_a_pickle_is_plain_and_noted() -> None:
+    notes = Notes()
+    for number in (tracked(7, notes), tracked(7, notes) / 2):
+        made = pickle.loads(pickle.dumps(number))
         assert made == bare(number)
         assert type(made) in (int, float)
+    assert notes.names[:2] == ["number.lost", "number.lost"]
+
+
+@pytest.mark.parametrize(
+    "take",
+    [range, bytes, operator.index, str, "{:d}".format, lambda n: [0] * n, lambda n: [1, 2, 3][:n],
+     lambda n: math.log(n / 2), lambda n: 1j * n, lambda n: pow(n, 2, 3)],
+    ids=range(10),
+)  # fmt: skip
+def test_c_code_has_to_ask(take: Callable[[Any], Any]) -> None:
+    notes = Notes()
+    take(tracked(5, notes))
+    assert "number.lost" in notes.names
+
+
+def test_what_c_code_leaves_to_us_is_followed() -> None:
+    for number in (1.0 / tracked(5), True * tracked(5), 2.0 ** tracked(5), 0.5 * (tracked(5) / 2)):
+        assert isinstance(number, TrackedInt | TrackedFloat)
+        assert evaluated(number.source, 5) == bare(number)
+
+
+def test_an_attribute_that_is_an_index_is_noted_apart() -> None:
+    notes = Notes()
+    number = TrackedInt(3, Number("attribute", ("/:depth",), 3), notes)
+    assert [1, 2, 3, 4][:number] == [1, 2, 3]
+    assert f"{number + 1}" == "4"
+    assert notes.names == ["number.taken", "number.taken"]
+
+
+def test_its_class_makes_plain_numbers() -> None:
+    assert type(type(tracked(5))(3)) is int
+    assert type(type(tracked(5) / 2)("1.5")) is float
 
 
 def test_a_formula_that_grows_at_each_turn_is_forgotten() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from planc.ir.graph import Number
-from planc.torch.numbers import Journal, TrackedInt
+from planc.torch.numbers import TrackedInt
+from planc.torch.tracked import Journal
 
 _OF_TORCH = ("num_heads", "head_dim", "embed_dim", "normalized_shape")
 """What is tracked in torch's own modules: their other numbers are for C code."""

@@ -24,7 +24,7 @@ def settle_chance(name: str, result: Any) -> None:
 @contextmanager
 def functions_told(recorder: Any) -> Iterator[None]:
     """Let calls of `torch.autograd.Function`s be recorded as operations: what their forward
-    computes says nothing of their gradient."""
+    computes says nothing of their gradient. And so calls of scripts: no mode sees into them."""
     original: Any = autograd.Function.__dict__["apply"]
 
     def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
@@ -38,10 +38,32 @@ def functions_told(recorder: Any) -> Iterator[None]:
 
     function: Any = autograd.Function
     function.apply = classmethod(apply)
+    scripts: dict[Any, Any] = {
+        kind: kind.__call__ for kind in (torch._C.ScriptFunction, torch._C.ScriptMethod)
+    }
+    for kind, call in scripts.items():
+        kind.__call__ = _told(call, recorder)
     try:
         yield
     finally:
         function.apply = original
+        for kind, call in scripts.items():
+            kind.__call__ = call
+
+
+def _told(original: Any, recorder: Any) -> Any:
+    """The call of a compiled script, as one operation."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not recorder.is_listening:
+            return original(self, *args, **kwargs)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return original(self, *args, **kwargs)
+
+        return recorder.record(f"jit.script.{self.name}", run, args, kwargs)
+
+    return call
 
 
 @contextmanager

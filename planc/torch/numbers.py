@@ -1,90 +1,31 @@
-"""Numbers that remember where they came from.
-
-`x.shape[1]` of a tensor that a plan splits is a rank's own size, not the whole one, so a
-proof must know what became of it. While a model is captured, sizes and attributes are
-`TrackedInt`s: ints to all who use them, and arithmetic on them is remembered too. Where
-code takes the bare number, that is noted: what it does with it cannot be followed.
-
-What nobody sees: C code that reads an int's digits, as `range(n)` and `x.shape.numel()` do.
-"""
+"""The arithmetic of numbers that remember where they came from."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from numbers import Number as AnyNumber
+from typing import Any
 
 from planc.graphs.form import MAX_NUMBER, MAX_POWER
 from planc.ir.graph import Number
+from planc.torch.tracked import (
+    TrackedFloat,
+    TrackedInt,
+    bare,
+    lose,
+    numbers_in,
+    plain,
+    source_of,
+    take,
+    type_of_tracked,
+)
+
+__all__ = ["TrackedFloat", "TrackedInt", "bare", "lose", "numbers_in", "plain", "type_of_tracked"]
 
 MAX_TERMS = 64
 """A formula with more is forgotten: a loop can double it at each turn."""
-
-
-class Journal(Protocol):
-    """Where uses of numbers are written down."""
-
-    def note(self, name: str, arguments: tuple[Any, ...]) -> None: ...
-
-
-class TrackedInt(int):
-    """An int with its origin."""
-
-    source: Number
-    journal: Journal
-    terms: int
-
-    def __new__(cls, value: int, source: Number, journal: Journal, terms: int = 1) -> Self:
-        made = super().__new__(cls, value)
-        made.source, made.journal, made.terms = source, journal, terms
-        return made
-
-
-class TrackedFloat(float):
-    """A float with its origin."""
-
-    source: Number
-    journal: Journal
-    terms: int
-
-    def __new__(cls, value: float, source: Number, journal: Journal, terms: int = 1) -> Self:
-        made = super().__new__(cls, value)
-        made.source, made.journal, made.terms = source, journal, terms
-        return made
-
-
-type_of_tracked = (TrackedInt, TrackedFloat)
-
-
-def bare(number: Any) -> Any:
-    """The plain number."""
-    if isinstance(number, TrackedInt):
-        return int.__int__(number)
-    return float.__float__(number) if isinstance(number, TrackedFloat) else number
-
-
-def source_of(number: Any) -> Any:
-    """The origin of a tracked number; a plain one stands for itself."""
-    if isinstance(number, type_of_tracked):
-        return number.source
-    return int(number) if isinstance(number, bool) else number
-
-
-def plain(item: Any) -> Any:
-    """Arguments with plain numbers, for code that is not to see others."""
-    if isinstance(item, type_of_tracked):
-        return bare(item)
-    if isinstance(item, slice):
-        return slice(plain(item.start), plain(item.stop), plain(item.step))
-    if type(item) is dict:
-        return {key: plain(value) for key, value in item.items()}
-    if isinstance(item, list | tuple):
-        parts = [plain(part) for part in item]
-        if all(map(operator.is_, parts, item)):
-            return item
-        return parts if isinstance(item, list) else tuple(parts)
-    return item
 
 
 def computed(value: Any, op: str, *operands: Any) -> Any:
@@ -106,16 +47,11 @@ def _is_sane(value: Any) -> bool:
     return type(value) is float and math.isfinite(value)
 
 
-def lose(number: Any) -> None:
-    """Note that the bare number is taken."""
-    number.journal.note("number.lost", (number.source,))
-
-
 def _compare(op: str, plainly: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def compare(self: Any, other: Any) -> Any:
-        if not isinstance(other, int | float):
+        if not isinstance(other, AnyNumber):
             return NotImplemented
-        if _is_sane(bare(other)) or isinstance(other, bool):
+        if isinstance(other, bool) or _is_sane(bare(other)):
             self.journal.note("number.compare", (op, self.source, source_of(other)))
         else:
             lose(self)
@@ -125,28 +61,43 @@ def _compare(op: str, plainly: Callable[[Any, Any], Any]) -> Callable[[Any, Any]
 
 
 def _binary(op: str, plainly: Callable[[Any, Any], Any], *, mirrored: bool) -> Callable[[Any, Any], Any]:
-    def compute(self: Any, other: Any) -> Any:
-        if not isinstance(other, int | float):
+    def compute(self: Any, other: Any, *modulus: Any) -> Any:
+        if not isinstance(other, AnyNumber):
             return NotImplemented
         left, right = (other, self) if mirrored else (self, other)
+        if modulus or not isinstance(other, int | float):
+            lose(self)
+            return pow(bare(left), bare(right), *modulus) if modulus else plainly(bare(left), bare(right))
         return computed(plainly(bare(left), bare(right)), op, left, right)
 
     return compute
 
 
 def _divmod(left: Any, right: Any) -> Any:
-    return (left // right, left % right) if isinstance(right, int | float) else NotImplemented
+    return (left // right, left % right) if isinstance(right, AnyNumber) else NotImplemented
 
 
-def _losing(name: str, kind: type) -> Callable[..., Any]:
+def _losing(name: str, kind: type, note: Callable[[Any], None]) -> Callable[..., Any]:
     """A method of the plain number, and a note that it was called."""
     method = getattr(kind, name)
 
-    def call(self: Any, *arguments: Any) -> Any:
-        lose(self)
-        return method(bare(self), *map(bare, arguments))
+    def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        note(self)
+        return method(bare(self), *map(bare, arguments), **keywords)
 
     return call
+
+
+def _lost(number: Any) -> Any:
+    lose(number)
+    return bare(number)
+
+
+def _array(self: Any, dtype: Any = None, copy: Any = None) -> Any:
+    """What numpy takes it for."""
+    import numpy as np
+
+    return np.asarray(_lost(self), dtype)
 
 
 def _floor(self: Any, *_: Any) -> Any:
@@ -170,16 +121,17 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     name: getattr(operator, name) for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "pow")
 }
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
-_TAKING = ("__int__", "__float__", "__index__", "__trunc__", "__round__", "__abs__", "__hash__", "as_integer_ratio",
-           "is_integer", "bit_length", "bit_count", "__and__", "__rand__", "__or__", "__ror__", "__xor__", "__rxor__",
-           "__lshift__", "__rlshift__", "__rshift__", "__rrshift__", "__invert__")  # fmt: skip
+_TAKING = ("__int__", "__float__", "__trunc__", "__round__", "__abs__", "__hash__", "as_integer_ratio",
+           "is_integer", "bit_length", "bit_count", "to_bytes", "hex", "__and__", "__rand__", "__or__", "__ror__",
+           "__xor__", "__rxor__", "__lshift__", "__rlshift__", "__rshift__", "__rrshift__", "__invert__")  # fmt: skip
 """Methods that take the bare number."""
+_QUIET = ("__index__", "__str__", "__repr__", "__format__")
+"""Those that do so with attributes all the time."""
 
 
-def _methods(kind: type) -> dict[str, Callable[..., Any]]:
-    found: dict[str, Callable[..., Any]] = {
-        name: _losing(name, kind) for name in _TAKING if hasattr(kind, name)
-    }
+def _methods(kind: type) -> dict[str, Any]:
+    found: dict[str, Any] = {name: _losing(name, kind, lose) for name in _TAKING if hasattr(kind, name)}
+    found |= {name: _losing(name, kind, take) for name in _QUIET if hasattr(kind, name)}
     for name, plainly in _OPERATORS.items():
         found[f"__{name}__"] = _binary(name, plainly, mirrored=False)
         found[f"__r{name}__"] = _binary(name, plainly, mirrored=True)
@@ -193,10 +145,20 @@ def _methods(kind: type) -> dict[str, Callable[..., Any]]:
         "__bool__": _is_nonzero,
         "__floor__": _floor,
         "__ceil__": _ceil,
-        # Copies and pickles are plain: the origin is a tensor of this capture.
-        "__reduce_ex__": lambda self, _: (kind, (bare(self),)),
-        "__copy__": bare,
-        "__deepcopy__": lambda self, _: bare(self),
+        "__array__": _array,
+        "__sym_max__": max,
+        "__sym_min__": min,
+        "__sym_float__": lambda self: self * 1.0,
+        "__sym_int__": lambda self: math.floor(self) if self >= 0 else math.ceil(self),
+        "conjugate": lambda self: self,
+        "real": property(lambda self: self),
+        "imag": property(lambda _: kind(0)),
+        "numerator": property(lambda self: self),
+        "denominator": property(lambda _: 1),
+        "__copy__": lambda self: self,
+        "__deepcopy__": lambda self, _: self,
+        # Pickles are plain: the origin is a tensor of this capture.
+        "__reduce_ex__": lambda self, _: (kind, (_lost(self),)),
     }
 
 

@@ -6,6 +6,10 @@ from typing import Any
 
 from planc.torch.tree import Frame, Step, numbers
 
+_COUNTED = ("unbind", "split", "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit",
+            "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk")  # fmt: skip
+"""Code may count what these give: how many there are is a size."""
+
 
 def prune(root: Frame) -> None:
     """Drop steps whose results nobody uses and that change nothing. One pass from the end
@@ -33,7 +37,9 @@ def _is_needed(step: Step, live: set[int]) -> bool:
         kept = [(o, n) for o, n in zip(others, step.results, strict=True) if n in live]
         step.arguments = (changed, *(other for other, _ in kept))
         step.results[:] = [number for _, number in kept]
-    return step.effect or step.name.startswith("number.") or any(number in live for number in step.results)
+    if step.name.startswith("number.") or step.name in _COUNTED:
+        return True
+    return step.effect or any(number in live for number in step.results)
 
 
 def _use(item: Any, live: set[int]) -> None:

@@ -13,26 +13,23 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from planc.ir.graph import Number, Other, Slice, Value, Weight
+from planc.ir.graph import Number
 from planc.torch.calls import TAKING, is_in_place, name_of, reads_size
 from planc.torch.composite import inside, is_composite
+from planc.torch.describe import Describer
 from planc.torch.eager import settle_chance
-from planc.torch.numbers import TrackedInt, plain, type_of_tracked
-from planc.torch.tensors import MAX_DEPTH, Ledger, parts_of, tensors_in, version_of
+from planc.torch.numbers import TrackedInt, numbers_in, plain
+from planc.torch.taken import is_plain, strides, tells_size
+from planc.torch.tensors import is_constant, tensors_in, version_of
 from planc.torch.tree import Frame, Step
 
-MAX_CONSTANTS = 1000
-"""Of a list; a longer one, such as a table of positions, is cut: no proof looks into it."""
 
-
-class Recorder(TorchFunctionMode):
+class Recorder(Describer, TorchFunctionMode):
     """Records one forward pass."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.ledger = Ledger(model)
-        self.frames: list[Frame] = []
-        """The calls that run, outermost first."""
+        TorchFunctionMode.__init__(self)
+        Describer.__init__(self, model)
         self.root: Frame | None = None
         self.calls = 0
         self.operation = ""
@@ -62,9 +59,8 @@ class Recorder(TorchFunctionMode):
             with self, inside():
                 return func(*args, **keywords)
         if reads_size(func):
-            return self._size(
-                args[0], func(*plain(tuple(args)), **plain(keywords)), (*args[1:], *keywords.values())
-            )
+            dims = (*args[1:], *keywords.values())
+            return self._size(args[0], func(*plain(tuple(args)), **plain(keywords)), dims)
         name = name_of(func)
         if name is None:
             return self._aside(func, args, keywords)
@@ -76,18 +72,30 @@ class Recorder(TorchFunctionMode):
         def tracked(size: int, dim: int) -> TrackedInt:
             return TrackedInt(size, Number("size", (said, dim), size), self)
 
+        self.lose((), dims)
         if isinstance(result, int):
             return tracked(result, int(plain(dims[0])) % tensor.dim())
-        return torch.Size([tracked(size, dim) for dim, size in enumerate(result)])
+        sizes: list[Any] = [tracked(size, dim) for dim, size in enumerate(result)]
+        return torch.Size(sizes)
 
     def _aside(self, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         """A call that computes nothing of a tensor, but may give a number."""
         name = getattr(func, "__name__", "")
+        if name == "__get__":
+            name = getattr(getattr(func, "__self__", None), "__name__", "")
         if name in TAKING:
             self.operation = name
-        result = func(*plain(tuple(args)), **plain(dict(keywords)))
+        if name == "nbytes":
+            return self.numel(args[0]) * args[0].element_size()
+        result = self._call(func, args, keywords)
         if name == "__len__":  # `len` gives a plain int whatever we say
             self.note("number.lost", (Number("len", (self.said(args[0]),), result),))
+            return result
+        if name == "stride" and len(args) == 1 and not keywords:
+            found = strides(self._size(args[0], args[0].shape, ()), result)
+            if found is not None:
+                return found
+        self._see(name, args, keywords, result)
         return result
 
     def record(
@@ -97,19 +105,46 @@ class Recorder(TorchFunctionMode):
         self.operation = name
         given = list(tensors_in((args, keywords)))
         if name in ("numel", "nelement"):
-            size = func(*args, **keywords)
-            return TrackedInt(size, Number("numel", (self.said(args[0]),), size), self)
+            return self.numel(args[0] if args else keywords["input"])
         # Arguments first: an operation in place gives its tensor a new number.
         said = self.said(tuple(args)), self.said(dict(keywords))
         versions = [version_of(tensor) for tensor in given]
-        result = func(*plain(tuple(args)), **plain(dict(keywords)))
+        result = self._call(func, args, keywords)
         settle_chance(name, result)
+        self._see(name, args, keywords, result)
         if is_in_place(name):
             changed = given[:1]
         else:
             changed = [t for t, version in zip(given, versions) if version_of(t) != version]
+        self._trace(given, (args, keywords), (*tensors_in(result), *changed))
         self._write(name, said, given, changed, result)
         return result
+
+    def _call(self, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        try:
+            return func(*plain(tuple(args)), **plain(dict(keywords)))
+        except Exception:
+            # The code may have a way around it, which sizes may decide.
+            self.lose(tensors_in((args, keywords)), (args, keywords))
+            raise
+
+    def _see(self, name: str, args: Sequence[Any], keywords: Mapping[str, Any], result: Any) -> None:
+        """Note what numbers are in a result that is none of ours."""
+        given = list(tensors_in((args, keywords)))
+        if tells_size(name, result):
+            self.lose(given, ())
+        if is_plain(result):
+            self.lose((), (args, keywords))
+            for number in self.ledger.behind(given):
+                self.note("number.lost", (number,))
+
+    def _trace(self, given: Sequence[Tensor], arguments: Any, made: Iterable[Tensor]) -> None:
+        """Keep what numbers are behind a constant: code may take it out of its tensor."""
+        constants = [tensor for tensor in made if is_constant(tensor)]
+        if constants:
+            sources = [number.source for number in numbers_in(arguments)]
+            sources += [self.numel_of(tensor) for tensor in given if not is_constant(tensor)]
+            self.ledger.rest_on(constants, [*sources, *self.ledger.behind(given)])
 
     def _write(
         self, name: str, said: tuple[Any, Any], given: list[Tensor], changed: list[Tensor], result: Any
@@ -132,15 +167,11 @@ class Recorder(TorchFunctionMode):
         others = self.ledger.sharing(changed)
         if not others:
             return
+        self.ledger.rest_on(others, list(self.ledger.behind([changed])))
         said = (self.said(changed), *(self.said(tensor) for tensor in others))
         effect = any(id(tensor) in self.ledger.weights for tensor in others)
         results = [self.ledger.add(tensor, frame.number) for tensor in others]
         frame.steps.append(Step("aliased", said, {}, results, effect))
-
-    def note(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """A use of a number."""
-        if self.frames:
-            self.frames[-1].steps.append(Step(name, arguments, {}, []))
 
     # ---- modules ---------------------------------------------------------------
 
@@ -159,6 +190,8 @@ class Recorder(TorchFunctionMode):
         """The module that was called last returns; what it hands back as it came is renamed,
         so that a change of layout at its exit does not reach back."""
         frame = self.frames[-1]
+        if len(self.frames) == 1:
+            self.lose((), result)  # what the caller does with it is out of sight
         frame.result, frame.last = self.said(result), self.calls - 1
         self.frames.pop()
         if not self.frames:
@@ -173,6 +206,7 @@ class Recorder(TorchFunctionMode):
             return item
         with torch._C.DisableTorchFunction():
             alias = item.view_as(item)
+        self.ledger.rest_on([alias], list(self.ledger.behind([item])))
         if number not in frame.given:
             frame.given[number] = self.ledger.add(alias, self.frames[-1].number)
         else:
@@ -184,47 +218,3 @@ class Recorder(TorchFunctionMode):
         names = self._names[id(module)]
         caller = self.frames[-1].module if self.frames else ""
         return next((name for name in names if name.startswith(f"{caller}." if caller else "")), names[0])
-
-    # ---- arguments -------------------------------------------------------------
-
-    def said(self, item: Any, depth: int = 0) -> Any:
-        """An argument as a graph keeps it, with numbers of the run and whole names."""
-        if isinstance(item, Tensor):
-            return self._tensor(item)
-        if isinstance(item, type_of_tracked):
-            return item.source
-        if item is None or isinstance(item, bool | int | float | str):
-            return item if type(item) in (bool, int, float, str, type(None)) else _constant(item)
-        if isinstance(item, slice):
-            return Slice(*(self.said(part) for part in (item.start, item.stop, item.step)))
-        if depth > MAX_DEPTH:
-            return Other(type(item).__name__)
-        if isinstance(item, list | tuple):
-            if len(item) > MAX_CONSTANTS and not any(tensors_in(item)):
-                return Other(f"{len(item)} constants")
-            return tuple([self.said(part, depth + 1) for part in item])
-        if (parts := parts_of(item)) is not None:
-            return {key: self.said(value, depth + 1) for key, value in parts.items()}
-        return _constant(item)
-
-    def _tensor(self, tensor: Tensor) -> Value | Weight:
-        if (number := self.ledger.number(tensor)) is not None:
-            return Value(number)
-        if name := self.ledger.weight(tensor):
-            return Weight(name)
-        if not self.frames:
-            return Value(self.ledger.add(tensor, -1))
-        # Made by something that no mode sees: a proof must not guess what it holds.
-        frame = self.frames[-1]
-        number = self.ledger.add(tensor, frame.number)
-        frame.steps.append(Step("opaque", (), {}, [number]))
-        return Value(number)
-
-
-def _constant(item: Any) -> Any:
-    """A constant that is no text and no list; never an address."""
-    if isinstance(item, torch.dtype | torch.device | torch.layout | torch.memory_format):
-        return Other(str(item).removeprefix("torch."))
-    if isinstance(item, str | int | float):  # an enumeration
-        return next(kind(item) for kind in (str, int, float) if isinstance(item, kind))
-    return Other("..." if item is Ellipsis else type(item).__name__)

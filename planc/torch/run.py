@@ -21,6 +21,7 @@ from planc.torch.modules import attributes_read, definitions
 from planc.torch.names import Names
 from planc.torch.prune import prune
 from planc.torch.recorder import Recorder
+from planc.torch.taken import settle
 from planc.torch.tensors import info_of, tensors_in
 
 
@@ -75,6 +76,7 @@ def run(subject: Subject) -> ModelGraph:
     root = recorder.root
     if root is None:
         raise Ended("", "", RuntimeError("the model's forward is never called"))
+    settle(root)
     prune(root)
     functions = Folder(recorder.ledger.tensors, names).fold(root)
     return ModelGraph(

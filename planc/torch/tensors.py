@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
-from planc.ir.graph import TensorInfo
+from planc.ir.graph import Number, TensorInfo
 from planc.torch.tree import Tensors
 
 MAX_DEPTH = 20
@@ -23,6 +24,7 @@ class Ledger:
         self.weights: dict[int, str] = {}
         """The first name of a weight, by its identity."""
         self._numbers: dict[int, int] = {}
+        self._behind: dict[int, tuple[Tensor, list[Number]]] = {}
         self._storages: dict[int, list[Tensor]] = {}
         for named in (model.named_parameters, model.named_buffers):
             for name, weight in named(remove_duplicate=False):
@@ -50,6 +52,17 @@ class Ledger:
         number = self._numbers[id(tensor)] = self.tensors.add(info_of(tensor), maker)
         return number
 
+    def rest_on(self, constants: Iterable[Tensor], sources: list[Number]) -> None:
+        """Remember what numbers are behind constants."""
+        for tensor in constants if sources else ():
+            self._behind[id(tensor)] = tensor, [*self.behind([tensor]), *sources]
+
+    def behind(self, tensors: Iterable[Tensor]) -> Iterator[Number]:
+        """What numbers are behind tensors that are constants."""
+        for tensor in tensors:
+            if id(tensor) in self._behind:
+                yield from self._behind[id(tensor)][1]
+
     def sharing(self, tensor: Tensor) -> list[Tensor]:
         """The other tensors on the storage of this one."""
         return [other for other in self._storages[storage_of(tensor)] if other is not tensor]
@@ -65,6 +78,11 @@ def storage_of(tensor: Tensor) -> int:
             return int(tensor.untyped_storage()._cdata)
         except (RuntimeError, NotImplementedError):
             return id(tensor)
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Whether a fake tensor keeps its numbers: `torch.tensor([n]).item()` gives `n`."""
+    return isinstance(tensor, FakeTensor) and tensor.constant is not None
 
 
 def version_of(tensor: Tensor) -> int:

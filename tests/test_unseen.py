@@ -1,0 +1,99 @@
+# ruff: noqa: SIM300
+"""Sizes that code smuggles out of sight: a plan that splits the dim is never called right.
+
+The first layer's output features are split, and the code between it and the last layer reads
+their number, in every way that Python offers; whatever it does with it, the ranks would do
+with their own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from smuggling import NUMBERS  # noqa: E402
+from tiny import Free, graph_of  # noqa: E402
+from torch import nn  # noqa: E402
+
+import planc  # noqa: E402
+from planc.styles import STYLES  # noqa: E402
+from planc.torch.run import Ended  # noqa: E402
+from planc.torch.taken import OF_STYLES  # noqa: E402
+
+SPLIT = "mesh tp\ntensor tp {\n    first  colwise\n    last   rowwise\n}\n"
+WHOLE = "mesh tp\ntensor tp {\n    first  colwise -> replicate\n}\n"
+
+
+class Between(nn.Module):
+    """Code between two layers; its sizes are 2 and 8."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 8, bias=False), nn.Linear(8, 6, bias=False)
+        self.body = Free(function)
+        self.body.heads = 8
+
+    def forward(self, x: Any) -> Any:
+        return self.last(self.body(self.first(x)))
+
+
+def verdict(function: Any, plan: str) -> str:
+    graph = graph_of(Between(function), torch.empty(2, 6))
+    return str(planc.check(planc.parse(plan), tp=2, model=graph).verdict)
+
+
+RAISES = {"ldexp", "int's own method", "decimal", "json", "item of full"}
+"""What takes nothing but an int: such a model is refused."""
+UNKNOWN = {"cut list", "numpy to torch"}
+"""What is not proved for other reasons."""
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_size_is_never_out_of_sight(name: str) -> None:
+    def body(y: Any) -> Any:
+        return y * NUMBERS[name](y)
+
+    if name in RAISES:
+        with pytest.raises(Ended):
+            verdict(body, SPLIT)
+        return
+    assert verdict(body, SPLIT) in ("refuted", "unproved")
+    if name not in UNKNOWN:
+        assert verdict(body, WHOLE) == "proved"
+
+
+def test_the_plan_is_right_where_nothing_is_read() -> None:
+    for constant in (2.0, 0.5):
+        assert verdict(lambda y, c=constant: y * c, SPLIT) == "proved"
+    assert verdict(lambda y: y * (1.0 / y.shape[0]), SPLIT) == "proved"
+    assert verdict(lambda y: y * len(range(len(y))), SPLIT) == "proved"
+
+
+class Shared(Between):
+    """Code that reads an attribute, which is eight."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(None)
+        self.body.function = lambda y: y.view(2, self.body.heads, -1).flatten(1) * function(self.body.heads)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda n: 1.0 / n, lambda n: 2.0 if 5.0 < n else 1.0, lambda n: len(range(n)), lambda n: math.log(n / 2),
+     lambda n: [1.0, *range(20)][n], lambda n: int(f"{n}")],
+    ids=range(6),
+)  # fmt: skip
+def test_an_attribute_that_a_plan_sets_is_never_out_of_sight(function: Any) -> None:
+    share = SPLIT.replace("    last", "    body   attributes(heads: 8 // tp)\n    last")
+    for code, proved in ((function, False), (lambda _: 2.0, True)):
+        graph = graph_of(Shared(code), torch.empty(2, 6))
+        found = planc.check(planc.parse(share), tp=2, model=graph).verdict
+        assert (found == "proved") is proved
+
+
+def test_attributes_that_styles_divide_are_known() -> None:
+    assert set(OF_STYLES) == {own for style in STYLES.values() for _, own in style.shares}
