@@ -53,6 +53,12 @@ class Result(Record):
     binding: Binding | None = None
     proof: Proof | None = None
 
+    def __repr__(self) -> str:
+        """Short: all that it holds would fill a screen a hundred times."""
+        return (
+            f"<Result of {self.document.source.name}: {self.verdict}, diagnostics: {len(self.diagnostics)}>"
+        )
+
     @property
     def is_refuted(self) -> bool:
         return self.verdict == "refuted"

@@ -24,8 +24,8 @@ NEED_MODEL = (
 """What only a model can show."""
 
 
-NEED_BASE = ("N102", "N103", "N104", "N107", "M201", "R302", "R307")
-"""Laws of names that the plan to extend may declare."""
+NEED_BASE = ("N102", "N103", "N104", "N107", "M201", "M205", "R302", "R307")
+"""Laws of names that the plan to extend may declare, those of axes among them."""
 
 
 def has_lost_base(settled: Settled) -> bool:

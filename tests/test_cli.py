@@ -208,11 +208,8 @@ def test_what_a_model_shows_is_in_every_format(capsys: pytest.CaptureFixture[str
     """The module and the operation are no notes, and no format leaves them out."""
     (folder / "split.plan").write_text("mesh tp\ntensor tp {\n    lm_head   colwise\n}\n")
     flags = ("check", "split.plan", "--tp", "8", "--model", "llama-3-8b", "--format")
-    (fault,) = (
-        each
-        for each in read_json(capsys, *flags, "json")["results"][0]["diagnostics"]
-        if each["code"] == "L710"
-    )
+    found = read_json(capsys, *flags, "json")["results"][0]["diagnostics"]
+    (fault,) = (each for each in found if each["code"] == "L710")
     assert fault["operation"]
     assert f"operation: {fault['operation']}%0A" in run(capsys, *flags, "github")[1]
     texts = [result["message"]["text"] for result in read_json(capsys, *flags, "sarif")["runs"][0]["results"]]
@@ -229,6 +226,11 @@ def test_a_model_that_a_plan_names_in_vain(capsys: pytest.CaptureFixture[str], f
     assert " --> lost.plan:2:8\n" in err
     (folder / "lost.yaml").write_text(run(capsys, "convert", "lost.plan", "--to", "yaml")[1])
     assert " --> lost.yaml:2:8\n" in run(capsys, "check", "lost.yaml")[2]
+    (folder / "below").mkdir()
+    (folder / "lost.plan").rename(folder / "below" / "lost.plan")
+    (folder / "over.plan").write_text('extends "below/lost.plan"\n')
+    said = run(capsys, "check", "over.plan")[2]
+    assert f"below{os.sep}lost.graph.json: no such file" in said, "a file lies beside the plan that names it"
     (folder / "near.plan").write_text('model "llama-3-9b"\nmesh tp=2\ntensor tp { a   colwise }\n')
     status, out, _ = run(capsys, "check", "near.plan")
     assert status == 1
@@ -391,6 +393,6 @@ def test_a_base_that_cannot_be_read_is_one_fault(capsys: pytest.CaptureFixture[s
         'extends "nope.plan"\noverride option fast = true\n'
         "tensor tp {\n    remove a\n    override b   rowwise -> stream   when fast\n}\n"
     )
-    (result,) = read_json(capsys, "check", "over.plan", "--format", "json")["results"]
+    (result,) = read_json(capsys, "check", "over.plan", "--tp", "2", "--format", "json")["results"]
     assert [fault["code"] for fault in result["diagnostics"]] == ["E501"]
     assert {"check": "override nothing", "why": "the plan to extend cannot be read"} in result["skipped"]

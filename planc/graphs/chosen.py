@@ -8,7 +8,7 @@ from planc.ir.diagnostic import Diagnostic, Fix, Label, ModelFault
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Span
-from planc.settle.extends import chain
+from planc.settle.extends import beside, chain
 from planc.settle.faults import Faults
 
 NONE = "none"
@@ -37,7 +37,9 @@ def graph_for(
     if named is None or named.plan.model is None or not is_allowed(named.plan.model):
         return None
     try:
-        return graph_of(named.plan.model, named.source.folder, of_plan=True, use_cache=use_cache)
+        folder = named.source.folder
+        own = None if folder is None else beside(named, folder)
+        return graph_of(named.plan.model, own, of_plan=True, use_cache=use_cache)
     except ModelFault as fault:
         raise ModelFault(_at_line(fault.diagnostic, named)) from None
 

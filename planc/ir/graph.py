@@ -167,6 +167,9 @@ class ModelGraph(Record):
     ties: tuple[tuple[str, ...], ...]
     """Names of parameters that are one tensor."""
 
+    def __repr__(self) -> str:
+        return f"<ModelGraph of {self.model}: {len(self.names)} modules>"
+
     @property
     def root(self) -> int:
         """The definition of the model."""

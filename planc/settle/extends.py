@@ -87,8 +87,7 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
         faults.add("E503", label, "a plan without a folder of its own extends no file",
                    "needed: the name of a plan shipped with planc")  # fmt: skip
         return None
-    beside = _beside(document, folder)
-    path = os.path.join(beside, reference)
+    path = os.path.join(beside(document, folder), reference)
     if "\0" in reference or not _within(path, folder):
         faults.add("E503", label, "a plan extends files of its own folder tree only",
                    f"needed: a file below {folder}", "help: move the base plan there")  # fmt: skip
@@ -109,8 +108,8 @@ def _find(reference: str, document: Document, faults: Faults) -> str | None:
     return os.path.relpath(path) if not os.path.isabs(document.source.name) else path
 
 
-def _beside(document: Document, folder: str) -> str:
-    """The folder in which a plan looks for the one it extends."""
+def beside(document: Document, folder: str) -> str:
+    """The folder in which a plan looks for the files that it names."""
     name = document.source.name
     return os.path.dirname(os.path.abspath(name)) if os.path.isfile(name) else folder
 
