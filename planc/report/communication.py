@@ -66,7 +66,7 @@ def totals(found: Iterable[Collective]) -> list[str]:
         count, size = sums.get((one.axis, one.direction), (0, 0))
         sums[one.axis, one.direction] = (count + one.count, size + one.count * one.bytes)
     return [
-        f"{axis}, {direction}: {count} collectives, {amount(size)}"
+        f"{axis}, {direction}: {count} collective{'s' * (count != 1)}, {amount(size)}"
         for (axis, direction), (count, size) in sums.items()
     ]
 
