@@ -1,9 +1,9 @@
-"""A `model` line that would run code.
+"""A `model` line that names no model, or one that would run code.
 
 A plan is data. Its `model` line names a class or a configuration of transformers
 (`hf:LlamaForCausalLM`, `hf:configs/config.json`), a captured graph
-(`llama.graph.json.gz`), or a graph that is shipped with planc (`llama-3-8b`). A model made by Python code is named on the command line,
-by whoever means to run that code.
+(`llama.graph.json.gz`), or a graph that is shipped with planc (`llama-3-8b`). A model made by
+Python code is named on the command line, by whoever means to run that code.
 
 Wrong:
 
