@@ -228,38 +228,6 @@ def test_what_computes_nothing_is_dropped() -> None:
     assert [step[0] for step in steps(forward)] == ["cos"]
 
 
-def test_strides_are_computed_from_sizes() -> None:
-    assert steps(lambda x: x * x.stride()[0])[-1][1] == ["%0", {"mul": [SIZE, 1], "is": 6}]
-    assert steps(lambda x: x * x.T.stride(1))[0][0] == "T"
-    numel = {"numel": ["%1"], "is": 6}
-    assert steps(lambda x: x * x[:, ::2].stride()[0])[1] == ["number.lost", [numel], {}, []]
-
-
-def test_parts_that_code_may_count_are_kept() -> None:
-    assert [step[0] for step in steps(lambda x: x * len(x.split(2, 1)))] == ["split", "mul"]
-
-
-def test_what_leaves_the_model_is_noted() -> None:
-    assert steps(lambda x: (x, x.shape[1])) == [["number.lost", [SIZE], {}, []]]
-
-
-def test_an_attribute_that_is_an_index_is_noted_where_a_plan_can_set_it() -> None:
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.depth, self.heads = 2, 3
-
-        def forward(self, x: Any) -> Any:
-            for _ in range(self.depth):
-                x = x.cos()
-            return x.view(self.heads, -1) * len(range(self.heads))
-
-    heads = {"attribute": ["'heads"], "is": 3}
-    found = steps_of(graph_of(Model(), x()))
-    assert [step[0] for step in found] == ["cos", "cos", "view", "number.lost", "mul"]
-    assert found[3][1] == [heads]
-
-
 def test_properties_and_iteration_are_operations() -> None:
     assert [step[0] for step in steps(lambda x: x.T.mT)] == ["T", "mT"]
     assert [step[0] for step in steps(lambda x: torch.stack([row.cos() for row in x]))] == [

@@ -16,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from smuggling import NUMBERS  # noqa: E402
-from tiny import Free, graph_of  # noqa: E402
+from tiny import Free, graph_of, steps, steps_of, x  # noqa: E402
 from torch import nn  # noqa: E402
 
 import planc  # noqa: E402
@@ -24,6 +24,7 @@ from planc.styles import STYLES  # noqa: E402
 from planc.torch.run import Ended  # noqa: E402
 from planc.torch.taken import OF_STYLES  # noqa: E402
 
+SIZE = {"size": ["%0", 1], "is": 6}
 SPLIT = "mesh tp\ntensor tp {\n    first  colwise\n    last   rowwise\n}\n"
 WHOLE = "mesh tp\ntensor tp {\n    first  colwise -> replicate\n}\n"
 
@@ -48,7 +49,7 @@ def verdict(function: Any, plan: str) -> str:
 
 RAISES = {"ldexp", "int's own method", "decimal", "json", "item of full"}
 """What takes nothing but an int: such a model is refused."""
-UNKNOWN = {"cut list", "numpy to torch"}
+UNKNOWN = {"cut list", "numpy to torch", "autograd function", "autograd function that leaves it"}
 """What is not proved for other reasons."""
 
 
@@ -97,3 +98,35 @@ def test_an_attribute_that_a_plan_sets_is_never_out_of_sight(function: Any) -> N
 
 def test_attributes_that_styles_divide_are_known() -> None:
     assert set(OF_STYLES) == {own for style in STYLES.values() for _, own in style.shares}
+
+
+def test_strides_are_computed_from_sizes() -> None:
+    assert steps(lambda x: x * x.stride()[0])[-1][1] == ["%0", {"mul": [SIZE, 1], "is": 6}]
+    assert steps(lambda x: x * x.T.stride(1))[0][0] == "T"
+    numel = {"numel": ["%1"], "is": 6}
+    assert steps(lambda x: x * x[:, ::2].stride()[0])[1] == ["number.lost", [numel], {}, []]
+
+
+def test_parts_that_code_may_count_are_kept() -> None:
+    assert [step[0] for step in steps(lambda x: x * len(x.split(2, 1)))] == ["split", "mul"]
+
+
+def test_what_leaves_the_model_is_noted() -> None:
+    assert steps(lambda x: (x, x.shape[1])) == [["number.lost", [SIZE], {}, []]]
+
+
+def test_an_attribute_that_is_an_index_is_noted_where_a_plan_can_set_it() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depth, self.heads = 2, 3
+
+        def forward(self, x: Any) -> Any:
+            for _ in range(self.depth):
+                x = x.cos()
+            return x.view(self.heads, -1) * len(range(self.heads))
+
+    heads = {"attribute": ["'heads"], "is": 3}
+    found = steps_of(graph_of(Model(), x()))
+    assert [step[0] for step in found] == ["cos", "cos", "view", "number.lost", "mul"]
+    assert found[3][1] == [heads]

@@ -11,6 +11,10 @@ _COUNTED = ("unbind", "split", "split_with_sizes", "chunk", "tensor_split", "hsp
 """Code may count what these give: how many there are is a size."""
 
 
+_SEEING = ("number.", "autograd.Function.", "jit.script.")
+"""Uses of numbers, and code that nobody looks into: it may read a size and leave it somewhere."""
+
+
 def prune(root: Frame) -> None:
     """Drop steps whose results nobody uses and that change nothing. One pass from the end
     finds them all, as a run is a line."""
@@ -37,7 +41,7 @@ def _is_needed(step: Step, live: set[int]) -> bool:
         kept = [(o, n) for o, n in zip(others, step.results, strict=True) if n in live]
         step.arguments = (changed, *(other for other, _ in kept))
         step.results[:] = [number for _, number in kept]
-    if step.name.startswith("number.") or step.name in _COUNTED:
+    if step.name.startswith(_SEEING) or step.name in _COUNTED:
         return True
     return step.effect or any(number in live for number in step.results)
 

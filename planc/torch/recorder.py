@@ -153,6 +153,8 @@ class Recorder(Describer, TorchFunctionMode):
         # What it gave back as it came is no result: `x.to(x.dtype)` does nothing.
         fresh = {id(t): t for t in (*tensors_in(result), *changed) if id(t) not in old}
         if not fresh:
+            if name.startswith("autograd.Function."):
+                self.lose(given, ())  # it may have left a size somewhere
             return
         frame = self.frames[-1]
         effect = any(id(tensor) in self.ledger.weights for tensor in changed)
