@@ -12,16 +12,18 @@ from typing import Any
 from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value
 from planc.ir.graph import Weight as WeightName
 from planc.ir.settled import Placed
+from planc.layouts.chance import draws
 from planc.layouts.gate import Gate
 from planc.layouts.numbers import COMPARISONS, Reader, read_off
 from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
 from planc.layouts.ops import load
-from planc.layouts.chance import draws
 from planc.layouts.outcome import Fault, Held, Move, Origin, Outcome, joined
 from planc.layouts.ports import entering, leaving
+from planc.layouts.straight import misfit as misfit_of
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
+    LATE,
     PARTIAL,
     REPLICATED,
     UNKNOWN,
@@ -33,6 +35,7 @@ from planc.layouts.types import (
 )
 from planc.layouts.waste import repeated, undone
 from planc.layouts.weights import ADAPTING, Weights
+from planc.layouts.written import Written
 from planc.resolve.bind import Binding, Bound
 
 _UNKNOWN = Held(UNKNOWN)
@@ -45,6 +48,7 @@ class Prover:
         self.binding, self.graph, self.ranks = binding, binding.graph, ranks
         self.weights = Weights(binding, block, ranks)
         self.rules = load()
+        self.written = Written(binding.graph)
         self.known: dict[Any, Outcome] = {}
 
     def call(
@@ -90,6 +94,8 @@ class Frame:
                 self.operate(step)
             else:
                 self.invoke(step)
+        if self.function is self.prover.graph.main:
+            self.given(self.function.result)
         self.out.blind = self.out.blind or any(self.held[n].type is UNKNOWN for n in self.function.exports)
         self.out.results = tuple([self.held[number] for number in self.function.exports])
         self.out.wastes += [*repeated(self.out.moves), *undone(self.out.moves, self.gathered, self.cut)]
@@ -109,7 +115,12 @@ class Frame:
         style = self.own.value.style if self.own is not None else None
         operation = Operation(step.name, arguments, keywords, infos, self.prover.ranks, style)
         operands = operation.operands()
-        kinds = self.judged(operation, operands)
+        misfit = misfit_of(self.function, step, style, lambda weight: self.operand(weight).type is LATE)
+        if misfit is None:
+            kinds = self.judged(operation, operands)
+        else:
+            self.fault("no-rule", step.name, misfit, "")
+            kinds = [UNKNOWN] * len(infos)
         origin = self.source(operands)
         self.out.blind = self.out.blind or UNKNOWN in kinds
         if draws(operation):
@@ -117,6 +128,15 @@ class Frame:
             self.out.draws.add("apart" if apart else "alike")
         for number, kind, info in zip(step.results, kinds, infos, strict=True):
             self.held[number] = Held(self.settled(kind, info, operation), origin)
+
+    def given(self, item: Any) -> None:
+        """Numbers that the model gives beside tensors."""
+        number = self.argument(item) if isinstance(item, Number) else None
+        if isinstance(number, Differs) and (number.local is not None or number.text):
+            bad = _size_read(number)
+            self.fault(bad.law, "the model's result", bad.got, bad.needed)
+        for part in item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple) else ():
+            self.given(part)
 
     def settled(self, kind: Type, info: TensorInfo, operation: Operation) -> Type:
         """A whole value without a gradient is a constant; one with a gradient comes from somewhere."""
@@ -266,6 +286,7 @@ class Frame:
     ) -> tuple[str, Outcome]:
         """Follow the call of a module that has a rule, and with it a boundary."""
         crossings = list(entering(placed.value, bound.module, step))
+        exits = list(leaving(placed.value, function))
         tries: list[tuple[tuple[int, bool], Gate, Outcome]] = []
         for whole in (REPLICATED, INVARIANT):
             gate = Gate(self, placed, step.module, step)
@@ -278,8 +299,12 @@ class Frame:
         # Where neither does, the one with less against it: the rest only follows from the choice.
         _, gate, outcome = min(tries, key=lambda tried: tried[0])
         results = dict(zip(function.exports, outcome.results, strict=True))
-        gate.leave(list(leaving(placed.value, function)), results, function)
+        gate.leave(exits, results, function)
         gate.add_late(bound, results, function)
+        for export in self.prover.written.copied(function, numbers, crossings, exits):
+            # The split model changes a copy, or hands one on: what the caller holds, none can tell.
+            self.fault("no-rule", step.module, "it changes in place what passes its boundary", "")
+            results[export] = _UNKNOWN
         self.out.faults += gate.faults
         self.out.moves += gate.moves
         self.out.passages += gate.passages

@@ -30,6 +30,9 @@ from planc.layouts.types import (
 from planc.layouts.waste import gathered_logits
 from planc.resolve.bind import Binding
 
+_UNCLEAR = Held(UNKNOWN)
+"""An input of which it is not known whether it is a part of the batch."""
+
 DATA_RANKS = 2
 """Ranks that a data axis is proved for: what holds for two parts of the batch holds for more."""
 
@@ -97,8 +100,9 @@ def _prove(
         )
     outcome = prover.call(main, binding.root, inputs, "", placed)
     results = dict(zip(main.exports, outcome.results, strict=True))
-    if placed is not None:
-        gate.leave(list(leaving(placed.value, main)), results, main)
+    exits = [] if placed is None else list(leaving(placed.value, main))
+    gate.leave(exits, results, main)
+    declared = {crossing.number for crossing in exits}
     top = Outcome()
     top.calls.append(("", outcome))
     top.faults += gate.faults
@@ -107,8 +111,9 @@ def _prove(
     leaves = dict(_named(main.result, results))
     loss = block.loss if kind == "tensor" else None
     infos = {name: main.tensors[n] for name, n in _numbers(main.result)}
-    for name, held in leaves.items():
-        fault = _leaving(name, held, infos[name], kind, loss, is_logits(name, infos))
+    for name, tensor in _numbers(main.result):
+        seen = loss if is_logits(name, infos) else None
+        fault = _leaving(name, leaves[name], infos[name], kind, seen, tensor in declared)
         if fault is not None:
             top.faults.append(fault)
     top.faults += _torn(top, graph)
@@ -123,8 +128,13 @@ def _prove(
 
 def _input(main: Function, number: int, kind: str, ranks: int) -> Held:
     info = main.tensors[number]
-    if kind == "data" and info.shape and info.shape[0] == main.tensors[0].shape[0]:
-        return Held(split(0) if info.shape[0] % ranks == 0 else UNKNOWN)
+    if kind == "data" and info.shape:
+        every = [tensor.shape[0] for tensor in main.tensors[: main.inputs] if len(tensor.shape) > 1]
+        batch = next((size for size in every if size != 1), info.shape[0])
+        if info.shape[0] == batch:
+            return Held(split(0) if batch % ranks == 0 else UNKNOWN)
+        if len(info.shape) > 1 and info.shape[0] != 1:
+            return _UNCLEAR
     return Held(INVARIANT if info.grad else CONSTANT)
 
 
@@ -137,9 +147,10 @@ def is_logits(name: str, results: Mapping[str, TensorInfo]) -> bool:
 
 
 def _leaving(
-    name: str, held: Held, info: TensorInfo, kind: str, loss: Placed | None, logits: bool
+    name: str, held: Held, info: TensorInfo, kind: str, loss: Placed | None, declared: bool
 ) -> Fault | None:
-    """What is wrong with a value that leaves the model."""
+    """What is wrong with a value that leaves the model; `loss`: it is what the loss is computed
+    from; `declared`: a port of the model itself says how it leaves."""
     where = f"the model's result '{name}'" if name else "the model's result"
     if held.type is UNKNOWN:
         return None
@@ -147,7 +158,7 @@ def _leaving(
         if held.type in WHOLE or held.type is split(0):
             return None
         return Fault("leaves", where, f"it leaves as {held.type}", "the part of each rank's own batch", None)
-    if loss is not None and logits:
+    if loss is not None:
         if held.type is split(len(info.shape) - 1):
             return None
         return Fault("loss-needs", where, f"it leaves as {held.type}",
@@ -155,9 +166,8 @@ def _leaving(
                      loss, None, held.origin)  # fmt: skip
     if held.type in (INVARIANT, CONSTANT):
         return None
-    declared = held.origin.rule if held.origin is not None and held.origin.module == "" else None
-    if isinstance(held.type, Split) and declared is not None:
-        return None  # a port of the model itself says that it leaves so
+    if isinstance(held.type, Split) and declared:
+        return None
     return Fault("leaves", where, f"it leaves as {held.type}",
                  "a value that is whole, with its whole gradient, on every rank", None, None, held.origin)  # fmt: skip
 
@@ -189,14 +199,19 @@ def _torn(top: Outcome, graph: ModelGraph) -> Iterator[Fault]:
 def _blind(top: Outcome, inputs: Sequence[Held]) -> Iterator[Fault]:
     """A value that could not be followed, and of which no fault says why: never pass over it."""
     every = top.distinct()
-    odd = any(held.type is UNKNOWN for held in inputs)
-    if odd or (any(outcome.blind for outcome in every) and not any(outcome.faults for outcome in every)):
-        got = (
-            "the batch that it was captured with cannot be halved" if odd else "a value could not be followed"
+    if any(held is _UNCLEAR for held in inputs):
+        got, needed = (
+            "its inputs are of different sizes: which of them are parts of the batch is not known",
+            "",
         )
-        yield Fault(
-            "no-rule", "the model", got, "a graph that is captured with an even batch" if odd else "", None
-        )
+    elif any(held.type is UNKNOWN for held in inputs):
+        got = "the batch that it was captured with cannot be halved"
+        needed = "a graph that is captured with an even batch"
+    elif any(outcome.blind for outcome in every) and not any(outcome.faults for outcome in every):
+        got, needed = "a value could not be followed", ""
+    else:
+        return
+    yield Fault("no-rule", "the model", got, needed, None)
 
 
 def _is_plain(outcome: Outcome) -> bool:

@@ -1,0 +1,84 @@
+"""What passes a boundary, and what leaves the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.traps.trap import B, D, Mod, S, Trap, linear
+
+
+def doubles(self: Any, x: Tensor) -> Tensor:
+    x.mul_(2.0)
+    return self.own(x)
+
+
+def deeper(self: Any, x: Tensor) -> Tensor:
+    self.inner(x[:, :3])
+    return self.own(x)
+
+
+def residual(self: Any, x: Tensor) -> Tensor:
+    x = self.norm(x)
+    return self.child(x) + x
+
+
+def changing(child: Any) -> Mod:
+    return Mod(residual, norm=nn.LayerNorm(D), child=child)
+
+
+def scaled() -> Mod:
+    return Mod(lambda self, x: self.gain * x, gain=nn.Parameter(torch.ones(D)))
+
+
+def beside() -> Mod:
+    return Mod(lambda self, x: (self.own(x), self.gain * 2), own=linear(), gain=nn.Parameter(torch.ones(D)))
+
+
+def sized() -> Mod:
+    def forward(self: Any, x: Tensor) -> Any:
+        y = self.up(x)
+        return self.down(y), y.shape[self.dim]
+
+    return Mod(forward, up=linear(), down=linear(), dim=-1)
+
+
+def normed(own: str) -> Mod:
+    norm = nn.BatchNorm1d(D) if own == "batch" else nn.InstanceNorm1d(D)
+    return Mod(lambda self, mask, x: self.norm((x * mask).transpose(1, 2)), norm=norm)
+
+
+def one_mask() -> dict[str, Tensor]:
+    return {"mask": torch.empty(1, S, 1), "x": torch.empty(B, S, D)}
+
+
+def other_mask() -> dict[str, Tensor]:
+    return {"mask": torch.empty(S, D), "x": torch.empty(B, S, D)}
+
+
+def scalar() -> dict[str, Tensor]:
+    return {"mask": torch.empty(()), "x": torch.empty(B, S, D)}
+
+
+TRAPS = [
+    Trap("an input that is changed in place", lambda: changing(Mod(doubles, own=linear())), "unproved",
+         ["child inputs(0: replicate -> replicate)", "child.own colwise -> replicate"]),
+    Trap("a part of an input that is changed in place, further down",
+         lambda: changing(Mod(deeper, own=linear(), inner=Mod(lambda _, x: x.mul_(2.0)))), "unproved",
+         ["child inputs(0: replicate -> replicate)", "child.own colwise -> replicate"]),
+    Trap("an input that is changed in place, without a boundary",
+         lambda: changing(Mod(doubles, own=linear())), "proved", ["child.own colwise -> replicate"]),
+    Trap("the model's input is split, and nobody says how the result leaves", scaled, "refuted",
+         ["root inputs(x: replicate -> shard(1)) params(gain: replicate)"]),
+    Trap("the model's input is split, and so is its result", scaled, "proved",
+         ["root inputs(x: replicate -> shard(1)) params(gain: replicate) outputs(0: shard(1) -> shard(1))"]),
+    Trap("the model's own weight is split, and leaves", beside, "refuted", ["root params(gain: shard(0))"]),
+    Trap("the model's own weight is split, and leaves so", beside, "proved",
+         ["root params(gain: shard(0)) outputs(1: shard(0) -> shard(0))"]),
+    Trap("a size that leaves the model", sized, "refuted", ["up colwise", "down rowwise"]),
+    Trap("a batch behind an input for all of it", lambda: normed("batch"), "refuted", [], one_mask),
+    Trap("a batch behind a scalar", lambda: normed("batch"), "refuted", [], scalar),
+    Trap("inputs of which any may be the batch", lambda: normed("batch"), "unproved", [], other_mask),
+]  # fmt: skip
