@@ -68,6 +68,8 @@ class LoweredAxis(Record):
     """By dotted name; a module that is not named does as it always does."""
     loss: str | None
     """How the loss is computed, a row of the table of losses."""
+    logits: Steps = ()
+    """Where in the model's result is what the loss is computed from."""
 
 
 class LoweredUnit(Record):

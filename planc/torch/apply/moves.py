@@ -54,7 +54,7 @@ def _forward(x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup
         case "shard shard":
             return _exchange(x, before, after, group)
         case "partial invariant" | "partial replicated" | "partial constant":
-            return _reduce(x, group)
+            return reduced(x, group)
         case "partial shard":
             return _scatter(x, after, group)
     return x.view_as(x)
@@ -63,7 +63,7 @@ def _forward(x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup
 def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
     match kinds:
         case "invariant replicated" | "partial replicated":
-            return _reduce(gradient, group)
+            return reduced(gradient, group)
         case "invariant shard" | "partial shard":
             return _gather(gradient, after, group)
         case "replicated shard":
@@ -77,8 +77,9 @@ def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: Proc
     return gradient
 
 
-def _reduce(x: Tensor, group: ProcessGroup) -> Tensor:
-    return _waited(_OPS.all_reduce(x.contiguous(), "sum", group.group_name))
+def reduced(x: Tensor, group: ProcessGroup, how: str = "sum") -> Tensor:
+    """All-reduce, without a gradient of its own."""
+    return _waited(_OPS.all_reduce(x.contiguous(), how, group.group_name))
 
 
 def _gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:

@@ -20,6 +20,7 @@ from planc.ir.settled import Settings
 from planc.lower.lower import lower
 from planc.lower.modules import NotLowered
 from planc.torch.apply.fits import captured, misfit
+from planc.torch.apply.logits import apply_loss
 from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute
 from planc.torch.apply.tensor import apply_axis
 
@@ -90,6 +91,9 @@ def apply(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
         apply_compile(model, lowered.compile)
     if lowered.fsdp is not None:
         apply_fsdp(model, lowered.fsdp, mesh)
+    for axis in lowered.tensor:
+        if axis.loss == "vocab_parallel":
+            apply_loss(model, axis, mesh[axis.axis].get_group())
 
 
 __all__: list[Any] = ["NotApplicable", "apply", "apply_document"]

@@ -36,6 +36,18 @@ def _in_mapping(item: Mapping[Any, Any], key: str | int, rest: Place, change: Ch
     return made
 
 
+def present(item: Any, place: Place) -> bool:
+    """Whether there is a tensor at a place."""
+    for step in place:
+        if isinstance(item, Mapping):
+            item = item.get(step)
+        elif isinstance(item, tuple | list) and isinstance(step, int) and step < len(item):
+            item = item[step]
+        else:
+            return False
+    return isinstance(item, Tensor)
+
+
 def first_tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Place | None:
     """The place of the first tensor among arguments."""
     for i, item in enumerate(args):

@@ -1,0 +1,91 @@
+"""`loss vocab_parallel`: the loss on split logits, on processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.apply.losses import LOSSES, REFUSED
+from tests.apply.ranks import Ranks
+
+ROWS = 12
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def ranks(request: pytest.FixtureRequest) -> Iterator[Ranks]:
+    started = Ranks(request.param)
+    yield started
+    started.close()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_as_on_whole_logits(ranks: Ranks, loss: str) -> None:
+    for found in ranks.ask("losses:compared", loss=loss, dtype="float64"):
+        close = 1e-6 if loss == "shifted" else 1e-12  # it casts to float32
+        assert found["loss"] < close
+        assert found["gradient"] < close
+    for found in ranks.ask("losses:compared", loss=loss, dtype="float32"):
+        assert found["loss"] < 1e-6
+        assert found["gradient"] < 1e-6
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_bfloat16(ranks: Ranks, loss: str) -> None:
+    for found in ranks.ask("losses:compared", loss=loss, dtype="bfloat16"):
+        assert found["loss"] < 2**-7
+        assert found["gradient"] < 2**-6
+
+
+def test_two_small_collectives_forward_and_none_backward(ranks: Ranks) -> None:
+    for found in ranks.ask("losses:compared", loss="as users write it", dtype="float32"):
+        assert found["collectives"] == [["all_reduce", ROWS * 4], ["all_reduce", 2 * ROWS * 4]]
+    for found in ranks.ask("losses:compared", loss="smoothed", dtype="bfloat16"):
+        assert found["collectives"] == [["all_reduce", ROWS * 4], ["all_reduce", 3 * ROWS * 4]]
+
+
+def test_no_target_at_all(ranks: Ranks) -> None:
+    assert ranks.ask("losses:none_left") == [True] * ranks.count
+
+
+def test_what_it_shows(ranks: Ranks) -> None:
+    width = 8 * ranks.count
+    assert ranks.ask("losses:shown")[0] == {
+        "shape": [2, 3, width], "size": width, "numel": 6 * width, "dtype": "torch.float32", "len": 2,
+        "requires_grad": [True, False], "tensor": True, "gathered": [2, 3, width], "gradient": True,
+        "text": f"SplitLogits(shape=(2, 3, {width}),", "half": [2, 3, 8],
+    }  # fmt: skip
+
+
+def test_anything_else_says_how_to_gather(ranks: Ranks) -> None:
+    found = ranks.ask("losses:refused")[0]
+    assert set(found) == set(REFUSED)
+    for name, said in found.items():
+        assert "logits.gathered()" in said or name == "probabilities", (name, said)
+
+
+def test_labels_out_of_range(ranks: Ranks) -> None:
+    assert ranks.ask("losses:wrong_targets")[0] == [
+        "IndexError: Target 16 is out of bounds.",
+        "IndexError: Target -1 is out of bounds.",
+        "ValueError: Expected target size [2], got [1]",
+    ]
+
+
+@pytest.fixture(scope="module")
+def graph(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("graphs") / "llama.graph.json.gz")
+    ranks.ask("capture:graph", name="llama", path=path)
+    assert Path(path).exists()
+    return path
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["own loss", "labels"])
+def test_llama(ranks: Ranks, graph: str, inside: bool) -> None:
+    for sizes in ({"dp": 1, "tp": ranks.count}, {"dp": 2, "tp": ranks.count // 2}):
+        for found in ranks.ask("losses:llama", graph=graph, sizes=sizes, inside=inside):
+            assert found["loss"] < 1e-6
+            assert found["gradient"] < 1e-5
