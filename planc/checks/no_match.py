@@ -157,7 +157,9 @@ def _dead_items(binding: Binding, entry: Placed, number: int, pattern: Pattern) 
                 label = pattern_place(entry, number).label(f"'{item}' leads to no such module")
             else:
                 source = written(binding.settled, entry, number, i)
-                label = source.label(f"{module or 'the model'} has no '{''.join(map(str, alone.segments[i]))}'")
+                label = source.label(
+                    f"{module or 'the model'} has no '{''.join(map(str, alone.segments[i]))}'"
+                )
                 fix = repaired(source, alone, i, here, item)
             notes = () if fix else (f"help: leave out '{item}', or give it a pattern that ends in '?'",)
             yield Diagnostic(law("F601"), f"no module is {alone}", label, (), notes, fix, module)
