@@ -85,6 +85,8 @@ class Recorder(Describer, TorchFunctionMode):
             name = getattr(getattr(func, "__self__", None), "__name__", "")
         if name in TAKING:
             self.operation = name
+        if name == "register_hook":  # what it does to a gradient is out of sight
+            self.frames[-1].steps.append(Step(name, (self.said(args[0]),), {}, [], effect=True))
         if name == "nbytes":
             return self.numel(args[0]) * args[0].element_size()
         result = self._call(func, args, keywords)

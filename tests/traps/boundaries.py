@@ -45,6 +45,15 @@ def sized() -> Mod:
     return Mod(forward, up=linear(), down=linear(), dim=-1)
 
 
+def hooked() -> Mod:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        y = self.up(x)
+        y.register_hook(lambda grad: grad / grad.norm())
+        return self.down(y)
+
+    return Mod(forward, up=linear(), down=linear())
+
+
 def normed(own: str) -> Mod:
     norm = nn.BatchNorm1d(D) if own == "batch" else nn.InstanceNorm1d(D)
     return Mod(lambda self, mask, x: self.norm((x * mask).transpose(1, 2)), norm=norm)
@@ -78,6 +87,7 @@ TRAPS = [
     Trap("the model's own weight is split, and leaves so", beside, "proved",
          ["root params(gain: shard(0)) outputs(1: shard(0) -> shard(0))"]),
     Trap("a size that leaves the model", sized, "refuted", ["up colwise", "down rowwise"]),
+    Trap("a gradient that a hook changes", hooked, "unproved", ["up colwise", "down rowwise"]),
     Trap("a batch behind an input for all of it", lambda: normed("batch"), "refuted", [], one_mask),
     Trap("a batch behind a scalar", lambda: normed("batch"), "refuted", [], scalar),
     Trap("inputs of which any may be the batch", lambda: normed("batch"), "unproved", [], other_mask),
