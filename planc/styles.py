@@ -78,4 +78,5 @@ STYLES = {
 
 LOSSES = {
     "vocab_parallel": "cross entropy on logits that stay split over the vocabulary",
+    "whole": "any loss, on whole logits: as without this line, or against that of an extended plan",
 }

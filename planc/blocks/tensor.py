@@ -82,7 +82,7 @@ class Loss(Record):
     """How the loss is computed on an axis."""
 
     style: TextLine
-    """A row of the table of losses: vocab_parallel."""
+    """A row of the table of losses: vocab_parallel, or whole."""
     when: Expr | None = None
     override: bool = False
 

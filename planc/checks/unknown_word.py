@@ -2,7 +2,7 @@
 
 The settings of `fsdp` are params, reduce and output (bf16, fp16 or fp32), and
 offload (cpu or none); a unit may say keep or reshard(N). `recompute` knows full and
-save(matmul, attention, collective). The loss is vocab_parallel.
+save(matmul, attention, collective). The loss is vocab_parallel, or whole.
 
 Wrong:
 

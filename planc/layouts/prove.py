@@ -109,7 +109,8 @@ def _prove(
     top.moves += gate.moves
     top.passages += gate.passages
     leaves = dict(_named(main.result, results))
-    loss = block.loss if kind == "tensor" else None
+    split_loss = kind == "tensor" and block.loss is not None and block.loss.value.style != "whole"
+    loss = block.loss if split_loss else None
     infos = {name: main.tensors[n] for name, n in _numbers(main.result)}
     for name, tensor in _numbers(main.result):
         seen = loss if is_logits(name, infos) else None
@@ -118,7 +119,7 @@ def _prove(
             top.faults.append(fault)
     top.faults += _torn(top, graph)
     top.faults += _blind(top, inputs)
-    if kind == "tensor" and loss is None:
+    if kind == "tensor" and block.loss is None:
         for name, info in infos.items():
             if is_logits(name, infos) and leaves[name].type is INVARIANT:
                 top.wastes += gathered_logits(top, info)
