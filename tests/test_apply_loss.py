@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+import planc
+from planc.forecast.collectives import collectives
 from tests.apply.losses import LOSSES, REFUSED
 from tests.apply.ranks import Ranks
 
@@ -89,3 +91,15 @@ def test_llama(ranks: Ranks, graph: str, inside: bool) -> None:
         for found in ranks.ask("losses:llama", graph=graph, sizes=sizes, inside=inside):
             assert found["loss"] < 1e-6
             assert found["gradient"] < 1e-5
+
+
+def test_the_forecast_has_them(graph: str) -> None:
+    result = planc.check("llama", dp=1, tp=2, model=graph)
+    assert result.binding is not None
+    assert result.proof is not None
+    found = [c for c in collectives(result.binding, result.proof) if c.what.endswith("of the loss")]
+    rows = 4 * 12  # batch and sequence that the graph was captured with
+    assert [(c.kind, c.direction, c.dtype, c.bytes, c.count) for c in found] == [
+        ("all_reduce", "forward", "float32", rows * 4, 1),
+        ("all_reduce", "forward", "float32", 2 * rows * 4, 1),
+    ]

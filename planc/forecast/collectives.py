@@ -1,13 +1,15 @@
 """The collectives of one forward and backward pass: those of boundaries, of gradients that
-are summed, and of FSDP's units."""
+are summed, of the loss on split logits, and of FSDP's units."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from planc.forecast.units import units
+from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.settled import Placed
+from planc.layouts.logits import logits_of
 from planc.layouts.outcome import joined
 from planc.layouts.prove import AxisProof, Proof
 from planc.resolve.bind import Binding
@@ -43,6 +45,7 @@ def collectives(binding: Binding, proof: Proof, *, merge: bool = True) -> tuple[
     for axis in proof.axes:
         if axis.kind == "tensor":
             found += _boundaries(axis)
+            found += _loss(binding, axis)
             found += _sums(binding, axis)
     found += units(binding, Collective)
     return tuple(_merged(found)) if merge else tuple(found)
@@ -53,6 +56,18 @@ def _boundaries(axis: AxisProof) -> Iterator[Collective]:
         for move in outcome.moves:
             yield Collective(move.kind, axis.axis, move.direction, move.dtype, move.bytes, move.where,
                              joined(path, move.module) or "root", 1, move.rule)  # fmt: skip
+
+
+def _loss(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
+    """The loss on split logits: for every row its largest logit, then two sums. None backward."""
+    loss, logits = axis.block.value.loss, logits_of(binding.graph.main)
+    if loss is None or logits is None:
+        return
+    shape = logits[1].shape[:-1]
+    dtype = "float64" if logits[1].dtype == "float64" else "float32"
+    for what, each in (("maxima of the loss", shape), ("sums of the loss", (2, *shape))):
+        size = TensorInfo(each, dtype).bytes
+        yield Collective("all_reduce", axis.axis, "forward", dtype, size, what, "root", 1, loss)
 
 
 def _sums(binding: Binding, axis: AxisProof) -> Iterator[Collective]:

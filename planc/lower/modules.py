@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from planc.ir.graph import Function, Op, Value, Weight
-from planc.ir.lowered import Kind, Lay, LoweredAxis, LoweredModule, Part, Pass, Steps
+from planc.ir.graph import Op, Weight
+from planc.ir.lowered import Kind, Lay, LoweredAxis, LoweredModule, Part, Pass
+from planc.layouts.logits import logits_of
 from planc.layouts.outcome import Outcome, joined
-from planc.layouts.prove import AxisProof, is_logits
+from planc.layouts.prove import AxisProof
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
@@ -60,23 +61,10 @@ def lower_axis(binding: Binding, proof: AxisProof, block: int) -> LoweredAxis:
     loss = binding.settled.blocks[block].loss
     if loss is None:
         return LoweredAxis(proof.axis, told, None)
-    return LoweredAxis(proof.axis, told, loss.value.style, _logits(binding.graph.main))
-
-
-def _logits(main: Function) -> Steps:
-    """The steps to what the loss is computed from, in what the model returns."""
-    places = {".".join(map(str, steps)): (steps, main.tensors[n]) for steps, n in _places(main.result, ())}
-    infos = {name: info for name, (_, info) in places.items()}
-    return next((steps for name, (steps, _) in places.items() if is_logits(name, infos)), ())
-
-
-def _places(result: Any, steps: Steps) -> Iterator[tuple[Steps, int]]:
-    if isinstance(result, Value):
-        yield steps, result.number
-    elif isinstance(result, tuple | Mapping):
-        items = result.items() if isinstance(result, Mapping) else enumerate(result)
-        for key, part in items:
-            yield from _places(part, (*steps, key))
+    found = logits_of(binding.graph.main)
+    if found is None:
+        raise NotLowered("it is not clear which of the model's results the loss is computed from")
+    return LoweredAxis(proof.axis, told, loss.value.style, found[0])
 
 
 def _passages(calls: list[tuple[str, Outcome]]) -> dict[tuple[str, bool], tuple[Pass, ...]]:
