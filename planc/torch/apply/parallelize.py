@@ -84,6 +84,7 @@ def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
 
 def apply(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     """Do what a lowered plan says: split, recompute, compile, shard."""
+    _know_together(lowered, mesh)
     for axis in lowered.tensor:
         apply_axis(model, axis, mesh[axis.axis])
     apply_recompute(model, lowered.recompute)
@@ -94,6 +95,17 @@ def apply(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     for axis in lowered.tensor:
         if axis.loss == "vocab_parallel":
             apply_loss(model, axis, mesh[axis.axis].get_group())
+
+
+def _know_together(lowered: Lowered, mesh: DeviceMesh) -> None:
+    """Make one group of all the ranks that share a model: torch then takes the norm of gradients in
+    one step, and not axis by axis."""
+    fsdp = lowered.fsdp
+    used = {axis.axis for axis in lowered.tensor}
+    used |= {name for name in (fsdp.axis, fsdp.replicate) if name is not None} if fsdp else set()
+    names = tuple(name for name in mesh.mesh_dim_names or () if name in used)
+    if len(names) > 1:
+        mesh[names]._flatten()
 
 
 __all__: list[Any] = ["NotApplicable", "apply", "apply_document"]
