@@ -8,6 +8,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from planc.ir.lowered import LoweredAxis, LoweredModule, Part
 from planc.torch.apply.modules import Told, uses_of
 from planc.torch.apply.parameters import as_dtensor
+from planc.torch.apply.state import keep_order
 
 
 def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
@@ -18,9 +19,10 @@ def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
         told = axis.modules.get(name, LoweredModule())
         for own, parameter in list(module._parameters.items()):
             if parameter is not None:
+                part = told.parameters.get(own, Part(None))
+                keep_order(module, own, part, mesh)
                 # Tied parameters stay one.
                 if id(parameter) not in made:
-                    part = told.parameters.get(own, Part(None))
                     split = as_dtensor(parameter, part, mesh)
                     made[id(parameter)] = made[id(split)] = split
                 module._parameters[own] = made[id(parameter)]

@@ -1,0 +1,164 @@
+"""What the ranks do in a case. Each raises an AssertionError, or returns what the test looks at."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
+
+import planc
+from planc.torch.apply.boxes import local_box
+from planc.torch.apply.state import fused_of, whole
+from tests.judge.families import FAMILIES
+
+
+def built(family: str, seed: int = 0, **other: Any) -> Any:
+    """A small model of a family, without dropout."""
+    import transformers
+
+    cls = getattr(transformers, FAMILIES[family].model)
+    config = cls.config_class(**{**FAMILIES[family].settings, **other})
+    for name in dir(config):
+        if ("dropout" in name or "pdrop" in name) and isinstance(getattr(config, name), float):
+            setattr(config, name, 0.0)
+    config._experts_implementation = "batched_mm"
+    torch.manual_seed(seed)
+    return cls(config)
+
+
+def mesh_of(dp: int, tp: int) -> DeviceMesh:
+    return init_device_mesh("cpu", (dp, tp), mesh_dim_names=("dp", "tp"))
+
+
+@functools.cache
+def graph(family: str) -> planc.ModelGraph:
+    """Asked for once, before there are ranks."""
+    return planc.capture(FAMILIES[family].reference)
+
+
+def split(model: nn.Module, family: str, mesh: DeviceMesh) -> Any:
+    return planc.parallelize(model, family, mesh, graph=graph(family))
+
+
+def full(value: Any) -> Any:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def equal_states(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert list(found) == list(wanted)
+    for name, value in wanted.items():
+        got = full(found[name])
+        assert got.shape == value.shape, name
+        assert torch.equal(got, value), name
+
+
+def state(family: str, dp: int, tp: int) -> int:
+    """The state dict is the unsplit model's; it can be loaded, whole or in slices."""
+    reference = built(family)
+    model = split(copy.deepcopy(reference), family, mesh_of(dp, tp))
+    shown = model.state_dict()
+    equal_states(shown, reference.state_dict())
+    for name, value in reference.named_parameters():
+        assert torch.equal(whole(model, name), value), name
+    kept = {name: value.clone() for name, value in shown.items()}
+    options = StateDictOptions(full_state_dict=True)
+    other = built(family, seed=1).state_dict()
+    set_model_state_dict(model, {n: v.clone() for n, v in other.items()}, options=options)
+    equal_states(get_model_state_dict(model), other)
+    # Back, and not only in what is shown: the parameters themselves are what they were.
+    model.load_state_dict(kept)
+    for name, value in reference.named_parameters():
+        assert torch.equal(whole(model, name), value), name
+    return sum(isinstance(value, DTensor) for value in shown.values())
+
+
+def trained(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 2) -> None:
+    """Steps with gradients that are made up, the same for every layout."""
+    for step in range(steps):
+        generator = torch.Generator().manual_seed(step)
+        for name, parameter in model.named_parameters():
+            parameter.grad = like(torch.randn(parameter.shape, generator=generator), model, name)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def like(value: Tensor, model: nn.Module, name: str) -> Tensor:
+    """A tensor in the model's order, laid out as a parameter is."""
+    owner, _, own = name.rpartition(".")
+    parameter = model.get_parameter(name)
+    if not isinstance(parameter, DTensor):
+        return value
+    fused = fused_of(model.get_submodule(owner)).get(own)
+    stored = value if fused is None else value.index_select(fused.dim, fused.order(value.device))
+    box = tuple(slice(first, first + size) for first, size in local_box(parameter))
+    return DTensor.from_local(
+        stored[box].contiguous(), parameter.device_mesh, parameter.placements,
+        run_check=False, shape=parameter.shape, stride=parameter.stride(),
+    )  # fmt: skip
+
+
+def save(family: str, dp: int, tp: int, folder: str) -> None:
+    """Train on one mesh, and save the model and the optimizer."""
+    _save(split(built(family), family, mesh_of(dp, tp)), folder)
+
+
+def save_whole(family: str, folder: str) -> None:
+    """The same with a model that was never split."""
+    _save(built(family), folder)
+
+
+def _save(model: nn.Module, folder: str) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    trained(model, optimizer)
+    state = {"model": get_model_state_dict(model), "optimizer": get_optimizer_state_dict(model, optimizer)}
+    dcp.save(state, checkpoint_id=folder)
+
+
+def resume(family: str, dp: int, tp: int, folder: str, raw: bool = False) -> None:
+    """Load on another mesh: model and optimizer are those of a model that was never split."""
+    reference = built(family)
+    wanted = torch.optim.AdamW(reference.parameters(), lr=0.01)
+    trained(reference, wanted)
+    model: Any = built(family, seed=1)
+    if dp * tp > 1:
+        model = split(model, family, mesh_of(dp, tp))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    state = {"model": get_model_state_dict(model), "optimizer": get_optimizer_state_dict(model, optimizer)}
+    dcp.load(state, checkpoint_id=folder)
+    set_model_state_dict(model, state["model"])
+    if raw:
+        # An optimizer of its own, that never stepped, and torch's own names: numbers.
+        plain = optimizer.state_dict()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        names = [name for name, _ in model.named_parameters()]
+        plain["state"] = {i: state["optimizer"]["state"][name] for i, name in enumerate(names)}
+        optimizer.load_state_dict(plain)
+    else:
+        set_optimizer_state_dict(model, optimizer, state["optimizer"])
+    close_states(model, optimizer, reference, wanted)
+    trained(reference, wanted, 1)
+    trained(model, optimizer, 1)
+    close_states(model, optimizer, reference, wanted)
+
+
+def close_states(model: nn.Module, optimizer: Any, reference: nn.Module, wanted: Any) -> None:
+    shown, whole_state = get_model_state_dict(model), reference.state_dict()
+    for name, value in whole_state.items():
+        torch.testing.assert_close(full(shown[name]), value, msg=lambda m, n=name: f"{n}: {m}")
+    held = get_optimizer_state_dict(model, optimizer)["state"]
+    for name, values in get_optimizer_state_dict(reference, wanted)["state"].items():
+        for key, value in values.items():
+            torch.testing.assert_close(full(held[name][key]), value, msg=lambda m, n=name: f"{n}: {m}")
