@@ -27,11 +27,11 @@ def units(binding: Binding, row: type[Collective]) -> Iterator[Collective]:
     sizes = {axis.name: axis.size for axis in binding.settled.axes}
     for number, block in enumerate(binding.settled.blocks):
         if block.kind == "fsdp" and sizes.get(block.axes[0].value) != 1:
-            yield from _of_block(binding, number, block, row)
+            yield from _of_block(binding, number, block, row, sizes[block.axes[0].value] or 1)
 
 
 def _of_block(
-    binding: Binding, number: int, block: SettledBlock, row: type[Collective]
+    binding: Binding, number: int, block: SettledBlock, row: type[Collective], ranks: int
 ) -> Iterator[Collective]:
     settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
     gathered = _DTYPES.get(settings.get("params", ""))
@@ -40,17 +40,20 @@ def _of_block(
     for name, entry, infos in _groups(binding, number):
         own = infos[0].dtype if infos else "float32"
         params = _bytes(infos, gathered)
-        gradients = _bytes(infos, reduced or gathered)
+        gradients = _bytes([info for info in infos if info.grad], reduced or gathered)
         again = entry.value.reshard is not False and (entry.value.reshard is not None or name != "")
         where = name or "root"
         what = "parameters of the unit"
         yield row("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
         if again:
             yield row("all_gather", axis, "backward", gathered or own, params, what, where, 1, entry)
+        if not gradients:
+            continue
         yield row("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
                   "gradients of the unit", where, 1, entry)  # fmt: skip
         for other in block.axes[1:]:
-            yield row("all_reduce", other.value, "backward", reduced or gathered or own, gradients,
+            # What is left of the gradients on each rank of the first axis.
+            yield row("all_reduce", other.value, "backward", reduced or gathered or own, gradients // ranks,
                       "sharded gradients of the unit", where, 1, entry)  # fmt: skip
 
 

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import Shard
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from planc.ir.lowered import LoweredFsdp, Region
+from planc.torch.apply.parameters import local
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _SAVED: Mapping[str, Sequence[Any]] = {
@@ -73,13 +75,23 @@ def apply_fsdp(model: nn.Module, fsdp: LoweredFsdp, mesh: DeviceMesh) -> None:
     )
     said: dict[str, Any] = {"mesh": mesh[names], "mp_policy": policy}
     if fsdp.settings.get("offload") == "cpu":
-        said["offload_policy"] = CPUOffloadPolicy()
+        said["offload_policy"] = CPUOffloadPolicy(pin_memory=torch.accelerator.is_available())
+    ranks, seen = mesh[fsdp.axis].size(), set()
     for unit in fsdp.units:
-        modules: Any = [model.get_submodule(name) for name in unit.modules]
-        if unit.reshard is not None:
-            said["reshard_after_forward"] = unit.reshard
-        fully_shard(modules[0] if len(modules) == 1 else modules, **said)
-        said.pop("reshard_after_forward", None)
+        modules: Any = [m for m in map(model.get_submodule, unit.modules) if m not in seen]
+        seen.update(modules)
+        how = said if unit.reshard is None else said | {"reshard_after_forward": unit.reshard}
+        # What is resharded to a part of the axis has to be cut along its first dim.
+        if unit.reshard is None or isinstance(unit.reshard, bool):
+            how = how | {"shard_placement_fn": partial(_placement, ranks)}
+        if modules:
+            fully_shard(modules[0] if len(modules) == 1 else modules, **how)
+
+
+def _placement(ranks: int, parameter: nn.Parameter) -> Shard | None:
+    """The first dim that FSDP can divide; None: the first, padded."""
+    sizes = local(parameter).shape
+    return next((Shard(dim) for dim, size in enumerate(sizes) if size and size % ranks == 0), None)
 
 
 def _dtype(fsdp: LoweredFsdp, name: str) -> torch.dtype | None:

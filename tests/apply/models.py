@@ -1,0 +1,73 @@
+"""Small models of the shipped families, what they are called with, and plans for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.judge.compare import family
+from tests.judge.families import FAMILIES
+
+BATCH = 4
+
+
+def model_of(name: str) -> nn.Module:
+    """A small model of a family, the same on every call: float32, no dropout, in training."""
+    made = FAMILIES[name]
+    return family(made.model, made.settings)[0].float()
+
+
+def inputs_of(name: str, seed: int = 1) -> dict[str, Any]:
+    """What the model is called with."""
+    random = torch.Generator().manual_seed(seed)
+    return {key: _input(shape, dtype, random) for key, (shape, dtype) in shapes_of(name).items()}
+
+
+def shapes_of(name: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The inputs of a family: shapes and types."""
+    made = FAMILIES[name]
+    if name == "vit":
+        size = made.settings["image_size"]
+        return {"pixel_values": ((BATCH, 3, size, size), "float32")}
+    if name == "whisper":
+        frames = 2 * made.settings["max_source_positions"]
+        sound = ((BATCH, made.settings["num_mel_bins"], frames), "float32")
+        return {"input_features": sound, "decoder_input_ids": ((BATCH, 8), "int64")}
+    found = {"input_ids": ((BATCH, 12), "int64")}
+    if name == "t5":
+        found["decoder_input_ids"] = ((BATCH, 8), "int64")
+    return found
+
+
+def _input(shape: tuple[int, ...], dtype: str, random: torch.Generator) -> Tensor:
+    if dtype == "float32":
+        return torch.randn(shape, generator=random)
+    ids = torch.randint(0, 256, shape, generator=random)
+    ids[0, -1] = 0  # the token of padding, whose row of the embedding gets no gradient
+    return ids
+
+
+def reference(name: str) -> tuple[str, list[str]]:
+    """What the graph is captured from, and with which inputs."""
+    inputs = [
+        f"{key}={dtype}[{','.join(map(str, shape))}]" for key, (shape, dtype) in shapes_of(name).items()
+    ]
+    return FAMILIES[name].reference, inputs
+
+
+def plan_of(name: str, *, pods: bool = False, recompute: bool = True) -> str:
+    """A shipped plan in float32, for a test."""
+    lines = [f"plan small_{name}", f"extends {name}"]
+    if pods:
+        lines.append("override mesh pod, dp, tp")
+    lines.append(f"fsdp dp {'replicate pod ' if pods else ''}{{\n    override params: fp32\n}}")
+    if not recompute:
+        lines.append("recompute { remove block }")
+    return "\n".join(lines) + "\n"
+
+
+def options_of(name: str, sequence_parallel: bool) -> dict[str, bool]:
+    """The options of a shipped plan."""
+    return {} if sequence_parallel or name == "vit" else {"sequence_parallel": False}
