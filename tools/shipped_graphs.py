@@ -8,6 +8,7 @@ transformers (those of constraints.txt) give the same bytes.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -80,4 +81,7 @@ def capture(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # Some code of transformers goes over a set of words: its order is the graph's.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     sys.exit(capture(sys.argv[1:]))
