@@ -15,7 +15,18 @@ __version__ = "0.1.0"
 # Not from `typing`, which takes half as long to load as Python itself.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from planc.api import PlanError, capture, check, from_data, load, parallelize, parse, to_data, to_text
+    from planc.api import (
+        PlanError,
+        capture,
+        check,
+        from_data,
+        load,
+        load_weights,
+        parallelize,
+        parse,
+        to_data,
+        to_text,
+    )
     from planc.blocks.compile import Compile, CompileBlock
     from planc.blocks.fsdp import FsdpBlock, Setting, Unit
     from planc.blocks.recompute import Recompute, RecomputeBlock
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
     from planc.ir.layout import Layout
     from planc.ir.pattern import Pattern
     from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
+    from planc.torch.weights.faults import WeightsError
 
 _HOMES = {
     "planc.api": (
@@ -34,6 +46,7 @@ _HOMES = {
         "check",
         "from_data",
         "load",
+        "load_weights",
         "parallelize",
         "parse",
         "to_data",
@@ -49,14 +62,15 @@ _HOMES = {
     "planc.ir.layout": ("Layout",),
     "planc.ir.graph": ("ModelGraph",),
     "planc.ir.diagnostic": ("ModelFault",),
+    "planc.torch.weights.faults": ("WeightsError",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
     "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
-    "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit",
-    "capture", "check", "from_data", "load", "parallelize", "parse", "to_data", "to_text",
+    "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit", "WeightsError",
+    "capture", "check", "from_data", "load", "load_weights", "parallelize", "parse", "to_data", "to_text",
 ]  # fmt: skip
 
 

@@ -20,7 +20,9 @@ from planc.report.text import render
 from planc.settle.options import options_fault
 from planc.text.write import write_faithfully
 
-__all__ = ["PlanError", "capture", "check", "from_data", "load", "parallelize", "parse", "to_data", "to_text"]
+__all__ = [
+    "PlanError", "capture", "check", "from_data", "load", "load_weights", "parallelize", "parse", "to_data", "to_text",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from planc.ir.graph import ModelGraph
@@ -178,6 +180,29 @@ def parallelize(
         apply_document(model, document, mesh, graph=known, inputs=inputs, options=dict(options or {}))
     except NotApplicable as bad:
         raise PlanError(bad.diagnostics, bad.reasons) from None
+    return model
+
+
+def load_weights(model: Any, path: str | os.PathLike[str]) -> Any:
+    """Load weights into a model, split by `planc.parallelize` or not. Every rank calls this, and reads
+    only the slices that it holds.
+
+    Args:
+        model: an `nn.Module`.
+        path: a safetensors file, a folder of them (of Hugging Face, with or without an index), a file
+            of `torch.save`, or a folder of `torch.distributed.checkpoint`. Names and pieces
+            of files that transformers converts are converted.
+
+    Returns:
+        The model.
+
+    Raises:
+        planc.WeightsError: names are missing or surplus, or shapes are wrong: all of them are listed,
+            and nothing has been changed; or there is nothing to read.
+    """
+    from planc.torch.weights.load import load as load_into
+
+    load_into(model, path)
     return model
 
 

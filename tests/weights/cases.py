@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 import planc
 from planc.torch.apply.boxes import local_box
 from planc.torch.apply.state import fused_of, whole
+from planc.torch.weights.targets import local, targets
 from tests.judge.families import FAMILIES
 
 
@@ -162,3 +163,51 @@ def close_states(model: nn.Module, optimizer: Any, reference: nn.Module, wanted:
     for name, values in get_optimizer_state_dict(reference, wanted)["state"].items():
         for key, value in values.items():
             torch.testing.assert_close(full(held[name][key]), value, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def write(family: str, folder: str, **other: Any) -> None:
+    """A folder as transformers writes it, a file of torch.save, and one with a fault in several places."""
+    model = built(family, seed=3, **other)
+    model.save_pretrained(folder, max_shard_size="200kB")
+    torch.save(model.state_dict(), f"{folder}/whole.pt")
+    wrong = model.state_dict()
+    _, second, third, *_ = wrong
+    wrong["left.over"] = torch.zeros(2)
+    wrong[second] = torch.zeros(3)
+    del wrong[third]
+    torch.save(wrong, f"{folder}/wrong.pt")
+
+
+def write_checkpoint(family: str, dp: int, tp: int, folder: str) -> None:
+    """A distributed checkpoint, of the model alone, and of the model among other things."""
+    model = split(built(family, seed=3), family, mesh_of(dp, tp))
+    state = get_model_state_dict(model)
+    dcp.save(state, checkpoint_id=f"{folder}/alone")
+    dcp.save({"model": state, "optimizer": {"lr": torch.zeros(2)}}, checkpoint_id=f"{folder}/among")
+
+
+def load(family: str, dp: int, tp: int, path: str) -> list[int]:
+    """Load into a split model. Returns the bytes read, and those of the slices this rank holds."""
+    from planc.torch.weights.load import load as load_into
+
+    reference = built(family, seed=3)
+    model: Any = built(family, seed=1)
+    if dp * tp > 1:
+        model = split(model, family, mesh_of(dp, tp))
+    read = load_into(model, path)
+    for name, value in reference.named_parameters():
+        assert torch.equal(whole(model, name), value), name
+    equal_states(get_model_state_dict(model), reference.state_dict())
+    return [read, sum(local(target.tensor).nbytes for target in targets(model))]
+
+
+def refused(family: str, dp: int, tp: int, path: str) -> list[str]:
+    """A file that does not fit changes nothing."""
+    model = split(built(family), family, mesh_of(dp, tp))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    try:
+        planc.load_weights(model, path)
+    except planc.WeightsError as bad:
+        equal_states(model.state_dict(), {name: full(value) for name, value in before.items()})
+        return list(bad.faults)
+    raise AssertionError("it was taken")

@@ -100,7 +100,7 @@ def main() -> None:
     import torch.distributed.fsdp
     import transformers
 
-    import planc.torch.apply.parallelize
+    import planc.torch.apply.parallelize  # noqa: F401
     import tests.weights.cases  # noqa: F401  # what is loaded here is loaded once
 
     torch.set_num_threads(1)

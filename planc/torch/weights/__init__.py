@@ -1,0 +1,1 @@
+"""Weights of a model: read from files, or initialised as the unsplit model would be."""

@@ -1,0 +1,13 @@
+"""What keeps weights from being loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class WeightsError(ValueError):
+    """Weights that do not fit a model; `faults` has a line for each. Nothing has been changed."""
+
+    def __init__(self, headline: str, faults: Sequence[str] = ()) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n  ".join((headline, *faults)))
