@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value
+from planc.ir.graph import Function, Number, Op, Slice, TensorInfo, Value
 from planc.ir.graph import Weight as WeightName
 from planc.ir.settled import Placed
+from planc.layouts.calling import invoke
 from planc.layouts.chance import draws
-from planc.layouts.gate import Gate
-from planc.layouts.numbers import COMPARISONS, Reader, read_off
-from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused, differing
+from planc.layouts.judging import judged, size_read, watch
+from planc.layouts.numbers import Reader, read_off
+from planc.layouts.operation import Differs, Operand, Operation
 from planc.layouts.ops import load
 from planc.layouts.outcome import Fault, Held, Move, Origin, Outcome, joined
-from planc.layouts.ports import entering, leaving
 from planc.layouts.straight import misfit as misfit_of
 from planc.layouts.types import (
     CONSTANT,
@@ -28,7 +28,6 @@ from planc.layouts.types import (
     REPLICATED,
     UNKNOWN,
     WHOLE,
-    Counted,
     Packed,
     Split,
     Type,
@@ -93,7 +92,7 @@ class Frame:
             if isinstance(step, Op):
                 self.operate(step)
             else:
-                self.invoke(step)
+                invoke(self, step)
         if self.function is self.prover.graph.main:
             self.given(self.function.result)
         self.out.blind = self.out.blind or any(self.held[n].type is UNKNOWN for n in self.function.exports)
@@ -107,7 +106,7 @@ class Frame:
     def operate(self, step: Op) -> None:
         self.step = step
         if step.name.startswith("number."):
-            self.watch(step)
+            watch(self, step)
             return
         arguments = tuple([self.argument(item) for item in step.arguments])
         keywords = {name: self.argument(item) for name, item in step.keywords.items()}
@@ -117,7 +116,7 @@ class Frame:
         operands = operation.operands()
         misfit = misfit_of(self.function, step, style, lambda weight: self.operand(weight).type is LATE)
         if misfit is None:
-            kinds = self.judged(operation, operands)
+            kinds = judged(self, operation, operands)
         else:
             self.fault("no-rule", step.name, misfit, "")
             kinds = [UNKNOWN] * len(infos)
@@ -133,7 +132,7 @@ class Frame:
         """Numbers that the model gives beside tensors."""
         number = self.argument(item) if isinstance(item, Number) else None
         if isinstance(number, Differs) and (number.local is not None or number.text):
-            bad = _size_read(number)
+            bad = size_read(number)
             self.fault(bad.law, "the model's result", bad.got, bad.needed)
         for part in item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple) else ():
             self.given(part)
@@ -146,68 +145,6 @@ class Frame:
             self.fault("no-rule", operation.name, "its result has a gradient, its operands have none", "")
             return UNKNOWN
         return kind
-
-    def judged(self, operation: Operation, operands: list[Operand]) -> Sequence[Type]:
-        """The types of the results, by the rule of the operation."""
-        nothing = [UNKNOWN] * len(operation.results)
-        if any(operand.type is UNKNOWN for operand in operands):
-            return nothing
-        rule = self.prover.rules.get(operation.name)
-        if rule is None:
-            if (
-                operands
-                and all(operand.type is CONSTANT for operand in operands)
-                and not any(differing((operation.arguments, *operation.keywords.values())))
-            ):
-                return [CONSTANT] * len(operation.results)  # as masks and positions are made
-            self.fault("no-rule", operation.name, "planc has no rule for this operation", "")
-            return nothing
-        unlike = list(differing((operation.arguments, *operation.keywords.values())))
-        if any(number.local is None and not number.text for number in unlike):
-            return nothing
-        try:
-            if operation.name not in _OF_POSITIONS:
-                _refuse_positions(operands)
-            if unlike and (not rule.sizes or any(number.local is None for number in unlike)):
-                raise _size_read(unlike[0])
-            kinds = rule.judge(operation)
-        except Refused as bad:
-            self.fault(bad.law, _called(operation), bad.got, bad.needed, operands)
-            return nothing
-        except NotKnown as bad:
-            self.fault("no-rule", _called(operation), str(bad), "", operands)
-            return nothing
-        except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as bad:
-            # A graph may be written by hand, or by an enemy: what no rule can read is not judged.
-            self.fault("no-rule", operation.name, f"its arguments cannot be read ({type(bad).__name__})", "")
-            return nothing
-        if isinstance(kinds, Type):
-            return [kinds] * len(operation.results)
-        return kinds if len(kinds) == len(operation.results) else nothing
-
-    def watch(self, step: Op) -> None:
-        """A use of a number that is no operation: a branch, or one that cannot be followed."""
-        numbers = [self.argument(item) for item in step.arguments if isinstance(item, Number)]
-        unlike = [number for number in numbers if isinstance(number, Differs)]
-        if any(number.local is None and not number.text for number in unlike):
-            self.out.blind = True
-            return
-        if not unlike:
-            return
-        if step.name == "number.compare" and all(number.local is not None for number in unlike):
-            compare = COMPARISONS.get(str(step.arguments[0]))
-            sides = [self.argument(item) for item in step.arguments[1:]]
-            whole, local = (
-                [getattr(side, name) if isinstance(side, Differs) else side for side in sides]
-                for name in ("whole", "local")
-            )
-            if compare is not None and compare(*whole) == compare(*local):
-                return
-            bad = _size_read(unlike[0])
-            self.fault(bad.law, "a branch of the model's code", bad.got, bad.needed)
-            return
-        self.fault("no-rule", "a number of the model's code",
-                   f"{unlike[0].text} is turned into a plain number, and what becomes of it is out of sight", "")  # fmt: skip
 
     # ---- arguments ---------------------------------------------------------------
 
@@ -258,79 +195,7 @@ class Frame:
         bound = self.prover.binding.root.below(above.removeprefix("/")) if colon else self.bound
         return whole if bound is None else self.prover.weights.attribute(bound, own if colon else name, whole)
 
-    # ---- modules -----------------------------------------------------------------
-
-    def invoke(self, step: Call) -> None:
-        """Follow the call of a module through its boundary."""
-        self.step = None
-        prover = self.prover
-        bound = (prover.binding.root if step.module.startswith("/") else self.bound).below(
-            step.module.removeprefix("/")
-        )
-        function = prover.graph.functions[step.function]
-        if bound is None:
-            self.fault("no-rule", step.module, "the graph calls a module that it does not have", "")
-            return
-        numbers = handed(step)
-        path = joined(self.path, step.module)
-        placed = prover.weights.rule(bound)
-        if placed is None:
-            outcome = prover.call(function, bound, [self.held[n] for n in numbers], path, self.rule)
-            self.out.calls.append((step.module, outcome))
-            self.receive(step, numbers, outcome.results)
-            return
-        self.out.calls.append(self.cross(step, function, bound, numbers, placed, path))
-
-    def cross(
-        self, step: Call, function: Function, bound: Bound, numbers: Sequence[int], placed: Placed, path: str
-    ) -> tuple[str, Outcome]:
-        """Follow the call of a module that has a rule, and with it a boundary."""
-        crossings = list(entering(placed.value, bound.module, step))
-        exits = list(leaving(placed.value, function))
-        tries: list[tuple[tuple[int, bool], Gate, Outcome]] = []
-        for whole in (REPLICATED, INVARIANT):
-            gate = Gate(self, placed, step.module, step)
-            inputs = gate.enter(crossings, numbers, whole)
-            outcome = self.prover.call(function, bound, inputs, path, placed)
-            tries.append(((len(gate.faults) + _faults(outcome), _leaks(outcome)), gate, outcome))
-            if not gate.chose or not any(tries[0][0]):
-                break
-        # «replicate» is the one of its two types that fits; where both do, the one that sums here.
-        # Where neither does, the one with less against it: the rest only follows from the choice.
-        _, gate, outcome = min(tries, key=lambda tried: tried[0])
-        results = dict(zip(function.exports, outcome.results, strict=True))
-        gate.leave(exits, results, function)
-        gate.add_late(bound, results, function)
-        for export in self.prover.written.copied(function, numbers, crossings, exits):
-            # The split model changes a copy, or hands one on: what the caller holds, none can tell.
-            self.fault("no-rule", step.module, "it changes in place what passes its boundary", "")
-            results[export] = _UNKNOWN
-        self.out.faults += gate.faults
-        self.out.moves += gate.moves
-        self.out.passages += gate.passages
-        self.note(step, gate, function)
-        self.receive(step, numbers, [results[export] for export in function.exports])
-        return step.module, outcome
-
-    def note(self, step: Call, gate: Gate, function: Function) -> None:
-        """Remember what is gathered on the way out of a module, and cut on the way into one."""
-        outside = dict(zip(function.exports, step.results, strict=True))
-        for move in gate.moves:
-            if not move.enters and move.kind == "all_gather" and move.direction == "forward":
-                self.gathered[outside[move.number]] = move
-        for number, dim in gate.cut.items():
-            self.cut.setdefault(number, dim)
-
-    def receive(self, step: Call, numbers: Sequence[int], results: Sequence[Held]) -> None:
-        """Take over what a call gave."""
-        for number, held in zip(step.results, results, strict=True):
-            if number in numbers and held.type is not self.held[number].type:
-                # The graph has one tensor where the split model has two: which is used later, none can tell.
-                self.fault(
-                    "no-rule", step.module, "it returns what it was handed, changed at its boundary", ""
-                )
-                held = _UNKNOWN
-            self.held[number] = held
+    # ---- faults ------------------------------------------------------------------
 
     def fault(
         self, law: str, operation: str, got: str, needed: str, operands: Sequence[Operand] = ()
@@ -349,52 +214,3 @@ class Frame:
             values = read_off((step.arguments, *step.keywords.values()))
             found = next((held[v.number].origin for v in values if held[v.number].type not in WHOLE), None)
         return found
-
-
-def _faults(outcome: Outcome) -> int:
-    """How many faults there are in a call, and below."""
-    return sum(len(below.faults) for below in outcome.distinct()) if outcome.flawed else 0
-
-
-def _leaks(outcome: Outcome) -> bool:
-    """Whether a gradient in parts leaves the module: then nothing inside needed it so."""
-    return any(held.type is REPLICATED for held in outcome.results)
-
-
-def handed(step: Call) -> list[int]:
-    """The inputs of a call: the distinct tensors of its arguments, in order, then its outer ones."""
-    numbers: dict[int, None] = {}
-    _collect((step.arguments, step.keywords), numbers)
-    return [*numbers, *step.outer]
-
-
-def _collect(item: Any, numbers: dict[int, None]) -> None:
-    if isinstance(item, Value):
-        numbers[item.number] = None
-    elif isinstance(item, tuple):
-        for part in item:
-            _collect(part, numbers)
-    elif isinstance(item, Mapping):
-        for part in item.values():
-            _collect(part, numbers)
-
-
-_OF_POSITIONS = ("__getitem__", "unsqueeze")
-"""What may be done with positions that each rank counts from its own start."""
-
-
-def _refuse_positions(operands: Sequence[Operand]) -> None:
-    for operand in operands:
-        if isinstance(operand.type, Counted):
-            raise Refused("size-read", str(operand.type), "positions that are counted along the whole dim")
-
-
-def _size_read(number: Differs) -> Refused:
-    said = number.text or "a number that the code computes from sizes"
-    here = "" if number.local is None else f": {number.local} on a rank, {number.whole} in the whole model"
-    return Refused("size-read", f"{said}{here}", "a value that is whole where its size is read")
-
-
-def _called(operation: Operation) -> str:
-    kinds = ", ".join(str(operand.type) for operand in operation.operands())
-    return f"{operation.name}({kinds})"
