@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from planc.ir.layout import Layout
     from planc.ir.pattern import Pattern
     from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
-    from planc.torch.weights.faults import WeightsError
+    from planc.ir.weights import WeightsError
 
 _HOMES = {
     "planc.api": (
@@ -62,7 +62,7 @@ _HOMES = {
     "planc.ir.layout": ("Layout",),
     "planc.ir.graph": ("ModelGraph",),
     "planc.ir.diagnostic": ("ModelFault",),
-    "planc.torch.weights.faults": ("WeightsError",),
+    "planc.ir.weights": ("WeightsError",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from planc.torch.weights.faults import WeightsError
+from planc.ir.weights import WeightsError
 from planc.torch.weights.names import ignored, trees
 from planc.torch.weights.sources import opened
 from planc.torch.weights.targets import Target, local, targets

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from planc.torch.weights.faults import WeightsError
+from planc.ir.weights import WeightsError
 from planc.torch.weights.trees import Joined, Leaf, Stacked, Tree, Turned
 
 PREFIXES = ("model.", "state_dict.", "module.")

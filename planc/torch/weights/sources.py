@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from planc.ir.weights import WeightsError
 from planc.torch.apply.boxes import Box
-from planc.torch.weights.faults import WeightsError
 from planc.torch.weights.trees import Request
 
 Shapes = Mapping[str, tuple[int, ...]]
