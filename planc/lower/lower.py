@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
+
 from planc.ir.lowered import Lowered, LoweredFsdp, LoweredUnit, Region
 from planc.ir.settled import SettledBlock
 from planc.layouts.prove import Proof
-from planc.lower.modules import lower_axis
+from planc.lower.modules import NotLowered, lower_axis
 from planc.resolve.bind import Binding, Bound
 
 
@@ -54,19 +56,39 @@ def _regions(binding: Binding, number: int) -> list[Region]:
 def _fsdp(binding: Binding, number: int, block: SettledBlock) -> LoweredFsdp:
     units: dict[object, list[str]] = {}
     reshard: dict[object, bool | int | None] = {}
+    within: dict[object, set[object]] = {}
 
-    def walk(name: str, bound: Bound) -> None:
-        for own, child in bound.children.items():
-            walk(f"{name}.{own}" if name else own, child)
+    def walk(name: str, bound: Bound, around: object) -> None:
         entry = binding.entry(bound, number)
         if entry is not None:
             # Several patterns of one line are one unit; one pattern makes a unit of each module.
-            key = id(entry) if len(entry.value.patterns) > 1 else name
+            key: object = id(entry) if len(entry.value.patterns) > 1 else name
             units.setdefault(key, []).append(name)
             reshard[key] = entry.value.reshard
+            within.setdefault(key, set())
+            if around is not None:
+                within[around].add(key)
+            around = key
+        for own, child in bound.children.items():
+            walk(f"{name}.{own}" if name else own, child, around)
 
-    walk("", binding.root)
+    walk("", binding.root, None)
     settings = {s.value.name: s.value.value for s in block.settings}
     axis, *replicate = (placed.value for placed in block.axes)
-    done = tuple(LoweredUnit(tuple(names), reshard[key]) for key, names in units.items())
+    sizes = {axis.name: axis.size for axis in binding.settled.axes}
+    splits = any(b.kind == "tensor" and sizes.get(b.axes[0].value) != 1 for b in binding.settled.blocks)
+    done = tuple(
+        LoweredUnit(tuple(units[key]), _reshard(reshard[key], sizes.get(axis), splits))
+        for key in TopologicalSorter(within).static_order()
+    )
     return LoweredFsdp(axis, replicate[0] if replicate else None, settings, done)
+
+
+def _reshard(ranks: bool | int | None, size: int | None, splits: bool) -> bool | int | None:
+    """All of the axis is as `fully_shard` does it, and one rank is none. A part of it is not known to
+    torch for parameters that a tensor axis splits too."""
+    if ranks is None or isinstance(ranks, bool) or ranks in (1, size):
+        return ranks if ranks is None or isinstance(ranks, bool) else ranks == size
+    if splits:
+        raise NotLowered(f"reshard({ranks}): FSDP2 reshards to a part of its axis only without a tensor axis")
+    return ranks

@@ -21,7 +21,7 @@ from planc.lower.lower import lower
 from planc.lower.modules import NotLowered
 from planc.torch.apply.fits import captured, misfit
 from planc.torch.apply.logits import apply_loss
-from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute
+from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute, order_fault
 from planc.torch.apply.tensor import apply_axis
 
 
@@ -77,9 +77,12 @@ def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
         open_ = tuple(f"{skipped.check}: {skipped.why}" for skipped in result.skipped)
         raise NotApplicable(result.diagnostics, open_)
     try:
-        return lower(result.binding, result.proof)
+        lowered = lower(result.binding, result.proof)
     except NotLowered as bad:
         raise NotApplicable((), (str(bad),)) from None
+    if why := order_fault(lowered, names):
+        raise NotApplicable((), (why,))
+    return lowered
 
 
 def apply(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully
 from torch.distributed.tensor import Shard
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from planc.ir.lowered import LoweredFsdp, Region
+from planc.ir.lowered import Lowered, LoweredFsdp, Region
+from planc.torch.apply.chance import kept
 from planc.torch.apply.parameters import local
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -46,7 +48,7 @@ def apply_recompute(model: nn.Module, regions: Sequence[Region]) -> None:
 def _recomputed(forward: Callable[..., Any], context: Any, *args: Any, **kwargs: Any) -> Any:
     if context is not None:
         kwargs["context_fn"] = context
-    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    return checkpoint(kept(forward), *args, use_reentrant=False, **kwargs)
 
 
 def _context(save: Sequence[str]) -> Any:
@@ -65,27 +67,48 @@ def apply_compile(model: nn.Module, regions: Sequence[Region]) -> None:
             model.get_submodule(name).compile()
 
 
+def order_fault(lowered: Lowered, names: Sequence[str]) -> str | None:
+    """Why a mesh does not do for FSDP2: it wants replicas outside of shards, and shards outside of
+    tensor axes, or sums over the mesh fail later."""
+    fsdp = lowered.fsdp
+    if fsdp is None:
+        return None
+    first = [name for name in (fsdp.replicate, fsdp.axis) if name is not None]
+    last = [axis.axis for axis in lowered.tensor]
+    wanted = [*first, *(name for name in names if name in last)]
+    if [name for name in names if name in wanted] == wanted:
+        return None
+    return f"the axes of the mesh are {', '.join(names)}; FSDP2 needs them in the order {', '.join(wanted)}"
+
+
 def apply_fsdp(model: nn.Module, fsdp: LoweredFsdp, mesh: DeviceMesh) -> None:
     """Shard units over the axis, inner ones first; over two axes it is HSDP."""
     names = (fsdp.axis,) if fsdp.replicate is None else (fsdp.replicate, fsdp.axis)
-    policy = MixedPrecisionPolicy(
-        param_dtype=_dtype(fsdp, "params"),
-        reduce_dtype=_dtype(fsdp, "reduce"),
-        output_dtype=_dtype(fsdp, "output"),
-    )
-    said: dict[str, Any] = {"mesh": mesh[names], "mp_policy": policy}
+    policy = MixedPrecisionPolicy(param_dtype=_dtype(fsdp, "params"), reduce_dtype=_dtype(fsdp, "reduce"))
+    # Modules between units are in the dtype of the parameters: what an inner unit gives stays in it.
+    outer = replace(policy, output_dtype=_dtype(fsdp, "output"))
+    every = frozenset(name for unit in fsdp.units for name in unit.modules)
+    said: dict[str, Any] = {"mesh": mesh[names]}
     if fsdp.settings.get("offload") == "cpu":
         said["offload_policy"] = CPUOffloadPolicy(pin_memory=torch.accelerator.is_available())
     ranks, seen = mesh[fsdp.axis].size(), set()
     for unit in fsdp.units:
         modules: Any = [m for m in map(model.get_submodule, unit.modules) if m not in seen]
         seen.update(modules)
-        how = said if unit.reshard is None else said | {"reshard_after_forward": unit.reshard}
+        how = said | {"mp_policy": policy if all(_within(n, every) for n in unit.modules) else outer}
+        if unit.reshard is not None:
+            how["reshard_after_forward"] = unit.reshard
         # What is resharded to a part of the axis has to be cut along its first dim.
         if unit.reshard is None or isinstance(unit.reshard, bool):
-            how = how | {"shard_placement_fn": partial(_placement, ranks)}
+            how["shard_placement_fn"] = partial(_placement, ranks)
         if modules:
             fully_shard(modules[0] if len(modules) == 1 else modules, **how)
+
+
+def _within(name: str, units: frozenset[str]) -> bool:
+    """Whether a module lies in another of the units."""
+    parts = name.split(".") if name else []
+    return any(".".join(parts[:count]) in units for count in range(len(parts)))
 
 
 def _placement(ranks: int, parameter: nn.Parameter) -> Shard | None:
