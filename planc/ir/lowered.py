@@ -56,8 +56,9 @@ class LoweredModule(Record):
     uses: tuple[str, ...] = ()
     """Parameters of modules below that its own code uses, by dotted name."""
     draws_apart: tuple[bool, ...] = ()
-    """Whether its own code draws random numbers for values that differ between ranks: of each
-    of its calls in one forward pass, in order; empty: it never does."""
+    """Whether its own code draws random numbers for values that differ between ranks, or for
+    values that do not: of each of its calls in one forward pass, in order. Empty: it never draws,
+    or no module draws for values that differ."""
 
 
 class LoweredAxis(Record):

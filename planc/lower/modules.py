@@ -82,15 +82,19 @@ def _passages(calls: list[tuple[str, Outcome]]) -> dict[tuple[str, bool], tuple[
 
 
 def _drawn(calls: list[tuple[str, Outcome]]) -> dict[str, tuple[bool, ...]]:
-    """Of each call of a module, whether it draws for split values; modules that never do are left out."""
+    """Of each call of a module that draws, whether it does so for split values; none where no
+    module does. Those that draw for whole values count: they may be called by one that does not."""
     found: dict[str, list[bool]] = {}
+    drawing = {path for path, outcome in calls if outcome.draws}
     for path, outcome in calls:
         if len(outcome.draws) > 1:
             raise NotLowered(
                 f"{path or 'the model'} draws random numbers both for whole and for split values"
             )
         found.setdefault(path, []).append("apart" in outcome.draws)
-    return {path: tuple(apart) for path, apart in found.items() if any(apart)}
+    if not any(map(any, found.values())):
+        return {}
+    return {path: tuple(apart) for path, apart in found.items() if path in drawing}
 
 
 def _lay(kind: Type) -> Lay:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
@@ -69,7 +68,7 @@ def loss_of(results: Mapping[str, Tensor], labels: Tensor) -> Tensor:
     """Cross entropy of the logits, as users write it, and the mean square of what else leaves the
     model: the same on every rank of a tensor axis."""
     logits = results["logits"]
-    found = F.cross_entropy(logits.view(-1, logits.shape[-1]), labels.reshape(-1))
+    found = nn.functional.cross_entropy(logits.view(-1, logits.shape[-1]), labels.reshape(-1))
     for key, item in results.items():
         if key != "logits":
             found = found + (item**2).mean()

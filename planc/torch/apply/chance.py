@@ -1,41 +1,116 @@
-"""Random numbers of values that ranks hold different slices of: each rank draws its own."""
+"""Random numbers of values that ranks hold different slices of: each rank draws its own.
+
+There are two streams of numbers: the common one, which is the same on all ranks of a group, and
+the rank's own. A module that draws for split values switches to the rank's own, and a module
+inside of it that draws for whole values switches back.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.distributed import ProcessGroup
 
+State = tuple[torch.Tensor, torch.Tensor | None]
+
+
+class _Streams:
+    """Which stream of a group is drawn from, and where the other one stands."""
+
+    def __init__(self) -> None:
+        self.apart = False
+        self.other: State | None = None
+
+
+_STREAMS: dict[str, _Streams] = {}
+"""By the names of groups."""
+
 
 class Chance:
-    """Switches to numbers of the rank's own, and back.
+    """Switches to the stream that a module draws from, and back.
 
-    The own numbers follow from the common ones, so that recomputing a region, which goes back
-    to the common state it began with, draws the same again.
+    The rank's own numbers follow from the common ones, so that recomputing a region, which goes
+    back to the state it began with, draws the same again.
     """
 
     def __init__(self, group: ProcessGroup, apart: tuple[bool, ...]) -> None:
         self.rank, self.apart = group.rank(), apart
         """Whether each call of the module in one forward pass draws for split values."""
+        self._streams = _STREAMS.setdefault(group.group_name, _Streams())
         self._calls = 0
-        self._kept: list[tuple[torch.Tensor, torch.Tensor | None] | None] = []
+        self._ends: list[Callable[[], None]] = []
 
     def begin(self) -> None:
-        """From here on the rank draws its own numbers."""
+        """From here on what this call of the module needs is drawn."""
         apart = self.apart[self._calls % len(self.apart)]
         self._calls += 1
-        if not apart:
-            self._kept.append(None)
-            return
-        seed = int(torch.randint(2**31, ()).item())
-        on_device = torch.cuda.is_available()
-        self._kept.append((torch.get_rng_state(), torch.cuda.get_rng_state() if on_device else None))
-        torch.manual_seed(seed + 1_000_003 * (self.rank + 1))
+        if apart == self._streams.apart:
+            self._ends.append(_nothing)
+        elif self._streams.other is not None:
+            self._swap()
+            self._ends.append(self._swap)
+        else:
+            seed = int(torch.randint(2**31, ()).item())
+            self._streams.other, self._streams.apart = _state(), apart
+            torch.manual_seed(seed + 1_000_003 * (self.rank + 1))
+            self._ends.append(self._leave)
 
     def end(self) -> None:
-        """From here on all ranks of the group draw the same numbers again."""
-        kept = self._kept.pop() if self._kept else None
-        if kept is not None:
-            common, on_device = kept
-            torch.set_rng_state(common)
-            if on_device is not None:
-                torch.cuda.set_rng_state(on_device)
+        """From here on it is drawn as before the call."""
+        if self._ends:
+            self._ends.pop()()
+
+    def _swap(self) -> None:
+        here, other = _state(), self._streams.other
+        assert other is not None
+        _set(other)
+        self._streams.other, self._streams.apart = here, not self._streams.apart
+
+    def _leave(self) -> None:
+        self._swap()
+        self._streams.other = None
+
+
+def kept(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward that starts from the same streams as now when it is run again."""
+    if not any(streams.other for streams in _STREAMS.values()):
+        return forward
+    known = {name: (streams.apart, streams.other) for name, streams in _STREAMS.items()}
+    runs = 0
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            return forward(*args, **kwargs)
+        now = {name: (streams.apart, streams.other) for name, streams in _STREAMS.items()}
+        _put(known)
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            _put(now)
+
+    return run
+
+
+def _put(streams: dict[str, tuple[bool, State | None]]) -> None:
+    for name, (apart, other) in streams.items():
+        _STREAMS[name].apart, _STREAMS[name].other = apart, other
+
+
+def _nothing() -> None:
+    """The stream stays the same."""
+
+
+def _state() -> State:
+    on_device = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    return torch.get_rng_state(), on_device
+
+
+def _set(state: State) -> None:
+    common, on_device = state
+    torch.set_rng_state(common)
+    if on_device is not None:
+        torch.cuda.set_rng_state(on_device)
