@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         from_data,
         load,
         load_weights,
+        materialize,
         parallelize,
         parse,
         to_data,
@@ -47,6 +48,7 @@ _HOMES = {
         "from_data",
         "load",
         "load_weights",
+        "materialize",
         "parallelize",
         "parse",
         "to_data",
@@ -70,7 +72,7 @@ __all__ = [
     "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
     "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
     "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit", "WeightsError",
-    "capture", "check", "from_data", "load", "load_weights", "parallelize", "parse", "to_data", "to_text",
+    "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planc.compile import Result
@@ -21,7 +21,7 @@ from planc.settle.options import options_fault
 from planc.text.write import write_faithfully
 
 __all__ = [
-    "PlanError", "capture", "check", "from_data", "load", "load_weights", "parallelize", "parse", "to_data", "to_text",
+    "PlanError", "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def parallelize(
     Raises:
         PlanError: the plan is refuted or not proved, or does not fit the model or the mesh.
         planc.ModelFault: the model cannot be captured.
+        ValueError: an option that the plan does not have, or of the wrong type.
     """
     from planc.graphs.chosen import graph_for
     from planc.ir.graph import ModelGraph
@@ -203,6 +204,40 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> Any:
     from planc.torch.weights.load import load as load_into
 
     load_into(model, path)
+    return model
+
+
+def materialize(
+    model: Any,
+    device: Any = None,
+    *,
+    seed: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    build: Callable[[], Any] | None = None,
+) -> Any:
+    """Give memory and numbers to a model that was made on the meta device, split or not. A rank
+    allocates its own shards only; every buffer gets the number that the model's class gives it.
+
+    With a seed the numbers are those of `torch.manual_seed(seed)` and the unsplit model made after it,
+    on every mesh: each rank draws them all, and keeps its slices of one tensor after another.
+
+    Args:
+        model: an `nn.Module`.
+        device: where its shards lie; by default where the mesh is, else the CPU.
+        seed: what the numbers begin with; or
+        weights: what `load_weights` reads.
+        build: makes the unsplit model; models of transformers need none.
+
+    Returns:
+        The model.
+
+    Raises:
+        planc.WeightsError: the weights do not fit, or how the model is made cannot be followed;
+            nothing has been changed.
+    """
+    from planc.torch.weights.materialize import materialize as give
+
+    give(model, device, seed, weights, build)
     return model
 
 

@@ -211,3 +211,27 @@ def refused(family: str, dp: int, tp: int, path: str) -> list[str]:
         equal_states(model.state_dict(), {name: full(value) for name, value in before.items()})
         return list(bad.faults)
     raise AssertionError("it was taken")
+
+
+def on_meta(family: str, **other: Any) -> Any:
+    with torch.device("meta"):
+        return built(family, **other)
+
+
+def materialize(family: str, dp: int, tp: int, path: str = "") -> float:
+    """Numbers as the unsplit model has them. Returns the most memory of whole tensors meanwhile, as
+    a share of the model's."""
+    from planc.torch.weights.materialize import materialize as give
+
+    reference = built(family, seed=3)
+    model = on_meta(family)
+    if dp * tp > 1:
+        model = split(model, family, mesh_of(dp, tp))
+    peak = give(model, None, None, path, None) if path else give(model, None, 3, None, None)
+    equal_states(get_model_state_dict(model), reference.state_dict())
+    ties = {id(p) for p in reference.parameters()}
+    assert len({id(p) for p in model.parameters()}) == len(ties)
+    for name, buffer in reference.named_buffers():
+        assert torch.equal(model.get_buffer(name), buffer), name
+        assert model.get_buffer(name).dtype == buffer.dtype, name
+    return peak / sum(p.nbytes for p in reference.parameters())

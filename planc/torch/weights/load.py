@@ -10,7 +10,7 @@ from torch import nn
 
 from planc.ir.weights import WeightsError
 from planc.torch.weights.names import ignored, trees
-from planc.torch.weights.sources import opened
+from planc.torch.weights.sources import Source, opened
 from planc.torch.weights.targets import Target, local, targets
 from planc.torch.weights.trees import Request, Tree
 
@@ -25,11 +25,24 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> int:
         WeightsError: a name is missing or surplus, or a shape is wrong: all of them, and nothing has
             been changed; or there is nothing to read.
     """
+    source, requests = planned(model, path)
+    with torch.no_grad():
+        return source.fill(requests)
+
+
+def planned(
+    model: nn.Module, path: str | os.PathLike[str], *, allocated: bool = True
+) -> tuple[Source, list[Request]]:
+    """What this rank reads, once all names and shapes are right.
+
+    Raises:
+        WeightsError: they are not.
+    """
     source = opened(path)
     wanted = targets(model)
     found, surplus = trees(model, source.shapes, [name for target in wanted for name in target.names])
     chosen = {target.names[0]: _chosen(target, found) for target in wanted}
-    faults = _faults(model, wanted, chosen, surplus)
+    faults = _faults(model, wanted, chosen, surplus, allocated)
     if faults:
         raise WeightsError(
             f"'{os.fspath(path)}' does not hold the weights of {type(model).__name__}:", faults
@@ -40,8 +53,7 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> int:
         if tree is not None:
             for box, into in target.pieces():
                 requests.extend(tree.requests(box, into))
-    with torch.no_grad():
-        return source.fill(requests)
+    return source, requests
 
 
 def _chosen(target: Target, found: Mapping[str, Tree]) -> Tree | None:
@@ -50,7 +62,11 @@ def _chosen(target: Target, found: Mapping[str, Tree]) -> Tree | None:
 
 
 def _faults(
-    model: nn.Module, wanted: list[Target], chosen: Mapping[str, Tree | None], surplus: list[str]
+    model: nn.Module,
+    wanted: list[Target],
+    chosen: Mapping[str, Tree | None],
+    surplus: list[str],
+    allocated: bool,
 ) -> list[str]:
     faults = []
     for target in wanted:
@@ -60,6 +76,6 @@ def _faults(
             faults.append("there is no " + ", nor ".join(f"'{n}'" for n in target.names))
         elif tree.shape != shape:
             faults.append(f"'{name}' is {tree.shape} there, and {shape} in the model")
-        elif local(target.tensor).is_meta:
+        elif allocated and local(target.tensor).is_meta:
             faults.append(f"'{name}' has no memory yet: planc.materialize gives it some")
     return faults + [f"the model has no '{name}'" for name in surplus if not ignored(model, name)]

@@ -106,8 +106,14 @@ def _tree(name: str, held: dict[str | None, list[Tree]], converters: Mapping[str
 
 
 def original(model: nn.Module) -> Any:
-    """A model of transformers as its class makes it, without weights: FSDP changes classes, and
-    names of classes say how files are read."""
-    cls = next(c for c in type(model).__mro__ if not c.__name__.startswith("FSDP"))
+    """A model of transformers as its class makes it, without weights: names of classes say how
+    files are read."""
     with torch.device("meta"):
-        return cls(copy.deepcopy(model.config))
+        return original_class(model)(copy.deepcopy(model.config))
+
+
+def original_class(model: nn.Module) -> Any:
+    """The class of a model before FSDP changed it."""
+    from torch.distributed.fsdp import FSDPModule
+
+    return next(c for c in type(model).__mro__ if not issubclass(c, FSDPModule))

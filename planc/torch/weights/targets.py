@@ -51,21 +51,21 @@ def local(tensor: Tensor) -> Tensor:
         return tensor.to_local() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def targets(model: nn.Module) -> list[Target]:
-    """All that a state dict of the model shows, tied tensors once."""
+def targets(model: nn.Module, *, everything: bool = False) -> list[Target]:
+    """All that a state dict of the model shows, tied tensors once; or every buffer, too."""
     found: dict[int, Target] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
-        for name, tensor in _own(module):
+        for name, tensor in _own(module, everything):
             full = f"{prefix}.{name}" if prefix else name
             known = found.get(id(tensor), Target((), tensor, fused_of(module).get(name)))
             found[id(tensor)] = known._replace(names=(*known.names, full))
     return list(found.values())
 
 
-def _own(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _own(module: nn.Module, everything: bool) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in module._parameters.items():
         if parameter is not None:
             yield name, parameter
     for name, buffer in module._buffers.items():
-        if buffer is not None and name not in module._non_persistent_buffers_set:
+        if buffer is not None and (everything or name not in module._non_persistent_buffers_set):
             yield name, buffer

@@ -1,0 +1,140 @@
+"""How a model initialises itself: all that its class does to make it, recorded without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+
+class Ref(NamedTuple):
+    """A tensor, as a view of a storage."""
+
+    storage: int
+    dtype: torch.dtype
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    bytes: int
+    """Of the whole storage."""
+
+    @property
+    def all(self) -> bool:
+        """Whether it is all of its storage."""
+        size = self.dtype.itemsize
+        for length in self.size:
+            size *= length
+        return self.offset == 0 and size == self.bytes
+
+
+class Step(NamedTuple):
+    """An operation, with references in place of tensors."""
+
+    operation: Any
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    reads: frozenset[int]
+    writes: frozenset[int]
+    overwritten: int | None
+    """The storage of which nothing is left as it was."""
+    outputs: tuple[Ref | None, ...]
+    random: bool
+
+
+_OVERWRITE = {"uniform_", "normal_", "fill_", "zero_", "random_", "exponential_", "bernoulli_", "copy_"}
+
+
+class NotRecordedError(Exception):
+    """An operation that cannot be recorded."""
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Tensors that are made get no memory; what is done to them is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.steps: list[Step] = []
+        self.constants: dict[int, Tensor] = {}
+        self._kept: list[Tensor] = []  # so that no storage gets the name of another
+        self._known: dict[int, Tensor] = {}
+
+    def ref(self, tensor: Tensor) -> Ref:
+        storage = tensor.untyped_storage()
+        return Ref(
+            storage._cdata, tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()),
+            int(tensor.storage_offset()), int(storage.nbytes()),
+        )  # fmt: skip
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        if tensors and not any(x.is_meta for x in tensors):
+            if random:
+                raise NotRecordedError(f"{func} draws numbers for a tensor made of given ones")
+            return func(*args, **kwargs)
+        args, kwargs = tree_map(self._meta, (args, kwargs))
+        takes = {argument.name for argument in func._schema.arguments}
+        if kwargs.get("device") is not None or (not tensors and "device" in takes):
+            kwargs["device"] = torch.device("meta")
+        result = func(*args, **kwargs)
+        if not tensors and "dtype" in takes and isinstance(result, Tensor):
+            kwargs["dtype"] = result.dtype
+        self._record(func, args, kwargs, result, random)
+        return result
+
+    def _meta(self, item: Any) -> Any:
+        """A tensor with numbers of its own is a constant."""
+        if not isinstance(item, Tensor) or item.is_meta:
+            return item
+        if id(item) not in self._known:
+            made = torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
+            self._known[id(item)] = made
+            self._kept += [item, made]
+            self.constants[self.ref(made).storage] = item.clone()
+        return self._known[id(item)]
+
+    def _record(self, func: Any, args: Any, kwargs: Any, result: Any, random: bool) -> None:
+        given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        made = [x for x in tree_flatten(result)[0] if isinstance(x, Tensor)]
+        self._kept += [*given, *made]
+        read = {self.ref(x).storage for x in given}
+        written = {
+            self.ref(x).storage
+            for argument, x in zip(func._schema.arguments, args)
+            if argument.alias_info is not None and argument.alias_info.is_write and isinstance(x, Tensor)
+        }
+        fresh = [None if self.ref(x).storage in read else self.ref(x) for x in made]
+        if not written and not any(fresh):
+            return  # a view
+        overwritten = None
+        if func._opname in _OVERWRITE and isinstance(args[0], Tensor) and self.ref(args[0]).all:
+            overwritten = self.ref(args[0]).storage
+            read = {self.ref(x).storage for x in given if x is not args[0]}
+        arguments, keywords = tree_map(lambda x: self.ref(x) if isinstance(x, Tensor) else x, (args, kwargs))
+        if "device" in keywords:
+            keywords["device"] = torch.device("cpu")
+        self.steps.append(
+            Step(func, arguments, keywords, frozenset(read), frozenset(written), overwritten,
+                 tuple(fresh), random)
+        )  # fmt: skip
+
+
+def recorded(build: Callable[[], nn.Module]) -> tuple[nn.Module, Recorder]:
+    """A model without memory, and how its numbers come about.
+
+    Raises:
+        NotRecordedError: they depend on each other in a way that cannot be recorded.
+    """
+    recorder = Recorder()
+    try:
+        with recorder:
+            return build(), recorder
+    except (NotImplementedError, RuntimeError) as bad:
+        raise NotRecordedError(str(bad).strip().partition("\n")[0]) from bad
