@@ -19,6 +19,7 @@ from planc.ir.lowered import Lowered
 from planc.ir.settled import Settings
 from planc.lower.lower import lower
 from planc.lower.modules import NotLowered
+from planc.settle.options import options_fault
 from planc.torch.apply.fits import captured, misfit
 from planc.torch.apply.logits import apply_loss
 from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute, order_fault
@@ -48,6 +49,7 @@ def apply_document(
         NotApplicable: the plan is refuted or not proved, the mesh lacks an axis, the model is split
             already, or is another one than the graph's.
         ModelFault: the model cannot be captured.
+        ValueError: the plan has no such option, or of another type.
     """
     names = mesh.mesh_dim_names or ()
     reasons = []
@@ -62,17 +64,22 @@ def apply_document(
         raise NotApplicable((), (why,))
     settings = Settings({name: mesh.size(i) for i, name in enumerate(names)}, options=dict(options))
     result = check(document, settings, found)
+    if fault := options_fault([result.settled.documents], settings.options):
+        raise ValueError(fault)
     apply(model, _lowered(result, names), mesh)
     return result
 
 
 def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
     """What a result tells the model, if it is proved."""
-    missing = [axis.name for axis in result.settled.axes if axis.name not in names and axis.size is None]
+    missing = [axis.name for axis in result.settled.axes if axis.name not in names and axis.size != 1]
     if missing:
+        has = f"it has {', '.join(names)}"
         raise NotApplicable(
-            (), tuple(f"the mesh has no axis '{name}'; it has {', '.join(names)}" for name in missing)
+            result.diagnostics, tuple(f"the mesh has no axis '{name}'; {has}" for name in missing)
         )
+    if result.is_refuted:
+        raise NotApplicable(result.diagnostics)
     if result.verdict != "proved" or result.binding is None or result.proof is None:
         open_ = tuple(f"{skipped.check}: {skipped.why}" for skipped in result.skipped)
         raise NotApplicable(result.diagnostics, open_)
