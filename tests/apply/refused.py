@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,13 @@ def _twice() -> nn.Module:
     model = model_of("llama")
     planc.parallelize(model, planc.parse(plan_of("llama")), _mesh("dp", "tp"))
     return model
+
+
+def _odd() -> nn.Module:
+    kind = type(model_of("llama"))
+    config = model_of("llama").config
+    config.num_key_value_heads, config.num_attention_heads, config.head_dim = 1, 1, 64
+    return kind(config)
 
 
 def _sharded() -> nn.Module:
@@ -69,6 +78,30 @@ CASES: dict[str, Case] = {
         lambda: _mesh("dp", sizes=(2,)),
         {},
     ),
+    "a mesh without an axis whose size the plan says": (
+        lambda: model_of("llama"),
+        plan_of("llama") + "override mesh dp=2, tp\n",
+        lambda: _mesh("tp", sizes=(2,)),
+        {},
+    ),
+    "a mesh with an axis too many": (
+        lambda: model_of("llama"),
+        plan_of("llama"),
+        lambda: _mesh("tp", "dp", "ep", sizes=(1, 1, 2)),
+        {},
+    ),
+    "an option that the plan does not have": (
+        lambda: model_of("llama"),
+        plan_of("llama"),
+        lambda: _mesh("dp", "tp"),
+        {"options": {"sequence": False}},
+    ),
+    "heads that the ranks cannot share": (
+        _odd,
+        plan_of("llama"),
+        lambda: _mesh("dp", "tp"),
+        {},
+    ),
     "a mesh with other axes": (
         lambda: model_of("llama"),
         plan_of("llama"),
@@ -102,18 +135,17 @@ def refused(name: str) -> dict[str, Any]:
         planc.parallelize(model, _document(text), mesh(), **more)
     except planc.PlanError as bad:
         codes = [diagnostic.law.code for diagnostic in bad.diagnostics]
-        reasons, text = list(bad.reasons), str(bad)
+        reasons = list(bad.reasons)
+    except ValueError as bad:
+        codes, reasons = [], [str(bad)]
     else:
-        return {"codes": [], "reasons": [], "text": "", "changed": ["nothing was raised"]}
+        return {"codes": [], "reasons": [], "changed": ["nothing was raised"]}
     changed = [key for key, item in _state(model).items() if before.get(key) != item]
     same = all(map(_equal, kept, model.parameters()))
-    return {"codes": codes, "reasons": reasons, "text": text, "changed": changed + ["numbers"] * (not same)}
+    return {"codes": codes, "reasons": reasons, "changed": changed + ["numbers"] * (not same)}
 
 
-def _document(text: str) -> Any:
-    import os
-    import tempfile
-
+def _document(text: str) -> str:
     path = os.path.join(tempfile.mkdtemp(prefix="planc-refused-"), "case.plan")
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

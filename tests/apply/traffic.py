@@ -74,9 +74,31 @@ def differences(
     name: str, sizes: dict[str, int], graph: str, plan: dict[str, bool], sequence_parallel: bool
 ) -> list[str]:
     """Collectives that ran and were not predicted, or the other way round."""
+    ran, predicted = _both(name, sizes, graph, plan, options_of(name, sequence_parallel))
+    return [
+        f"{one}: {ran[one]} ran, {predicted[one]} predicted"
+        for one in sorted({*ran, *predicted})
+        if ran[one] != predicted[one]
+    ]
+
+
+def again(name: str, graph: str) -> dict[str, list[str]]:
+    """What runs more often than predicted where blocks are recomputed, and which of it is no
+    collective of the forward pass."""
+    ran, predicted = _both(name, {"dp": 1, "tp": 2}, graph, {"recompute": True}, {})
+    more = ran - predicted
+    forward = Counter(
+        {one._replace(direction="backward"): n for one, n in ran.items() if one.direction == "forward"}
+    )
+    return {"more": list(map(str, more)), "other": list(map(str, (predicted - ran) + (more - forward)))}
+
+
+def _both(
+    name: str, sizes: dict[str, int], graph: str, plan: dict[str, bool], options: dict[str, bool]
+) -> tuple[Counter[One], Counter[One]]:
+    """What ran in one step, and what was predicted."""
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
-    model = model_of(name)
-    said, options = planc.parse(plan_of(name, **plan)), options_of(name, sequence_parallel)
+    model, said = model_of(name), planc.parse(plan_of(name, **plan))
     planc.parallelize(model, said, mesh, graph=graph, options=options)
     number, count = batch_of(mesh)
     rows = BATCH // count
@@ -87,12 +109,7 @@ def differences(
         loss = loss_of(results, torch.zeros(results["logits"].shape[:-1], dtype=torch.int64))
     with Counting(mesh, "backward", ran):
         loss.backward()
-    predicted = _predicted(said, sizes, graph, options, count)
-    return [
-        f"{one}: {ran[one]} ran, {predicted[one]} predicted"
-        for one in sorted({*ran, *predicted})
-        if ran[one] != predicted[one]
-    ]
+    return ran, _predicted(said, sizes, graph, options, count)
 
 
 def _predicted(
