@@ -135,10 +135,10 @@ def _off(got: Tensor, needed: Tensor) -> float:
     return float((got - needed).abs().max() / needed.abs().max())
 
 
-def refused(sizes: dict[str, int], lines: list[str], axes: str = "dp") -> list[str]:
+def refused(sizes: dict[str, int], lines: list[str], axes: str = "dp", more: str = "") -> list[str]:
     """Why a plan is not applied."""
     try:
-        split(sizes, lines, axes=axes)
+        split(sizes, lines, more, axes)
     except planc.PlanError as raised:
         return [*raised.reasons, *(d.headline for d in raised.diagnostics)]
     return []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,6 +49,12 @@ class Told:
         if self.chance is not None:
             self.chance.begin()
         return args, kwargs
+
+    def inside(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """A forward that itself puts the rank's share of the parameters in place: where it is run
+        again in the backward pass, no hook does."""
+        uses, self.uses = self.uses, []
+        return partial(_with, uses, forward)
 
     def _restore(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         for use in self.uses:
@@ -126,6 +133,16 @@ class Use:
             return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local(whole))
         own = local(whole)
         return summed(own, self.group) if self.part.summed else own
+
+
+def _with(uses: list[Use], forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    for use in uses:
+        use.take()
+    try:
+        return forward(*args, **kwargs)
+    finally:
+        for use in uses:
+            use.give_back()
 
 
 def _set(module: nn.Module, name: str, value: int) -> None:

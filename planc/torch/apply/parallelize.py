@@ -22,7 +22,7 @@ from planc.lower.modules import NotLowered
 from planc.settle.options import options_fault
 from planc.torch.apply.fits import captured, misfit
 from planc.torch.apply.logits import apply_loss
-from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute, order_fault
+from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute, order_fault, units_fault
 from planc.torch.apply.tensor import apply_axis
 
 
@@ -87,7 +87,7 @@ def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
         lowered = lower(result.binding, result.proof)
     except NotLowered as bad:
         raise NotApplicable((), (str(bad),)) from None
-    if why := order_fault(lowered, names):
+    if why := order_fault(lowered, names) or units_fault(lowered):
         raise NotApplicable((), (why,))
     return lowered
 

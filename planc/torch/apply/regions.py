@@ -16,33 +16,44 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from planc.ir.lowered import Lowered, LoweredFsdp, Region
 from planc.torch.apply.chance import kept
+from planc.torch.apply.modules import Told
 from planc.torch.apply.parameters import local
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-_SAVED: Mapping[str, Sequence[Any]] = {
-    "matmul": (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default),
+_SAVED: Mapping[str, Sequence[str]] = {
+    "matmul": (
+        "aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv", "aten.addmv",
+        "aten._grouped_mm", "aten._scaled_mm", "aten._scaled_grouped_mm",
+    ),
     "attention": (
-        torch.ops.aten._scaled_dot_product_flash_attention.default,
-        torch.ops.aten._scaled_dot_product_efficient_attention.default,
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
-        torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+        "aten._scaled_dot_product_flash_attention", "aten._scaled_dot_product_efficient_attention",
+        "aten._scaled_dot_product_flash_attention_for_cpu", "aten._scaled_dot_product_cudnn_attention",
+        "aten._scaled_dot_product_fused_attention_overrideable",
+        "aten._flash_attention_forward", "aten._efficient_attention_forward",
     ),
     "collective": (
-        torch.ops._c10d_functional.all_gather_into_tensor.default,
-        torch.ops._c10d_functional.reduce_scatter_tensor.default,
-        torch.ops._c10d_functional.all_reduce.default,
-        torch.ops._c10d_functional.all_to_all_single.default,
+        "_c10d_functional.all_gather_into_tensor", "_c10d_functional.reduce_scatter_tensor",
+        "_c10d_functional.all_reduce", "_c10d_functional.all_to_all_single",
     ),
-}
+}  # fmt: skip
+"""The operations of each kind, as autograd's formulas call them; not every torch has all."""
 
 
 def apply_recompute(model: nn.Module, regions: Sequence[Region]) -> None:
     """Run the forward of modules again in the backward pass. No module gets another name."""
+    seen = set()
     for region in regions:
         context = _context(region.save) if region.mode == "save" else None
         for name in region.modules:
             module = model.get_submodule(name)
-            module.forward = partial(_recomputed, module.forward, context)
+            if module in seen:
+                continue
+            seen.add(module)
+            forward = module.forward
+            for hook in module._forward_pre_hooks.values():
+                if isinstance(told := getattr(hook, "__self__", None), Told):
+                    forward = told.inside(forward)
+            module.forward = partial(_recomputed, forward, context)
 
 
 def _recomputed(forward: Callable[..., Any], context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -52,12 +63,17 @@ def _recomputed(forward: Callable[..., Any], context: Any, *args: Any, **kwargs:
 
 
 def _context(save: Sequence[str]) -> Any:
-    kept = {op for kind in save for op in _SAVED[kind]}
+    kept = {op for kind in save for name in _SAVED[kind] if (op := _operation(name)) is not None}
 
     def policy(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
         return CheckpointPolicy.MUST_SAVE if op in kept else CheckpointPolicy.PREFER_RECOMPUTE
 
     return partial(create_selective_checkpoint_contexts, policy)
+
+
+def _operation(name: str) -> Any:
+    space, _, own = name.partition(".")
+    return getattr(getattr(getattr(torch.ops, space), own, None), "default", None)
 
 
 def apply_compile(model: nn.Module, regions: Sequence[Region]) -> None:
@@ -79,6 +95,19 @@ def order_fault(lowered: Lowered, names: Sequence[str]) -> str | None:
     if [name for name in names if name in wanted] == wanted:
         return None
     return f"the axes of the mesh are {', '.join(names)}; FSDP2 needs them in the order {', '.join(wanted)}"
+
+
+def units_fault(lowered: Lowered) -> str | None:
+    """Why a region cannot be run again: what FSDP2 does at its units is no part of what torch's
+    selective checkpoint remembers."""
+    units = frozenset(name for unit in lowered.fsdp.units for name in unit.modules) if lowered.fsdp else ()
+    for region in lowered.recompute:
+        if region.mode == "save":
+            regions = frozenset(region.modules)
+            inner = next((name for name in units if name not in regions and _within(name, regions)), None)
+            if inner is not None:
+                return f"recompute with save(...) around '{inner}', which is a unit of FSDP: torch cannot do that"
+    return None
 
 
 def apply_fsdp(model: nn.Module, fsdp: LoweredFsdp, mesh: DeviceMesh) -> None:

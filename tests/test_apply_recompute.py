@@ -1,0 +1,79 @@
+"""Regions that are run again in the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from tests.apply.ranks import Ranks
+
+SIZES = {"dp": 2, "tp": 2}
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Iterator[Ranks]:
+    started = Ranks(4)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def graph(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("graphs") / "llama.graph.json.gz")
+    ranks.ask("capture:graph", name="llama", path=path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(ranks: Ranks, graph: str) -> list[Any]:
+    """Without a region."""
+    return ranks.ask("again:llama", graph=graph, sizes=SIZES, mode=None)
+
+
+def same(found: list[Any], plain: list[Any]) -> None:
+    for one, other in zip(found, plain, strict=True):
+        assert one["gradients"] == pytest.approx(other["gradients"], rel=1e-5, abs=1e-6)
+        assert one["kept"] < other["kept"]
+
+
+def test_full(ranks: Ranks, graph: str, plain: list[Any]) -> None:
+    found = ranks.ask("again:llama", graph=graph, sizes=SIZES, mode="full")
+    same(found, plain)
+    for kind, times in found[0]["backward"].items():
+        assert times > plain[0]["backward"][kind], kind
+
+
+@pytest.mark.parametrize("save", ["matmul", "attention", "collective", "matmul, attention, collective"])
+def test_save(ranks: Ranks, graph: str, plain: list[Any], save: str) -> None:
+    """What is saved runs in the backward pass as often as without a region, the rest once more."""
+    found = ranks.ask("again:llama", graph=graph, sizes=SIZES, mode=f"save({save})")
+    same(found, plain)
+    for kind, times in found[0]["backward"].items():
+        if kind in save:
+            assert times == plain[0]["backward"][kind], kind
+        else:
+            assert times > plain[0]["backward"][kind], kind
+
+
+@pytest.mark.parametrize("sizes", [{"dp": 4}, {"dp": 2, "tp": 2}], ids=str)
+@pytest.mark.parametrize("mode", ["full", "save(matmul)"])
+@pytest.mark.parametrize("region", ["blocks.*.up", "{head,embed}", "blocks.*.norm", "blocks.*.down", "root"])
+def test_regions_with_parameters_of_their_own(
+    ranks: Ranks, sizes: dict[str, int], mode: str, region: str
+) -> None:
+    """They are run again without their hooks: their parameters are the rank's all the same."""
+    if region == "root" and mode != "full":
+        why = "recompute with save(...) around 'blocks.0', which is a unit of FSDP: torch cannot do that"
+        more = f"recompute {{ {region} {mode} }}\n"
+        refused = ranks.ask("sharding:refused", sizes=sizes, lines=["blocks.*", "root"], more=more)
+        assert len(refused[0]) == 1
+        assert refused[0][0] in (why, why.replace("s.0", "s.1"))
+        return
+    plain = ranks.ask("again:toy", sizes=sizes, more="")
+    found = ranks.ask("again:toy", sizes=sizes, more=f"recompute {{ {region} {mode} }}\n")
+    for one, other in zip(found, plain, strict=True):
+        assert one["gradients"] == pytest.approx(other["gradients"], rel=1e-5, abs=1e-6)
