@@ -75,7 +75,12 @@ def _same_names(model: nn.Module, whole: nn.Module, wanted: list[Target]) -> dic
     """The tensors of the unsplit model by name, where they are those of the model."""
     found = {name: tensor for target in targets(whole, everything=True) for name in target.names
              for tensor in (target.tensor,)}  # fmt: skip
-    faults = []
+    faults = [
+        f"'{name}.{own}' has no memory, and is neither a parameter nor a buffer"
+        for name, module in model.named_modules()
+        for own, held in vars(module).items()
+        if isinstance(held, Tensor) and held.is_meta
+    ]
     for target in wanted:
         for name in target.names:
             if name not in found:
@@ -85,7 +90,7 @@ def _same_names(model: nn.Module, whole: nn.Module, wanted: list[Target]) -> dic
                     f"'{name}' is built as {tuple(found[name].shape)}, not {tuple(target.tensor.shape)}"
                 )
     if faults:
-        raise WeightsError(f"the model that is built is not {type(model).__name__}:", faults)
+        raise WeightsError(f"{type(model).__name__} cannot be given numbers:", faults)
     return found
 
 

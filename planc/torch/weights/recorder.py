@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +129,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                  tuple(fresh), random)
         )  # fmt: skip
 
+    def whole(self, function: Callable[..., Any], tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Record a function that fills a tensor and looks at the numbers it draws."""
+        if not tensor.is_meta:
+            raise NotRecordedError(f"{function.__name__} draws numbers for a tensor made of given ones")
+        ref = self.ref(tensor.detach())
+        self._kept.append(tensor)
+        written = frozenset({ref.storage})
+        read, overwritten = (frozenset[int](), ref.storage) if ref.all else (written, None)
+        self.steps.append(Step(function, (ref, *args), kwargs, read, written, overwritten, (), True))
+        return tensor
+
 
 def recorded(build: Callable[[], nn.Module]) -> tuple[nn.Module, Recorder]:
     """A model without memory, and how its numbers come about.
@@ -134,7 +149,20 @@ def recorded(build: Callable[[], nn.Module]) -> tuple[nn.Module, Recorder]:
     """
     recorder = Recorder()
     try:
-        with recorder:
+        with _looking(recorder), recorder:
             return build(), recorder
     except (NotImplementedError, RuntimeError) as bad:
         raise NotRecordedError(str(bad).strip().partition("\n")[0]) from bad
+
+
+@contextmanager
+def _looking(recorder: Recorder) -> Iterator[None]:
+    """Initialisers that look at numbers are recorded whole: on meta tensors they do nothing at all."""
+    names = ("_no_grad_trunc_normal_", "orthogonal_", "sparse_", "dirac_")
+    own: dict[str, Any] = {name: partial(recorder.whole, getattr(nn.init, name)) for name in names}
+    with ExitStack() as patches:
+        patches.enter_context(patch.multiple(nn.init, **own))
+        # Transformers has kept torch's functions to call them behind its own.
+        kept = getattr(sys.modules.get("transformers.initialization"), "TORCH_INIT_FUNCTIONS", {})
+        patches.enter_context(patch.dict(kept, {name: own[name] for name in names if name in kept}))
+        yield
