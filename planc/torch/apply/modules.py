@@ -11,21 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from planc.ir.lowered import Lay, LoweredModule, Part, Pass
+from planc.ir.lowered import Lay, LoweredModule, Part
 from planc.torch.apply.chance import Chance
-from planc.torch.apply.moves import bring, summed
+from planc.torch.apply.moves import Way, move, summed, way
 from planc.torch.apply.parameters import local
-from planc.torch.apply.places import changed, first_tensor
+from planc.torch.apply.places import Place, changed, first_tensor
 
 
 class Told:
     """What one module does on one axis, as hooks around its forward."""
 
     def __init__(self, module: nn.Module, told: LoweredModule, group: ProcessGroup, uses: list[Use]) -> None:
-        self.told, self.group = told, group
+        # Plain data throughout: hooks are compiled with the module.
+        self.group, self.looks_up = group, told.looks_up
         self.uses = uses
         """The parameters that are local while the module runs."""
-        self.late = [name for name, part in told.parameters.items() if part.late]
+        self.inputs = [(p.place, way(p.before, p.after)) for p in told.inputs]
+        self.outputs = [(p.place, way(p.before, p.after)) for p in told.outputs]
+        self.late = [(name, part.summed) for name, part in told.parameters.items() if part.late]
+        self.cut = [p.after.dim for p in told.outputs if p.place == () and p.after.kind == "shard"]
         self.chance = Chance(group, told.draws_apart) if told.draws_apart else None
         self._outside: list[Tensor] = []
         for name, value in told.attributes.items():
@@ -40,9 +44,9 @@ class Told:
     def _enter(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        for passage in self.told.inputs:
-            args, kwargs = self._handed(args, kwargs, passage)
-        if self.told.looks_up:
+        for place, how in self.inputs:
+            args, kwargs = self._handed(args, kwargs, place, how)
+        if self.looks_up:
             args, kwargs = self._own_rows(module, args, kwargs)
         for use in self.uses:
             use.take()
@@ -63,25 +67,22 @@ class Told:
             self.chance.end()
 
     def _leave(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> Any:
-        if self.told.looks_up:
+        if self.looks_up:
             outside = self._outside.pop()
             result = changed(result, (), lambda x: x.masked_fill(outside.unsqueeze(-1), 0))
-        for passage in self.told.outputs:
-            result = changed(result, passage.place, lambda x, p=passage: self._brought(x, p))  # type: ignore[misc]
-        for name in self.late:
+        for place, how in self.outputs:
+            result = changed(result, place, lambda x, h=how: move(x, h, self.group))  # type: ignore[misc]
+        for name, parts in self.late:
             bias = local(module._parameters[name])  # type: ignore[arg-type]
-            result = changed(result, (), lambda x, n=name, b=bias: x + self._late(n, b, x))  # type: ignore[misc]
+            result = changed(result, (), lambda x, b=bias, p=parts: x + self._late(b, p, x))  # type: ignore[misc]
         return result
 
     def _handed(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], passage: Pass
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], place: Place, how: Way
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if isinstance(passage.place[0], int):
-            return changed(args, passage.place, lambda x: self._brought(x, passage)), kwargs
-        return args, changed(kwargs, passage.place, lambda x: self._brought(x, passage))
-
-    def _brought(self, x: Tensor, passage: Pass) -> Tensor:
-        return bring(x, passage.before, passage.after, self.group)
+        if isinstance(place[0], int):
+            return changed(args, place, lambda x: move(x, how, self.group)), kwargs
+        return args, changed(kwargs, place, lambda x: move(x, how, self.group))
 
     def _own_rows(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -100,20 +101,22 @@ class Told:
             return changed(args, place or (0,), own), kwargs
         return args, changed(kwargs, place, own)
 
-    def _late(self, name: str, bias: Tensor, result: Tensor) -> Tensor:
+    def _late(self, bias: Tensor, parts: bool, result: Tensor) -> Tensor:
         """A bias, or the rank's slice of it where the result is split along the features."""
-        if self.told.parameters[name].summed:
+        if parts:
             bias = summed(bias, self.group)
-        if any(p.place == () and p.after == Lay("shard", result.ndim - 1) for p in self.told.outputs):
-            return bring(bias, Lay("replicated"), Lay("shard", 0), self.group)
-        return bias
+        return move(bias, _SLICED, self.group) if result.ndim - 1 in self.cut else bias
+
+
+_SLICED = way(Lay("replicated"), Lay("shard", 0))
 
 
 class Use:
     """A parameter in a module whose code uses it."""
 
     def __init__(self, owner: nn.Module, name: str, part: Part, group: ProcessGroup) -> None:
-        self.owner, self.name, self.part, self.group = owner, name, part, group
+        self.owner, self.name, self.group = owner, name, group
+        self.late, self.summed = part.late, part.summed
         self._kept: list[Any] = []
 
     def take(self) -> None:
@@ -129,10 +132,10 @@ class Use:
             self.owner._parameters[self.name] = self._kept.pop()
 
     def _share(self, whole: Tensor) -> Tensor | None:
-        if self.part.late:
+        if self.late:
             return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local(whole))
         own = local(whole)
-        return summed(own, self.group) if self.part.summed else own
+        return summed(own, self.group) if self.summed else own
 
 
 def _with(uses: list[Use], forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

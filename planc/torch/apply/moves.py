@@ -20,17 +20,31 @@ _OPS = torch.ops._c10d_functional
 
 def bring(x: Tensor, before: Lay, after: Lay, group: ProcessGroup) -> Tensor:
     """Bring a tensor from one layout to another; each rank of the group calls this."""
-    if before == after:
-        return x
-    kinds = f"{before.kind} {after.kind}"
+    return move(x, way(before, after), group) if before != after else x
+
+
+Way = tuple[str, int, int]
+"""Two layouts as plain data, which a compiler can follow: their kinds, and their dims or -1."""
+
+
+def way(before: Lay, after: Lay) -> Way:
+    """The change from one layout to another."""
     dims = (-1 if before.dim is None else before.dim, -1 if after.dim is None else after.dim)
-    moved: Tensor = _Bring.apply(x, kinds, *dims, group)  # type: ignore[no-untyped-call]
+    return (f"{before.kind} {after.kind}", *dims)
+
+
+def move(x: Tensor, how: Way, group: ProcessGroup) -> Tensor:
+    """As `bring`, of layouts that differ."""
+    moved: Tensor = _Bring.apply(x, *how, group)  # type: ignore[no-untyped-call]
     return moved
+
+
+_SUMMED: Way = ("invariant replicated", -1, -1)
 
 
 def summed(x: Tensor, group: ProcessGroup) -> Tensor:
     """The tensor itself; its gradient is summed over the group."""
-    return bring(x, Lay("invariant"), Lay("replicated"), group)
+    return move(x, _SUMMED, group)
 
 
 class _Bring(torch.autograd.Function):
