@@ -17,6 +17,7 @@ from planc.ir.settled import MAX_DEVICES, Settings
 from planc.ir.source import Source
 from planc.read import read_path, read_source
 from planc.report.text import render
+from planc.settle import settle
 from planc.settle.options import options_fault
 from planc.text.write import write_faithfully
 
@@ -175,10 +176,12 @@ def parallelize(
     from planc.ir.graph import ModelGraph
     from planc.torch.apply.parallelize import NotApplicable, apply_document
 
-    document = _document(plan)
+    document, given = _document(plan), dict(options or {})
+    if fault := options_fault([settle(document, Settings(options=given)).documents], given):
+        raise ValueError(fault)
     known = graph if graph is None or isinstance(graph, ModelGraph) else graph_for(document, os.fspath(graph))
     try:
-        apply_document(model, document, mesh, graph=known, inputs=inputs, options=dict(options or {}))
+        apply_document(model, document, mesh, graph=known, inputs=inputs, options=given)
     except NotApplicable as bad:
         raise PlanError(bad.diagnostics, bad.reasons) from None
     return model

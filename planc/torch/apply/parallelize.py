@@ -19,7 +19,6 @@ from planc.ir.lowered import Lowered
 from planc.ir.settled import Settings
 from planc.lower.lower import lower
 from planc.lower.modules import NotLowered
-from planc.settle.options import options_fault
 from planc.torch.apply.fits import captured, misfit
 from planc.torch.apply.logits import apply_loss
 from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute, order_fault, units_fault
@@ -49,7 +48,6 @@ def apply_document(
         NotApplicable: the plan is refuted or not proved, the mesh lacks an axis, the model is split
             already, or is another one than the graph's.
         ModelFault: the model cannot be captured.
-        ValueError: the plan has no such option, or of another type.
     """
     names = mesh.mesh_dim_names or ()
     reasons = []
@@ -64,8 +62,6 @@ def apply_document(
         raise NotApplicable((), (why,))
     settings = Settings({name: mesh.size(i) for i, name in enumerate(names)}, options=dict(options))
     result = check(document, settings, found)
-    if fault := options_fault([result.settled.documents], settings.options):
-        raise ValueError(fault)
     apply(model, _lowered(result, names), mesh)
     return result
 
