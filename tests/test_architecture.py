@@ -33,7 +33,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "skips": {"checks", "ir", "layouts"},
     "compile": {"checks", "ir", "layouts", "mend", "resolve", "settle", "skips"},
     "report": {"blocks", "checks", "compile", "forecast", "ir", "layouts", "resolve", "text", "__init__"},
-    "commands": {"checks", "cli", "compile", "data", "graphs", "ir", "mend", "near", "read", "report", "settle"}
+    "commands": {
+        "checks",
+        "cli",
+        "compile",
+        "data",
+        "graphs",
+        "ir",
+        "mend",
+        "near",
+        "read",
+        "report",
+        "settle",
+    }
     | {"text", "torch"},
     "api": {"compile", "data", "graphs", "ir", "read", "report", "settle", "text", "torch"},
     "cli": {"near", "__init__"},
