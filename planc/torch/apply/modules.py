@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -24,8 +23,6 @@ class Told:
     def __init__(self, module: nn.Module, told: LoweredModule, group: ProcessGroup, uses: list[Use]) -> None:
         # Plain data throughout: hooks are compiled with the module.
         self.group, self.looks_up = group, told.looks_up
-        self.uses = uses
-        """The parameters that are local while the module runs."""
         self.inputs = [(p.place, way(p.before, p.after)) for p in told.inputs]
         self.outputs = [(p.place, way(p.before, p.after)) for p in told.outputs]
         self.late = [(name, part.summed) for name, part in told.parameters.items() if part.late]
@@ -37,9 +34,16 @@ class Told:
         self.first_row = 0
         if told.looks_up and isinstance(module, nn.Embedding):
             self.first_row = _share_rows(module, group)
-        module.register_forward_pre_hook(self._enter, with_kwargs=True)
-        module.register_forward_hook(self._restore, with_kwargs=True, always_call=True)
-        module.register_forward_hook(self._leave, with_kwargs=True)
+        if uses:
+            # Not by hooks: a region that is run again in the backward pass runs none of them.
+            module.forward = _Local(uses, module.forward).run
+        if self.inputs or self.looks_up or self.chance:
+            module.register_forward_pre_hook(self._enter, with_kwargs=True)
+        if self.chance:
+            # No such hook where it is not needed: compiled layers would differ by its number.
+            module.register_forward_hook(self._end, with_kwargs=True, always_call=True)
+        if self.outputs or self.looks_up or self.late:
+            module.register_forward_hook(self._leave, with_kwargs=True)
 
     def _enter(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -48,21 +52,11 @@ class Told:
             args, kwargs = self._handed(args, kwargs, place, how)
         if self.looks_up:
             args, kwargs = self._own_rows(module, args, kwargs)
-        for use in self.uses:
-            use.take()
         if self.chance is not None:
             self.chance.begin()
         return args, kwargs
 
-    def inside(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """A forward that itself puts the rank's share of the parameters in place: where it is run
-        again in the backward pass, no hook does."""
-        uses, self.uses = self.uses, []
-        return partial(_with, uses, forward)
-
-    def _restore(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-        for use in self.uses:
-            use.give_back()
+    def _end(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         if self.chance is not None:
             self.chance.end()
 
@@ -138,14 +132,21 @@ class Use:
         return summed(own, self.group) if self.summed else own
 
 
-def _with(uses: list[Use], forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    for use in uses:
-        use.take()
-    try:
-        return forward(*args, **kwargs)
-    finally:
-        for use in uses:
-            use.give_back()
+class _Local:
+    """A forward with the rank's share of parameters in their place. Its method takes the place of
+    the module's: compiled layers would differ by the identity of a function or a partial."""
+
+    def __init__(self, uses: list[Use], forward: Callable[..., Any]) -> None:
+        self.uses, self.forward = uses, forward
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        for use in self.uses:
+            use.take()
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            for use in self.uses:
+                use.give_back()
 
 
 def _set(module: nn.Module, name: str, value: int) -> None:

@@ -16,7 +16,6 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from planc.ir.lowered import Lowered, LoweredFsdp, Region
 from planc.torch.apply.chance import kept
-from planc.torch.apply.modules import Told
 from planc.torch.apply.parameters import local
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -49,17 +48,17 @@ def apply_recompute(model: nn.Module, regions: Sequence[Region]) -> None:
             if module in seen:
                 continue
             seen.add(module)
-            forward = module.forward
-            for hook in module._forward_pre_hooks.values():
-                if isinstance(told := getattr(hook, "__self__", None), Told):
-                    forward = told.inside(forward)
-            module.forward = partial(_recomputed, forward, context)
+            module.forward = _Recomputed(module.forward, context).run
 
 
-def _recomputed(forward: Callable[..., Any], context: Any, *args: Any, **kwargs: Any) -> Any:
-    if context is not None:
-        kwargs["context_fn"] = context
-    return checkpoint(kept(forward), *args, use_reentrant=False, **kwargs)
+class _Recomputed:
+    def __init__(self, forward: Callable[..., Any], context: Any) -> None:
+        self.forward, self.context = forward, context
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        if self.context is not None:
+            kwargs["context_fn"] = self.context
+        return checkpoint(kept(self.forward), *args, use_reentrant=False, **kwargs)
 
 
 def _context(save: Sequence[str]) -> Any:
