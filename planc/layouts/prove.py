@@ -72,11 +72,9 @@ def prove(binding: Binding) -> Proof:
             elif size > 1:
                 proofs.append(_prove(binding, number, axis, size, "tensor"))
         elif block.kind == "fsdp":
-            proofs += [
-                _prove(binding, number, axis.value, DATA_RANKS, "data")
-                for axis in block.axes[:1]
-                if sizes.get(axis.value) != 1
-            ]
+            # With two axes the batch is split on both, alike: one of them shows it.
+            split_on = [axis.value for axis in block.axes if sizes.get(axis.value) != 1]
+            proofs += [_prove(binding, number, axis, DATA_RANKS, "data") for axis in split_on[:1]]
     return Proof(tuple(proofs), tuple(unsized))
 
 
