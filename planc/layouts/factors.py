@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from planc.layouts.operation import NotKnown, Operand, Refused
+from planc.layouts.operation import Fault, NotKnown, Operand, Refused
 from planc.layouts.types import (
     CONSTANT,
     INVARIANT,
@@ -37,7 +37,7 @@ def shared(
     sums: Collection[Label] = (),
     fixed: Collection[Label] = (),
     why: str = "it works along that dim",
-    law: str = "cut-along",
+    law: Fault = "cut-along",
     linear: Collection[int] | str = (),
 ) -> Type:
     """The type of a result.
@@ -123,7 +123,7 @@ def _cut(
     sums: Collection[Label],
     fixed: Collection[Label],
     why: str,
-    law: str,
+    law: Fault,
 ) -> Type:
     labels = {labels[kind.dim] for _, labels, kind in cut}  # type: ignore[attr-defined]
     first = cut[0][2]
@@ -132,7 +132,7 @@ def _cut(
                       "operands that are split along the same dim")  # fmt: skip
     (label,) = labels
     if label is None or label in fixed:
-        raise Refused(law, f"its operand is {first}, and {why}", "the whole dim on every rank")  # type: ignore[arg-type]
+        raise Refused(law, f"its operand is {first}, and {why}", "the whole dim on every rank")
     rest = [(operand, own) for operand, own in terms if not _is_cut(operand.type)]
     for operand, own in rest:
         if label in own:
@@ -146,7 +146,7 @@ def _cut(
     if label in sums:
         return PARTIAL
     if label not in result:
-        raise Refused(law, f"its operand is {first}, and {why}", "the whole dim on every rank")  # type: ignore[arg-type]
+        raise Refused(law, f"its operand is {first}, and {why}", "the whole dim on every rank")
     (parts,) = packs
     return split(result.index(label)) if parts is None else packed(result.index(label), parts)
 

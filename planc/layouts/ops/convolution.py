@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planc.layouts.factors import Labels, Term, shared
-from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused
+from planc.layouts.operation import Differs, Fault, NotKnown, Operand, Operation, Refused
 from planc.layouts.ops import rule
 from planc.layouts.types import LATE, PARTIAL, Type, cut_dim, split
 
@@ -59,6 +59,6 @@ def _grouped(
     terms: list[Term] = [(x, labels), (weight, tuple(f"w{d}" for d in range(weight.ndim)))]
     if bias is not None:
         terms.append((bias, ("w0",)))
-    law = "size-written" if cut_dim(x.type) == channel else "cut-along"
+    law: Fault = "size-written" if cut_dim(x.type) == channel else "cut-along"
     return shared(terms, labels, fixed=fixed, why=f"it is convolved in {own} groups", law=law,
                   linear=(0, 1) if bias is None else ())  # fmt: skip
