@@ -1,7 +1,9 @@
 # Two targets do everything on a fresh machine: `make demo` and `make test`.
+# `make test TORCH=2.15.0` does it with another release of torch, in a .venv of its own.
 
 PYTHON ?= python3
-VENV := .venv
+TORCH ?=
+VENV := .venv$(addprefix -,$(TORCH))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -15,7 +17,8 @@ setup: $(READY) ## make .venv, with planc and what its development needs
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	sed '$(if $(TORCH),s/^torch==.*/torch==$(TORCH)/)' constraints.txt > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[dev]'
 	$(BIN)/python -m compileall -q planc
 	@touch $@
 
@@ -43,5 +46,5 @@ fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
 	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
