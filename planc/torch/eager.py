@@ -30,7 +30,7 @@ def functions_told(recorder: Any) -> Iterator[None]:
     def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             with torch._C.DisableTorchFunction():
-                return original.__func__(cls, *args, **kwargs)
+                return original.__get__(None, cls)(*args, **kwargs)
 
         if not recorder.is_listening:
             return call(*args, **kwargs)

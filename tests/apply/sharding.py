@@ -71,7 +71,7 @@ def state(sizes: dict[str, int], lines: list[str], axes: str = "dp") -> dict[str
         group = module._get_fsdp_state()._fsdp_param_group if isinstance(module, FSDPModule) else None
         if group is None:
             continue
-        policy, after = group.mp_policy, group.post_forward_mesh_info
+        policy, after = group.fsdp_params[0].mp_policy, group.post_forward_mesh_info
         found[name] = {
             "parameters": [names[id(item.sharded_param)] for item in group.fsdp_params],
             "dtypes": [str(d).removeprefix("torch.") for d in (policy.param_dtype, policy.reduce_dtype, policy.output_dtype)],
