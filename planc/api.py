@@ -68,7 +68,7 @@ def load(plan: str | os.PathLike[str]) -> Plan:
         PlanError: the file holds no plan.
         planc.read.Unreadable: there is no such file.
     """
-    return _plan(_document(plan))
+    return _plan(read_plan(plan))
 
 
 def to_text(plan: Plan) -> str:
@@ -117,7 +117,7 @@ def check(
     for count in (*settings.sizes.values(), world_size, gpus_per_node):
         if count is not None and not (type(count) is int and 1 <= count <= MAX_DEVICES):
             raise ValueError(f"{count!r} is no number of devices")
-    document = _document(plan)
+    document = read_plan(plan)
     result = check_document(document, settings, _graph(document, model))
     if fault := options_fault([result.settled.documents], settings.options):
         raise ValueError(fault)
@@ -176,7 +176,7 @@ def parallelize(
     from planc.ir.graph import ModelGraph
     from planc.torch.apply.parallelize import NotApplicable, apply_document
 
-    document, given = _document(plan), dict(options or {})
+    document, given = read_plan(plan), dict(options or {})
     if fault := options_fault([settle(document, Settings(options=given)).documents], given):
         raise ValueError(fault)
     known = graph if graph is None or isinstance(graph, ModelGraph) else graph_for(document, os.fspath(graph))
@@ -262,7 +262,12 @@ def _sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
     return sizes
 
 
-def _document(plan: PlanLike) -> Document:
+def read_plan(plan: PlanLike) -> Document:
+    """A plan with the text it was read from, faults and all.
+
+    Raises:
+        planc.read.Unreadable: the plan is a path, and there is no such file.
+    """
     if isinstance(plan, Plan):
         # By way of the data form: objects, too, are held against the schema.
         document = _from_data(to_data(plan))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
@@ -63,6 +64,8 @@ def _bare(model: nn.Module) -> nn.Module:
         )
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    for module in model.modules():
+        memo |= {id(held): held for held in vars(module).values() if isinstance(held, DeviceMesh)}
     return copy.deepcopy(model, memo)
 
 

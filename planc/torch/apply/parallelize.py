@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -16,6 +15,7 @@ from planc.ir.document import Document
 from planc.ir.expr import Value
 from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered
+from planc.ir.record import Record
 from planc.ir.settled import Settings
 from planc.lower.lower import lower
 from planc.lower.modules import NotLowered
@@ -33,6 +33,41 @@ class NotApplicable(Exception):
         super().__init__("; ".join((*reasons, *(d.headline for d in diagnostics))))
 
 
+class Prepared(Record):
+    """A plan, proved on a model and a mesh, and what it tells the model."""
+
+    result: Result
+    lowered: Lowered
+
+
+def prepare(
+    model: nn.Module,
+    document: Document,
+    sizes: Mapping[str, int],
+    *,
+    graph: ModelGraph | None,
+    inputs: Sequence[Tensor] | Mapping[str, Tensor] | None,
+    options: Mapping[str, Value],
+) -> Prepared:
+    """Prove a plan on a model. Nothing is changed, and no other rank is asked.
+
+    Args:
+        sizes: the axes of the mesh, outermost first.
+
+    Raises:
+        NotApplicable: the plan is refuted or not proved, the mesh lacks an axis, the model is split
+            already, or is another one than the graph's.
+        ModelFault: the model cannot be captured.
+    """
+    if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        raise NotApplicable((), ("the model is split already: some of its parameters are DTensors",))
+    found = graph if graph is not None else captured(model, inputs)
+    if why := misfit(model, found):
+        raise NotApplicable((), (why,))
+    result = check(document, Settings(sizes, options=dict(options)), found)
+    return Prepared(result, _lowered(result, tuple(sizes)))
+
+
 def apply_document(
     model: nn.Module,
     document: Document,
@@ -45,25 +80,16 @@ def apply_document(
     """Prove a plan on a model, then apply it, in place. Nothing is changed before all is proved.
 
     Raises:
-        NotApplicable: the plan is refuted or not proved, the mesh lacks an axis, the model is split
-            already, or is another one than the graph's.
-        ModelFault: the model cannot be captured.
+        NotApplicable, ModelFault: as `prepare` does, or the mesh has no names.
     """
     names = mesh.mesh_dim_names or ()
-    reasons = []
     if len(names) != mesh.ndim:
-        reasons.append("the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))")
-    if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
-        reasons.append("the model is split already: some of its parameters are DTensors")
-    if reasons:
-        raise NotApplicable((), tuple(reasons))
-    found = graph if graph is not None else captured(model, inputs)
-    if why := misfit(model, found):
+        why = "the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))"
         raise NotApplicable((), (why,))
-    settings = Settings({name: mesh.size(i) for i, name in enumerate(names)}, options=dict(options))
-    result = check(document, settings, found)
-    apply(model, _lowered(result, names), mesh)
-    return result
+    sizes = {name: mesh.size(i) for i, name in enumerate(names)}
+    made = prepare(model, document, sizes, graph=graph, inputs=inputs, options=options)
+    apply(model, made.lowered, mesh)
+    return made.result
 
 
 def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
@@ -114,4 +140,4 @@ def _know_together(lowered: Lowered, mesh: DeviceMesh) -> None:
         mesh[names]._flatten()
 
 
-__all__: list[Any] = ["NotApplicable", "apply", "apply_document"]
+__all__ = ["NotApplicable", "Prepared", "apply", "apply_document", "prepare"]
