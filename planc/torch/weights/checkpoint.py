@@ -23,8 +23,8 @@ from planc.torch.weights.trees import Request
 class Checkpoint:
     """Reads slices, each rank for itself: no rank waits for another. Stored shards are read whole."""
 
-    def __init__(self, folder: Path) -> None:
-        self._reader = FileSystemReader(folder)
+    def __init__(self, folder: Path | FileSystemReader) -> None:
+        self._reader = folder if isinstance(folder, FileSystemReader) else FileSystemReader(folder)
         self._metadata = self._reader.read_metadata()
         self._reader.set_up_storage_reader(self._metadata, is_coordinator=False)
         self._known = {

@@ -1,0 +1,101 @@
+"""The states of models and optimizers: with the names, shapes and order of the unsplit model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from planc.torch.checkpoints.names import names_in_order, parameter_names, plain
+from planc.torch.checkpoints.ranks import is_first
+
+State = dict[str, Any]
+
+
+def model_state(model: nn.Module, *, full: bool) -> State:
+    """A model's parameters, persistent buffers and extra states by name. All ranks must ask for it.
+
+    Args:
+        model: any model, split or not, compiled or not.
+        full: give the first rank whole tensors of its own on the CPU, and the others nothing. They
+            are gathered one by one: no other rank holds more than one whole tensor at a time.
+
+    Returns:
+        Tensors by name; where they are not full, the rank's own slices of them as DTensors, which share
+        the memory of the model, except for fused parameters.
+    """
+    with torch.no_grad():
+        shown = {plain(name): value for name, value in model.state_dict().items()}
+        return _gathered_once(model, shown) if full else shown
+
+
+def optimizer_state(model: nn.Module, optimizer: Optimizer, *, full: bool) -> State:
+    """What an optimizer holds. All ranks must ask for it.
+
+    An optimizer that has not stepped has nothing yet, and is not made to step for this.
+
+    Args:
+        model: the model whose parameters the optimizer has, all or some.
+        optimizer: torch's, or any that has its `state_dict`.
+        full: give the first rank whole tensors of its own on the CPU, and the others nothing.
+
+    Returns:
+        `state` and `param_groups` as torch has them: by the numbers that the optimizer of an unsplit
+        model gives its parameters, if full; by the names of the parameters, if not.
+
+    Raises:
+        WeightsError: a parameter of the optimizer is none of the model.
+    """
+    names = [several[0] for several in names_in_order(model, optimizer)]
+    with torch.no_grad():
+        held = optimizer.state_dict()
+        if full:
+            # Every rank takes part, and only the first keeps something.
+            whole = _mapped(held, _whole)
+            return dict(whole) if is_first() else {}
+    named = {
+        (names[key] if isinstance(key, int) else str(key)): value for key, value in held["state"].items()
+    }
+    groups = [
+        {**group, "params": [names[number] for number in group["params"]]} for group in held["param_groups"]
+    ]
+    return {**held, "state": named, "param_groups": groups}
+
+
+def staged(tree: Any) -> Any:
+    """A copy on the CPU that later steps do not change; the rank's own slices of what is split."""
+    return _mapped(tree, lambda tensor: tensor.detach().to("cpu", copy=True))
+
+
+def _gathered_once(model: nn.Module, shown: Mapping[str, Any]) -> State:
+    """Whole tensors; tied ones are gathered once, and stay one in the file."""
+    first = {name: names[0] for names in parameter_names(model).values() for name in names}
+    gathered: State = {}
+    for name, value in shown.items():
+        if first.get(name, name) not in gathered:
+            gathered[first.get(name, name)] = _mapped(value, _whole)
+    return {name: gathered[first.get(name, name)] for name in shown} if is_first() else {}
+
+
+def _whole(tensor: Tensor) -> Tensor | None:
+    value = tensor.detach()
+    if isinstance(value, DTensor):
+        # Offloaded slices lie on the CPU, where the mesh has no way to gather them.
+        there: Any = value.to(value.device_mesh.device_type)
+        value = there.full_tensor()
+    return value.to("cpu", copy=True) if is_first() else None
+
+
+def _mapped(tree: Any, change: Callable[[Tensor], Any]) -> Any:
+    """A tree with its tensors changed; what is neither a tensor nor a container stays."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, Mapping):
+        return {key: _mapped(value, change) for key, value in tree.items()}
+    if isinstance(tree, list) or type(tree) is tuple:
+        return type(tree)(_mapped(value, change) for value in tree)
+    return tree
