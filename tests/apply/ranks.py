@@ -35,7 +35,8 @@ class Ranks:
         self._process: subprocess.Popen[str] | None = None
 
     def ask(self, case: str, **given: Any) -> list[Any]:
-        """What each rank returns from a function of this folder, named `file:function`.
+        """What each rank returns from a function of this folder, named `file:function`, or from one
+        of another folder of tests, named `folder.file:function`.
 
         Raises:
             AssertionError: a rank has raised, or they did not end.
@@ -94,7 +95,8 @@ def _joined(rank: int, count: int, meeting: str) -> None:
 def _done(command: dict[str, Any]) -> dict[str, Any]:
     file, _, name = command["case"].partition(":")
     try:
-        case: Callable[..., Any] = getattr(importlib.import_module(f"tests.apply.{file}"), name)
+        place = file if "." in file else f"apply.{file}"
+        case: Callable[..., Any] = getattr(importlib.import_module(f"tests.{place}"), name)
         return {"found": case(**command["given"])}
     except Exception:  # noqa: BLE001  # what a case raises is told to those who asked
         return {"raised": traceback.format_exc()}

@@ -1,0 +1,155 @@
+"""Whether the ranks see the batches that they should: a tensor group one, and each group its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+
+from planc.torch.train.digest import digest, text_digest
+
+_SHOWN = 60
+"""Letters of a value that is no tensor."""
+
+
+class Verdict(NamedTuple):
+    """What is said of one batch, the same on all ranks."""
+
+    error: str | None
+    """The ranks of a tensor group have different batches."""
+    warning: str | None
+    """Groups that should have different batches have the same one."""
+
+
+class Batches:
+    """A check of batches: one collective of 8 bytes a rank, where all is well.
+
+    Args:
+        mesh: of two axes and all ranks: along the first one batches differ, along the second one
+            they are the same.
+
+    Raises:
+        ValueError: the mesh has not two axes, or not all ranks.
+    """
+
+    def __init__(self, mesh: DeviceMesh) -> None:
+        if mesh.ndim != 2 or mesh.size() != dist.get_world_size():
+            raise ValueError(
+                f"a mesh of {mesh.ndim} axes and {mesh.size()} ranks: needed: two axes, data and tensor, "
+                f"and all {dist.get_world_size()} ranks"
+            )
+        self.groups: list[list[int]] = mesh.mesh.tolist()
+        self.device = torch.device(mesh.device_type)
+
+    def check(self, batch: Any) -> Verdict:
+        """Compare the batches of all ranks; each rank calls this with its own.
+
+        Args:
+            batch: tensors in tuples, lists, mappings and dataclasses; anything else is compared by
+                its `repr`. Ranks may differ in the form of it, too.
+        """
+        parts = dict(_parts(batch, "batch"))
+        own = text_digest(repr(list(parts.items())))
+        every = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=self.device)
+        dist.all_gather_into_tensor(every, torch.tensor([own], device=self.device))
+        seen: list[int] = every.tolist()
+        for group in self.groups:
+            for rank in group:
+                if seen[rank] != seen[group[0]]:
+                    # All ranks see the same numbers, so all of them come here.
+                    return Verdict(_difference(parts, group[0], rank), None)
+        return Verdict(None, self._repeated(seen) if any(part.is_tensor for part in parts.values()) else None)
+
+    def _repeated(self, seen: Sequence[int]) -> str | None:
+        first: dict[int, int] = {}
+        for number, group in enumerate(self.groups):
+            other = first.setdefault(seen[group[0]], number)
+            if other != number:
+                return (
+                    f"data ranks {other} and {number} (ranks {_ranks(self.groups[other])} and {_ranks(group)}) "
+                    "have the same batch: the same work is done twice. needed: a sampler that gives each data "
+                    "rank its own samples; an IterableDataset has to take its own part by the data rank"
+                )
+        return None
+
+
+class _Part(NamedTuple):
+    """A leaf of a batch."""
+
+    is_tensor: bool
+    form: str
+    content: int
+
+
+def _parts(item: Any, path: str) -> Iterator[tuple[str, _Part]]:
+    """The leaves of a batch by their paths, and containers by their kinds."""
+    if isinstance(item, Tensor):
+        yield path, _tensor(item)
+    elif isinstance(item, Mapping):
+        yield f"{path} (a {type(item).__name__})", _Part(False, f"keys {_short(list(item))}", len(item))
+        for key, value in item.items():
+            yield from _parts(value, f"{path}[{key!r}]")
+    elif isinstance(item, list | tuple):
+        yield f"{path} (a {type(item).__name__})", _Part(False, f"{len(item)} items", len(item))
+        for number, value in enumerate(item):
+            yield from _parts(value, f"{path}[{number}]")
+    elif is_dataclass(item) and not isinstance(item, type):
+        for field in fields(item):
+            yield from _parts(getattr(item, field.name, None), f"{path}.{field.name}")
+    elif hasattr(item, "__array_interface__") and item.dtype.kind in "biufc":
+        yield path, _tensor(torch.tensor(item))
+    else:
+        text = _text(item)
+        yield path, _Part(False, _short(text), text_digest(text))
+
+
+def _text(item: Any) -> str:
+    """A value as text that is the same in every process."""
+    if isinstance(item, set | frozenset):
+        return f"{{{', '.join(sorted(map(_text, item)))}}}"
+    # Where an object lies in memory says nothing about it.
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(item))
+
+
+def _tensor(item: Tensor) -> _Part:
+    form = f"{str(item.dtype).removeprefix('torch.')} {list(item.shape)}"
+    if isinstance(item, DTensor):
+        return _Part(False, f"{form} split as {item.placements}", 0)
+    if item.is_meta or item.is_nested or item.is_quantized or item.layout != torch.strided:
+        return _Part(False, f"{form} {item.layout}", 0)
+    return _Part(item.numel() > 0, form, int(digest(item)))
+
+
+def _difference(parts: Mapping[str, _Part], one: int, two: int) -> str:
+    """What differs between two ranks. Every rank calls this."""
+    every: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, dict(parts))
+    first, second = every[one], every[two]
+    paths = [*first, *(path for path in second if path not in first)]
+    path = next((path for path in paths if first.get(path) != second.get(path)), paths[0])
+    forms = [_form(first.get(path)), _form(second.get(path))]
+    what = f"{forms[0]} and {forms[1]}" if forms[0] != forms[1] else f"{forms[0]}, with other values"
+    return (
+        f"ranks {one} and {two} share a tensor group, and their batches differ in {path}: {what}. needed: the same "
+        "batch on all ranks of a tensor group: a sampler by the data rank, and the same seed for what is random"
+    )
+
+
+def _form(part: _Part | None) -> str:
+    return "nothing" if part is None else part.form
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    return ", ".join(map(str, ranks)) if len(ranks) < 5 else f"{ranks[0]} to {ranks[-1]}"
