@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import torch
@@ -58,7 +59,8 @@ def optimizer_state(model: nn.Module, optimizer: Optimizer, *, full: bool) -> St
             whole = _mapped(held, _whole)
             return dict(whole) if is_first() else {}
     named = {
-        (names[key] if isinstance(key, int) else str(key)): value for key, value in held["state"].items()
+        (names[key] if isinstance(key, int) else str(key)): copy(value)
+        for key, value in held["state"].items()
     }
     groups = [
         {**group, "params": [names[number] for number in group["params"]]} for group in held["param_groups"]
