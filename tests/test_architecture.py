@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settle",
     }
     | {"text", "torch"},
+    "lightning": {"api", "graphs", "ir", "read", "report", "settle", "torch"},
     "api": {"compile", "data", "graphs", "ir", "read", "report", "settle", "text", "torch"},
     "cli": {"near", "__init__"},
     "__main__": {"cli"},
@@ -76,9 +77,10 @@ HOMES = {
     "yaml": {"data", "api"},
     "rich": {"report"},
     "argparse": {"cli", "commands"},
-    "torch": {"torch"},
+    "torch": {"lightning", "torch"},
     "transformers": {"torch"},
-    "lightning": set(),
+    "lightning": {"lightning"},
+    "lightning_utilities": {"lightning"},
 }
 
 

@@ -1,0 +1,194 @@
+"""Lightning's ModelParallelStrategy for Fabric, with a plan in place of `parallelize_fn`."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.strategies.model_parallel import ModelParallelStrategy as Stock
+from lightning.fabric.strategies.strategy import _BackwardSyncControl
+from torch import Tensor, nn
+from torch.distributed import ReduceOp
+from torch.distributed.constants import default_pg_timeout
+from torch.distributed.device_mesh import DeviceMesh
+from torch.optim import Optimizer
+
+from planc.api import PlanLike
+from planc.ir.expr import Value
+from planc.lightning.data import seed_workers
+from planc.lightning.mesh import Size, World
+from planc.lightning.optimizers import moved
+from planc.lightning.precision import scale_together
+from planc.lightning.reduce import reduced
+from planc.lightning.request import Inputs, Request
+from planc.lightning.run import Run, destroy
+from planc.lightning.saving import load_state, save_state
+from planc.torch.checkpoints.saver import Saver
+from planc.torch.train.accumulate import no_reduction
+from planc.torch.train.norm import clip_by_norm, clip_by_value
+
+Parallelize = Callable[[Any, DeviceMesh], Any]
+
+
+class ModelParallelStrategy(Stock):
+    """Lightning's strategy of that name. With a plan, a model is split as the plan says when it is set
+    up, after the plan was proved on it; with `parallelize_fn`, all is as in Lightning.
+
+    Args:
+        parallelize_fn: A function that applies parallelism to a module, given the mesh.
+        data_parallel_size: Devices along the axes that split the batch. ``"auto"``: what the plan says,
+            else the number of nodes.
+        tensor_parallel_size: Devices along the axes that split tensors. ``"auto"``: what the plan says,
+            else the devices of a node.
+        save_distributed_checkpoint: Whether each rank saves its shards, into a folder; else rank 0
+            writes one file with all of the model.
+        process_group_backend: The backend of torch.distributed; by default the device's own.
+        timeout: How long a rank waits for the others in one operation.
+        plan: A plan: its path, the name of a shipped one, a `planc.Plan`, or its data form.
+        plan_target: The submodule whose names the plan uses; by default the module that is set up.
+        plan_options: Values for the options of the plan.
+        plan_graph: The captured graph of the target, or its file; by default it is captured.
+        plan_inputs: What the target is called with, for capture: tensors, or their form as
+            ``["x=float32[4,16]"]``. Models of transformers need none.
+        save_in_background: Whether training goes on while a checkpoint is written.
+
+    Raises:
+        TypeError: neither a plan nor `parallelize_fn` is given, or both.
+    """
+
+    def __init__(
+        self,
+        parallelize_fn: Parallelize | None = None,
+        data_parallel_size: Size = "auto",
+        tensor_parallel_size: Size = "auto",
+        save_distributed_checkpoint: bool = True,
+        process_group_backend: str | None = None,
+        timeout: timedelta | None = default_pg_timeout,
+        plan: PlanLike | None = None,
+        plan_target: str | None = None,
+        plan_options: Mapping[str, Value] | None = None,
+        plan_graph: str | os.PathLike[str] | None = None,
+        plan_inputs: Inputs | None = None,
+        save_in_background: bool = False,
+    ) -> None:
+        if (plan is None) == (parallelize_fn is None):
+            raise TypeError(f"{type(self).__name__} takes a plan or a parallelize_fn, one of them")
+        super().__init__(
+            parallelize_fn or _unused, data_parallel_size, tensor_parallel_size, save_distributed_checkpoint,
+            process_group_backend, timeout,
+        )  # fmt: skip
+        self._run: Run | None = None
+        if plan is not None:
+            self._run = Run(Request(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs))
+            self._backward_sync_control = _Accumulate()
+        self._saver, self._in_background = Saver(), save_in_background
+
+    def setup_environment(self) -> None:
+        if self._run is None:
+            super().setup_environment()
+            return
+        assert self.accelerator is not None
+        self.accelerator.setup_device(self.root_device)
+        self._setup_distributed()
+        atexit.register(destroy)
+        world = World(
+            self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
+        )
+        self._device_mesh = self._run.begin(None, world, self.root_device)
+
+    def setup_module(self, module: nn.Module) -> nn.Module:
+        if self._run is None:
+            return super().setup_module(module)
+        self._run.split(module, self.precision.precision)
+        scale_together(self.precision)
+        return module
+
+    def setup_module_and_optimizers(
+        self, module: nn.Module, optimizers: list[Optimizer], scheduler: Any | None = None
+    ) -> tuple[nn.Module, list[Optimizer], Any | None]:
+        if self._run is None:
+            return super().setup_module_and_optimizers(module, optimizers, scheduler)
+        with moved(module, optimizers):
+            self.setup_module(module)
+        return module, [self.setup_optimizer(optimizer) for optimizer in optimizers], scheduler
+
+    def process_dataloader(self, dataloader: Any) -> Any:
+        if self._run is not None:
+            seed_workers(dataloader, self.device_mesh)
+        return super().process_dataloader(dataloader)
+
+    def all_reduce(
+        self, tensor: Tensor, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"
+    ) -> Tensor:
+        if self._run is None or group is not None:
+            return super().all_reduce(tensor, group, reduce_op)
+        made: Tensor = reduced(tensor, self.device_mesh, reduce_op)
+        return made
+
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
+        if self._run is None:
+            return super().reduce_boolean_decision(decision, all)
+        votes = super().all_reduce(torch.tensor(int(decision), device=self.root_device), reduce_op="sum")
+        return bool(votes == self.world_size) if all else bool(votes)
+
+    def clip_gradients_norm(
+        self, module: nn.Module, optimizer: Optimizer, max_norm: float, norm_type: float = 2.0,
+        error_if_nonfinite: bool = True,
+    ) -> Tensor:  # fmt: skip
+        if self._run is None:
+            return super().clip_gradients_norm(module, optimizer, max_norm, norm_type, error_if_nonfinite)
+        self.precision.unscale_gradients(optimizer)
+        return clip_by_norm(self.precision.main_params(optimizer), max_norm, norm_type, error_if_nonfinite)
+
+    def clip_gradients_value(self, module: nn.Module, optimizer: Optimizer, clip_val: float) -> None:
+        if self._run is None:
+            super().clip_gradients_value(module, optimizer, clip_val)
+            return
+        self.precision.unscale_gradients(optimizer)
+        clip_by_value(self.precision.main_params(optimizer), clip_val)
+
+    def save_checkpoint(
+        self, path: str | Path, state: dict[str, Any], storage_options: Any | None = None,
+        filter: dict[str, Callable[[str, Any], bool]] | None = None,  # noqa: A002  # Lightning's name
+    ) -> None:  # fmt: skip
+        if self._run is None or storage_options is not None:
+            super().save_checkpoint(path, state, storage_options, filter)
+            return
+        save_state(
+            self._saver, self.broadcast(os.fspath(path)), state, self._run, filter or {},
+            full=not self._save_distributed_checkpoint, background=self._in_background,
+        )  # fmt: skip
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        state: Any | None = None,
+        strict: bool = True,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        if self._run is None or not state or isinstance(state, Optimizer):
+            return super().load_checkpoint(path, state, strict, weights_only)
+        self._saver.wait()
+        return load_state(self.broadcast(os.fspath(path)), state, self._run, strict, weights_only)
+
+    def teardown(self) -> None:
+        self._saver.wait()
+        super().teardown()
+
+
+class _Accumulate(_BackwardSyncControl):
+    """Gradients of micro-batches stay on their rank until the last one."""
+
+    def no_backward_sync(self, module: nn.Module, enabled: bool) -> AbstractContextManager[None]:
+        return no_reduction(module, enabled=enabled)
+
+
+def _unused(module: Any, mesh: DeviceMesh) -> Any:
+    """Stands where Lightning wants a function; the plan does its work."""
+    return module

@@ -1,0 +1,28 @@
+"""Numbers of all ranks in one, where the ranks of a tensor group hold the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.fabric.utilities.distributed import _sync_ddp_if_available
+from torch import Tensor
+from torch.distributed import ReduceOp
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+
+
+def reduced(value: Any, mesh: DeviceMesh, how: ReduceOp | str | None) -> Any:
+    """One number of all ranks, bit for bit the same on each. A sum counts a tensor group once.
+
+    Args:
+        value: a tensor of any shape, split or not; what is no tensor is given back.
+        mesh: Lightning's two axes.
+        how: `sum`, or what else Lightning takes; None is `sum`, as there.
+    """
+    if not isinstance(value, Tensor):
+        return value
+    whole = value.full_tensor() if isinstance(value, DTensor) else value
+    made = _sync_ddp_if_available(whole, None, reduce_op=how)
+    sums = how is None or (how.lower() == "sum" if isinstance(how, str) else ReduceOp(ReduceOp.SUM) == how)
+    # In place, as Lightning does it. A sum of whole numbers is a multiple of the group's size.
+    return made.copy_(made / mesh["tensor_parallel"].size()) if sums else made

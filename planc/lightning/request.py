@@ -1,0 +1,108 @@
+"""What the user asks of a strategy, and the plan that all ranks take from it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from planc.api import PlanLike, read_plan
+from planc.ir.document import Document
+from planc.ir.expr import Value
+from planc.ir.graph import ModelGraph
+from planc.ir.record import Record
+from planc.ir.settled import Settings
+from planc.ir.source import Source
+from planc.lightning.together import together
+from planc.read import read_source
+from planc.settle import settle
+from planc.settle.extends import chain
+from planc.settle.faults import Faults
+from planc.settle.options import options_fault
+from planc.torch.apply.parallelize import NotApplicable
+
+Inputs = Sequence[str] | Sequence[Tensor] | Mapping[str, Tensor]
+
+
+class Request(Record):
+    """The arguments of a strategy that speak of its plan."""
+
+    plan: PlanLike
+    target: str | None
+    """The submodule whose names the plan uses; None: the module itself."""
+    options: Mapping[str, Value]
+    graph: ModelGraph | str | os.PathLike[str] | None
+    inputs: Inputs | None
+
+
+def document_for(request: Request, module: nn.Module | None) -> Document:
+    """The plan, as rank 0 reads it. Every rank calls this.
+
+    Raises:
+        PlanStop: there is none, an option is not the plan's, or ranks read different base plans.
+    """
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    source = together(lambda: read_plan(_named(request.plan, module)).source if first else None)
+    sent: list[Any] = [(source.name, source.text, source.form, source.folder) if source else None]
+    if dist.is_initialized():
+        dist.broadcast_object_list(sent, 0)
+    document = read_source(Source(*sent[0]))
+    own = digest(document)
+    sums: list[Any] = [own] * (dist.get_world_size() if dist.is_initialized() else 1)
+    if dist.is_initialized():
+        dist.all_gather_object(sums, own)
+    together(lambda: _check(document, request, sums))
+    return document
+
+
+def _check(document: Document, request: Request, sums: list[str]) -> None:
+    """Refuse options that are not the plan's, and plans that differ between ranks."""
+    options = dict(request.options)
+    others = [rank for rank, found in enumerate(sums) if found != sums[0]]
+    if others:
+        raise NotApplicable((), (f"ranks {others} read other base plans than rank 0",))
+    if fault := options_fault([settle(document, Settings(options=options)).documents], options):
+        raise NotApplicable((), (fault,))
+
+
+def digest(document: Document) -> str:
+    """SHA-256 of a plan's text and of the plans that it extends, as hexadecimal digits."""
+    whole = hashlib.sha256()
+    for one in chain(document, Faults()):
+        whole.update(one.source.text.encode())
+        whole.update(b"\0")
+    return whole.hexdigest()
+
+
+def _named(plan: PlanLike, module: nn.Module | None) -> PlanLike:
+    """The plan, or with `auto` the module's own: its attribute `plan`, or the file beside its class."""
+    if plan != "auto" or module is None:
+        return plan
+    own = getattr(module, "plan", None)
+    if own is not None:
+        return own if isinstance(own, Mapping) or not isinstance(own, str) else _beside(own, module)
+    stem = os.path.splitext(_file_of(module))[0]
+    if os.path.exists(f"{stem}.plan"):
+        return f"{stem}.plan"
+    name = type(module).__name__
+    raise NotApplicable(
+        (), (f"{name} has no attribute 'plan', and there is no {os.path.basename(stem)}.plan beside it",)
+    )
+
+
+def _beside(path: str, module: nn.Module) -> str:
+    """A path, as seen from the file of the module's class where there is such a file."""
+    near = os.path.join(os.path.dirname(_file_of(module)), path)
+    return near if os.path.exists(near) else path
+
+
+def _file_of(module: nn.Module) -> str:
+    try:
+        return os.path.abspath(inspect.getfile(type(module)))
+    except (OSError, TypeError):  # a class that was typed in
+        return os.path.join(os.getcwd(), "model")

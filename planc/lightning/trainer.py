@@ -1,0 +1,215 @@
+"""Lightning's ModelParallelStrategy for the Trainer, with one more argument: the plan."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.optimizer import _optimizers_to_device
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies.model_parallel import ModelParallelStrategy as Stock
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor, nn
+from torch.distributed import ReduceOp
+from torch.distributed.constants import default_pg_timeout
+from torch.optim import Optimizer
+
+from planc.api import PlanLike
+from planc.ir.expr import Value
+from planc.lightning.data import check_once, seed_workers
+from planc.lightning.mesh import Size, World
+from planc.lightning.precision import for_split_gradients
+from planc.lightning.reduce import reduced
+from planc.lightning.request import Inputs, Request
+from planc.lightning.run import Run, again, configured, destroy
+from planc.lightning.saving import load, save
+from planc.torch.checkpoints.saver import Saver
+from planc.torch.checkpoints.state import model_state, optimizer_state
+from planc.torch.train.accumulate import no_reduction
+from planc.torch.train.batches import Batches
+
+
+class ModelParallelStrategy(Stock):
+    """Lightning's strategy of that name. With a plan, the model is split as the plan says, after the
+    plan was proved on this very model; without one, all is as in Lightning.
+
+    Args:
+        data_parallel_size: Devices along the axes that split the batch. ``"auto"``: what the plan says,
+            else the number of nodes.
+        tensor_parallel_size: Devices along the axes that split tensors. ``"auto"``: what the plan says,
+            else the devices of a node.
+        save_distributed_checkpoint: Whether each rank saves its shards, into a folder; else rank 0
+            writes one file with all of the model.
+        process_group_backend: The backend of torch.distributed; by default the device's own.
+        timeout: How long a rank waits for the others in one operation.
+        plan: A plan: its path, the name of a shipped one, a `planc.Plan`, or its data form. ``"auto"``: the
+            LightningModule's attribute `plan`, or the file with the ending `.plan` beside its own.
+        plan_target: The submodule whose names the plan uses, as ``"model"``; by default the
+            LightningModule itself.
+        plan_options: Values for the options of the plan.
+        plan_graph: The captured graph of the target, or its file; by default it is captured.
+        plan_inputs: What the target is called with, for capture: tensors, or their form as
+            ``["x=float32[4,16]"]``. By default `example_input_array`; models of transformers need none.
+        save_in_background: Whether training goes on while a checkpoint is written.
+    """
+
+    def __init__(
+        self,
+        data_parallel_size: Size = "auto",
+        tensor_parallel_size: Size = "auto",
+        save_distributed_checkpoint: bool = True,
+        process_group_backend: str | None = None,
+        timeout: timedelta | None = default_pg_timeout,
+        plan: PlanLike | None = None,
+        plan_target: str | None = None,
+        plan_options: Mapping[str, Value] | None = None,
+        plan_graph: str | os.PathLike[str] | None = None,
+        plan_inputs: Inputs | None = None,
+        save_in_background: bool = False,
+    ) -> None:
+        super().__init__(
+            data_parallel_size,
+            tensor_parallel_size,
+            save_distributed_checkpoint,
+            process_group_backend,
+            timeout,
+        )
+        self._run: Run | None = None
+        if plan is not None:
+            self._run = Run(Request(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs))
+        self._saver, self._in_background = Saver(), save_in_background
+        self._build: Callable[[], nn.Module] | None = None
+        self._batches: Batches | None = None
+
+    # ---- the environment and the model ------------------------------------------
+
+    def setup_environment(self) -> None:
+        if self._run is None:
+            super().setup_environment()
+            return
+        self._setup_distributed()
+        atexit.register(destroy)
+        module = self.lightning_module
+        assert module is not None
+        world = World(
+            self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
+        )
+        self._device_mesh = module._device_mesh = self._run.begin(module, world, self.root_device)
+        axes = self._run.axes
+        self._data_parallel_size = axes.devices(axes.data)
+        self._tensor_parallel_size = axes.devices(axes.tensor)
+        self._batches = Batches(self._device_mesh)
+        if is_overridden("configure_model", module):
+            self._build = again(module, "configure_model")
+
+    def setup(self, trainer: pl.Trainer) -> None:
+        if self._run is None:
+            super().setup(trainer)
+            return
+        module = self.lightning_module
+        assert module is not None
+        assert self.accelerator is not None
+        self.accelerator.setup(trainer)
+        self.model = self.precision_plugin.convert_module(module)
+        self._run.split(module, self.precision_plugin.precision, self._build)
+        if self._build is not None:
+            vars(module)["configure_model"] = (
+                configured  # a later run of the Trainer takes the model as it is
+            )
+        for_split_gradients(self.precision_plugin)
+        self.barrier()
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.setup_optimizers(trainer)
+        self.setup_precision_plugin()
+        if trainer.state.fn == TrainerFn.FITTING:
+            _optimizers_to_device(self.optimizers, self.root_device)
+
+    # ---- a step --------------------------------------------------------------------
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        if self._batches is not None:
+            check_once(self._batches, args)
+            self._batches = None
+        return super().training_step(*args, **kwargs)
+
+    @contextmanager
+    def block_backward_sync(self) -> Generator[None, None, None]:
+        if self._run is None or self.model is None:
+            with super().block_backward_sync():
+                yield
+            return
+        with no_reduction(self.model):
+            yield
+
+    def process_dataloader(self, dataloader: object) -> object:
+        if self._run is not None:
+            seed_workers(dataloader, self.device_mesh)
+        return super().process_dataloader(dataloader)
+
+    def reduce(
+        self, tensor: Tensor | Any, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"
+    ) -> Tensor:
+        if self._run is None or group is not None:
+            return super().reduce(tensor, group, reduce_op)
+        made: Tensor = reduced(tensor, self.device_mesh, reduce_op)
+        return made
+
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
+        if self._run is None:
+            return super().reduce_boolean_decision(decision, all)
+        votes = super().reduce(torch.tensor(int(decision), device=self.root_device), reduce_op="sum")
+        return bool(votes == self.world_size) if all else bool(votes)
+
+    # ---- checkpoints ---------------------------------------------------------------
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        if self._run is None:
+            return super().lightning_module_state_dict()
+        assert self.model is not None
+        return model_state(self.model, full=not self._save_distributed_checkpoint)
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        if self._run is None:
+            return super().optimizer_state(optimizer)
+        assert self.model is not None
+        bare = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+        return optimizer_state(self.model, bare, full=not self._save_distributed_checkpoint)
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
+    ) -> None:
+        if self._run is None or storage_options is not None:
+            super().save_checkpoint(checkpoint, filepath, storage_options)
+            return
+        path = self.broadcast(os.fspath(filepath))
+        full = not self._save_distributed_checkpoint
+        save(self._saver, checkpoint, path, self._run, full=full, background=self._in_background)
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        if self._run is None:
+            return super().load_checkpoint(checkpoint_path, weights_only)
+        module = self.lightning_module
+        assert module is not None
+        self._saver.wait()
+        path = self.broadcast(os.fspath(checkpoint_path))
+        return load(path, module, self.optimizers, self._run, module.strict_loading, weights_only)
+
+    def remove_checkpoint(self, filepath: str | Path) -> None:
+        self._saver.wait()
+        super().remove_checkpoint(filepath)
+
+    # ---- the end -------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        self._saver.wait()
+        super().teardown()
