@@ -105,7 +105,7 @@ def main() -> None:
     trainer = pl.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", said.dp * said.tp)),
-        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
+        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
         strategy=strategy,
         max_steps=said.steps,
         gradient_clip_val=1.0,

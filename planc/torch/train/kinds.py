@@ -37,7 +37,7 @@ def summed(gradient: Tensor, parameter: Tensor) -> Tensor:
 def own(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor, in the same memory."""
     held: Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return held.detach()
+    return held
 
 
 def alike(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
