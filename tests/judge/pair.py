@@ -60,9 +60,9 @@ class Pair:
         try:
             found = self.ask(do="judge", family=name, settings=settings, case=case, policy=policy)
         except EndedError:
-            if policy != "torch":
-                raise
-            return "one of the processes ends"  # torch's collectives do not say that a rank has failed
+            # Torch's collectives do not say that a rank has failed, and torch 2.11 divides by zero in
+            # attention without heads. A judge that cannot run at all calls right plans wrong, too.
+            return "one of the processes ends"
         return found["wrong"]
 
     def _started(self) -> subprocess.Popen[str]:
