@@ -14,6 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from planc.torch.train.digest import digest, text_digest
+from planc.torch.train.kinds import each_rank
 
 _SHOWN = 60
 """Letters of a value that is no tensor."""
@@ -57,9 +58,7 @@ class Batches:
         """
         parts = dict(_parts(batch, "batch"))
         own = text_digest(repr(list(parts.items())))
-        every = torch.zeros(dist.get_world_size(), dtype=torch.int64, device=self.device)
-        dist.all_gather_into_tensor(every, torch.tensor([own], device=self.device))
-        seen: list[int] = every.tolist()
+        seen: list[int] = each_rank(torch.tensor([own], device=self.device)).tolist()
         for group in self.groups:
             for rank in group:
                 if seen[rank] != seen[group[0]]:

@@ -59,6 +59,15 @@ def plain(tensor: Tensor) -> Tensor:
     return whole
 
 
+def each_rank(own: Tensor, group: ProcessGroup | None = None) -> Tensor:
+    """The tensors of all ranks, one after the other: (ranks * length) of (length)."""
+    every = own.new_empty(dist.get_world_size(group) * len(own))
+    # Newer releases of torch warn of the old name.
+    gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(every, own, group=group)
+    return every
+
+
 def carried(tensor: Tensor, device_type: str) -> Tensor:
     """A tensor where a mesh, or a group, can send it."""
     return tensor if tensor.device.type == device_type else tensor.to(torch.device(device_type))

@@ -13,7 +13,7 @@ from torch.distributed import ProcessGroup
 from torch.distributed.tensor import DTensor
 
 from planc.torch.train.digest import digest, text_digest
-from planc.torch.train.kinds import carrier
+from planc.torch.train.kinds import carrier, each_rank
 
 _CHUNK = 1 << 28
 """Bytes of one broadcast."""
@@ -62,9 +62,7 @@ def _gathered(numbers: Sequence[int], group: ProcessGroup | None) -> list[list[i
     """The numbers of each rank."""
     device = carrier(torch.device("cpu"), group)
     own = torch.tensor(numbers, dtype=torch.int64, device=device)
-    every = own.new_empty(dist.get_world_size(group) * len(numbers))
-    dist.all_gather_into_tensor(every, own, group=group)
-    found: list[list[int]] = every.view(-1, len(numbers)).tolist()
+    found: list[list[int]] = each_rank(own, group).view(-1, len(numbers)).tolist()
     return found
 
 
