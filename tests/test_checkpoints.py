@@ -83,6 +83,11 @@ def test_several_optimizers_frozen_parameters_and_wrappers(ranks: Ranks, tmp_pat
             assert read <= held
 
 
+def test_behind_a_url(ranks: Ranks, tmp_path: Path) -> None:
+    wrong = faults(ranks.ask("checkpoints.split:url_save", sizes=TWO, folder=str(tmp_path)))
+    assert not wrong, "\n".join(wrong)
+
+
 def test_models_that_are_not_split_and_ranks_that_cannot_write(ranks: Ranks, tmp_path: Path) -> None:
     wrong = faults(ranks.ask("checkpoints.split:plain_save", folder=str(tmp_path)))
     assert not wrong, "\n".join(wrong)

@@ -9,8 +9,10 @@ from functools import cache
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import fsspec
 import torch
 import torch.distributed as dist
+from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
@@ -286,6 +288,35 @@ def bytes_read(sizes: dict[str, int], path: str) -> list[int]:
     with torch.no_grad():
         read_ = source.fill(weights(model, source.tree["state_dict"]).requests)
     return [read_, sum(_local(item).nbytes for item in model.state_dict().values())]
+
+
+class Disk(LocalFileSystem):  # type: ignore[misc]
+    """A file system behind a URL that all ranks share."""
+
+    protocol = "planc-disk"
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(path.removeprefix("planc-disk://"))
+
+
+def url_save(sizes: dict[str, int], folder: str) -> list[str]:
+    """Save behind a URL, twice, and load from there."""
+    fsspec.register_implementation("planc-disk", Disk, clobber=True)
+    model, optimizers = toy(sizes, 0)
+    toy_steps(model, optimizers, 0, BEFORE - 1, sizes)
+    url, saver = f"planc-disk://{folder}/deep/it", Saver()
+    for last in (False, True):
+        if last:
+            toy_steps(model, optimizers, BEFORE - 1, 1, sizes)
+        states = [optimizer_state(model, optimizer, full=False) for optimizer in optimizers]
+        keys: dict[str, Any] = {f"optimizer_{n}": state for n, state in enumerate(states)}
+        tensors = {"state_dict": model_state(model, full=False), **keys}
+        saver.save(url, tensors, MORE, full=False, background=last)
+    saver.close()
+    wrong = toy_resume(sizes, url)
+    names = [item.rpartition("_")[0] for item in os.listdir(f"{folder}/deep/it") if item.endswith(".distcp")]
+    return wrong + ([] if len(names) == dist.get_world_size() else names)
 
 
 def plain_save(folder: str) -> list[str]:

@@ -12,7 +12,8 @@ from planc.ir.weights import WeightsError
 from planc.torch.checkpoints.swap import delete, is_folder, put, sync
 
 METADATA, META = ".metadata", "meta.pt"
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)")
+_LOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+"""How a URL begins that has been a path. A drive of Windows has one letter."""
 Path_ = str | os.PathLike[str]
 
 
@@ -28,13 +29,11 @@ def place(path: Path_, options: Mapping[str, Any] | None = None) -> Local | Remo
             a path.
     """
     text = os.fspath(path)
-    url = _URL.match(text)
-    if url is not None and url[1] == "file":
-        text = text[url.end() - 1 :]
-    elif url is not None and url[2] == "/":
+    if _LOST.match(text):
         raise ValueError(f"'{text}' was a URL before it was made a path: give it as a string")
-    elif url is not None:
+    if "://" in text and not text.startswith("file://"):
         return Remote(text, dict(options or {}))
+    text = text.removeprefix("file://")
     if options:
         raise ValueError(f"'{text}' is a path, and storage_options are for URLs")
     return Local(Path(text))
