@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from planc.torch.checkpoints.names import at_rest, plain
-from planc.torch.checkpoints.space import Space, like, mapped
+from planc.torch.checkpoints.space import Space, like
 from planc.torch.checkpoints.stored import Slot
+from planc.torch.checkpoints.tree import mapped
 from planc.torch.weights.targets import Target, local, targets
 from planc.torch.weights.trees import Request
 

@@ -13,8 +13,9 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from planc.torch.checkpoints.names import parameters_of, plain
-from planc.torch.checkpoints.space import Space, like, mapped, on_all
+from planc.torch.checkpoints.space import Space, like, on_all
 from planc.torch.checkpoints.stored import Slot
+from planc.torch.checkpoints.tree import mapped
 from planc.torch.weights.trees import Request
 
 _HOW = frozenset({"foreach", "fused", "capturable", "differentiable"})

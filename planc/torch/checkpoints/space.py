@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,14 +68,3 @@ def _room(
 
 def _all_of(shape: tuple[int, ...]) -> Box:
     return tuple((0, size) for size in shape)
-
-
-def mapped(tree: Any, kind: type | tuple[type, ...], change: Callable[[Any], Any]) -> Any:
-    """A tree of mappings, lists and tuples with its leaves of a kind changed; others stay."""
-    if isinstance(tree, kind):
-        return change(tree)
-    if isinstance(tree, Mapping):
-        return {key: mapped(value, kind, change) for key, value in tree.items()}
-    if isinstance(tree, list) or type(tree) is tuple:
-        return type(tree)(mapped(value, kind, change) for value in tree)
-    return tree

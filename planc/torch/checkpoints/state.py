@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from planc.torch.checkpoints.names import names_in_order, parameter_names, plain
 from planc.torch.checkpoints.ranks import is_first
+from planc.torch.checkpoints.tree import mapped
+from planc.torch.gathered import gathered
 
 State = dict[str, Any]
 
@@ -56,7 +57,7 @@ def optimizer_state(model: nn.Module, optimizer: Optimizer, *, full: bool) -> St
         held = optimizer.state_dict()
         if full:
             # Every rank takes part, and only the first keeps something.
-            whole = _mapped(held, _whole)
+            whole = mapped(held, Tensor, _whole)
             return dict(whole) if is_first() else {}
     named = {
         (names[key] if isinstance(key, int) else str(key)): copy(value)
@@ -70,7 +71,7 @@ def optimizer_state(model: nn.Module, optimizer: Optimizer, *, full: bool) -> St
 
 def staged(tree: Any) -> Any:
     """A copy on the CPU that later steps do not change; the rank's own slices of what is split."""
-    return _mapped(tree, lambda tensor: tensor.detach().to("cpu", copy=True))
+    return mapped(tree, Tensor, lambda tensor: tensor.detach().to("cpu", copy=True))
 
 
 def _gathered_once(model: nn.Module, shown: Mapping[str, Any]) -> State:
@@ -79,25 +80,10 @@ def _gathered_once(model: nn.Module, shown: Mapping[str, Any]) -> State:
     gathered: State = {}
     for name, value in shown.items():
         if first.get(name, name) not in gathered:
-            gathered[first.get(name, name)] = _mapped(value, _whole)
+            gathered[first.get(name, name)] = mapped(value, Tensor, _whole)
     return {name: gathered[first.get(name, name)] for name in shown} if is_first() else {}
 
 
 def _whole(tensor: Tensor) -> Tensor | None:
-    value = tensor.detach()
-    if isinstance(value, DTensor):
-        # Offloaded slices lie on the CPU, where the mesh has no way to gather them.
-        there: Any = value.to(value.device_mesh.device_type)
-        value = there.full_tensor()
+    value = gathered(tensor.detach())
     return value.to("cpu", copy=True) if is_first() else None
-
-
-def _mapped(tree: Any, change: Callable[[Tensor], Any]) -> Any:
-    """A tree with its tensors changed; what is neither a tensor nor a container stays."""
-    if isinstance(tree, Tensor):
-        return change(tree)
-    if isinstance(tree, Mapping):
-        return {key: _mapped(value, change) for key, value in tree.items()}
-    if isinstance(tree, list) or type(tree) is tuple:
-        return type(tree)(_mapped(value, change) for value in tree)
-    return tree

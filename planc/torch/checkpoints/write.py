@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint import filesystem
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
@@ -42,7 +43,8 @@ def write(
     """Write a checkpoint. All ranks call this; when it returns, the checkpoint is whole and in its place.
 
     Killed at any moment, on any rank, the checkpoint that was at the place is there and whole, or the
-    new one is. What a killed save has left behind is deleted by the next save to the same path.
+    new one is. What a killed save has left behind is deleted by the next save to the same path; so two
+    runs must not save to one path at a time.
 
     Args:
         path: a path or a URL; that of the first rank holds.
@@ -157,17 +159,11 @@ def _remote_writer(spot: Remote, token: str, rest: bytes) -> FileSystemWriter:
         def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
             metadata.storage_data = {item.index: item.storage_data for rank in results for item in rank}
             metadata.storage_meta = self.storage_meta()
-            metadata.version = _version()
+            metadata.version = getattr(filesystem, "CURRENT_DCP_VERSION", None)
             spot.commit_folder(pickle.dumps(metadata), rest, token)
 
     # Nothing there can be synced by hand: files are whole when they are closed.
     return Writer(spot.url, sync_files=False, **spot.options)
-
-
-def _version() -> str:
-    from torch.distributed.checkpoint.filesystem import CURRENT_DCP_VERSION
-
-    return str(CURRENT_DCP_VERSION)
 
 
 def remove(path: Path_, storage_options: Mapping[str, Any] | None = None) -> None:
