@@ -1,0 +1,229 @@
+"""Processes for Lightning, over gloo on this machine, as a launcher like torchrun would start them.
+
+`Ranks` is the side of those who ask. Behind it is one process that has loaded Lightning and forks
+groups of ranks: a group is kept for the next case, and made anew where a case has raised or did not
+end. So the libraries are loaded once, and a fresh group costs little.
+
+A case is a function of this folder. It finds the environment of torchrun and builds its Trainer or Fabric with
+`devices=count`; it gets what it is given, and returns what JSON can hold:
+
+    shared().ask(4, "conform:meshes", sizes=[2, 2])    # what each rank has found, in their order
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import importlib
+import json
+import logging
+import multiprocessing.connection
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 150
+"""Seconds that a case may take."""
+LEFT_ALONE = 5
+"""Seconds that ranks are waited for after one has raised."""
+NOT_OURS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
+ENVIRONMENT = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TORCH_COMPILE_DISABLE": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+class Ranks:
+    """All groups of processes that tests ask."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, count: int, case: str, *, fresh: bool = False, **given: Any) -> list[Any]:
+        """What each of `count` ranks returns from a function, named `file:function`.
+
+        Args:
+            fresh: whether the case needs processes that nothing ran in before, and leaves none to others.
+
+        Raises:
+            AssertionError: a rank has raised, or they did not end.
+        """
+        process = self._process = self._process or _started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        command = {"count": count, "case": case, "fresh": fresh, "given": given}
+        process.stdin.write(json.dumps(command) + "\n")
+        process.stdin.flush()
+        if not select.select([process.stdout], [], [], TIMEOUT + 60)[0]:
+            self.close()
+            raise AssertionError(f"{case}: no answer")
+        line = process.stdout.readline()
+        if not line:
+            self.close()
+            raise AssertionError(f"{case}: the process that forks ranks has ended")
+        said = json.loads(line)
+        raised = [f"rank {rank}: {one['raised']}" for rank, one in enumerate(said) if "raised" in one]
+        if raised:
+            raise AssertionError(f"{case} {given}:\n" + "\n".join(raised))
+        return [one["found"] for one in said]
+
+    def close(self) -> None:
+        """End all processes."""
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process = None
+
+
+@functools.cache
+def shared() -> Ranks:
+    """Those of this run of tests: files of tests share them, since they cost seconds to start."""
+    ranks = Ranks()
+    atexit.register(ranks.close)
+    return ranks
+
+
+def _started() -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.lightning.ranks"],
+        cwd=ROOT, env={**kept, **ENVIRONMENT}, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+class _Group:
+    """Forked processes, and the lines to them."""
+
+    def __init__(self, count: int) -> None:
+        meeting = os.path.join(tempfile.mkdtemp(prefix="planc-ranks-"), "meeting")
+        self.lines: list[Any] = []
+        self.processes: list[int] = []
+        for rank in range(count):
+            here, there = multiprocessing.Pipe()
+            child = os.fork()
+            if child == 0:
+                for line in (here, *self.lines):
+                    line.close()
+                _serve(there, rank, count, meeting)
+            there.close()
+            self.lines.append(here)
+            self.processes.append(child)
+
+    def done(self, command: dict[str, Any]) -> list[dict[str, Any]]:
+        """What each rank says. One that raised may have left others waiting: they are given a little."""
+        end = time.monotonic() + TIMEOUT
+        said: list[dict[str, Any]] = [{"raised": "no end"} for _ in self.lines]
+        for line in self.lines:
+            line.send(command)
+        open_ = dict(enumerate(self.lines))
+        while open_ and (left := end - time.monotonic()) > 0:
+            ready = multiprocessing.connection.wait(list(open_.values()), left)
+            for rank in [rank for rank, line in open_.items() if line in ready]:
+                try:
+                    said[rank] = open_.pop(rank).recv()
+                except EOFError:
+                    said[rank] = {"raised": "the process has ended"}
+                if "raised" in said[rank]:
+                    end = min(end, time.monotonic() + LEFT_ALONE)
+        return said
+
+    def close(self) -> None:
+        for child in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        for line in self.lines:
+            line.close()
+
+
+def _serve(line: Any, rank: int, count: int, meeting: str) -> None:
+    """A rank's life."""
+    import torch
+    import torch.distributed as dist
+    from lightning_utilities.core.rank_zero import rank_zero_only
+
+    torch.set_num_threads(1)
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0",
+        "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "tests",
+    }  # fmt: skip
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    rank_zero_only.rank = rank
+    # Lightning takes the group that it finds. A file is met at in place of a port, which others may take.
+    dist.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count, timeout=timedelta(seconds=60)
+    )
+    with contextlib.suppress(EOFError):
+        while True:
+            line.send(_said(line.recv()))
+    os._exit(0)
+
+
+def _said(command: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    file, _, name = command["case"].partition(":")
+    # Nothing of an earlier case may decide what this one draws.
+    os.environ.pop("PL_GLOBAL_SEED", None)
+    random.seed(0)
+    torch.manual_seed(0)
+    try:
+        found = getattr(importlib.import_module(f"tests.lightning.{file}"), name)(**command["given"])
+        json.dumps(found)
+    except (Exception, SystemExit):  # noqa: BLE001  # what a case raises is told to those who asked
+        return {"raised": traceback.format_exc()}
+    return {"found": found}
+
+
+def main() -> None:
+    """Fork groups, and pass on what is asked."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    import lightning.pytorch  # noqa: F401  # loaded once, before there are several processes
+    import torch
+    import transformers  # noqa: F401
+
+    import planc.lightning.fabric  # noqa: F401
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning", "torch._subclasses.fake_tensor"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    groups: dict[int, _Group] = {}
+    for text in sys.stdin:
+        command = json.loads(text)
+        count = command["count"]
+        if command["fresh"] and count in groups:
+            groups.pop(count).close()
+        group = groups[count] = groups.get(count) or _Group(count)
+        said = group.done(command)
+        if command["fresh"] or any("raised" in one for one in said):
+            groups.pop(count).close()
+        answers.write(json.dumps(said) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
