@@ -222,6 +222,3 @@ def _of_checkpoints(name: str) -> bool:
     return name in (META, METADATA, METADATA + ".tmp") or bool(
         re.fullmatch(r"__.+\.distcp|meta-.+\.pt", name)
     )
-
-
-__all__ = ["META", "METADATA", "Local", "Remote", "is_checkpoint", "is_folder", "meta_of", "place"]
