@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from planc.ir.lowered import Lay, LoweredModule, Part
+from planc.ir.lowered import Lay, LoweredModule
 from planc.torch.apply.chance import Chance
 from planc.torch.apply.moves import Way, move, summed, way
 from planc.torch.apply.parameters import local
 from planc.torch.apply.places import Place, changed, first_tensor
+from planc.torch.apply.uses import Local, Use
 
 
 class Told:
@@ -25,7 +24,7 @@ class Told:
         self.group, self.looks_up = group, told.looks_up
         self.inputs = [(p.place, way(p.before, p.after)) for p in told.inputs]
         self.outputs = [(p.place, way(p.before, p.after)) for p in told.outputs]
-        self.late = [(name, part.summed) for name, part in told.parameters.items() if part.late]
+        self.late = [use for use in uses if use.late and use.owner is module]
         self.cut = [p.after.dim for p in told.outputs if p.place == () and p.after.kind == "shard"]
         self.chance = Chance(group, told.draws_apart) if told.draws_apart else None
         self._outside: list[Tensor] = []
@@ -36,7 +35,7 @@ class Told:
             self.first_row = _share_rows(module, group)
         if uses:
             # Not by hooks: a region that is run again in the backward pass runs none of them.
-            module.forward = _Local(uses, module.forward).run
+            module.forward = Local(module.forward, uses).run
         if self.inputs or self.looks_up or self.chance:
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
         if self.chance:
@@ -66,9 +65,9 @@ class Told:
             result = changed(result, (), lambda x: x.masked_fill(outside.unsqueeze(-1), 0))
         for place, how in self.outputs:
             result = changed(result, place, lambda x, h=how: move(x, h, self.group))  # type: ignore[misc]
-        for name, parts in self.late:
-            bias = local(module._parameters[name])  # type: ignore[arg-type]
-            result = changed(result, (), lambda x, b=bias, p=parts: x + self._late(b, p, x))  # type: ignore[misc]
+        for use in self.late:
+            bias = local(use.whole)  # type: ignore[arg-type]
+            result = changed(result, (), lambda x, b=bias, p=use.summed: x + self._late(b, p, x))  # type: ignore[misc]
         return result
 
     def _handed(
@@ -105,50 +104,6 @@ class Told:
 _SLICED = way(Lay("replicated"), Lay("shard", 0))
 
 
-class Use:
-    """A parameter in a module whose code uses it."""
-
-    def __init__(self, owner: nn.Module, name: str, part: Part, group: ProcessGroup) -> None:
-        self.owner, self.name, self.group = owner, name, group
-        self.late, self.summed = part.late, part.summed
-        self._kept: list[Any] = []
-
-    def take(self) -> None:
-        """Put the rank's share in the parameter's place."""
-        whole = self.owner._parameters[self.name]
-        self._kept.append(whole)
-        if whole is not None:
-            self.owner._parameters[self.name] = self._share(whole)  # type: ignore[assignment]
-
-    def give_back(self) -> None:
-        """Put the parameter in its place again."""
-        if self._kept:
-            self.owner._parameters[self.name] = self._kept.pop()
-
-    def _share(self, whole: Tensor) -> Tensor | None:
-        if self.late:
-            return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local(whole))
-        own = local(whole)
-        return summed(own, self.group) if self.summed else own
-
-
-class _Local:
-    """A forward with the rank's share of parameters in their place. Its method takes the place of
-    the module's: compiled layers would differ by the identity of a function or a partial."""
-
-    def __init__(self, uses: list[Use], forward: Callable[..., Any]) -> None:
-        self.uses, self.forward = uses, forward
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        for use in self.uses:
-            use.take()
-        try:
-            return self.forward(*args, **kwargs)
-        finally:
-            for use in self.uses:
-                use.give_back()
-
-
 def _set(module: nn.Module, name: str, value: int) -> None:
     """Give a module its own number; what holds it is copied, as a configuration that others share."""
     first, dot, rest = name.partition(".")
@@ -173,20 +128,3 @@ def _share_rows(module: nn.Embedding, group: ProcessGroup) -> int:
     if padding is not None:
         module.padding_idx = padding - first if first <= padding < first + rows else None
     return first
-
-
-def uses_of(
-    modules: Mapping[str, nn.Module], name: str, told: Mapping[str, LoweredModule], group: ProcessGroup
-) -> list[Use]:
-    """The parameters that the code of a module uses: its own, and those that the proof saw it use."""
-    found = [(name, own) for own in modules[name]._parameters]
-    for path in told[name].uses if name in told else ():
-        full = path[1:] if path.startswith("/") else (f"{name}.{path}" if name else path)
-        owner, _, own = full.rpartition(".")
-        found.append((owner, own))
-    uses = []
-    for owner, own in found:
-        if owner in modules and modules[owner]._parameters.get(own) is not None:
-            part = told[owner].parameters.get(own, Part(None)) if owner in told else Part(None)
-            uses.append(Use(modules[owner], own, part, group))
-    return uses

@@ -21,7 +21,14 @@ from planc.lower.lower import lower
 from planc.lower.modules import NotLowered
 from planc.torch.apply.fits import captured, misfit
 from planc.torch.apply.logits import apply_loss
-from planc.torch.apply.regions import apply_compile, apply_fsdp, apply_recompute, order_fault, units_fault
+from planc.torch.apply.regions import (
+    apply_compile,
+    apply_fsdp,
+    apply_recompute,
+    order_fault,
+    unit_names,
+    units_fault,
+)
 from planc.torch.apply.tensor import apply_axis
 
 
@@ -121,7 +128,7 @@ def apply(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
         apply_axis(model, axis, mesh[axis.axis])
     apply_recompute(model, lowered.recompute)
     if os.environ.get("TORCH_COMPILE_DISABLE") != "1":
-        apply_compile(model, lowered.compile)
+        apply_compile(model, lowered.compile, unit_names(lowered))
     if lowered.fsdp is not None:
         apply_fsdp(model, lowered.fsdp, mesh)
     for axis in lowered.tensor:

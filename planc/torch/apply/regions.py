@@ -17,6 +17,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from planc.ir.lowered import Lowered, LoweredFsdp, Region
 from planc.torch.apply.chance import kept
 from planc.torch.apply.parameters import local
+from planc.torch.apply.uses import Use, Wrapped, uses_within
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _SAVED: Mapping[str, Sequence[str]] = {
@@ -51,14 +52,16 @@ def apply_recompute(model: nn.Module, regions: Sequence[Region]) -> None:
             module.forward = _Recomputed(module.forward, context).run
 
 
-class _Recomputed:
+class _Recomputed(Wrapped):
+    """A forward that is run again in the backward pass: its shares are put in place each time."""
+
     def __init__(self, forward: Callable[..., Any], context: Any) -> None:
-        self.forward, self.context = forward, context
+        super().__init__(forward, ())
+        self.how = {} if context is None else {"context_fn": context}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        if self.context is not None:
-            kwargs["context_fn"] = self.context
-        return checkpoint(kept(self.forward), *args, use_reentrant=False, **kwargs)
+        """The forward of the module."""
+        return checkpoint(kept(self.forward), *args, use_reentrant=False, **self.how, **kwargs)
 
 
 def _context(save: Sequence[str]) -> Any:
@@ -75,11 +78,43 @@ def _operation(name: str) -> Any:
     return getattr(getattr(getattr(torch.ops, space), own, None), "default", None)
 
 
-def apply_compile(model: nn.Module, regions: Sequence[Region]) -> None:
-    """Compile modules, each by itself, in place."""
+def apply_compile(model: nn.Module, regions: Sequence[Region], units: frozenset[str]) -> None:
+    """Compile the forward of modules, each by itself, in place. Hooks stay outside: FSDP's, and the
+    boundary of the module.
+
+    Args:
+        units: the names of FSDP's units, whose parameters are whole only while they run.
+    """
+    seen = set()
     for region in regions:
         for name in region.modules:
-            model.get_submodule(name).compile()
+            module = model.get_submodule(name)
+            if module in seen:
+                continue
+            seen.add(module)
+            gathered = not any(_within(unit, frozenset((name,))) for unit in units)
+            uses = uses_within(module) if gathered else ()
+            module.forward = _Compiled(module.forward, uses).run
+
+
+class _Compiled(Wrapped):
+    """A compiled forward, with the shares of all that it needs put in place around it: it then
+    changes no module, which a compiler allows nowhere in what runs again in the backward pass."""
+
+    def __init__(self, forward: Callable[..., Any], uses: Sequence[Use]) -> None:
+        super().__init__(forward, uses)
+        self._compiled = torch.compile(forward)
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """The forward of the module."""
+        return self.with_shares(self._compiled, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: item for key, item in self.__dict__.items() if key != "_compiled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy of a module compiles its own forward."""
+        self.__init__(**state)  # type: ignore[misc]
 
 
 def order_fault(lowered: Lowered, names: Sequence[str]) -> str | None:
@@ -96,10 +131,19 @@ def order_fault(lowered: Lowered, names: Sequence[str]) -> str | None:
     return f"the axes of the mesh are {', '.join(names)}; FSDP2 needs them in the order {', '.join(wanted)}"
 
 
+def unit_names(lowered: Lowered) -> frozenset[str]:
+    """The modules that are units of FSDP."""
+    return (
+        frozenset(name for unit in lowered.fsdp.units for name in unit.modules)
+        if lowered.fsdp
+        else frozenset()
+    )
+
+
 def units_fault(lowered: Lowered) -> str | None:
     """Why a region cannot be run again: what FSDP2 does at its units is no part of what torch's
     selective checkpoint remembers."""
-    units = frozenset(name for unit in lowered.fsdp.units for name in unit.modules) if lowered.fsdp else ()
+    units = unit_names(lowered)
     for region in lowered.recompute:
         if region.mode == "save":
             regions = frozenset(region.modules)

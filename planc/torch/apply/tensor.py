@@ -6,9 +6,10 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import LoweredAxis, LoweredModule, Part
-from planc.torch.apply.modules import Told, uses_of
+from planc.torch.apply.modules import Told
 from planc.torch.apply.parameters import as_dtensor
 from planc.torch.apply.state import keep_order
+from planc.torch.apply.uses import Uses, uses_of
 
 
 def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
@@ -28,10 +29,11 @@ def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
                 module._parameters[own] = made[id(parameter)]
     group = mesh.get_group()
     seen: set[int] = set()
+    known: Uses = {}
     for name, module in modules.items():
         if id(module) in seen:
             continue
         seen.add(id(module))
-        uses = uses_of(modules, name, axis.modules, group)
+        uses = uses_of(modules, name, axis.modules, group, known)
         if uses or name in axis.modules:
             Told(module, axis.modules.get(name, LoweredModule()), group, uses)
