@@ -29,8 +29,9 @@ if TYPE_CHECKING:
         to_text,
     )
     from planc.blocks.compile import Compile, CompileBlock
-    from planc.blocks.fsdp import FsdpBlock, Setting, Unit
+    from planc.blocks.fsdp import FsdpBlock, Unit
     from planc.blocks.recompute import Recompute, RecomputeBlock
+    from planc.blocks.settings import Setting
     from planc.blocks.tensor import Attribute, Loss, ParamLayout, Part, Port, Rule, TensorBlock
     from planc.ir.diagnostic import ModelFault
     from planc.ir.expr import Expr
@@ -55,8 +56,9 @@ _HOMES = {
         "to_text",
     ),
     "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
+    "planc.blocks.settings": ("Setting",),
     "planc.blocks.tensor": ("Attribute", "Loss", "ParamLayout", "Part", "Port", "Rule", "TensorBlock"),
-    "planc.blocks.fsdp": ("FsdpBlock", "Setting", "Unit"),
+    "planc.blocks.fsdp": ("FsdpBlock", "Unit"),
     "planc.blocks.recompute": ("Recompute", "RecomputeBlock"),
     "planc.blocks.compile": ("Compile", "CompileBlock"),
     "planc.ir.pattern": ("Pattern",),

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from planc.blocks import Block
 from planc.blocks.compile import Compile, CompileBlock
-from planc.blocks.fsdp import FsdpBlock, Setting, Unit
+from planc.blocks.fsdp import FsdpBlock, Unit
 from planc.blocks.recompute import Recompute, RecomputeBlock
+from planc.blocks.settings import Setting
 from planc.blocks.tensor import FACETS, Attribute, Loss, ParamLayout, Part, Port, Rule, TensorBlock
 from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, Named, Shard
@@ -207,7 +208,10 @@ _units = st.builds(
     whens,
     st.booleans(),
 )
-_settings = st.builds(Setting, names(*_ENTRIES), names() | st.booleans() | st.integers(0, 99), st.booleans())
+_dashed = st.sampled_from(("max-autotune", "a-1-b", "not-a"))
+_settings = st.builds(
+    Setting, names(*_ENTRIES), names() | _dashed | st.booleans() | st.integers(0, 99), st.booleans()
+)
 _regions = st.builds(
     lambda pattern, mode, when, override: Recompute(pattern, *mode, when, override),
     entry_patterns,
@@ -221,7 +225,7 @@ blocks: st.SearchStrategy[Block] = st.one_of(
     st.builds(TensorBlock, names(), several(rules, most=4), st.none() | losses, _removes),
     st.builds(FsdpBlock, names(), st.none() | names(), several(_settings), several(_units), _removes),
     st.builds(RecomputeBlock, several(_regions), _removes),
-    st.builds(CompileBlock, several(_targets), _removes),
+    st.builds(CompileBlock, several(_settings), several(_targets), _removes),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.apply.ranks import Ranks
 
 LAYERS = 10
 """More than torch compiles anew before it gives up."""
+SIZES = {"dp": 2, "tp": 2}
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +23,45 @@ def ranks() -> Iterator[Ranks]:
     started.close()
 
 
-def test_one_graph_for_all_layers(ranks: Ranks) -> None:
-    """And one for the first, which splits the sequence."""
-    for found in ranks.ask("compiled:llama", sizes={"dp": 1, "tp": 4}, layers=LAYERS, recompute=False):
+@pytest.fixture(scope="module")
+def plain(ranks: Ranks) -> Any:
+    """Without a region that is recomputed."""
+    return ranks.ask("compiled:llama", sizes=SIZES, layers=2, mode=None)[0]
+
+
+@pytest.mark.parametrize("mode", [None, "full"])
+def test_one_graph_for_all_layers(ranks: Ranks, mode: str | None) -> None:
+    for found in ranks.ask("compiled:llama", sizes={"dp": 1, "tp": 4}, layers=LAYERS, mode=mode):
         assert found["worst"] < 1e-5
         assert found["breaks"] == []
-        assert found["graphs"] == 2
+        assert found["graphs"] == 1
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-def test_numbers_beside_fsdp(ranks: Ranks, recompute: bool) -> None:
-    for found in ranks.ask("compiled:llama", sizes={"dp": 2, "tp": 2}, layers=2, recompute=recompute):
+@pytest.mark.parametrize("mode", ["full", "save(matmul)", "save(attention, collective)"])
+def test_recomputed_beside_fsdp(ranks: Ranks, plain: Any, mode: str) -> None:
+    """What is saved is not run again, and the rest is: but for what no gradient needs."""
+    assert plain["worst"] < 1e-5
+    for found in ranks.ask("compiled:llama", sizes=SIZES, layers=2, mode=mode):
         assert found["worst"] < 1e-5
+        assert (found["breaks"], found["graphs"]) == ([], 1)
+        assert found["forward"] == plain["forward"]
+        for kind in ("matmul", "attention", "collective"):
+            again = found["backward"].get(kind, 0) - plain["backward"].get(kind, 0)
+            assert again == 0 if kind in mode else again > 0, kind
+
+
+def test_options(ranks: Ranks) -> None:
+    """They are arguments of torch.compile; a copy of a compiled module computes with its own weights."""
+    assert ranks.ask("compiled:options", lines="") == [[{}, {}, 0.0]] * 4
+    said = "mode: max-autotune-no-cudagraphs, dynamic: false\nfullgraph: true, backend: inductor"
+    wanted = {
+        "mode": "max-autotune-no-cudagraphs",
+        "dynamic": False,
+        "fullgraph": True,
+        "backend": "inductor",
+    }
+    assert ranks.ask("compiled:options", lines=said) == [[wanted, wanted, 0.0]] * 4
+    for reason, changed in ranks.ask("compiled:options", lines="backend: inducktor"):
+        assert reason.startswith("compile with backend 'inducktor': this torch has ")
+        assert "inductor" in reason
+        assert not changed

@@ -6,12 +6,14 @@ import json
 import re
 
 import planc
+from planc.blocks.compile import SETTINGS as COMPILING
 from planc.blocks.fsdp import SETTINGS
 from planc.blocks.recompute import MODES, SAVED
 from planc.checks.declared_twice import NOT_NAMES
 from planc.checks.two_rules import MAX_SPELLED
 from planc.compile import check
 from planc.data.tree import MAX_DEPTH
+from planc.ir.expr import show
 from planc.ir.layout import MAX_DIMS, Layout
 from planc.ir.pattern import MAX_NAMES, MAX_SEGMENTS, Pattern
 from planc.ir.source import Source
@@ -79,7 +81,16 @@ def test_each_style_is_described() -> None:
 
 def test_settings() -> None:
     rows = {row[0]: row[1] for row in table("setting", "values")}
-    assert rows == {code(name): ", ".join(map(code, values)) for name, values in SETTINGS.items()}
+    assert rows == {code(name): ", ".join(map(code, values or ())) for name, values in SETTINGS.items()}
+    rows = {row[0]: row[1] for row in table("setting of `compile`", "values")}
+    assert rows == {
+        code(name): "any name" if values is None else ", ".join(code(_shown(value)) for value in values)
+        for name, values in COMPILING.items()
+    }
+
+
+def _shown(value: str | bool) -> str:
+    return value if isinstance(value, str) else show(value)
 
 
 def test_words_of_blocks() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planc.blocks.lines import Line, only, read_entries, rest, write_removes
+from planc.blocks.settings import Known, Setting, fault_of_blanks, read_settings, write_settings
 from planc.ir.expr import Expr
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
@@ -13,6 +14,15 @@ from planc.ir.record import Record
 
 if TYPE_CHECKING:
     from planc.text.reader import Reader
+
+
+SETTINGS: Known = {
+    "mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "backend": None,  # what compiles; which there are, only the torch at hand knows
+    "dynamic": (True, False),  # whether sizes may change without compiling anew; by itself torch decides
+    "fullgraph": (True, False),  # whether a module that is not one graph is an error
+}
+"""Settings of a block: arguments of `torch.compile`, and the values that each takes."""
 
 
 class Compile(Record):
@@ -28,6 +38,7 @@ class Compile(Record):
 class CompileBlock(Record):
     """`torch.compile`."""
 
+    settings: tuple[Setting, ...] = ()
     targets: tuple[Compile, ...] = ()
     remove: tuple[Pattern, ...] = ()
     """Targets of the extended plan to drop, by their pattern."""
@@ -35,10 +46,11 @@ class CompileBlock(Record):
 
 
 def read(branch: Any, reader: Reader) -> Node[CompileBlock]:
-    entries = read_entries(branch, reader, {"region": _target})
+    entries = read_entries(branch, reader, {"region": _target, "settings": read_settings})
+    settings = [node for line in entries["settings"] for node in line.value]
     targets, remove = entries["region"], entries["remove"]
-    parts = {"targets": group(targets), "remove": group(remove)}
-    return Node(CompileBlock(values(targets), values(remove)), branch, parts)
+    parts = {"settings": group(settings), "targets": group(targets), "remove": group(remove)}
+    return Node(CompileBlock(values(settings), values(targets), values(remove)), branch, parts)
 
 
 def _target(branch: Any, reader: Reader, override: bool) -> Node[Compile] | None:
@@ -48,16 +60,18 @@ def _target(branch: Any, reader: Reader, override: bool) -> Node[Compile] | None
         reader.fault("R304", extra, "a line of 'compile' takes a pattern alone")
     if pattern is None:
         return None
+    fault_of_blanks(pattern, SETTINGS, reader)
     parts: dict[str, Node[Any]] = {"pattern": pattern} | ({"when": when} if when else {})
     return Node(Compile(pattern.value, when.value if when else None, override), branch, parts)
 
 
 def holding(records: Sequence[Record]) -> CompileBlock:
-    return CompileBlock(only(records, Compile), only(records, Pattern))
+    return CompileBlock(only(records, Setting), only(records, Compile), only(records, Pattern))
 
 
 def write(block: CompileBlock) -> tuple[str, list[Line]]:
-    return "compile", [*write_removes(block.remove), *map(write_target, block.targets)]
+    lines = [*write_removes(block.remove), *write_settings(block.settings), *map(write_target, block.targets)]
+    return "compile", lines
 
 
 def write_target(target: Compile) -> Line:

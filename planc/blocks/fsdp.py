@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from planc.blocks.lines import Line, only, read_entries, rest, write_removes
-from planc.ir.diagnostic import Label, replace
+from planc.blocks.settings import Setting, fault_of_blanks, read_settings, write_settings
 from planc.ir.expr import Expr, show
 from planc.ir.node import Node, group, values
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import NotEmpty, Number, TextLine, Word
+from planc.ir.scalar import NotEmpty, Number, Word
 from planc.near import nearest
 
 if TYPE_CHECKING:
@@ -27,14 +26,6 @@ SETTINGS: dict[str, tuple[str | bool, ...]] = {
 }
 """Settings of a block, and the values that each takes (torch's MixedPrecisionPolicy
 and OffloadPolicy)."""
-
-
-class Setting(Record):
-    """A setting of a block, as `params: bf16`."""
-
-    name: TextLine
-    value: TextLine | bool | Number
-    override: bool = False
 
 
 class Unit(Record):
@@ -69,7 +60,7 @@ def read(branch: Any, reader: Reader) -> Node[FsdpBlock]:
     axis = reader.name(branch.children[0])
     over = branch.children[1].children
     replicate = reader.name(over[0]) if over else None
-    entries = read_entries(branch, reader, {"unit": _unit, "settings": _settings})
+    entries = read_entries(branch, reader, {"unit": _unit, "settings": read_settings})
     settings = [node for line in entries["settings"] for node in line.value]
     units, remove = entries["unit"], entries["remove"]
     block = FsdpBlock(
@@ -88,27 +79,12 @@ def read(branch: Any, reader: Reader) -> Node[FsdpBlock]:
     return Node(block, branch, parts | ({"replicate": replicate} if replicate else {}))
 
 
-def _settings(branch: Any, reader: Reader, override: bool) -> Node[list[Node[Setting]]]:
-    nodes = []
-    for setting in branch.children:
-        key, token = setting.children
-        value: str | bool | int | None = str(token)
-        if token.type == "INT":
-            value = reader.integer(token)
-        elif token.type in ("TRUE", "FALSE"):
-            value = token.type == "TRUE"
-        if value is not None:
-            parts = {"name": reader.name(key), "value": Node(value, token)}
-            nodes.append(Node(Setting(str(key), value, override), setting, parts))
-    return Node(nodes, branch)
-
-
 def _unit(branch: Any, reader: Reader, override: bool) -> Node[Unit] | None:
     *heads, tail = branch.children
     patterns = [reader.pattern(h) for h in heads if not hasattr(h, "children")]
     calls = [reader.call(h) for h in heads if hasattr(h, "children")]
     slip = str(patterns[0].value) if patterns and patterns[0] else ""
-    if calls and slip in SETTINGS and str(calls[0].name) in SETTINGS[slip]:
+    if calls and str(calls[0].name) in SETTINGS.get(slip, ()):
         reader.fault("S001", branch, "a setting has a colon after its name", "a unit and its modifier",
                      f"help: write {slip}: {calls[0].name}")  # fmt: skip
         return None
@@ -118,13 +94,7 @@ def _unit(branch: Any, reader: Reader, override: bool) -> Node[Unit] | None:
     when = reader.when(tail)
     known = [p for p in patterns if p is not None]
     for node in known:
-        name = str(node.value.segments[0][0])
-        if node.value.class_name and len(node.value.segments) == 1 and name in SETTINGS:
-            label = Label(reader.source, node.span)
-            fix = replace(label, f"{name}: {node.value.class_name}")
-            reader.fault(
-                "S001", node.branch, "a blank is missing after ':'", "a module and its class", fix=fix
-            )
+        fault_of_blanks(node, SETTINGS, reader)
     if len(known) < len(patterns):
         return None
     parts: dict[str, Node[Any]] = {"patterns": group(known)}
@@ -163,19 +133,9 @@ def holding(records: Sequence[Record]) -> FsdpBlock:
 
 
 def write(block: FsdpBlock) -> tuple[str, list[Line]]:
-    lines = write_removes(block.remove)
-    for _, same in groupby(block.settings, key=lambda setting: setting.override):
-        lines.append(write_settings(list(same)))
-    lines += [write_unit(unit) for unit in block.units]
+    lines = [*write_removes(block.remove), *write_settings(block.settings), *map(write_unit, block.units)]
     over = f" replicate {block.replicate}" if block.replicate else ""
     return f"fsdp {block.axis}{over}", lines
-
-
-def write_settings(settings: list[Setting]) -> Line:
-    text = ", ".join(
-        f"{s.name}: {show(s.value) if isinstance(s.value, bool | int) else s.value}" for s in settings
-    )
-    return Line((text,), settings[0].override)
 
 
 def write_unit(unit: Unit) -> Line:

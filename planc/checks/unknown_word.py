@@ -2,7 +2,9 @@
 
 The settings of `fsdp` are params, reduce and output (bf16, fp16 or fp32), and
 offload (cpu or none); a unit may say keep or reshard(N). `recompute` knows full and
-save(matmul, attention, collective). The loss is vocab_parallel, or whole.
+save(matmul, attention, collective). The settings of `compile` are mode (as torch.compile
+names them), backend (any name), dynamic and fullgraph (true or false). The loss is
+vocab_parallel, or whole.
 
 Wrong:
 
@@ -25,10 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from planc.blocks.fsdp import SETTINGS, Setting
+from planc.blocks import compile as compile_
+from planc.blocks import fsdp
 from planc.blocks.recompute import MODES, SAVED
+from planc.blocks.settings import Known, Setting
 from planc.blocks.tensor import Loss
-from planc.checks.walk import broken, entries, of_type
+from planc.checks.walk import blocks, broken, entries, of_type
 from planc.ir.diagnostic import Diagnostic, replace
 from planc.ir.document import Place
 from planc.ir.expr import show
@@ -36,18 +40,16 @@ from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 from planc.styles import LOSSES
 
+_SETTINGS: dict[str, Known] = {"fsdp": fsdp.SETTINGS, "compile": compile_.SETTINGS}
+"""By the kind of their block."""
 _TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Dtypes by the names that torch gives them."""
 
 
 def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for setting, place in of_type(settled, Setting):
-        if setting.name not in SETTINGS:
-            yield _unknown("setting of fsdp", setting.name, SETTINGS, place, "name")
-        elif setting.value not in SETTINGS[setting.name]:
-            value = setting.value if isinstance(setting.value, str) else show(setting.value)
-            values = [v if isinstance(v, str) else show(v) for v in SETTINGS[setting.name]]
-            yield _unknown(f"value of {setting.name}", value, values, place, "value")
+    for block, place in blocks(settled):
+        for i, setting in enumerate(getattr(block, "settings", ())):
+            yield from _setting(block.kind, setting, place.at("settings", i))
     for loss, place in of_type(settled, Loss):
         if loss.style not in LOSSES:
             yield _unknown("loss", loss.style, LOSSES, place, "style")
@@ -57,6 +59,22 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
         for i, name in enumerate(region.save):
             if name not in SAVED:
                 yield _unknown("kind of operation to save", name, SAVED, place, "save", i)
+
+
+def _setting(kind: str, setting: Setting, place: Place) -> Iterator[Diagnostic]:
+    known = _SETTINGS[kind]
+    if setting.name not in known:
+        yield _unknown(f"setting of {kind}", setting.name, known, place, "name")
+        return
+    values, value = known[setting.name], setting.value
+    got = value if isinstance(value, str) else show(value)
+    if values is None:
+        if not isinstance(value, str):
+            label = place.label("", "value")
+            yield broken("N105", label, f"{setting.name} is a name, not '{got}'", "needed: any name")
+    elif not any(value == one and type(value) is type(one) for one in values):
+        said = [v if isinstance(v, str) else show(v) for v in values]
+        yield _unknown(f"value of {setting.name}", got, said, place, "value")
 
 
 def _unknown(what: str, got: str, known: Iterable[str], place: Place, *path: str | int) -> Diagnostic:

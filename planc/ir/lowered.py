@@ -96,6 +96,8 @@ class Region(Record):
     modules: tuple[str, ...]
     mode: str | None = None
     save: tuple[str, ...] = ()
+    options: Mapping[str, str | bool] = {}
+    """Arguments of `torch.compile`."""
 
 
 class Lowered(Record):

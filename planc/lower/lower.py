@@ -46,10 +46,12 @@ def _regions(binding: Binding, number: int) -> list[Region]:
         entry = bound.entries.get(number)
         if entry is not None:
             found.setdefault(entry, []).append(name)
-    lines = binding.settled.blocks[number].entries
+    block = binding.settled.blocks[number]
+    options = {s.value.name: s.value.value for s in block.settings}
     return [
-        Region(tuple(names), getattr(lines[e].value, "mode", None), getattr(lines[e].value, "save", ()))
+        Region(tuple(names), getattr(line, "mode", None), getattr(line, "save", ()), options)
         for e, names in sorted(found.items())
+        for line in (block.entries[e].value,)
     ]
 
 

@@ -11,7 +11,7 @@ STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "o
 
 _WORDS = {
     "NAME": "a name", "DOTTED": "a dotted name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",
-    "KEY": "a setting", "ARROW": "'->'", "COMPARE": "a comparison", "TIMES": "an operator",
+    "KEY": "a setting", "DASHED": "a value", "ARROW": "'->'", "COMPARE": "a comparison", "TIMES": "an operator",
     "PLUS": "an operator", "MINUS": "an operator", "_PLUS": "'+'", "_EQUAL": "'='",
     "_COMMA": "','", "_COLON": "':'", "_LPAR": "'('", "RPAR": "')'", "LBRACE": "'{'",
     "RBRACE": "'}'", "_NEWLINE": "the end of the line", "$END": "the end of the plan",

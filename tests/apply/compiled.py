@@ -1,50 +1,129 @@
-"""Compiled layers under a plan: their numbers, and how many graphs they are."""
+"""Compiled layers under a plan: their numbers, how many graphs they are, and what these compute."""
 
 from __future__ import annotations
 
+import copy
 import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import torch
+from functorch.compile import make_boxed_func, min_cut_rematerialization_partition
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
 from torch.distributed.device_mesh import init_device_mesh
 
 import planc
+from tests.apply.again import KINDS
 from tests.apply.models import BATCH, inputs_of
 from tests.judge.compare import family
 from tests.judge.families import FAMILIES
 
+_ran: dict[str, Counter[str]] = {"forward": Counter(), "backward": Counter()}
+"""Operations of the graphs that were compiled, forward and backward."""
 
-def llama(sizes: dict[str, int], layers: int, recompute: bool) -> dict[str, Any]:
-    """How far gradients are off, the graphs that were compiled, and their breaks."""
+
+def _counting(direction: str) -> Any:
+    def compiler(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        for node in graph.graph.nodes:
+            # What may draw random numbers is called by an operator that keeps their state.
+            for target in (node.target, *node.args):
+                name = getattr(getattr(target, "_schema", None), "name", "").partition("::")[2]
+                _ran[direction].update(kind for kind, names in KINDS.items() if name in names)
+        return make_boxed_func(graph)
+
+    return compiler
+
+
+_counted = aot_autograd(
+    fw_compiler=_counting("forward"),
+    bw_compiler=_counting("backward"),
+    partition_fn=min_cut_rematerialization_partition,
+)
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Compiling, which these processes have turned off."""
+    torch._dynamo.reset()
+    counters.clear()
+    for found in _ran.values():
+        found.clear()
+    if "planc_counted" not in torch.compiler.list_backends(()):
+        torch._dynamo.register_backend(_counted, name="planc_counted")
+    with (
+        mock.patch.dict(os.environ, {"TORCH_COMPILE_DISABLE": "0"}),
+        torch._dynamo.config.patch(disable=False),
+    ):
+        yield
+
+
+def llama(sizes: dict[str, int], layers: int, mode: str | None, fullgraph: bool = True) -> dict[str, Any]:
+    """How far gradients are off, the graphs that were compiled, their breaks, and what is in them."""
     made = FAMILIES["llama"]
     whole, model = (
         family(made.model, made.settings | {"num_hidden_layers": layers})[0].float() for _ in range(2)
     )
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
     lines = "plan small\nextends llama\nfsdp dp { override params: fp32 }\n"
-    lines += "" if recompute else "recompute { remove block }\n"
-    compile_ = nn.Module.compile
-    torch._dynamo.reset()
-    counters.clear()
-    with (
-        mock.patch.dict(os.environ, {"TORCH_COMPILE_DISABLE": "0"}),
-        mock.patch.object(nn.Module, "compile", lambda self: compile_(self, backend="aot_eager")),
-        torch._dynamo.config.patch(disable=False),
-    ):
+    lines += f"compile {{ backend: planc_counted, fullgraph: {str(fullgraph).lower()} }}\n"
+    lines += f"recompute {{ {'remove block' if mode is None else f'override block {mode}'} }}\n"
+    with _compiling():
         planc.parallelize(model, planc.parse(lines), mesh)
         ids, rows, part = inputs_of("llama")["input_ids"], BATCH // sizes["dp"], mesh["dp"].get_local_rank()
         whole(input_ids=ids, use_cache=False).logits.square().sum().backward()
         logits = model(input_ids=ids[part * rows : (part + 1) * rows], use_cache=False).logits
         (logits.local.square().sum() * sizes["dp"]).backward()
+    return {
+        "worst": _worst(model, whole), "graphs": counters["stats"]["unique_graphs"],
+        "breaks": sorted(reason.partition("\n")[0] for reason in counters["graph_break"]),
+        **{direction: dict(found) for direction, found in _ran.items()},
+    }  # fmt: skip
+
+
+def _worst(model: nn.Module, whole: nn.Module) -> float:
     needed = dict(whole.named_parameters())
-    worst = max(
-        float((p.grad.full_tensor() - needed[key].grad).abs().max() / needed[key].grad.abs().max())
+    return max(
+        float((_full(p.grad) - needed[key].grad).abs().max() / needed[key].grad.abs().max())  # type: ignore[union-attr]
         for key, p in model.named_parameters()
     )
-    return {
-        "worst": worst, "graphs": counters["stats"]["unique_graphs"],
-        "breaks": sorted(reason.partition("\n")[0] for reason in counters["graph_break"]),
-    }  # fmt: skip
+
+
+def _full(x: Any) -> torch.Tensor:
+    found: torch.Tensor = x.full_tensor() if hasattr(x, "full_tensor") else x
+    return found
+
+
+def options(lines: str) -> list[Any]:
+    """With which arguments torch compiles; and whether a copy of a compiled module is its own."""
+    said: list[Any] = []
+
+    def compile_(forward: Any, **options: Any) -> Any:
+        said.append(options)
+
+        def compiled(*args: Any) -> Any:
+            return forward(*args)
+
+        return compiled
+
+    model, mesh = nn.Sequential(nn.Linear(3, 3)), init_device_mesh("cpu", (1,), mesh_dim_names=("dp",))
+    with (
+        mock.patch.dict(os.environ, {"TORCH_COMPILE_DISABLE": "0"}),
+        mock.patch.object(torch, "compile", compile_),
+    ):
+        try:
+            planc.parallelize(
+                model, planc.parse(f"mesh dp\ncompile {{\n{lines}\n0\n}}\n"), mesh, inputs=[torch.ones(2, 3)]
+            )
+        except planc.PlanError as refused:
+            return [*refused.reasons, "forward" in vars(model[0])]
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            other[0].weight.zero_()
+            other[0].bias.zero_()
+        said.append(float(other(torch.ones(3)).abs().sum()))
+    return said

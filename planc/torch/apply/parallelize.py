@@ -25,6 +25,7 @@ from planc.torch.apply.regions import (
     apply_compile,
     apply_fsdp,
     apply_recompute,
+    backend_fault,
     order_fault,
     unit_names,
     units_fault,
@@ -116,7 +117,7 @@ def _lowered(result: Result, names: tuple[str, ...]) -> Lowered:
         lowered = lower(result.binding, result.proof)
     except NotLowered as bad:
         raise NotApplicable((), (str(bad),)) from None
-    if why := order_fault(lowered, names) or units_fault(lowered):
+    if why := order_fault(lowered, names) or units_fault(lowered) or backend_fault(lowered):
         raise NotApplicable((), (why,))
     return lowered
 

@@ -94,16 +94,17 @@ def apply_compile(model: nn.Module, regions: Sequence[Region], units: frozenset[
             seen.add(module)
             gathered = not any(_within(unit, frozenset((name,))) for unit in units)
             uses = uses_within(module) if gathered else ()
-            module.forward = _Compiled(module.forward, uses).run
+            module.forward = _Compiled(module.forward, uses, region.options).run
 
 
 class _Compiled(Wrapped):
     """A compiled forward, with the shares of all that it needs put in place around it: it then
     changes no module, which a compiler allows nowhere in what runs again in the backward pass."""
 
-    def __init__(self, forward: Callable[..., Any], uses: Sequence[Use]) -> None:
+    def __init__(self, forward: Callable[..., Any], uses: Sequence[Use], options: Mapping[str, Any]) -> None:
         super().__init__(forward, uses)
-        self._compiled = torch.compile(forward)
+        self.options = options
+        self._compiled = torch.compile(forward, **options)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The forward of the module."""
@@ -150,6 +151,15 @@ def units_fault(lowered: Lowered) -> str | None:
             inner = next((name for name in units if name not in regions and _within(name, regions)), None)
             if inner is not None:
                 return f"recompute with save(...) around '{inner}', which is a unit of FSDP: torch cannot do that"
+    return None
+
+
+def backend_fault(lowered: Lowered) -> str | None:
+    """Why modules cannot be compiled: torch does not know what by."""
+    for region in lowered.compile:
+        name, known = region.options.get("backend"), torch.compiler.list_backends(())
+        if name is not None and name not in known:
+            return f"compile with backend '{name}': this torch has {', '.join(sorted(known))}"
     return None
 
 
