@@ -26,12 +26,14 @@ def ranks() -> Iterator[Ranks]:
 @pytest.fixture(scope="module")
 def plain(ranks: Ranks) -> Any:
     """Without a region that is recomputed."""
-    return ranks.ask("compiled:llama", sizes=SIZES, layers=2, mode=None)[0]
+    return ranks.ask("compiled:step", sizes=SIZES, mode=None)[0]
 
 
 @pytest.mark.parametrize("mode", [None, "full"])
 def test_one_graph_for_all_layers(ranks: Ranks, mode: str | None) -> None:
-    for found in ranks.ask("compiled:llama", sizes={"dp": 1, "tp": 4}, layers=LAYERS, mode=mode):
+    for found in ranks.ask(
+        "compiled:step", sizes={"dp": 1, "tp": 4}, mode=mode, layers={"num_hidden_layers": LAYERS}
+    ):
         assert found["worst"] < 1e-5
         assert found["breaks"] == []
         assert found["graphs"] == 1
@@ -41,13 +43,20 @@ def test_one_graph_for_all_layers(ranks: Ranks, mode: str | None) -> None:
 def test_recomputed_beside_fsdp(ranks: Ranks, plain: Any, mode: str) -> None:
     """What is saved is not run again, and the rest is: but for what no gradient needs."""
     assert plain["worst"] < 1e-5
-    for found in ranks.ask("compiled:llama", sizes=SIZES, layers=2, mode=mode):
+    for found in ranks.ask("compiled:step", sizes=SIZES, mode=mode):
         assert found["worst"] < 1e-5
         assert (found["breaks"], found["graphs"]) == ([], 1)
         assert found["forward"] == plain["forward"]
         for kind in ("matmul", "attention", "collective"):
             again = found["backward"].get(kind, 0) - plain["backward"].get(kind, 0)
             assert again == 0 if kind in mode else again > 0, kind
+
+
+@pytest.mark.parametrize("mode", ["full", "save(matmul)"])
+def test_biases_that_are_added_late(ranks: Ranks, mode: str) -> None:
+    for found in ranks.ask("compiled:step", name="gpt2", sizes=SIZES, mode=mode):
+        assert found["worst"] < 1e-5
+        assert (found["breaks"], found["graphs"]) == ([], 1)
 
 
 def test_options(ranks: Ranks) -> None:

@@ -66,8 +66,7 @@ class Told:
         for place, how in self.outputs:
             result = changed(result, place, lambda x, h=how: move(x, h, self.group))  # type: ignore[misc]
         for use in self.late:
-            bias = local(use.whole)  # type: ignore[arg-type]
-            result = changed(result, (), lambda x, b=bias, p=use.summed: x + self._late(b, p, x))  # type: ignore[misc]
+            result = changed(result, (), lambda x, u=use: x + self._late(u.added, u.summed, x))  # type: ignore[misc]
         return result
 
     def _handed(

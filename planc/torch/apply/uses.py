@@ -21,6 +21,7 @@ class Use:
         self.owner, self.name, self.group = owner, name, group
         self.late, self.summed = part.late, part.summed
         self._kept: list[Any] = []
+        self._added: Tensor | None = None
 
     @property
     def taken(self) -> bool:
@@ -28,21 +29,24 @@ class Use:
         return bool(self._kept)
 
     @property
-    def whole(self) -> Tensor | None:
-        """The parameter itself."""
-        return self._kept[-1] if self._kept else self.owner._parameters[self.name]
+    def added(self) -> Tensor:
+        """What is added late, of a parameter that the module computes without."""
+        return local(self.owner._parameters[self.name]) if self._added is None else self._added  # type: ignore[arg-type]
 
     def take(self) -> None:
         """Put the rank's share in the parameter's place."""
         whole = self.owner._parameters[self.name]
         self._kept.append(whole)
         if whole is not None:
+            # Not made when it is needed: a compiled region sees local tensors alone.
+            self._added = local(whole) if self.late else None
             self.owner._parameters[self.name] = self._share(whole)  # type: ignore[assignment]
 
     def give_back(self) -> None:
         """Put the parameter in its place again."""
         if self._kept:
             self.owner._parameters[self.name] = self._kept.pop()
+            self._added = None
 
     def _share(self, whole: Tensor) -> Tensor | None:
         if self.late:
