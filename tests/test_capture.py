@@ -191,10 +191,11 @@ def test_a_changed_argument_is_changed_for_the_caller() -> None:
     graph = graph_of(Outer(), x())
     assert steps_of(graph) == [
         ["cos", ["%0"], {}, [1]],
-        [">inner", ["%1"], {}, [2], 0, []],
+        [">inner", ["%1"], {}, [2], 0, [1]],
         ["sin", ["%2"], {}, [3]],
     ]
-    assert graph.functions[0].exports == (1,)
+    assert steps_of(graph, 0)[1] == ["aliased", ["%2", "%1"], {}, [3]]
+    assert graph.functions[0].exports == (3,)
     assert graph.functions[0].result is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +67,16 @@ def test_keywords_and_nested_arguments() -> None:
         ">inner",
         ["%0", {"map": {"x": ["%1", None]}}],
         {"c": "%1", "cache": {"other": "Cache"}, "p": {"map": {"one": "%1", "two": 3}}},
-        [3, 4],
+        [3, 4, 5],
         0,
-        [2],
+        [1, 2],
     ]
+    # The dictionaries are those of the caller: what the code finds in them is none of its own.
     inner = graph.functions[0]
-    assert inner.inputs == 3
-    assert inner.result == (Value(5), {"c": Value(1)})
-    assert inner.exports == (5, 1)
+    assert inner.inputs == 4
+    assert steps_of(graph, 0)[0] == ["add", ["%0", "%2"], {}, [4]]
+    assert inner.result == (Value(6), {"c": Value(1)})
+    assert inner.exports == (6, 1, 1)
     assert graph.main.steps[-1].keywords["cache"] == Other("Cache")
 
 
@@ -121,16 +124,100 @@ def test_what_is_handed_back_as_it_came_has_a_new_number() -> None:
     assert graph.functions[0].exports == (0,)
 
 
-def test_what_is_handed_back_in_a_mapping_has_one_from_there_on() -> None:
-    class Outer(nn.Module):
+class Calling(nn.Module):
+    """A module whose code calls another one, named `inner`."""
+
+    def __init__(self, inner: Any, outer: Any) -> None:
+        super().__init__()
+        self.inner, self.outer = Free(inner), outer
+
+    def forward(self, x: Any) -> Any:
+        return self.outer(self.inner, x)
+
+
+def calling(inner: Any, outer: Any) -> list[Any]:
+    """The steps of a module whose code calls another one."""
+    return steps_of(graph_of(Calling(inner, outer), x()))
+
+
+def test_what_is_handed_back_in_a_container_has_a_new_number_if_nobody_else_has_that() -> None:
+    kept: list[Any] = []
+
+    def keeping(x: Any) -> Any:
+        kept.append({"x": x})
+        return kept[-1]
+
+    found = calling(lambda x: {"x": x}, lambda inner, x: inner(x)["x"] + x)
+    assert found[1] == ["add", ["%1", "%0"], {}, [2]]
+    # What the caller finds in a dictionary that the module keeps may have passed no boundary.
+    found = calling(keeping, lambda inner, x: inner(x)["x"] + x)
+    assert found == [[">inner", ["%0"], {}, [1, 2], 0, []], ["add", ["%2", "%0"], {}, [3]]]
+
+
+def test_lists_stay_the_lists_that_they_are() -> None:
+    def outer(inner: Any, x: Any) -> Any:
+        out = [x]
+        inner(out)
+        return out[1] + out[0]
+
+    found = calling(lambda out: out.append(out[0].cos()), outer)
+    assert found == [[">inner", [["%0"]], {}, [1], 0, [0]], ["add", ["%1", "%0"], {}, [2]]]
+
+
+def test_a_tuple_is_made_anew() -> None:
+    Both = namedtuple("Both", "one two")  # noqa: PYI024
+    found = calling(
+        lambda both: Both(both.two, both.one.cos()), lambda inner, x: inner(Both(x, x.sin())).one * x
+    )
+    assert found[1:] == [[">inner", [["%0", "%1"]], {}, [2, 3], 0, []], ["mul", ["%2", "%0"], {}, [4]]]
+
+
+def test_what_a_module_keeps_is_not_what_it_returns() -> None:
+    kept: list[Any] = []
+
+    def keeping(x: Any) -> Any:
+        kept[:] = [x, x.cos()]
+        return kept[1]
+
+    found = calling(keeping, lambda inner, x: (inner(x), *kept))
+    assert found == [[">inner", ["%0"], {}, [1, 2, 3], 0, []]]
+
+
+def test_a_size_is_that_of_the_tensor_that_it_was_read_from() -> None:
+    found = calling(lambda x, n: x * n, lambda inner, x: inner(x, x.shape[1]))
+    assert found == [[">inner", ["%0", {"size": ["%0", 1], "is": 6}], {}, [1], 0, [0]]]
+
+
+def test_other_names_of_a_tensor_are_as_it_is() -> None:
+    def inner(x: Any, three: Any) -> Any:
+        assert x.mark == "here"
+        assert three.item() == 3
+        return x
+
+    def outer(inner: Any, x: Any) -> Any:
+        y = x * 1.0
+        y.mark, y.requires_grad = "here", True
+        with torch.no_grad():
+            return inner(y, torch.tensor(3)).requires_grad
+
+    assert graph_of(Calling(inner, outer), x()).main.result is True
+
+
+def test_a_weight_that_an_attribute_holds_too_is_none_there() -> None:
+    class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.same = Free(lambda x: {"x": x})
+            self.weight = nn.Parameter(torch.ones(6))
+            self.weights = [self.weight]
 
         def forward(self, x: Any) -> Any:
-            return self.same(x)["x"] + x
+            return x * self.weights[0] * self.weight
 
-    assert steps_of(graph_of(Outer(), x()))[1] == ["add", ["%1", "%1"], {}, [2]]
+    assert steps_of(graph_of(Model(), x())) == [
+        ["opaque", ["@weight"], {}, [1]],
+        ["mul", ["%0", "%1"], {}, [2]],
+        ["mul", ["%2", "@weight"], {}, [3]],
+    ]
 
 
 def test_ties_and_shared_modules() -> None:

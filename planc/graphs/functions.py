@@ -32,8 +32,6 @@ class _Reader:
             raise BadGraph(f"{shown(inputs)} is no number of inputs")
         self.functions = functions
         self.made = inputs
-        self.seen: dict[int, None] = {}
-        """The values of the arguments that are read, in order."""
 
     def function(self, form: Mapping[str, Any], info: Callable[[Any], TensorInfo]) -> Function:
         inputs = self.made
@@ -42,14 +40,16 @@ class _Reader:
         if len(tensors) != self.made:
             raise BadGraph("its tensors are not those that its steps make")
         result = from_form(form["result"], self._value)
-        return Function(inputs, tensors, steps, result, self._numbers(form["exports"]))
+        made = Function(inputs, tensors, steps, result, self._numbers(form["exports"]))
+        if made.exports[: len(made.returned)] != made.returned:
+            raise BadGraph("its exports are not what it returns")
+        return made
 
     def _step(
         self, name: Any, arguments: Any, keywords: Any, results: Any, function: Any = None, outer: Any = None
     ) -> Op | Call:
         if not isinstance(name, str) or not isinstance(arguments, list) or not isinstance(keywords, dict):
             raise BadGraph(f"this is no step: {shown(name)}")
-        self.seen.clear()
         said = from_form(arguments, self._value)
         words = {key: from_form(value, self._value) for key, value in keywords.items()}
         if function is None:
@@ -57,15 +57,14 @@ class _Reader:
         if type(function) is not int or not 0 <= function < len(self.functions) or name[:1] != ">":
             raise BadGraph("it calls a function that is not defined before it")
         called, used = self.functions[function], self._numbers(outer)
-        made = self._results(results)
-        if len(self.seen) + len(used) != called.inputs or len(made) != len(called.exports):
+        call = Call(name[1:], function, said, words, used, self._results(results))
+        if len(call.handed) + len(used) != called.inputs or len(call.results) != len(called.exports):
             raise BadGraph(f"its call of function {function} does not fit that one")
-        return Call(name[1:], function, said, words, used, made)
+        return call
 
     def _value(self, value: Value) -> None:
         if value.number >= self.made:
             raise BadGraph(f"tensor {value.number} is used before it is made")
-        self.seen[value.number] = None
 
     def _numbers(self, data: Any) -> tuple[int, ...]:
         for number in data:

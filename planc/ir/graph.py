@@ -13,7 +13,7 @@ from typing import Any
 
 from planc.ir.record import Record
 
-VERSION = 1
+VERSION = 2
 """Of the file; a graph of another version is refused."""
 
 
@@ -113,11 +113,16 @@ class Call(Record):
     keywords: Mapping[str, Any]
     """How it was called: a boundary speaks of these positions and keywords."""
     outer: tuple[int, ...]
-    """Tensors that it used without being handed them. The inputs of the function are the
-    distinct tensors of arguments and keywords, in order, then these."""
+    """Tensors that it used by other ways than being handed them; the same ones may be among its
+    arguments. The inputs of the function are those that are handed to it, then these."""
     results: tuple[int, ...]
-    """The tensors it gave: the distinct ones of what it returned, in order, then others
-    that were made in it and are used outside."""
+    """The tensors it gave: the distinct ones of what it returned, in order, then those
+    that were made in it, or handed to it, and are used outside by other ways."""
+
+    @property
+    def handed(self) -> tuple[int, ...]:
+        """The distinct tensors of its arguments and keywords, in order."""
+        return distinct((self.arguments, self.keywords))
 
 
 class Function(Record):
@@ -131,7 +136,31 @@ class Function(Record):
     result: Any
     """What it returns: a value, tuples and mappings of values, constants."""
     exports: tuple[int, ...]
-    """The tensors that `Call.results` names, in that order."""
+    """The tensors that `Call.results` names, in that order. One that is returned stands here
+    again if it is used outside as it is in the module, beyond the boundary."""
+
+    @property
+    def returned(self) -> tuple[int, ...]:
+        """The distinct tensors of its result, in order: the first of its exports."""
+        return distinct(self.result)
+
+
+def distinct(item: Any) -> tuple[int, ...]:
+    """The tensors in arguments or a result, each once, in order."""
+    found: dict[int, None] = {}
+    _collect(item, found)
+    return tuple(found)
+
+
+def _collect(item: Any, found: dict[int, None]) -> None:
+    if isinstance(item, Value):
+        found[item.number] = None
+    elif isinstance(item, tuple):
+        for part in item:
+            _collect(part, found)
+    elif isinstance(item, Mapping):
+        for part in item.values():
+            _collect(part, found)
 
 
 class ModuleDef(Record):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from planc.ir.graph import Call, Function, Value
+from planc.ir.graph import Call, Function
 from planc.ir.settled import Placed
 from planc.layouts.gate import Gate
 from planc.layouts.outcome import Held, Outcome, joined
@@ -30,13 +30,13 @@ def invoke(frame: Frame, step: Call) -> None:
     if bound is None:
         frame.fault("no-rule", step.module, "the graph calls a module that it does not have", "")
         return
-    numbers = handed(step)
+    numbers = (*step.handed, *step.outer)
     path = joined(frame.path, step.module)
     placed = prover.weights.rule(bound)
     if placed is None:
         outcome = prover.call(function, bound, [frame.held[n] for n in numbers], path, frame.rule)
         frame.out.calls.append((step.module, outcome))
-        _receive(frame, step, numbers, outcome.results)
+        _receive(frame, step, outcome.results)
         return
     frame.out.calls.append(_cross(frame, step, function, bound, numbers, placed, path))
 
@@ -64,24 +64,24 @@ def _cross(
     # «replicate» is the one of its two types that fits; where both do, the one that sums here.
     # Where neither does, the one with less against it: the rest only follows from the choice.
     _, gate, outcome = min(tries, key=lambda tried: tried[0])
-    results = dict(zip(function.exports, outcome.results, strict=True))
+    results = list(outcome.results)
     gate.leave(exits, results, function)
     gate.add_late(bound, results, function)
     for export in frame.prover.written.copied(function, numbers, crossings, exits):
         # The split model changes a copy, or hands one on: what the caller holds, none can tell.
         frame.fault("no-rule", step.module, "it changes in place what passes its boundary", "")
-        results[export] = _UNKNOWN
+        results = [_UNKNOWN if n == export else held for n, held in zip(function.exports, results)]
     frame.out.faults += gate.faults
     frame.out.moves += gate.moves
     frame.out.passages += gate.passages
     _note(frame, step, gate, function)
-    _receive(frame, step, numbers, [results[export] for export in function.exports])
+    _receive(frame, step, results)
     return step.module, outcome
 
 
 def _note(frame: Frame, step: Call, gate: Gate, function: Function) -> None:
     """Remember what is gathered on the way out of a module, and cut on the way into one."""
-    outside = dict(zip(function.exports, step.results, strict=True))
+    outside = dict(zip(function.returned, step.results))
     for move in gate.moves:
         if not move.enters and move.kind == "all_gather" and move.direction == "forward":
             frame.gathered[outside[move.number]] = move
@@ -89,13 +89,9 @@ def _note(frame: Frame, step: Call, gate: Gate, function: Function) -> None:
         frame.cut.setdefault(number, dim)
 
 
-def _receive(frame: Frame, step: Call, numbers: Sequence[int], results: Sequence[Held]) -> None:
+def _receive(frame: Frame, step: Call, results: Sequence[Held]) -> None:
     """Take over what a call gave."""
     for number, held in zip(step.results, results, strict=True):
-        if number in numbers and held.type is not frame.held[number].type:
-            # The graph has one tensor where the split model has two: which is used later, none can tell.
-            frame.fault("no-rule", step.module, "it returns what it was handed, changed at its boundary", "")
-            held = _UNKNOWN
         frame.held[number] = held
 
 
@@ -107,21 +103,3 @@ def _faults(outcome: Outcome) -> int:
 def _leaks(outcome: Outcome) -> bool:
     """Whether a gradient in parts leaves the module: then nothing inside needed it so."""
     return any(held.type is REPLICATED for held in outcome.results)
-
-
-def handed(step: Call) -> list[int]:
-    """The inputs of a call: the distinct tensors of its arguments, in order, then its outer ones."""
-    numbers: dict[int, None] = {}
-    _collect((step.arguments, step.keywords), numbers)
-    return [*numbers, *step.outer]
-
-
-def _collect(item: Any, numbers: dict[int, None]) -> None:
-    if isinstance(item, Value):
-        numbers[item.number] = None
-    elif isinstance(item, tuple):
-        for part in item:
-            _collect(part, numbers)
-    elif isinstance(item, Mapping):
-        for part in item.values():
-            _collect(part, numbers)

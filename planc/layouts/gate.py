@@ -38,7 +38,7 @@ class Gate:
 
     def __init__(self, frame: Frame, placed: Placed | None, module: str, call: Call) -> None:
         self.frame, self.placed, self.module = frame, placed, module
-        self.handed = list(handed(call))
+        self.handed, self.outer = list(handed(call)), call.outer
         self.path = joined(frame.path, module)
         self.ranks = frame.prover.ranks
         self.faults: list[Fault] = []
@@ -50,24 +50,53 @@ class Gate:
         """Whether «replicate» could have meant either of its two types."""
 
     def enter(self, crossings: list[Crossing], numbers: Sequence[int], whole: Type) -> list[Held]:
-        """The types inside of the module; `whole` is the one that «replicate» stands for."""
-        held = {number: self.frame.held[number] for number in numbers}
-        infos = self.frame.function.tensors
-        for number, ports in _grouped(crossings).items():
-            if number in held:
-                after = [self.cross(crossing, held[number], infos[number], whole) for crossing in ports]
-                held[number] = self.agreed(ports, after, held[number], self.handed)
-        return [held[number] for number in numbers]
+        """The types inside of the module.
 
-    def leave(self, crossings: list[Crossing], results: dict[int, Held], function: Function) -> None:
-        """Bring the results to what they are outside."""
-        returned = list(places(function.result))
+        Args:
+            crossings: what passes the boundary.
+            numbers: the inputs of the function: what is handed, then what comes by other ways.
+            whole: the type that «replicate» stands for.
+        """
+        infos = self.frame.function.tensors
+        before = [self.frame.held[number] for number in numbers]
+        passed = dict(zip(numbers, before, strict=True))
         for number, ports in _grouped(crossings).items():
-            before = results.get(number)
-            if before is not None:
+            if number in passed:
+                after = [self.cross(crossing, passed[number], infos[number], whole) for crossing in ports]
+                inside = self.agreed(ports, after, passed[number], self.handed)
+                passed[number] = self.apart(ports, inside, number in self.outer, 1)
+        count = len(numbers) - len(self.outer)
+        return [*(passed[number] for number in numbers[:count]), *before[count:]]
+
+    def leave(self, crossings: list[Crossing], results: list[Held], function: Function) -> None:
+        """Bring what is returned to what it is outside; what leaves by other ways stays as it is."""
+        every, count = list(places(function.result)), len(function.returned)
+        by_place = {number: place for place, number in enumerate(function.exports[:count])}
+        for number, ports in _grouped(crossings).items():
+            place = by_place.get(number)
+            if place is not None:
+                before = results[place]
                 whole = REPLICATED if before.type is REPLICATED else INVARIANT
                 after = [self.cross(crossing, before, function.tensors[number], whole) for crossing in ports]
-                results[number] = self.agreed(ports, after, before, returned)
+                outside = self.agreed(ports, after, before, every)
+                results[place] = self.apart(ports, outside, number in function.exports[count:], 0)
+
+    def apart(self, ports: list[Crossing], held: Held, known: bool, depth: int) -> Held:
+        """What a value is behind the boundary; in a list or the like that others hold too, it may be
+        found there as it was before.
+
+        Args:
+            ports: where it passes.
+            held: what it is then.
+            known: whether it is known on the other side by other ways.
+            depth: how deep it stands where it is no part of anything.
+        """
+        inside = next((port for port in ports if len(port.place) > depth), None)
+        if not known or inside is None:
+            return held
+        self.refuse(inside, "no-rule", "it passes in a list or the like that others may hold, "
+                    "and is used by other ways too", "", held)  # fmt: skip
+        return _UNKNOWN
 
     def agreed(
         self, ports: list[Crossing], after: list[Held], before: Held, every: Sequence[tuple[Place, int]]
@@ -118,21 +147,20 @@ class Gate:
                 self.moves.append(Move(*said, self.placed, crossing.name, crossing.number, dim))
         return Held(aim, origin)
 
-    def add_late(self, bound: Bound, results: dict[int, Held], function: Function) -> None:
+    def add_late(self, bound: Bound, results: list[Held], function: Function) -> None:
         """A bias that is added after the sum."""
         types = self.frame.prover.weights.of(bound)
         late = [name for name, kind in types.items() if kind is LATE]
-        first = next(iter(function.exports), None)
-        if not late or first is None:
+        if not late or not function.returned:
             return
-        kind = results[first].type
+        kind = results[0].type
         if kind is PARTIAL:
             said = ("its bias would be added on every rank, and summed with the rest",
                     "the sum taken here, or a module without a bias")  # fmt: skip
             self.faults.append(
                 Fault("partial", "output", *said, self.placed, "output", None, None, self.module)
             )
-            results[first] = _UNKNOWN
+            results[0] = _UNKNOWN
             return
         for name in late:
             info = bound.module.parameters[name]

@@ -97,9 +97,10 @@ def _prove(
             list(entering(placed.value, binding.root.module, call)), range(main.inputs), INVARIANT
         )
     outcome = prover.call(main, binding.root, inputs, "", placed)
-    results = dict(zip(main.exports, outcome.results, strict=True))
+    left = list(outcome.results)
     exits = [] if placed is None else list(leaving(placed.value, main))
-    gate.leave(exits, results, main)
+    gate.leave(exits, left, main)
+    results = dict(zip(main.returned, left))
     declared = {crossing.number for crossing in exits}
     top = Outcome()
     top.calls.append(("", outcome))

@@ -53,7 +53,7 @@ def adds_once(function: Function, step: Op, name: str) -> bool:
 def looks_up_once(function: Function, step: Op) -> bool:
     """Whether a module looks up the rows that it is handed, and returns them as they are or scaled."""
     rows = step.arguments[0] if step.arguments else step.keywords.get("input")
-    if function.inputs < 1 or rows != Value(0) or _uses(function, 0) != 1:
+    if function.inputs < 1 or rows != Value(0) or _uses(function, 0) != 1 or 0 in function.exports:
         return False
     return returns(function, step.results[0], scaled=True)
 

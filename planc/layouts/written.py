@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planc.ir.graph import Call, Function, ModelGraph, Op, Value
-from planc.layouts.ports import Crossing, handed
+from planc.layouts.ports import Crossing
 
 _OPERATORS = ("__setitem__", "__idiv__")
 
@@ -60,10 +60,9 @@ class Written:
     def _below(self, step: Call) -> list[tuple[int, int]]:
         """The results of a call that are tensors of the caller with other content."""
         function = self.graph.functions[step.function]
-        inputs = [*dict.fromkeys(number for _, number in handed(step)), *step.outer]
-        below = self.of(function)
-        results = dict(zip(function.exports, step.results, strict=False))
-        return [(results[export], inputs[place]) for export, place in below.items() if place < len(inputs)]
+        inputs, below = (*step.handed, *step.outer), self.of(function)
+        results = zip(function.exports, step.results, strict=False)
+        return [(number, inputs[below[export]]) for export, number in results if export in below]
 
 
 def _in_place(step: Op) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ MAX_CONSTANTS = 1000
 class Describer:
     """Knows the tensors of a run, and where in it the code is."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.ledger = Ledger(model)
+    def __init__(self, model: nn.Module, beside: Mapping[int, Tensor]) -> None:
+        self.ledger, self.beside = Ledger(model), beside
+        """Of tensors that modules hold beside their parameters, the weights that they are."""
         self.frames: list[Frame] = []
         """The calls that run, outermost first."""
 
@@ -80,7 +81,9 @@ class Describer:
         # Made by something that no mode sees: a proof must not guess what it holds.
         frame = self.frames[-1]
         number = self.ledger.add(tensor, frame.number)
-        frame.steps.append(Step("opaque", (), {}, [number]))
+        weight = self.beside.get(id(tensor))
+        said = () if weight is None else (self._tensor(weight),)
+        frame.steps.append(Step("opaque", said, {}, [number]))
         return Value(number)
 
 

@@ -14,15 +14,29 @@ class Faker:
 
     def __init__(self) -> None:
         self._made: dict[int, tuple[Tensor, Tensor]] = {}
+        self.beside: dict[int, Tensor] = {}
+        """Weights, by the identity of tensors that plain attributes hold of them."""
 
     def model(self, model: nn.Module) -> None:
-        """Replace all tensors that modules hold: parameters, buffers, and plain attributes."""
+        """Replace all tensors that modules hold: parameters, buffers, and plain attributes.
+
+        A weight that a plain attribute holds too, alone or in a list, is another tensor there: a
+        split model has other parameters, and knows of no such attribute.
+        """
         for module in model.modules():
             kinds: Any = (module._parameters, module._buffers)
             for held in kinds:
                 for name, tensor in list(held.items()):
                     if tensor is not None:
                         held[name] = self.tensor(tensor)
+        weights, self._made = self._made, {}
+        self._attributes(model)
+        for key, (_, made) in self._made.items():
+            if key in weights:
+                self.beside[id(made)] = weights[key][1]
+
+    def _attributes(self, model: nn.Module) -> None:
+        for module in model.modules():
             for name, value in list(module.__dict__.items()):
                 if name not in ("_parameters", "_buffers", "_modules"):
                     changed = self.item(value)

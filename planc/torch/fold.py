@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from planc.graphs.write import function_form
-from planc.ir.graph import Call, Function, Number, Op, Slice, Value, Weight
+from planc.ir.graph import Call, Function, Number, Op, Slice, TensorInfo, Value, Weight, distinct
 from planc.torch.names import Names
 from planc.torch.tree import Frame, Step, Tensors, numbers
+
+
+@dataclass
+class _Folded:
+    """One call, as its caller needs it."""
+
+    function: int
+    outer: list[int]
+    """The tensors that it uses by other ways than being handed them."""
+    results: list[tuple[int, int | None]]
+    """The tensors that it gives, and the numbers by which its caller knows them; None: it knows
+    them by another way."""
 
 
 class Folder:
@@ -40,37 +53,48 @@ class Folder:
             first, last = self._users.get(number, (frame.number, frame.number))
             self._users[number] = min(first, frame.number), max(last, frame.number)
 
-    def _folded(self, frame: Frame) -> tuple[int, list[int], list[int]]:
-        """The function of a call, the tensors that it uses unhanded, and those that it gives."""
+    def _folded(self, frame: Frame) -> _Folded:
         inner = {step.number: self._folded(step) for step in frame.steps if isinstance(step, Frame)}
-        handed = _distinct((frame.arguments, frame.keywords))
+        inputs = self._inputs(frame)
+        known = {own for _, own in inputs}
         used: dict[int, None] = {}
         for step in frame.steps:
             used |= dict.fromkeys(numbers((step.arguments, step.keywords)))
             if isinstance(step, Frame):
-                used |= dict.fromkeys(inner[step.number][1])
+                used |= dict.fromkeys(inner[step.number].outer)
         used |= dict.fromkeys(numbers(frame.result))
         makers = self.tensors.makers
-        outer = [n for n in used if n not in handed and not frame.holds(makers[n])]
-        returned = _distinct(frame.result)
-        later = [n for n in self._made(frame, inner) if n not in returned and self._is_used_outside(frame, n)]
-        exports = [*returned, *later]
-        body = _Body(self, frame, [*handed, *outer])
+        outer = [n for n in used if n not in known and not frame.holds(makers[n])]
+        # That code could reach them otherwise is said, whether it does so or not.
+        outer += [n for n in frame.held_by_others if n not in outer]
+        returned = distinct(frame.result)
+        made = [n for n in self._made(frame, inner) if self._is_used_outside(frame, n)]
+        later = list(dict.fromkeys((*made, *frame.kept_by_others)))
+        body = _Body(self, frame, [*inputs, *((n, n) for n in outer)])
         for step in frame.steps:
             if isinstance(step, Step):
                 body.op(step)
             else:
-                body.call(step, *inner[step.number])
-        return self._stored(body.function(exports)), outer, exports
+                body.call(step, inner[step.number])
+        function = self._stored(body.function([*returned, *later]))
+        results = [(n, frame.given.get(n)) for n in returned]
+        return _Folded(function, outer, [*results, *((n, n) for n in later)])
 
-    def _made(self, frame: Frame, inner: Mapping[int, tuple[int, list[int], list[int]]]) -> list[int]:
-        """The tensors that a call made, or that calls in it gave."""
-        made: list[int] = []
+    def _inputs(self, frame: Frame) -> list[tuple[int, int | None]]:
+        """What a call is handed: the numbers of the caller, and those that the code in it knows."""
+        handed = distinct((frame.arguments, frame.keywords))
+        if frame.number == 0:
+            return [(n, n) for n in handed]
+        return [(n, frame.entered.get(n)) for n in handed]
+
+    def _made(self, frame: Frame, inner: Mapping[int, _Folded]) -> list[int]:
+        """The tensors that a call made, or has under a number of its own, or that calls in it gave."""
+        made = list(frame.entered.values())
         for step in frame.steps:
             if isinstance(step, Step):
                 made += step.results
             else:
-                made += [step.given.get(n, n) for n in inner[step.number][2]]
+                made += [n for _, n in inner[step.number].results if n is not None]
         return [n for n in dict.fromkeys(made) if frame.holds(self.tensors.makers[n])]
 
     def _is_used_outside(self, frame: Frame, number: int) -> bool:
@@ -88,11 +112,11 @@ class Folder:
 class _Body:
     """The function of one call while it is put together: its tensors are numbered anew."""
 
-    def __init__(self, folder: Folder, frame: Frame, inputs: Iterable[int]) -> None:
+    def __init__(self, folder: Folder, frame: Frame, inputs: Iterable[tuple[int, int | None]]) -> None:
         self.folder, self.frame = folder, frame
-        self.local = {number: place for place, number in enumerate(inputs)}
-        self.inputs = len(self.local)
-        self.infos = [folder.tensors.infos[number] for number in self.local]
+        self.local: dict[int, int] = {}
+        self.infos: list[TensorInfo] = []
+        self.inputs = len(self._results(inputs))
         self.steps: list[Op | Call] = []
         self.notes: set[str] = set()
 
@@ -104,21 +128,22 @@ class _Body:
             if key in self.notes:
                 return
             self.notes.add(key)
-        self.steps.append(Op(step.name, *said, self._results(step.results)))
+        self.steps.append(Op(step.name, *said, self._results((n, n) for n in step.results)))
 
-    def call(self, step: Frame, function: int, outer: list[int], exports: list[int]) -> None:
+    def call(self, step: Frame, inner: _Folded) -> None:
         said = self.renamed(step.arguments), self.renamed(step.keywords)
-        used = tuple([self.local[number] for number in outer])
-        given = self._results([step.given.get(number, number) for number in exports])
+        used = tuple([self.local[number] for number in inner.outer])
         path = self.folder.names.module(step.module, self.frame.module)
-        self.steps.append(Call(path, function, *said, used, given))
+        self.steps.append(Call(path, inner.function, *said, used, self._results(inner.results)))
 
-    def _results(self, made: list[int]) -> tuple[int, ...]:
-        results = tuple(range(len(self.infos), len(self.infos) + len(made)))
-        self.infos += [self.folder.tensors.infos[number] for number in made]
-        # A tensor that a call hands back as it came has, from there on, its number behind the call.
-        self.local.update(zip(made, results))
-        return results
+    def _results(self, made: Iterable[tuple[int, int | None]]) -> tuple[int, ...]:
+        """Number what a step gives: what it is, and the number under which this call knows it."""
+        first = len(self.infos)
+        for inside, here in made:
+            if here is not None:
+                self.local[here] = len(self.infos)
+            self.infos.append(self.folder.tensors.infos[inside])
+        return tuple(range(first, len(self.infos)))
 
     def function(self, exports: list[int]) -> Function:
         given = tuple([self.local[number] for number in exports])
@@ -143,7 +168,3 @@ class _Body:
         if isinstance(item, Mapping):
             return {key: self.renamed(value) for key, value in item.items()}
         return item
-
-
-def _distinct(item: Any) -> dict[int, None]:
-    return dict.fromkeys(numbers(item))

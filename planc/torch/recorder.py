@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from planc.ir.graph import Number
+from planc.torch.aliases import Names
 from planc.torch.calls import TAKING, is_in_place, name_of, reads_size
 from planc.torch.composite import inside, is_composite
 from planc.torch.describe import Describer
@@ -27,9 +28,9 @@ from planc.torch.tree import Frame, Step
 class Recorder(Describer, TorchFunctionMode):
     """Records one forward pass."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, beside: Mapping[int, Tensor]) -> None:
         TorchFunctionMode.__init__(self)
-        Describer.__init__(self, model)
+        Describer.__init__(self, model, beside)
         self.root: Frame | None = None
         self.calls = 0
         self.operation = ""
@@ -179,20 +180,32 @@ class Recorder(Describer, TorchFunctionMode):
 
     # ---- modules ---------------------------------------------------------------
 
-    def begin(self, module: nn.Module, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
-        """A module is called."""
+    def begin(
+        self, module: nn.Module, args: tuple[Any, ...], keywords: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A module is called. Gives what it is handed, under names of its own: what the code
+        in it finds elsewhere has passed no boundary."""
         said = self.said(args), self.said(dict(keywords))
         frame = Frame(self.calls, self._name(module), *said)
         self.calls += 1
-        if self.frames:
-            self.frames[-1].steps.append(frame)
-        else:
+        if not self.frames:
             self.root = frame
+            self.frames.append(frame)
+            return args, dict(keywords)
+        self.frames[-1].steps.append(frame)
         self.frames.append(frame)
+        names = Names(self.ledger, frame.number, frame.entered, frame.held_by_others)
+        handed = [names.renamed(part) for part in args]
+        return tuple(handed), {key: names.renamed(part) for key, part in keywords.items()}
 
-    def end(self, result: Any) -> Any:
-        """The module that was called last returns; what it hands back as it came is renamed,
-        so that a change of layout at its exit does not reach back."""
+    def end(self, result: Any, *, fresh: bool) -> Any:
+        """The module that was called last returns. Gives what it hands back, under names of the caller's:
+        what it keeps elsewhere passes no boundary.
+
+        Args:
+            result: what it returns.
+            fresh: whether nobody else holds that.
+        """
         frame = self.frames[-1]
         if len(self.frames) == 1:
             self.lose((), result)  # what the caller does with it is out of sight
@@ -200,22 +213,8 @@ class Recorder(Describer, TorchFunctionMode):
         self.frames.pop()
         if not self.frames:
             return result
-        if type(result) is tuple:
-            return tuple([self._renamed(part, frame) for part in result])
-        return self._renamed(result, frame)
-
-    def _renamed(self, item: Any, frame: Frame) -> Any:
-        number = self.ledger.number(item) if isinstance(item, Tensor) else None
-        if number is None or frame.holds(self.ledger.tensors.makers[number]):
-            return item
-        with torch._C.DisableTorchFunction():
-            alias = item.view_as(item)
-        self.ledger.rest_on([alias], list(self.ledger.behind([item])))
-        if number not in frame.given:
-            frame.given[number] = self.ledger.add(alias, self.frames[-1].number)
-        else:
-            return item
-        return alias
+        names = Names(self.ledger, self.frames[-1].number, frame.given, frame.kept_by_others)
+        return names.renamed(result, fresh=fresh)
 
     def _name(self, module: nn.Module) -> str:
         """The name of a module; of several, one below the module that runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.record import Record
+from planc.torch.aliases import of_nobody
 from planc.torch.attributes import track
 from planc.torch.eager import as_in_training, functions_told
 from planc.torch.fake import Faker
@@ -56,11 +58,13 @@ def run(subject: Subject) -> ModelGraph:
         with mode:
             faker = Faker()
             faker.model(model)
-            arguments = faker.item(tuple(subject.arguments))
-            keywords = faker.item(dict(subject.keywords))
+            # What the model holds is not what it is handed, even where it is the same tensor.
+            outside = Faker()
+            arguments = outside.item(tuple(subject.arguments))
+            keywords = outside.item(dict(subject.keywords))
     except Exception as raised:
         raise Ended("", "", raised) from raised
-    recorder = Recorder(model)
+    recorder = Recorder(model, faker.beside)
     names = Names(model)
     modules = list(model.modules())
     track(model, recorder)
@@ -91,15 +95,16 @@ def run(subject: Subject) -> ModelGraph:
 
 
 def _begin(recorder: Recorder) -> Any:
-    def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        recorder.begin(module, arguments, keywords)
+    def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return recorder.begin(module, arguments, keywords)
 
     return hook
 
 
 def _end(recorder: Recorder) -> Any:
     def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], result: Any) -> Any:
-        return recorder.end(result)
+        holders = sys.getrefcount(result)  # as the probe counts them: nothing else is on the stack
+        return recorder.end(result, fresh=holders <= of_nobody())
 
     return hook
 

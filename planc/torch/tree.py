@@ -36,8 +36,14 @@ class Frame:
     keywords: Any
     steps: list[Step | Frame] = field(default_factory=list)
     result: Any = None
+    entered: dict[int, int] = field(default_factory=dict)
+    """Tensors that it was handed, and the numbers that they have in it."""
+    held_by_others: dict[int, None] = field(default_factory=dict)
+    """Tensors that it was handed in a list or the like, and that keep their numbers in it."""
     given: dict[int, int] = field(default_factory=dict)
-    """Tensors that it handed back as they came, and their numbers after the call."""
+    """Tensors that it handed back, and their numbers after the call."""
+    kept_by_others: dict[int, None] = field(default_factory=dict)
+    """Tensors that it handed back in a list or the like, and that keep their numbers."""
     last: int = 0
     """The number of the last call in it."""
 
@@ -61,7 +67,7 @@ class Tensors:
 
 
 def numbers(item: Any) -> Iterator[int]:
-    """The tensors that arguments name, in order."""
+    """The tensors that arguments name, in order; also those of which they know but the size."""
     if isinstance(item, Value):
         yield item.number
     elif isinstance(item, Number):

@@ -7,16 +7,8 @@ numbers of these inputs are right, and why.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Variant(NamedTuple):
-    """Edits of a plan."""
-
-    title: str
-    edits: tuple[str, ...] = ()
-    split: bool = True
-    """Whether the sequence is split, where the plan has the option."""
+from tests.judge import kept
+from tests.judge.variant import Variant
 
 
 def _both(title: str, *edits: str) -> tuple[Variant, Variant]:
@@ -187,8 +179,9 @@ TOYS: tuple[tuple[str, bool, Variant], ...] = (
         Variant("a tensor in two places, one of them gathered", (", 1: shard(1) -> replicate => ",)),
     ),
     ("echo", False, Variant("a result twice, one of them gathered", (", 1: shard(2) -> replicate => ",))),
+    *kept.CASES,
 )
-"""Toys (tests/judge/toys.py): whether the variant of their lines is right."""
+"""Toys (tests/judge/toys.py, kept.py): whether the variant of their lines is right."""
 
 UNSOUND: dict[str, str] = {}
 """Wrong variants that planc proves, `TOY: TITLE`, and why: faults of planc."""

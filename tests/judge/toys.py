@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.judge import kept
+
 B, S, D, H, V = 3, 12, 16, 4, 32
 
 
@@ -205,7 +207,8 @@ class Named(nn.Module):
         return out["a"] * out["b"]
 
 
-TOYS = {kind.__name__.lower(): kind for kind in (Twice, Echo, Biased, Reused, Tied, Pooled, Frozen, Named)}
+OWN = (Twice, Echo, Biased, Reused, Tied, Pooled, Frozen, Named)
+TOYS = {kind.__name__.lower(): kind for kind in OWN} | kept.TOYS
 
 
 def model(name: str) -> tuple[nn.Module, dict[str, Any]]:
