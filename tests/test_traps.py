@@ -11,10 +11,10 @@ from planc.ir.settled import Settings
 from planc.ir.source import Source
 from planc.read import read_source
 from planc.torch.run import Subject, run
-from tests.traps import boundaries, rowwise
+from tests.traps import boundaries, containers, rowwise
 from tests.traps.trap import Trap
 
-TRAPS = [*rowwise.TRAPS, *boundaries.TRAPS]
+TRAPS = [*rowwise.TRAPS, *boundaries.TRAPS, *containers.TRAPS]
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=[trap.name for trap in TRAPS])

@@ -60,12 +60,14 @@ class Gate:
         infos = self.frame.function.tensors
         before = [self.frame.held[number] for number in numbers]
         passed = dict(zip(numbers, before, strict=True))
+        count = len(numbers) - len(self.outer)
         for number, ports in _grouped(crossings).items():
             if number in passed:
                 after = [self.cross(crossing, passed[number], infos[number], whole) for crossing in ports]
-                inside = self.agreed(ports, after, passed[number], self.handed)
-                passed[number] = self.apart(ports, inside, number in self.outer, 1)
-        count = len(numbers) - len(self.outer)
+                passed[number] = self.agreed(ports, after, passed[number], self.handed)
+                if number in self.outer and self.is_loose(ports, 1, passed[number]):
+                    passed[number] = _UNKNOWN
+                    before = [_UNKNOWN if n == number else held for n, held in zip(numbers, before)]
         return [*(passed[number] for number in numbers[:count]), *before[count:]]
 
     def leave(self, crossings: list[Crossing], results: list[Held], function: Function) -> None:
@@ -74,29 +76,29 @@ class Gate:
         by_place = {number: place for place, number in enumerate(function.exports[:count])}
         for number, ports in _grouped(crossings).items():
             place = by_place.get(number)
-            if place is not None:
-                before = results[place]
-                whole = REPLICATED if before.type is REPLICATED else INVARIANT
-                after = [self.cross(crossing, before, function.tensors[number], whole) for crossing in ports]
-                outside = self.agreed(ports, after, before, every)
-                results[place] = self.apart(ports, outside, number in function.exports[count:], 0)
+            if place is None:
+                continue
+            before = results[place]
+            whole = REPLICATED if before.type is REPLICATED else INVARIANT
+            after = [self.cross(crossing, before, function.tensors[number], whole) for crossing in ports]
+            results[place] = self.agreed(ports, after, before, every)
+            if number in function.exports[count:] and self.is_loose(ports, 0, before):
+                results[:] = [_UNKNOWN if n == number else held for n, held in zip(function.exports, results)]
 
-    def apart(self, ports: list[Crossing], held: Held, known: bool, depth: int) -> Held:
-        """What a value is behind the boundary; in a list or the like that others hold too, it may be
-        found there as it was before.
+    def is_loose(self, ports: list[Crossing], depth: int, held: Held) -> bool:
+        """Whether a value that is known beyond the boundary by other ways passes it in a list or the
+        like: others may hold that list, and find there what did not pass.
 
         Args:
             ports: where it passes.
-            held: what it is then.
-            known: whether it is known on the other side by other ways.
             depth: how deep it stands where it is no part of anything.
+            held: what it is, for the fault.
         """
-        inside = next((port for port in ports if len(port.place) > depth), None)
-        if not known or inside is None:
-            return held
-        self.refuse(inside, "no-rule", "it passes in a list or the like that others may hold, "
-                    "and is used by other ways too", "", held)  # fmt: skip
-        return _UNKNOWN
+        port = next((port for port in ports if len(port.place) > depth), None)
+        if port is not None:
+            self.refuse(port, "no-rule", "it passes in a list or the like that others may hold, "
+                        "and is used by other ways too", "", held)  # fmt: skip
+        return port is not None
 
     def agreed(
         self, ports: list[Crossing], after: list[Held], before: Held, every: Sequence[tuple[Place, int]]
@@ -145,7 +147,7 @@ class Gate:
             if kind is not None:
                 said = (self.module, kind, direction, info.shape, info.dtype, info.bytes)
                 self.moves.append(Move(*said, self.placed, crossing.name, crossing.number, dim))
-        return Held(aim, origin)
+        return Held(aim, origin, copied=held.copied or aim is not held.type)
 
     def add_late(self, bound: Bound, results: list[Held], function: Function) -> None:
         """A bias that is added after the sum."""

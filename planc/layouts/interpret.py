@@ -15,6 +15,7 @@ from planc.ir.settled import Placed
 from planc.layouts.calling import invoke
 from planc.layouts.chance import draws
 from planc.layouts.judging import judged, size_read, watch
+from planc.layouts.memory import PARTED, is_copied, is_shared
 from planc.layouts.numbers import Reader, read_off
 from planc.layouts.operation import Differs, Operand, Operation
 from planc.layouts.ops import load
@@ -48,13 +49,16 @@ class Prover:
         self.weights = Weights(binding, block, ranks)
         self.rules = load()
         self.written = Written(binding.graph)
+        self.shares = is_shared(binding.graph)
+        """Whether it matters what memory a value lies in."""
         self.known: dict[Any, Outcome] = {}
 
     def call(
         self, function: Function, bound: Bound, inputs: Sequence[Held], path: str, rule: Placed | None
     ) -> Outcome:
         """What a module gives, computed on the types of its inputs, inside of its boundary."""
-        key = (id(function), id(bound), tuple([held.type for held in inputs]), id(rule))
+        copied = tuple([held.copied for held in inputs]) if self.shares else ()
+        key = (id(function), id(bound), tuple([held.type for held in inputs]), copied, id(rule))
         found = self.known.get(key)
         if found is None:
             found = self.known[key] = Frame(self, function, bound, inputs, path, rule).run()
@@ -115,6 +119,9 @@ class Frame:
         operation = Operation(step.name, arguments, keywords, infos, self.prover.ranks, style)
         operands = operation.operands()
         misfit = misfit_of(self.function, step, style, lambda weight: self.operand(weight).type is LATE)
+        copied = self.prover.shares and is_copied(step, self.held, self.prover.rules)
+        if copied and step.name == "aliased":
+            misfit = PARTED
         if misfit is None:
             kinds = judged(self, operation, operands)
         else:
@@ -126,7 +133,7 @@ class Frame:
             apart = any(isinstance(operand.type, Split | Packed) for operand in operands)
             self.out.draws.add("apart" if apart else "alike")
         for number, kind, info in zip(step.results, kinds, infos, strict=True):
-            self.held[number] = Held(self.settled(kind, info, operation), origin)
+            self.held[number] = Held(self.settled(kind, info, operation), origin, copied=copied)
 
     def given(self, item: Any) -> None:
         """Numbers that the model gives beside tensors."""

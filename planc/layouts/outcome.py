@@ -19,12 +19,13 @@ class Origin(Record):
 
 
 class Held:
-    """A value while it is followed: its type, and where it got that."""
+    """A value while it is followed: its type, where it got that, and whether it may lie in memory
+    that a boundary has copied."""
 
-    __slots__ = ("origin", "type")
+    __slots__ = ("copied", "origin", "type")
 
-    def __init__(self, kind: Type, origin: Origin | None = None) -> None:
-        self.type, self.origin = kind, origin
+    def __init__(self, kind: Type, origin: Origin | None = None, *, copied: bool = False) -> None:
+        self.type, self.origin, self.copied = kind, origin, copied
 
 
 class Fault(Record):

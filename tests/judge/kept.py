@@ -212,9 +212,29 @@ class Returned(Kept):
         return same * y
 
 
+class Written(Kept):
+    """What is written to a copy is not written to the tensor."""
+
+    LINES: ClassVar = ["pre sequence replicate -> shard(1)", "one outputs(0: shard(1) -> replicate)",
+                       "inner inputs(0: replicate -> shard(1))", "down colwise shard(1) -> replicate"]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pre(x)
+        self.inner(self.one(x))
+        return self.down(x)
+
+    @staticmethod
+    def within(_: Inner, x: Tensor) -> None:
+        x.mul_(2.0)
+
+
 _INTO = (Boxed, Placed, Global, Closed, Contained, Second)
 _OUT = (Last, Appended, Entered)
-TOYS = {kind.__name__.lower(): kind for kind in (*_INTO, Measured, *_OUT, Seen, Returned)}
+TOYS = {kind.__name__.lower(): kind for kind in (*_INTO, Measured, *_OUT, Seen, Returned, Written)}
 
 _BY_ITSELF = "params(weight: shard(0), bias: shard(0)) outputs(0: shard(2) -> replicate)"
 CASES: tuple[tuple[str, bool, Variant], ...] = (
@@ -231,5 +251,7 @@ CASES: tuple[tuple[str, bool, Variant], ...] = (
     ("seen", False, Variant("a slice that was kept")),
     ("seen", True, Variant("kept whole", ("- inner inputs", "inner.up replicate => inner.up colwise -> replicate"))),
     ("returned", False, Variant("a slice that is handed back")),
+    ("written", False, Variant("behind two boundaries")),
+    ("written", True, Variant("behind none", ("- one", "- inner"))),
     ("returned", True, Variant("both are gathered", ("outputs(1 => outputs(0: shard(1) -> replicate, 1",))),
 )  # fmt: skip

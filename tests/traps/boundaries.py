@@ -29,6 +29,22 @@ def changing(child: Any) -> Mod:
     return Mod(residual, norm=nn.LayerNorm(D), child=child)
 
 
+def same(_: Any, x: Tensor) -> Tensor:
+    return x
+
+
+def chained(self: Any, x: Tensor) -> Tensor:
+    """Something is written to a tensor behind two boundaries, and the tensor is used."""
+    x = self.norm(x)
+    self.two(self.one(x))
+    return self.last(x)
+
+
+def chain() -> Mod:
+    two = Mod(lambda _, x: (x.mul_(2.0), None)[1])
+    return Mod(chained, norm=nn.LayerNorm(D), one=Mod(same), two=two, last=linear())
+
+
 def scaled() -> Mod:
     return Mod(lambda self, x: self.gain * x, gain=nn.Parameter(torch.ones(D)))
 
@@ -79,6 +95,18 @@ TRAPS = [
          ["child inputs(0: replicate -> replicate)", "child.own colwise -> replicate"]),
     Trap("an input that is changed in place, without a boundary",
          lambda: changing(Mod(doubles, own=linear())), "proved", ["child.own colwise -> replicate"]),
+    Trap(
+        "what is written behind two boundaries",
+        chain,
+        "unproved",
+        [
+            "norm sequence replicate -> shard(1)",
+            "one outputs(0: shard(1) -> replicate)",
+            "two inputs(0: replicate -> shard(1))",
+            "last colwise shard(1) -> replicate",
+        ],
+    ),
+    Trap("what is written behind no boundary", chain, "proved", ["last colwise -> replicate"]),
     Trap("the model's input is split, and nobody says how the result leaves", scaled, "refuted",
          ["root inputs(x: replicate -> shard(1)) params(gain: replicate)"]),
     Trap("the model's input is split, and so is its result", scaled, "proved",
