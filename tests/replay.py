@@ -130,12 +130,9 @@ def called(name: str, arguments: Any, keywords: Mapping[str, Any]) -> Any:
 
 
 def _values(item: Any) -> Iterator[int]:
+    """The tensors that are handed over; a number is handed over as such."""
     if isinstance(item, Value):
         yield item.number
-    elif isinstance(item, Number):
-        yield from _values(item.arguments)
-    elif isinstance(item, Slice):
-        yield from _values((item.start, item.stop, item.step))
     elif isinstance(item, tuple):
         for part in item:
             yield from _values(part)

@@ -100,6 +100,24 @@ class Closure(nn.Module):
         return self.user(self.maker(x))
 
 
+class Sizes(nn.Module):
+    """Hands a module the size of a tensor that it is not handed, and uses what that module keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.user, self.kept = Free(self.use), list[Any]()
+
+    def use(self, x: Any, n: Any) -> Any:
+        self.kept[1:] = [x, x.exp()]
+        return x * n + self.kept[0], self.kept[2]
+
+    def forward(self, x: Any) -> Any:
+        y = x.cos()
+        self.kept[:] = [x.sin()]
+        one, two = self.user(x, y.shape[1])
+        return one + two + self.kept[1] * self.kept[2]
+
+
 def test_a_tensor_that_is_not_handed_over_is_exported_and_imported() -> None:
     graph = graph_of(Closure(), x())
     make, use, through = graph.functions[:3]
@@ -302,6 +320,7 @@ MODELS = {
     "convolution": lambda: nn.Sequential(nn.Conv1d(5, 4, 3, padding=1), nn.GroupNorm(2, 4)),
     "recurrent": lambda: nn.GRU(6, 6, batch_first=True),
     "closure": Closure,
+    "sizes": Sizes,
 }
 
 

@@ -121,6 +121,19 @@ def test_an_unzipped_graph_reads_like_text(tmp_path: Path) -> None:
     assert max(map(len, lines)) < 250
 
 
+def test_a_graph_of_another_version_is_refused() -> None:
+    # In version 1 a tensor had the same number on both sides of a module's boundary.
+    with pytest.raises(BadGraph, match=rf"version 1, and planc reads version {VERSION}"):
+        from_bytes(packed({**DATA, "planc_graph": 1}))
+
+
+def test_the_first_exports_are_what_is_returned() -> None:
+    changed = deepcopy(DATA)
+    changed["functions"][-1]["exports"] = changed["functions"][-1]["exports"][:-1] or [0]
+    with pytest.raises(BadGraph, match="its exports are not what it returns"):
+        from_bytes(packed(changed))
+
+
 def test_a_truncated_file_is_refused() -> None:
     for data in (to_bytes(small()), to_bytes(small(), zipped=False)):
         for end in range(len(data) - 2):

@@ -14,7 +14,7 @@ Right:
 
 File model.graph.json:
 
-    {"planc_graph": 1, "model": "hf:LlamaForCausalLM", "modules": [
+    {"planc_graph": 2, "model": "hf:LlamaForCausalLM", "modules": [
 
 File model.py:
 

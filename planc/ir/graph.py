@@ -88,7 +88,8 @@ class Op(Record):
     - `number.lost` (a number): the code took the bare number, as `int(n)` or `math.sqrt(n)`
       does, and what it did with it cannot be followed.
 
-    Two names are no functions of torch: `opaque` gives a tensor that comes from nowhere, and
+    Two names are no functions of torch: `opaque` gives a tensor that comes from nowhere (its
+    argument, if it has one, is the weight that lies where it was found), and
     `aliased` follows an operation in place: its arguments are the tensor that was written to,
     with its new content, and others that share its memory, with their old content; its
     results are these others as they are now.

@@ -27,7 +27,7 @@ def judged(frame: Frame, operation: Operation, operands: list[Operand]) -> Seque
             and not any(differing((operation.arguments, *operation.keywords.values())))
         ):
             return [CONSTANT] * len(operation.results)  # as masks and positions are made
-        frame.fault("no-rule", operation.name, "planc has no rule for this operation", "")
+        frame.fault("no-rule", operation.name, _no_rule(operation), "")
         return nothing
     unlike = list(differing((operation.arguments, *operation.keywords.values())))
     if any(number.local is None and not number.text for number in unlike):
@@ -51,6 +51,14 @@ def judged(frame: Frame, operation: Operation, operands: list[Operand]) -> Seque
     if isinstance(kinds, Type):
         return [kinds] * len(operation.results)
     return kinds if len(kinds) == len(operation.results) else nothing
+
+
+def _no_rule(operation: Operation) -> str:
+    if operation.name != "opaque":
+        return "planc has no rule for this operation"
+    if operation.arguments:
+        return "a parameter is read from a plain attribute: the split model has another one"
+    return "a tensor is read from where no operation has put it"
 
 
 def watch(frame: Frame, step: Op) -> None:
