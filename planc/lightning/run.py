@@ -14,6 +14,7 @@ from lightning.fabric.utilities.init import _materialize_distributed_module
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from planc.ir.document import Document
 from planc.lightning.mesh import Axes, World, axes_of, meshes
@@ -66,6 +67,7 @@ class Run:
         Raises:
             PlanStop: the plan is not proved, or does not fit; the module is as it was.
         """
+        together(lambda: _no_fsdp1(module))
         done = together(lambda: self._earlier(module))
         if done is not None:
             return done
@@ -122,6 +124,15 @@ class Run:
         for tensor in _tensors(module):
             if id(tensor) not in own:
                 tensor.data = tensor.data.to(self.device)
+
+
+def _no_fsdp1(module: nn.Module) -> None:
+    """Refuse what the older FSDP has wrapped: it hides the parameters that a plan names."""
+    names = [name for name, part in module.named_modules() if isinstance(part, FullyShardedDataParallel)]
+    if names:
+        shown = f"'{names[0]}'" if names[0] else "the model"
+        why = f"{shown} is wrapped by FSDP1 (FullyShardedDataParallel): needed: the model without it; the plan's fsdp blocks shard by FSDP2"
+        raise NotApplicable((), (why,))
 
 
 def _same(module: nn.Module) -> None:

@@ -108,7 +108,8 @@ def load_state(path: str, state: Any, run: Run, strict: bool, weights_only: bool
         KeyError: the checkpoint lacks what the state asks for.
     """
     if isinstance(state, nn.Module):
-        rest, notes = read(path, {"state_dict": state}, strict=strict, weights_only=weights_only)
+        # No key: weights at the top level are what is expected here.
+        rest, notes = read(path, {"": state}, strict=strict, weights_only=weights_only)
         _say(path, rest.pop(PLAN, None), notes, run)
         return {}
     into = {key: item for key, item in state.items() if isinstance(item, nn.Module | Optimizer)}
