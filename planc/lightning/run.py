@@ -112,6 +112,7 @@ class Run:
             within = self.request.target or ""
             made = None if build is None else (lambda: build().get_submodule(within))
             seed = _seed()
+            _example_has_memory(module, device)
             together(lambda: give_numbers(target, device, seed, made))
         _materialize_distributed_module(module, self.device)
 
@@ -124,6 +125,14 @@ class Run:
         for tensor in _tensors(module):
             if id(tensor) not in own:
                 tensor.data = tensor.data.to(self.device)
+
+
+def _example_has_memory(module: nn.Module, device: torch.device) -> None:
+    """A LightningModule that is made on the meta device holds its example there, too, where it has
+    no numbers that anybody could want."""
+    example = getattr(module, "example_input_array", None)
+    if isinstance(example, torch.Tensor) and example.is_meta:
+        vars(module)["_example_input_array"] = torch.zeros_like(example, device=device)
 
 
 def _no_fsdp1(module: nn.Module) -> None:
