@@ -127,11 +127,11 @@ class Gate:
                     crossing, "arrives", f"{held.type} arrives", f"{crossing.before}, as declared", held
                 )
                 return Held(aim, origin)
-            if isinstance(held.type, Packed) and isinstance(aim, Split) and held.type.dim == aim.dim:
-                return held
-            if aim in WHOLE and held.type in (CONSTANT, REPLICATED):
-                return held
             enters = crossing.name.startswith("input")
+            is_packed = isinstance(held.type, Packed) and cut_dim(aim) == held.type.dim
+            if is_packed or (aim in WHOLE and held.type in (CONSTANT, REPLICATED)):
+                self.passages.append(Passage(self.module, enters, crossing.place, held.type, held.type))
+                return held
             self.passages.append(Passage(self.module, enters, crossing.place, held.type, aim))
             cost = change(held.type, aim, grad=info.grad)
         except Refused as bad:

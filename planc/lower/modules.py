@@ -68,17 +68,29 @@ def lower_axis(binding: Binding, proof: AxisProof, block: int) -> LoweredAxis:
 
 
 def _passages(calls: list[tuple[str, Outcome]]) -> dict[tuple[str, bool], tuple[Pass, ...]]:
+    """What changes at the boundaries of each module; what is the same on both sides has to be so
+    in every call."""
     found: dict[tuple[str, bool], dict[Any, Pass]] = {}
     for path, outcome in calls:
         for passage in outcome.passages:
             key = (joined(path, passage.module), passage.enters)
             said = Pass(passage.place, _lay(passage.before), _lay(passage.after))
-            if said.before == said.after:
-                continue
             known = found.setdefault(key, {}).setdefault(passage.place, said)
-            if known != said:
+            if _serves(said, known):
+                found[key][passage.place] = said
+            elif not _serves(known, said):
                 raise NotLowered(f"{key[0] or 'the model'} is called in two ways that differ at its boundary")
-    return {key: tuple(said.values()) for key, said in found.items()}
+    changed = {key: [p for p in passes.values() if p.before != p.after] for key, passes in found.items()}
+    return {key: tuple(passes) for key, passes in changed.items() if passes}
+
+
+def _serves(done: Pass, meant: Pass) -> bool:
+    """Whether what is done for one call is right for another: a sum in the backward pass alone does
+    nothing to what has no gradient."""
+    if meant.before == meant.after:
+        sums = (done.before.kind, done.after.kind) == ("invariant", "replicated")
+        return done.before == done.after or (sums and meant.after.kind == "constant")
+    return done == meant
 
 
 def _drawn(calls: list[tuple[str, Outcome]]) -> dict[str, tuple[bool, ...]]:
