@@ -1,8 +1,12 @@
-"""What `make demo` runs: capture a Llama, prove its plan, break it, and see what planc says."""
+"""What `make demo` runs: capture a Llama, prove its plan, break it, and see what planc says; then
+train a small one on four processes, save it, go on with another mesh, and compare with one process.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +29,35 @@ def planc(*arguments: str, status: int = 0) -> None:
         raise SystemExit(f"demo: 'planc {' '.join(arguments)}' ended with {got}, not {status}")
 
 
+def train(dp: int, tp: int, steps: int, *more: str) -> dict[int, float]:
+    """Run train_llama.py over dp x tp processes. Returns the loss of each step that it made."""
+    arguments = ["--dp", str(dp), "--tp", str(tp), "--steps", str(steps), *more]
+    print(f"$ python examples/train_llama.py {' '.join(arguments)}", flush=True)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "train_llama.py"), *arguments, "--print"],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}{done.stderr}demo: training ended with {done.returncode}")
+    print("".join(f"{line}\n" for line in done.stdout.splitlines() if line.startswith("planc:")), end="")
+    return {
+        int(step): float(loss)
+        for step, loss in re.findall(r"^step +(\d+)  loss (\S+)", done.stdout, re.MULTILINE)
+    }
+
+
+def trained(folder: str) -> None:
+    """Twenty steps on 2 x 2, five more on 4 x 1, and the same on one process."""
+    checkpoint = os.path.join(folder, "checkpoint")
+    losses = train(2, 2, 20, "--save", checkpoint) | train(4, 1, 25, "--resume", checkpoint)
+    whole = train(1, 1, 25)
+    print("\nstep   split over   loss       loss of one process")
+    for step, loss in losses.items():
+        print(f"{step:4}   {'2 x 2' if step <= 20 else '4 x 1':10}   {loss:.6f}   {whole[step]:.6f}")
+    if losses.keys() != whole.keys() or any(abs(losses[step] - whole[step]) > 1e-4 for step in whole):
+        raise SystemExit("demo: the losses are not those of one process")
+
+
 def run() -> None:
     """The demo: it fails where planc does not do what the README says."""
     silent = str((HERE / "silent.plan").relative_to(Path.cwd()))
@@ -36,7 +69,9 @@ def run() -> None:
         planc("show", "plans/llama.plan", "--model", graph, "--dp", "2", "--tp", "8", "--collectives")
         planc("check", silent, "--model", graph, "--dp", "2", "--tp", "8", status=1)
         planc("check", "plans/llama.plan", "--model", graph, "--dp", "2", "--tp", "16", status=1)
-    planc("explain", "L706")
+        planc("explain", "L706")
+        planc("check", "examples/train_llama.plan", "--dp", "2", "--tp", "2")
+        trained(folder)
 
 
 if __name__ == "__main__":

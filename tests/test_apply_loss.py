@@ -62,6 +62,13 @@ def test_what_it_shows(ranks: Ranks) -> None:
     }  # fmt: skip
 
 
+def test_a_hook_of_the_gradient_sees_it_split(ranks: Ranks) -> None:
+    found = ranks.ask("losses:hooked")[0]
+    assert found["seen"] == [["SplitLogits", 6, 16]]
+    assert found["times"]
+    assert "'sum' on logits that are split" in found["said"]
+
+
 def test_anything_else_says_how_to_gather(ranks: Ranks) -> None:
     found = ranks.ask("losses:refused")[0]
     assert set(found) == set(REFUSED)

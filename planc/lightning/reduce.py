@@ -8,7 +8,8 @@ from lightning.fabric.utilities.distributed import _sync_ddp_if_available
 from torch import Tensor
 from torch.distributed import ReduceOp
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
+
+from planc.torch.gathered import gathered
 
 
 def reduced(value: Any, mesh: DeviceMesh, how: ReduceOp | str | None) -> Any:
@@ -21,8 +22,7 @@ def reduced(value: Any, mesh: DeviceMesh, how: ReduceOp | str | None) -> Any:
     """
     if not isinstance(value, Tensor):
         return value
-    whole = value.full_tensor() if isinstance(value, DTensor) else value
-    made = _sync_ddp_if_available(whole, None, reduce_op=how)
+    made = _sync_ddp_if_available(gathered(value), None, reduce_op=how)
     sums = how is None or (how.lower() == "sum" if isinstance(how, str) else ReduceOp(ReduceOp.SUM) == how)
     # In place, as Lightning does it. A sum of whole numbers is a multiple of the group's size.
     return made.copy_(made / mesh["tensor_parallel"].size()) if sums else made

@@ -95,6 +95,34 @@ def shown() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def hooked() -> dict[str, Any]:
+    """A hook of the gradient: it sees it split, may change it, and may not look at it."""
+    group = dist.group.WORLD
+    local = torch.randn(6, 16 // dist.get_world_size(), requires_grad=True)
+    targets = torch.arange(6) * 2 % 16
+    seen: list[Any] = []
+
+    def hook(gradient: Any) -> Any:
+        seen.append([type(gradient).__name__, *gradient.shape])
+        return gradient * 3
+
+    x = SplitLogits(local * 1, group)
+    x.register_hook(hook)
+    F.cross_entropy(x, targets).backward()
+    plain = local.detach().clone().requires_grad_()
+    F.cross_entropy(SplitLogits(plain * 1, group), targets).backward()
+    assert local.grad is not None
+    assert plain.grad is not None
+    x = SplitLogits(local * 1, group)
+    x.register_hook(lambda gradient: gradient.sum())
+    try:
+        F.cross_entropy(x, targets).backward()
+        said = "nothing"
+    except RuntimeError as raised:
+        said = str(raised)
+    return {"seen": seen, "times": bool(torch.allclose(local.grad, 3 * plain.grad)), "said": said}
+
+
 REFUSED: dict[str, Callable[[Any], Any]] = {
     "argmax": lambda x: x.argmax(-1),
     "softmax": lambda x: x.softmax(-1),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
-from planc.torch.train.kinds import plain
+from planc.torch.gathered import gathered
 from planc.torch.train.norm import clip_by_norm, clip_by_value, each_norm, total_norm
 from tests.train.mix import Sent, Sizes, loss, mixed, off, same_everywhere, worst
 
@@ -38,7 +38,7 @@ def model(sizes: Sizes) -> dict[str, Any]:
     nn.utils.clip_grad_value_(whole.parameters(), 1e-4)
     clip_by_value(split.parameters(), 1e-4)
     wrong["cut off"] = worst(split, whole, gradients=True)
-    wrong["plain"] = off(plain(split.body.head.weight), whole.body.head.weight)
+    wrong["plain"] = off(gathered(split.body.head.weight), whole.body.head.weight)
     return {"wrong": wrong, "sent": sent.names, "same": same_everywhere(float(got))}
 
 

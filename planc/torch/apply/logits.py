@@ -83,6 +83,8 @@ def _done(name: str, func: Callable[..., Any], x: SplitLogits, *rest: Any, **kwa
         return _viewed(x, func, rest, kwargs)
     if name == "__getitem__":
         return _indexed(x, rest[0])
+    if name == "register_hook":
+        return _hooked(x, *rest, **kwargs)
     if not any(map(_is_tensor, (*rest, *kwargs.values()))):
         if name in _TOLD:
             return func(x.local, *rest, **kwargs)
@@ -127,6 +129,18 @@ def _indexed(x: SplitLogits, index: Any) -> SplitLogits:
     if to_the_last and not (isinstance(last, slice) and last == slice(None)):
         raise _refused("indexing the last dim")
     return SplitLogits(x.local[index], x.group)
+
+
+def _hooked(x: SplitLogits, hook: Callable[[Any], Any]) -> Any:
+    """A hook of the gradient sees it split, as the logits are."""
+
+    def run(gradient: Tensor) -> Tensor | None:
+        given = hook(SplitLogits(gradient, x.group))
+        if given is None or isinstance(given, SplitLogits):
+            return None if given is None else given.local
+        raise _refused("a hook that gives another gradient")
+
+    return x.local.register_hook(run)  # type: ignore[no-untyped-call]
 
 
 def _dims(item: Any) -> int:

@@ -23,6 +23,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from planc.ir.lowered import Part
 from planc.torch.apply.boxes import local_box
+from planc.torch.gathered import gathered
 
 
 class Fused(NamedTuple):
@@ -86,7 +87,7 @@ def whole(module: nn.Module, name: str, value: Tensor | None = None) -> Tensor:
     owner_name, _, own = name.rpartition(".")
     owner = module.get_submodule(owner_name)
     value = getattr(owner, own) if value is None else value
-    stored = _gathered(value.detach())
+    stored = gathered(value.detach())
     fused = fused_of(owner).get(own)
     return stored if fused is None else _in_model_order(stored, fused)
 
@@ -99,21 +100,12 @@ def _in_stored_order(whole: Tensor, fused: Fused) -> Tensor:
     return whole.index_select(fused.dim, fused.order(whole.device))
 
 
-def _gathered(value: Tensor) -> Tensor:
-    if not isinstance(value, DTensor):
-        return value
-    # Offloaded slices lie on the CPU, where the mesh has no way to gather them.
-    there: Any = value.to(value.device_mesh.device_type)
-    gathered: Tensor = there.full_tensor()
-    return gathered
-
-
 def _reordered(value: Any, fused: Fused, change: Callable[[Tensor, Fused], Tensor]) -> Any:
     """A DTensor laid out as before, whose whole is in another order; anything else as it is."""
     if not isinstance(value, DTensor) or value.device.type == "meta":
         return value
     with torch.no_grad():
-        changed = change(_gathered(value.detach()), fused)
+        changed = change(gathered(value.detach()), fused)
         box = local_box(value)
         own = changed[tuple(slice(first, first + size) for first, size in box)]
         made = DTensor.from_local(

@@ -48,17 +48,6 @@ def alike(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     return list(found.values())
 
 
-def plain(tensor: Tensor) -> Tensor:
-    """The whole of a tensor, as a plain one: for logs, and for code that knows no DTensors. All
-    ranks of its mesh must call this; slices that rest on the CPU are brought together on the
-    mesh's device."""
-    if not isinstance(tensor, DTensor):
-        return tensor
-    there: Any = tensor.to(tensor.device_mesh.device_type)
-    whole: Tensor = there.full_tensor()
-    return whole
-
-
 def each_rank(own: Tensor, group: ProcessGroup | None = None) -> Tensor:
     """The tensors of all ranks, one after the other: (ranks * length) of (length)."""
     every = own.new_empty(dist.get_world_size(group) * len(own))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
@@ -16,30 +17,65 @@ def by_kind(optimizer: Optimizer) -> Iterator[None]:
     """Steps in here work on a mix, also with `foreach=True` and `fused=True`.
 
     Such steps hand all parameters of a group to one operation, which takes plain ones, or DTensors
-    of one mesh. In here each group is one group for each kind, with the same numbers; afterwards
-    the groups are as before, and state dicts are those of the unsplit model at any time but in here.
+    of one mesh. While one works, each group is one group for each kind, with the same numbers. Before and
+    after, as in the closure of a step, the groups are what they are, and state dicts are those of the
+    unsplit model.
 
     An error of a step that knows no DTensors says what to do, as a note.
     """
-    groups = list(optimizer.param_groups)
-    pieces = [_pieces(group) for group in groups]
-    # In place: what holds the list, as wrappers of optimizers do, must see the same.
-    optimizer.param_groups[:] = [piece for made in pieces for piece in made]
+    split = _Split(optimizer)
+    hooks = (
+        optimizer.register_step_pre_hook(split.begin),
+        optimizer.register_step_post_hook(lambda *_: split.end()),
+    )
     try:
         yield
     except (RuntimeError, NotImplementedError, TypeError) as bad:
-        if any(isinstance(p, DTensor) for group in groups for p in group["params"]) and _is_of_dtensors(bad):
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        if any(isinstance(p, DTensor) for p in held) and _is_of_dtensors(bad):
             bad.add_note(
                 f"planc: {type(optimizer).__name__} with these settings cannot make a step on parameters that "
                 "are split. AdamW, Adam and SGD can, with foreach or without; Adam and AdamW fused, too"
             )
         raise
     finally:
-        for group, made in zip(groups, pieces, strict=True):
+        split.end()
+        for hook in hooks:
+            hook.remove()
+
+
+class _Split:
+    """The groups of an optimizer, and what stands in their place during a step."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._pieces: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+
+    def begin(
+        self, _: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Run the closure, which may change a group's numbers, then split the groups."""
+        if not any(len(_pieces(group)) > 1 for group in self._optimizer.param_groups):
+            return None
+        closure = kwargs["closure"] if "closure" in kwargs else next(iter(args[1:]), None)
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+            args, kwargs = args[:1], {**kwargs, "closure": lambda: loss}
+        self._pieces = [(group, _pieces(group)) for group in self._optimizer.param_groups]
+        # In place: what holds the list, as wrappers of optimizers do, must see the same.
+        self._optimizer.param_groups[:] = [piece for _, made in self._pieces for piece in made]
+        return args, kwargs
+
+    def end(self) -> None:
+        """The groups as they were, with what the step has written into them, as a counter."""
+        if not self._pieces:
+            return
+        for group, made in self._pieces:
             if made[0] is not group:
-                # What a step writes into its group, as a counter, it has written into each piece.
                 group.update({key: value for key, value in made[0].items() if key != "params"})
-        optimizer.param_groups[:] = groups
+        self._optimizer.param_groups[:] = [group for group, _ in self._pieces]
+        self._pieces = []
 
 
 def _pieces(group: dict[str, Any]) -> list[dict[str, Any]]:
