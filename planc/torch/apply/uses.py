@@ -20,13 +20,10 @@ class Use:
     def __init__(self, owner: nn.Module, name: str, part: Part, group: ProcessGroup) -> None:
         self.owner, self.name, self.group = owner, name, group
         self.late, self.summed = part.late, part.summed
-        self._kept: list[Any] = []
-        self._added: Tensor | None = None
-
-    @property
-    def taken(self) -> bool:
+        self.taken = False
         """Whether the rank's share is in the parameter's place."""
-        return bool(self._kept)
+        self._whole: Any = None
+        self._added: Tensor | None = None
 
     @property
     def added(self) -> Tensor:
@@ -36,7 +33,7 @@ class Use:
     def take(self) -> None:
         """Put the rank's share in the parameter's place."""
         whole = self.owner._parameters[self.name]
-        self._kept.append(whole)
+        self._whole, self.taken = whole, True
         if whole is not None:
             # Not made when it is needed: a compiled region sees local tensors alone.
             self._added = local(whole) if self.late else None
@@ -44,9 +41,8 @@ class Use:
 
     def give_back(self) -> None:
         """Put the parameter in its place again."""
-        if self._kept:
-            self.owner._parameters[self.name] = self._kept.pop()
-            self._added = None
+        self.owner._parameters[self.name] = self._whole
+        self._whole, self._added, self.taken = None, None, False
 
     def _share(self, whole: Tensor) -> Tensor | None:
         if self.late:
@@ -56,7 +52,7 @@ class Use:
 
 
 Uses = dict[tuple[int, str], Use]
-"""By the identity of the owner and the name: one use of a parameter, whoever's code it is in."""
+"""By the identity of the owner and the name: one use of a parameter for all whose code uses it."""
 
 
 def uses_of(
