@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -26,6 +26,13 @@ from planc.settle.faults import Faults
 from planc.settle.options import options_fault
 from planc.torch.apply.parallelize import NotApplicable
 
+if TYPE_CHECKING:
+    Given = PlanLike
+else:
+    # LightningCLI looks at this. With a class in the union it would read the file that a path
+    # names; with os.PathLike before Mapping it would take data for a path.
+    Given = str | Mapping[str, Any] | os.PathLike[str]
+"""What a strategy takes for a plan."""
 Inputs = Sequence[str] | Sequence[Tensor] | Mapping[str, Tensor]
 
 
