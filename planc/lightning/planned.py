@@ -118,7 +118,9 @@ def _prepare(target: nn.Module, request: Request, document: Document, axes: Axes
     try:
         return prepare(target, document, axes.sizes, graph=graph, inputs=inputs, options=request.options)
     except ValueError as bad:
-        raise NotApplicable((), (str(bad),)) from None
+        # The arguments have other names here.
+        why = str(bad).replace(" inputs=", " plan_inputs=").replace(" graph=", " plan_graph=")
+        raise NotApplicable((), (why,)) from None
 
 
 def _fitting(module: nn.Module, request: Request, document: Document, axes: Axes) -> list[str]:

@@ -35,7 +35,11 @@ class _Said:
 
     @property
     def text(self) -> str:
-        return "\n".join((*(f"planc: {reason}" for reason in self.reasons), *map(render, self.diagnostics)))
+        # Once each: the reader says the same of a line that it has tried in two ways.
+        said = dict.fromkeys(
+            (*(f"planc: {reason}" for reason in self.reasons), *map(render, self.diagnostics))
+        )
+        return "\n".join(said)
 
 
 def together(work: Callable[[], T]) -> T:
