@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from lightning.fabric.utilities.data import _auto_add_worker_init_fn
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.distributed.device_mesh import DeviceMesh
@@ -17,11 +18,12 @@ from planc.torch.train.batches import Batches
 def seed_workers(dataloader: Any, mesh: DeviceMesh) -> None:
     """Let Lightning's seeds of workers follow the data rank. By the global rank, as they are, the
     ranks of a tensor group would see different augmentations of one sample."""
+    rank = mesh["data_parallel"].get_local_rank()
     given = getattr(dataloader, "worker_init_fn", None)
     if isinstance(given, partial) and given.func is pl_worker_init_function:
-        dataloader.worker_init_fn = partial(
-            pl_worker_init_function, rank=mesh["data_parallel"].get_local_rank()
-        )
+        dataloader.worker_init_fn = partial(pl_worker_init_function, rank=rank)
+    # Fabric has set it before, and the Trainer does after this, but only where there is none.
+    _auto_add_worker_init_fn(dataloader, rank)
 
 
 def check_once(batches: Batches, batch: Any) -> None:

@@ -19,19 +19,19 @@ from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
-from planc.api import PlanLike
 from planc.ir.expr import Value
 from planc.lightning.data import seed_workers
 from planc.lightning.mesh import Size, World
 from planc.lightning.optimizers import moved
 from planc.lightning.precision import scale_together
 from planc.lightning.reduce import reduced
-from planc.lightning.request import Inputs, Request
+from planc.lightning.request import Given, Inputs, Request
 from planc.lightning.run import Run, destroy
 from planc.lightning.saving import load_state, save_state
 from planc.torch.checkpoints.saver import Saver
 from planc.torch.train.accumulate import no_reduction
 from planc.torch.train.norm import clip_by_norm, clip_by_value
+from planc.torch.train.optimizers import by_kind
 
 Parallelize = Callable[[Any, DeviceMesh], Any]
 
@@ -70,7 +70,7 @@ class ModelParallelStrategy(Stock):
         save_distributed_checkpoint: bool = True,
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
-        plan: PlanLike | None = None,
+        plan: Given | None = None,
         plan_target: str | None = None,
         plan_options: Mapping[str, Value] | None = None,
         plan_graph: str | os.PathLike[str] | None = None,
@@ -117,6 +117,12 @@ class ModelParallelStrategy(Stock):
         with moved(module, optimizers):
             self.setup_module(module)
         return module, [self.setup_optimizer(optimizer) for optimizer in optimizers], scheduler
+
+    def optimizer_step(self, optimizer: Any, **kwargs: Any) -> Any:
+        if self._run is None or not isinstance(optimizer, Optimizer):
+            return super().optimizer_step(optimizer, **kwargs)
+        with by_kind(optimizer):
+            return super().optimizer_step(optimizer, **kwargs)
 
     def process_dataloader(self, dataloader: Any) -> Any:
         if self._run is not None:

@@ -22,19 +22,21 @@ from torch.distributed import ReduceOp
 from torch.distributed.constants import default_pg_timeout
 from torch.optim import Optimizer
 
-from planc.api import PlanLike
 from planc.ir.expr import Value
 from planc.lightning.data import check_once, seed_workers
 from planc.lightning.mesh import Size, World
 from planc.lightning.precision import for_split_gradients
 from planc.lightning.reduce import reduced
-from planc.lightning.request import Inputs, Request
+from planc.lightning.refused import check_trainer
+from planc.lightning.request import Given, Inputs, Request
 from planc.lightning.run import Run, again, configured, destroy
 from planc.lightning.saving import load, save
+from planc.lightning.together import together
 from planc.torch.checkpoints.saver import Saver
 from planc.torch.checkpoints.state import model_state, optimizer_state
 from planc.torch.train.accumulate import no_reduction
 from planc.torch.train.batches import Batches
+from planc.torch.train.optimizers import by_kind
 
 
 class ModelParallelStrategy(Stock):
@@ -68,7 +70,7 @@ class ModelParallelStrategy(Stock):
         save_distributed_checkpoint: bool = True,
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
-        plan: PlanLike | None = None,
+        plan: Given | None = None,
         plan_target: str | None = None,
         plan_options: Mapping[str, Value] | None = None,
         plan_graph: str | os.PathLike[str] | None = None,
@@ -99,6 +101,7 @@ class ModelParallelStrategy(Stock):
         atexit.register(destroy)
         module = self.lightning_module
         assert module is not None
+        together(lambda: check_trainer(module, self._checkpoint_io))
         world = World(
             self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
         )
@@ -148,6 +151,18 @@ class ModelParallelStrategy(Stock):
             return
         with no_reduction(self.model):
             yield
+
+    def optimizer_step(
+        self,
+        optimizer: Optimizer,
+        closure: Callable[[], Any],
+        model: pl.LightningModule | nn.Module | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if self._run is None:
+            return super().optimizer_step(optimizer, closure, model, **kwargs)
+        with by_kind(optimizer):
+            return super().optimizer_step(optimizer, closure, model, **kwargs)
 
     def process_dataloader(self, dataloader: object) -> object:
         if self._run is not None:
