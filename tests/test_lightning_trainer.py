@@ -17,13 +17,17 @@ here that asks the same; the others are of what a plan adds.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("lightning")
 
-from tests.lightning.ranks import Ranks, shared
+from tests.lightning.ranks import NOT_OURS, ROOT, Ranks, shared
 
 BOTH = pytest.mark.parametrize("planned", [False, True], ids=["by hand", "plan"])
 NEAR = 1e-5
@@ -112,3 +116,193 @@ def test_a_folder_of_shards(planned: bool, ranks: Ranks, tmp_path: Path) -> None
         assert found["started"] == [True]
         assert found["losses"] < NEAR
         assert found["weights"] < NEAR
+
+
+# ---- what a plan adds ------------------------------------------------------------------------
+
+
+def as_one_process(found: dict[str, Any], mesh: list[int]) -> None:
+    """It was trained on that mesh, to what one process gives."""
+    assert found["losses"] < NEAR
+    assert found["weights"] < NEAR
+    assert found["mesh"] == mesh
+    assert found["name"] == "ModelParallelStrategy"
+
+
+@pytest.mark.parametrize("how", ["beside", "path", "text", "data"])
+def test_the_plan_is_found(how: str, ranks: Ranks, tmp_path: Path) -> None:
+    """`strategy="plan"`: the model's attribute, else the file beside its own."""
+    for found in ranks.ask(2, "conform_plan:found_by_itself", folder=str(tmp_path), how=how):
+        as_one_process(found, [1, 2])
+
+
+def test_no_plan_is_found(ranks: Ranks, tmp_path: Path) -> None:
+    first, second = ranks.ask(2, "conform_plan:found_by_itself", folder=str(tmp_path), how="none")
+    assert first["reasons"] == ["Mine has no attribute 'plan', and there is no mine.plan beside it"]
+    assert first["said"].count(first["reasons"][0]) == 1
+    assert second["said"] == ""
+
+
+@pytest.mark.parametrize("how", ["path", "data"])
+def test_the_command_line(how: str, ranks: Ranks, tmp_path: Path) -> None:
+    """LightningCLI and a YAML file: plan, options, inputs and a timeout."""
+    for found in ranks.ask(2, "conform_plan:cli", folder=str(tmp_path), how=how):
+        as_one_process(found, [1, 2])
+        assert found["timeout"] == 120
+        assert found["up"], "the plan's option was not heard"
+
+
+@pytest.mark.parametrize(
+    ("by", "environment"), [("torchrun", "TorchElasticEnvironment"), ("slurm", "SLURMEnvironment")]
+)
+def test_two_nodes(by: str, environment: str, ranks: Ranks) -> None:
+    for found in ranks.ask(4, "conform_plan:launched", by=by):
+        as_one_process(found, [2, 2])
+        assert found["environment"] == environment
+        assert found["rank"]
+
+
+HSDP = "dp replicate pod"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "fsdp", "sizes", "both"),
+    [
+        ("pod=2, dp=2, tp=1", HSDP, {}, [4, 1]),
+        ("pod=1, dp=2, tp=2", HSDP, {}, [2, 2]),
+        ("pod=2, dp=1, tp=2", HSDP, {}, [2, 2]),
+        # The plan leaves an axis open: of the four along data axes, two are the pods'.
+        ("pod=2, dp, tp", HSDP, {"data_parallel_size": 4}, [4, 1]),
+        ("dp, tp=2", "dp", {}, [2, 2]),
+        ("dp, tp=2", "dp", {"data_parallel_size": 2, "tensor_parallel_size": 2}, [2, 2]),
+        ("dp", "dp", {}, [4, 1]),
+    ],
+)
+def test_meshes_of_the_plan(
+    mesh: str, fsdp: str, sizes: dict[str, int], both: list[int], ranks: Ranks
+) -> None:
+    """Lightning sees two axes, whatever the plan has; samples are shared out along all data axes."""
+    for rank, found in enumerate(ranks.ask(4, "conform_plan:mesh", text=mesh, fsdp=fsdp, sizes=sizes)):
+        as_one_process(found, both)
+        assert found["sampler"] == {"num_replicas": both[0], "rank": rank // both[1]}
+
+
+@pytest.mark.parametrize(
+    ("mesh", "sizes", "said"),
+    [
+        ("dp=2, tp=2", {"tensor_parallel_size": 4}, "tensor_parallel_size=4, and the plan has tp=2"),
+        ("dp=4, tp=1", {"data_parallel_size": 2}, "data_parallel_size=2, and the plan has dp=4"),
+        ("dp", {"tensor_parallel_size": 2}, "tensor_parallel_size=2, and the plan has no such axis"),
+        ("dp=2, tp=4", {}, "error[M203]: the mesh has 8 devices, the world 4"),
+        ("dp, tp", {"tensor_parallel_size": 3}, "error[M203]: 4 devices do not divide among the axes"),
+        ("tp, dp", {"tensor_parallel_size": 2}, "FSDP2 needs them in the order dp, tp"),
+    ],
+)
+def test_sizes_that_contradict(mesh: str, sizes: dict[str, int], said: str, ranks: Ranks) -> None:
+    first, *others = ranks.ask(4, "conform_plan:mesh", text=mesh, fsdp="dp", sizes=sizes)
+    assert first["said"].count(said) == 1
+    assert all(found["said"] == "" for found in others)
+
+
+def test_a_plan_of_a_part(ranks: Ranks) -> None:
+    for found in ranks.ask(2, "conform_plan:part", target="body", inputs=["x=float32[4,8]"]):
+        as_one_process(found, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("target", "inputs", "codes", "said"),
+    [
+        (None, ["x=float32[4,8]"], ["F601"] * 3, "the plan is right for 'body': plan_target='body'"),
+        ("nobody", None, [], "plan_target='nobody': Model has no such submodule; it has body"),
+        ("body", None, [], "give plan_inputs=..., or plan_graph=..."),
+    ],
+)
+def test_a_plan_of_another_part(
+    target: str | None, inputs: list[str] | None, codes: list[str], said: str, ranks: Ranks
+) -> None:
+    for found in ranks.ask(2, "conform_plan:part", target=target, inputs=inputs):
+        assert found["codes"] == codes
+        assert any(said in reason for reason in found["reasons"])
+        assert found["same"], "the model was changed"
+
+
+def test_a_part_beside_the_plan_s(ranks: Ranks) -> None:
+    """Split by hand it is trained; unsplit it would drift apart on the data ranks, and is refused."""
+    for found in ranks.ask(4, "conform_plan:beside", shard=True):
+        assert found["weights"] < NEAR
+    for found in ranks.ask(4, "conform_plan:beside", shard=False):
+        assert "beside.weight, beside.bias" in found["reasons"][0]
+
+
+def test_a_model_from_the_meta_device(ranks: Ranks) -> None:
+    """To the bit, what the unsplit model has from that seed."""
+    for found in ranks.ask(4, "conform_plan:late"):
+        assert found["weights"] == [0]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["made at once", "made in configure_model"])
+def test_one_run_after_the_other(late: bool, ranks: Ranks) -> None:
+    for found in ranks.ask(4, "conform_plan:again", late=late):
+        assert len(found) == 6
+        assert {what: far for what, far in found.items() if not far < NEAR} == {}
+
+
+def test_hyperparameters(ranks: Ranks, tmp_path: Path) -> None:
+    for found in ranks.ask(2, "conform_plan:hyperparameters", folder=str(tmp_path)):
+        assert found == {"weights": 0, "rates": [0.5, 0.05]}
+
+
+def test_several_optimizers(ranks: Ranks, tmp_path: Path) -> None:
+    """Manual optimization, clipping, a schedule; and the same from a checkpoint on."""
+    for found in ranks.ask(4, "conform_plan:several", folder=str(tmp_path)):
+        assert len(found) == 4
+        assert {what: far for what, far in found.items() if not far < NEAR} == {}
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("refuted", "error[L701]"),
+        ("syntax", "error[S002]"),
+        ("name", "error[F601]: no module is body.upp"),
+        ("raises", "planc: on rank 2 alone:\nerror[G802]"),
+        ("differs", "rank 2"),
+    ],
+)
+def test_a_wrong_plan(where: str, said: str, ranks: Ranks) -> None:
+    """One report, on the first rank; all ranks stop with status 1, and the models are as they were."""
+    first, *others = ranks.ask(4, "conform_plan:wrong", where=where)
+    assert first["said"].count(said) == 1
+    assert first["said"].endswith("planc: nothing was changed; all 4 ranks stop\n")
+    assert first["said"].count("nothing was changed") == 1
+    assert [found["said"] for found in others] == [""] * 3
+    assert [found["code"] for found in (first, *others)] == [1] * 4
+    assert all(found["untouched"] for found in (first, *others))
+
+
+SCRIPT = """
+import torch
+import lightning.pytorch as pl
+import planc
+from planc.lightning import ModelParallelStrategy
+from tests.lightning.conform_models import Model, plan, trainer
+
+text = planc.to_text(plan("body.")).replace("rowwise", "colwise")
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    trainer(ModelParallelStrategy(plan=planc.parse(text)), 2).fit(Model())
+"""
+
+
+def test_a_wrong_plan_in_a_script(tmp_path: Path) -> None:
+    """Lightning starts the second process itself: one report, status 1, no traceback, no orphan."""
+    (tmp_path / "train.py").write_text(SCRIPT)
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    ended = subprocess.run(
+        [sys.executable, str(tmp_path / "train.py")], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False,
+        env={**environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("error[L701]") == 1
+    assert ended.stderr.count("planc: nothing was changed; all 2 ranks stop") == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -115,23 +116,26 @@ def loader(size: int) -> DataLoader[Any]:
 def batch(step: int) -> list[int]:
     """The samples of a step on all ranks together: as DistributedSampler shuffles them."""
     epoch, at = divmod(step * GLOBAL, SAMPLES)
-    order: list[int] = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(epoch)).tolist()
+    seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) + epoch
+    order: list[int] = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(seed)).tolist()
     return order[at : at + GLOBAL]
 
 
-def whole(steps: int, rate: float = RATE) -> tuple[list[float], Body]:
-    """Losses and the model after some steps of plain torch, in one process."""
+def whole(*runs: int | Iterable[int]) -> tuple[list[float], Body]:
+    """Losses and the model after some steps of plain torch, in one process: a number of them, or which
+    ones, and each run with an optimizer of its own."""
     torch.manual_seed(SEED)
     body = Body()
-    optimizer = torch.optim.AdamW(body.parameters(), lr=rate)
     losses = []
-    for step in range(steps):
-        x, y = data()[batch(step)]
-        loss = mse_loss(body(x), y)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    for steps in runs:
+        optimizer = torch.optim.AdamW(body.parameters(), lr=RATE)
+        for step in range(steps) if isinstance(steps, int) else steps:
+            x, y = data()[batch(step)]
+            loss = mse_loss(body(x), y)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
     return losses, body
 
 
@@ -171,8 +175,3 @@ def furthest(model: nn.Module, other: nn.Module) -> float:
 def apart(some: list[float], others: list[float]) -> float:
     assert len(some) == len(others), (some, others)
     return max(abs(a - b) for a, b in zip(some, others))
-
-
-def warned() -> Any:
-    """Warnings are kept, in place of shown."""
-    return warnings.catch_warnings(record=True)
