@@ -107,6 +107,7 @@ def main() -> None:
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", said.dp * said.tp)),
         num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
         strategy=strategy,
+        precision=said.precision,
         max_steps=said.steps,
         gradient_clip_val=1.0,
         callbacks=[Losses() if said.print else TQDMProgressBar(refresh_rate=1)],
@@ -127,6 +128,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--plan", default=str(HERE / "train_llama.plan"))
+    parser.add_argument("--precision", default="32-true", help="as Lightning's; the plan may say its own")
     parser.add_argument("--save", help="where to write a checkpoint at the end")
     parser.add_argument("--resume", help="a checkpoint to go on from, of any mesh")
     parser.add_argument("--print", action="store_true", help="print losses in place of a progress bar")
