@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import register_fsdp_forward_method
@@ -17,12 +16,10 @@ from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered
 from planc.ir.record import Record
-from planc.ir.weights import WeightsError
 from planc.lightning.mesh import Axes
 from planc.lightning.request import Request, digest
 from planc.torch.apply.parallelize import NotApplicable, Prepared, apply, prepare
 from planc.torch.inputs import read_inputs, with_inputs
-from planc.torch.weights.materialize import materialize
 
 _MARK = "_planc_applied"
 STEPS = ("training_step", "validation_step", "test_step", "predict_step")
@@ -92,23 +89,6 @@ def put(
             if hasattr(module, step):
                 register_fsdp_forward_method(module, step)
     return done
-
-
-def give_numbers(
-    target: nn.Module, device: torch.device, seed: int, build: Callable[[], nn.Module] | None
-) -> None:
-    """Memory and numbers for what lies on the meta device: those of the unsplit model and this seed.
-
-    Raises:
-        WeightsError: how the model is made is not known, or cannot be followed.
-    """
-    own = hasattr(target, "config") and hasattr(target, "base_model_prefix")
-    if not own and build is None:
-        raise WeightsError(
-            f"how {type(target).__name__}, which is on the meta device, is made is not known: "
-            "build it in configure_model, which can be run again"
-        )
-    materialize(target, device, seed, None, None if own else build)
 
 
 def _prepare(target: nn.Module, request: Request, document: Document, axes: Axes, inputs: Any) -> Prepared:

@@ -18,14 +18,16 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from planc.ir.document import Document
 from planc.lightning.mesh import Axes, World, axes_of, meshes
-from planc.lightning.planned import Applied, applied_to, give_numbers, prove, put, target_of
+from planc.lightning.planned import Applied, applied_to, prove, put, target_of
 from planc.lightning.request import Request, digest, document_for
+from planc.lightning.reset import by_reset
 from planc.lightning.together import together
 from planc.torch.apply.parallelize import NotApplicable, Prepared
 from planc.torch.train.chance import agree
 from planc.torch.train.outside import outside_fault
 from planc.torch.train.precision import contradictions, needs_scaling
 from planc.torch.train.same import make_same
+from planc.torch.weights.materialize import materialize
 
 
 class Run:
@@ -62,7 +64,8 @@ class Run:
 
         Args:
             precision: what the Trainer says, as `bf16-mixed`.
-            build: makes the module anew, unsplit, for numbers where it is on the meta device.
+            build: makes the module anew, unsplit, for numbers where it is on the meta device; by default
+                as its parts' `reset_parameters` do.
 
         Raises:
             PlanStop: the plan is not proved, or does not fit; the module is as it was.
@@ -73,8 +76,9 @@ class Run:
             return done
         made = together(lambda: self._proved(module, precision))
         together(lambda: _same(module))
+        anew = together(lambda: self._anew(module, build))
         done = put(module, self.request, self.document, made, self.axes, self.own)
-        self._give_numbers(module, build)
+        self._give_numbers(module, anew)
         self._place(module, done)
         return done
 
@@ -103,17 +107,25 @@ class Run:
             )
         return made
 
-    def _give_numbers(self, module: nn.Module, build: Callable[[], nn.Module] | None) -> None:
-        """Memory and numbers for what is on the meta device."""
+    def _anew(
+        self, module: nn.Module, build: Callable[[], nn.Module] | None
+    ) -> Callable[[], nn.Module] | None:
+        """Makes what the plan is for, unsplit; None: its class does."""
+        name = self.request.target
+        target = target_of(module, name)
+        if hasattr(target, "config") and hasattr(target, "base_model_prefix"):
+            return None
+        return by_reset(target) if build is None else lambda: target_of(build(), name)
+
+    def _give_numbers(self, module: nn.Module, anew: Callable[[], nn.Module] | None) -> None:
+        """Memory and numbers for what is on the meta device: those of the unsplit model and this seed."""
         target = target_of(module, self.request.target)
         if any(tensor.is_meta for tensor in _tensors(target)):
             offloads = applied_to(target)
             device = torch.device("cpu") if offloads and offloads.offloads else self.device
-            within = self.request.target or ""
-            made = None if build is None else (lambda: build().get_submodule(within))
             seed = _seed()
             _example_has_memory(module, device)
-            together(lambda: give_numbers(target, device, seed, made))
+            together(lambda: materialize(target, device, seed, None, anew))
         _materialize_distributed_module(module, self.device)
 
     def _place(self, module: nn.Module, done: Applied) -> None:

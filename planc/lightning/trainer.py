@@ -110,7 +110,8 @@ class ModelParallelStrategy(Stock):
         self._data_parallel_size = axes.devices(axes.data)
         self._tensor_parallel_size = axes.devices(axes.tensor)
         self._batches = Batches(self._device_mesh)
-        if is_overridden("configure_model", module):
+        # What is on the meta device already was made elsewhere: it is begun as its parts say.
+        if is_overridden("configure_model", module) and not any(p.is_meta for p in module.parameters()):
             self._build = again(module, "configure_model")
 
     def setup(self, trainer: pl.Trainer) -> None:
@@ -123,7 +124,7 @@ class ModelParallelStrategy(Stock):
         self.accelerator.setup(trainer)
         self.model = self.precision_plugin.convert_module(module)
         self._run.split(module, self.precision_plugin.precision, self._build)
-        if self._build is not None:
+        if is_overridden("configure_model", module):
             vars(module)["configure_model"] = (
                 configured  # a later run of the Trainer takes the model as it is
             )

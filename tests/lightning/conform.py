@@ -117,13 +117,6 @@ def contexts(planned: bool, precision: str, empty: bool) -> Found:
         def training_step(self, batch: list[Tensor], index: int) -> Tensor:
             return self(batch[0].to(self.body.up.weight.dtype)).sum()
 
-        def configure_model(self) -> None:
-            if planned and empty:
-                # On the meta device, how it is made must be known again.
-                with torch.device("meta"):
-                    self.body = type(self.body)()
-            super().configure_model()
-
     made = trainer(strategy(planned), dist.get_world_size(), max_steps=1, precision=precision)
     with made.init_module(empty_init=empty):
         model = Watched()

@@ -16,6 +16,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DistributedSampler
 
 import planc
+from planc.lightning import PlanStop
 from planc.lightning.fabric import ModelParallelStrategy
 from tests.lightning.conform_models import (
     GLOBAL,
@@ -226,19 +227,40 @@ def devices(planned: bool) -> Found:
 
 
 def contexts(planned: bool, precision: str, empty: bool) -> Found:
-    """Where and in which type a module is made, and where it is after `setup`."""
+    """Where and in which type a module is made, where it is after `setup`, and how far its numbers are
+    from those of the unsplit one."""
     made = fabric(planned, precision)
+    torch.manual_seed(SEED)
+    with made.init_module(empty_init=False):
+        expected = Body()
     torch.manual_seed(SEED)
     with made.init_module(empty_init=empty):
         body = Body()
     before = _forms(body)
-    torch.manual_seed(SEED)
     model = made.setup(body)
-    return {
-        "made": before,
-        "set up": _forms(model),
-        "numbers": all(bool(full(p).isfinite().all()) for p in model.parameters()),
-    }
+    return {"made": before, "set up": _forms(model), "numbers": furthest(model.module, expected)}
+
+
+class Scaled(Body):
+    """Has a number that nobody but its constructor knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * super().forward(x)
+
+
+def unknown() -> Found:
+    """A module from the meta device that cannot be given its numbers."""
+    with torch.device("meta"):
+        model = Scaled()
+    try:
+        fabric(True).setup(model)
+    except PlanStop as stop:
+        return {"said": str(stop), "split": any(isinstance(p, DTensor) for p in model.parameters())}
+    return {}
 
 
 def _forms(model: nn.Module) -> list[str]:
