@@ -8,25 +8,14 @@ one here that asks the same of our class, without a plan and, where it means som
 | torch_greater_equal_2_4                           | an_old_torch                                          |
 | device_mesh_access                                | the_mesh_is_not_there_before_the_processes            |
 | validate_device_mesh_dimensions                   | sizes_that_do_not_fit, .._under_a_plan                |
-| fsdp_v1_modules_unsupported                       | fsdp1_is_refused                                      |
+| fsdp_v1_modules_unsupported                       | fsdp1_is_refused, .._under_a_plan                     |
 | configure_model_required                          | configure_model                                       |
 | save_checkpoint_storage_options                   | storage_options_are_refused                           |
-| save_checkpoint_path_exists                       | a_file_in_place_of_a_folder, what_is_overwritten;     |
-|                                                   | with a plan in test_checkpoints_places.py             |
+| save_checkpoint_path_exists                       | what_is_overwritten, .._under_a_plan                  |
 | load_unknown_checkpoint_type                      | a_folder_that_is_no_checkpoint                        |
 | set_timeout                                       | the_timeout_reaches_torch                             |
 | meta_device_materialization                       | memory_for_meta_tensors; with a plan on processes     |
 | align_compiled_param_names_with_module            | names_of_compiled_parts                               |
-| checkpoint_io_unsupported                         | fabric_has_no_checkpoint_io                           |
-| parallelize_fn_call                               | parallelize_fn                                        |
-| no_backward_sync                                  | gradients_wait                                        |
-| save_checkpoint_one_dist_module_required          | one_model_is_saved                                    |
-| load_checkpoint_no_state                          | loading_into_nothing                                  |
-| load_checkpoint_one_dist_module_required          | one_model_is_loaded                                   |
-| load_raw_checkpoint_validate_single_file          | raw_weights_are_a_file; with a plan, folders, too     |
-| load_raw_checkpoint_optimizer_unsupported         | an_optimizer_alone_is_not_loaded                      |
-| model_parallel_*_does_not_corrupt_remote_path     | (not in 2.6.6) with a plan in test_checkpoints_places |
-| model_parallel_load_checkpoint_loads_non_tensor.. | with a plan in test_checkpoints_alone.py              |
 """
 
 from __future__ import annotations
@@ -48,44 +37,23 @@ from lightning.fabric.strategies import ModelParallelStrategy as StockFabric
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy as Stock
 from torch import nn
-from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 import planc
 from planc.lightning import ModelParallelStrategy as ForTrainer
 from planc.lightning import PlanStop
 from planc.lightning.fabric import ModelParallelStrategy as ForFabric
-
-PLAN = """plan two
-mesh dp, tp
-tensor tp {
-    up    colwise
-    down  rowwise
-}
-fsdp dp { root }
-"""
-CPU = torch.device("cpu")
-Make = Callable[..., Any]
-
-
-def same(module: Any, mesh: Any) -> Any:
-    return module
-
-
-def unplanned(**given: Any) -> ForTrainer:
-    return ForTrainer(**given)
-
-
-def unplanned_fabric(**given: Any) -> ForFabric:
-    return ForFabric(**{"parallelize_fn": same, **given})
-
-
-def planned(**given: Any) -> ForTrainer:
-    return ForTrainer(plan=planc.parse(PLAN), **given)
-
-
-def planned_fabric(**given: Any) -> ForFabric:
-    return ForFabric(plan=planc.parse(PLAN), **given)
-
+from tests.lightning.conform_unit import (
+    CPU,
+    Configured,
+    Make,
+    Two,
+    placed,
+    planned,
+    planned_fabric,
+    unplanned,
+    unplanned_fabric,
+)
 
 WITHOUT = pytest.mark.parametrize("make", [unplanned, unplanned_fabric])
 WITH = pytest.mark.parametrize("make", [planned, planned_fabric])
@@ -93,34 +61,6 @@ ALL = pytest.mark.parametrize("make", [unplanned, unplanned_fabric, planned, pla
 DIMS = pytest.mark.parametrize(
     ("nodes", "devices", "dp", "tp"), [(1, 4, 1, 1), (1, 4, 2, 3), (1, 4, 4, 2), (2, 4, 1, 4), (2, 4, 2, 1)]
 )
-
-
-class Two(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.up, self.down = nn.Linear(4, 8), nn.Linear(8, 4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down(torch.relu(self.up(x)))
-
-
-class Configured(LightningModule):
-    def configure_model(self) -> None:
-        """Splits nothing."""
-
-
-def placed(strategy: Any, nodes: int = 1, devices: int = 1) -> Any:
-    """A strategy that believes to be one of several processes."""
-    strategy._setup_distributed = mock.Mock()
-    strategy._accelerator = mock.Mock()
-    strategy.cluster_environment = mock.Mock(
-        world_size=mock.Mock(return_value=nodes * devices), local_rank=mock.Mock(return_value=1)
-    )
-    strategy.parallel_devices = [CPU] * devices
-    strategy.num_nodes = nodes
-    if hasattr(strategy, "_lightning_module"):
-        strategy._lightning_module = LightningModule()
-    return strategy
 
 
 def test_they_are_lightning_s_own() -> None:
@@ -171,30 +111,31 @@ def test_sizes_that_do_not_fit_under_a_plan(
     assert said.count("nothing was changed") == 1
 
 
-@pytest.mark.parametrize("name", ["trainer", "fabric", "planned trainer", "planned fabric"])
-def test_fsdp1_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = Configured()
-    wrapped = mock.Mock(spec=FullyShardedDataParallel)
-    module.named_modules = mock.Mock(return_value=[("inner", wrapped)])  # type: ignore[method-assign]
-    module.modules = mock.Mock(return_value=[wrapped])  # type: ignore[method-assign]
-    strategy: Any = {
-        "trainer": unplanned, "fabric": unplanned_fabric, "planned trainer": planned, "planned fabric": planned_fabric,
-    }[name]()  # fmt: skip
-    strategy._accelerator = mock.Mock()
-    strategy._device_mesh = mock.Mock()
+def wrapped_by_fsdp1(strategy: Any) -> Callable[[], Any]:
+    """What sets up a module that holds one of the older FSDP."""
+    inner = mock.Mock(spec=FullyShardedDataParallel)
+    module: Any = Configured()
+    module.modules = mock.Mock(return_value=[inner])
+    module.named_modules = mock.Mock(return_value=[("inner", inner)])
+    strategy._accelerator, strategy._device_mesh = mock.Mock(), mock.Mock()
     strategy._parallel_devices = [CPU]
-    if "fabric" not in name:
-        strategy.model = strategy._lightning_module = module
-    work = (
-        partial(strategy.setup_module, module) if "fabric" in name else partial(strategy.setup, mock.Mock())
-    )
-    if "planned" not in name:
-        with pytest.raises(TypeError, match="only supports the new FSDP2 APIs"):
-            work()
-        return
-    with pytest.raises(PlanStop):
-        work()
-    assert "FSDP1" in capsys.readouterr().err
+    if isinstance(strategy, ForFabric):
+        return partial(strategy.setup_module, module)
+    strategy.model = strategy._lightning_module = module
+    return partial(strategy.setup, mock.Mock())
+
+
+@WITHOUT
+def test_fsdp1_is_refused(make: Make) -> None:
+    with pytest.raises(TypeError, match="only supports the new FSDP2 APIs"):
+        wrapped_by_fsdp1(make())()
+
+
+@WITH
+def test_fsdp1_is_refused_under_a_plan(make: Make) -> None:
+    with pytest.raises(PlanStop) as stop:
+        wrapped_by_fsdp1(make())()
+    assert "'inner' is wrapped by FSDP1" in stop.value.reasons[0]
 
 
 def test_configure_model() -> None:
@@ -244,6 +185,25 @@ def test_what_is_overwritten(make: Make, tmp_path: Path) -> None:
         with mock.patch("torch.distributed.checkpoint.save"):
             save(make(save_distributed_checkpoint=True), other, state)
         assert (other / "notes").exists()
+
+
+@WITH
+def test_what_is_overwritten_under_a_plan(make: Make, tmp_path: Path) -> None:
+    """The same; only that nobody's folder is written into."""
+    state: Any = {"model": Two()} if make is planned_fabric else {"state_dict": {"x": torch.ones(2)}}
+    other, place = tmp_path / "other", tmp_path / "place"
+    other.mkdir()
+    (other / "notes").touch()
+    full, shards = (make(save_distributed_checkpoint=several) for several in (False, True))
+    for strategy in (full, shards):
+        strategy._run = mock.Mock(says=dict)
+    with pytest.raises(IsADirectoryError, match="exists and is a directory"):
+        save(full, other, state)
+    for strategy in (shards, full, full, shards, shards):
+        save(strategy, place, state)
+        assert place.is_dir() == (strategy is shards)
+    save(shards, other, state)
+    assert (other / "notes").exists()
 
 
 def save(strategy: Any, path: Path, state: dict[str, Any]) -> None:
@@ -339,111 +299,6 @@ def test_names_of_compiled_parts() -> None:
     state = strategy.optimizer_state(optimizer)
     assert list(state["state"]) == [0, 1]
     assert state["param_groups"][0]["params"] == [0, 1]
-
-
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
-def test_fabric_has_no_checkpoint_io(make: Make) -> None:
-    strategy = make()
-    with pytest.raises(NotImplementedError, match="does not use the `CheckpointIO` plugin"):
-        _ = strategy.checkpoint_io
-    with pytest.raises(NotImplementedError, match="does not support setting a `CheckpointIO` plugin"):
-        strategy.checkpoint_io = mock.Mock()
-
-
-def test_parallelize_fn() -> None:
-    """It is called with the module and the mesh, and what it returns is the module."""
-    made = Two()
-    function = mock.Mock(return_value=made)
-    strategy = ForFabric(function)
-    strategy._device_mesh, strategy.parallel_devices = mock.Mock(), [CPU]
-    model = Two()
-    optimizer = torch.optim.Adam(model.parameters())
-    assert strategy.setup_module_and_optimizers(model, [optimizer])[:2] == (made, [optimizer])
-    function.assert_called_once_with(model, strategy.device_mesh)
-    strategy = ForFabric(mock.Mock(return_value=None))
-    strategy._device_mesh, strategy.parallel_devices = mock.Mock(), [CPU]
-    with pytest.raises(TypeError, match=r"must return a `nn\.Module` instance"):
-        strategy.setup_module_and_optimizers(model, [optimizer])
-
-
-@pytest.mark.parametrize("given", [{}, {"plan": PLAN, "parallelize_fn": same}])
-def test_fabric_wants_a_plan_or_a_function(given: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="takes a plan or a parallelize_fn, one of them"):
-        ForFabric(**given)
-
-
-def test_gradients_wait() -> None:
-    """Without a plan each unit of FSDP2 is told, as in Lightning; with one, in test_train.py."""
-    unit = mock.Mock(spec=FSDPModule)
-    module: Any = mock.Mock(modules=mock.Mock(return_value=[unit, nn.Linear(2, 2)]))
-    control = unplanned_fabric()._backward_sync_control
-    assert control is not None
-    for enabled in (True, False):
-        with control.no_backward_sync(module, enabled):
-            unit.set_requires_gradient_sync.assert_called_with(not enabled, recurse=False)
-        unit.set_requires_gradient_sync.assert_called_with(enabled, recurse=False)
-
-
-def test_one_model_is_saved(tmp_path: Path) -> None:
-    split = mock.patch(
-        "lightning.fabric.strategies.model_parallel._has_dtensor_modules", lambda m: isinstance(m, nn.Module)
-    )
-    for state in ({}, {"model": Two()}):
-        with pytest.raises(ValueError, match="Could not find a distributed model"):
-            unplanned_fabric().save_checkpoint(tmp_path, dict(state))
-    with split, pytest.raises(ValueError, match="Found multiple distributed models"):
-        unplanned_fabric().save_checkpoint(tmp_path, {"one": Two(), "two": Two()})
-    for number, state in ((0, {}), (2, {"one": Two(), "two": Two()})):
-        strategy = planned_fabric()
-        strategy._run = mock.Mock(says=dict)
-        with pytest.raises(ValueError, match=f"one model is saved at a time, and the state has {number}"):
-            strategy.save_checkpoint(tmp_path, dict(state))
-    assert not any(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
-@pytest.mark.parametrize("state", [None, {}])
-def test_loading_into_nothing(make: Make, state: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"load_checkpoint.*state={state}"):
-        make().load_checkpoint(tmp_path, state=state)
-
-
-def test_one_model_is_loaded(tmp_path: Path) -> None:
-    split = mock.patch(
-        "lightning.fabric.strategies.model_parallel._has_dtensor_modules", lambda m: isinstance(m, nn.Module)
-    )
-    for state in ({"other": "data"}, {"model": Two()}):
-        with pytest.raises(ValueError, match="Could not find a distributed model"):
-            unplanned_fabric().load_checkpoint(tmp_path, dict(state))
-    with split, pytest.raises(ValueError, match="Found multiple distributed models"):
-        unplanned_fabric().load_checkpoint(tmp_path, {"one": Two(), "two": Two()})
-    for number, state in ((0, {"other": "data"}), (2, {"one": Two(), "two": Two()})):
-        with pytest.raises(ValueError, match=f"one model is loaded at a time, and {number} were given"):
-            planned_fabric().load_checkpoint(tmp_path, dict(state))
-
-
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
-def test_weights_alone_go_into_a_model(make: Make, tmp_path: Path) -> None:
-    """A file that holds a state dict and nothing else, loaded into the module itself."""
-    saved, model = Two(), Two()
-    torch.save(saved.state_dict(), tmp_path / "raw")
-    strategy = make()
-    strategy._run = strategy._run and mock.Mock(says=dict)
-    strategy.cluster_environment = LightningEnvironment()
-    assert strategy.load_checkpoint(tmp_path / "raw", model) == {}
-    assert torch.equal(model.up.weight, saved.up.weight)
-
-
-def test_raw_weights_are_a_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must be a single file containing the full state dict"):
-        unplanned_fabric().load_checkpoint(tmp_path, Two())
-
-
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
-def test_an_optimizer_alone_is_not_loaded(make: Make, tmp_path: Path) -> None:
-    optimizer = torch.optim.SGD(Two().parameters(), lr=0.1)
-    with pytest.raises(NotImplementedError, match="Loading a single optimizer object"):
-        make().load_checkpoint(tmp_path, optimizer)
 
 
 def test_it_is_registered() -> None:
