@@ -35,7 +35,7 @@ def check_once(batches: Batches, batch: Any) -> None:
     said = batches.check(batch)
     if said.warning:
         rank_zero_warn(f"planc: {said.warning}")
-    together(lambda: _refuse(said.error))
+    together(lambda: _refuse(said.error), "no step was made")
 
 
 def _refuse(error: str | None) -> None:

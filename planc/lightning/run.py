@@ -125,7 +125,8 @@ class Run:
             device = torch.device("cpu") if offloads and offloads.offloads else self.device
             seed = _seed()
             _example_has_memory(module, device)
-            together(lambda: materialize(target, device, seed, None, anew))
+            state = "the model is split, and has no numbers"
+            together(lambda: materialize(target, device, seed, None, anew), state)
         _materialize_distributed_module(module, self.device)
 
     def _place(self, module: nn.Module, done: Applied) -> None:

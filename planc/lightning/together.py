@@ -42,8 +42,12 @@ class _Said:
         return "\n".join(said)
 
 
-def together(work: Callable[[], T]) -> T:
+def together(work: Callable[[], T], state: str = "nothing was changed") -> T:
     """Do what all ranks do; return if all of them could.
+
+    Args:
+        work: what this rank does.
+        state: what the report says of the model, if one could not.
 
     Raises:
         PlanStop: one of them could not. Rank 0 has printed why, once.
@@ -61,7 +65,7 @@ def together(work: Callable[[], T]) -> T:
     if not any(texts):
         return done  # type: ignore[return-value]  # it was set: this rank, too, said nothing
     if _rank() == 0:
-        print(_report(texts), file=sys.stderr, flush=True)
+        print(_report(texts, state), file=sys.stderr, flush=True)
     if dist.is_initialized():
         dist.barrier()  # no launcher sees a process end before the report is out
     said = said or _Said(("another rank could not go on",))
@@ -79,7 +83,7 @@ def _said(bad: Exception) -> _Said | None:
     return None
 
 
-def _report(texts: list[str | None]) -> str:
+def _report(texts: list[str | None], state: str) -> str:
     """What the ranks said: once where they agree."""
     ranks: dict[str, list[int]] = {}
     for rank, text in enumerate(texts):
@@ -90,7 +94,7 @@ def _report(texts: list[str | None]) -> str:
         if len(who) < len(texts):
             parts.append(f"planc: on rank {', '.join(map(str, who))} alone:")
         parts.append(text)
-    return "\n".join((*parts, f"planc: nothing was changed; all {len(texts)} ranks stop"))
+    return "\n".join((*parts, f"planc: {state}; all {len(texts)} ranks stop"))
 
 
 def _gathered(text: str | None) -> list[str | None]:
