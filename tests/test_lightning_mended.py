@@ -3,6 +3,8 @@ has the same list, and what cannot be mended."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("lightning")
@@ -78,3 +80,76 @@ def test_what_is_refused(ranks: Ranks) -> None:
         assert "AsyncCheckpointIO would be ignored" in found["checkpoint io"][0]
         assert "params: bf16" in found["precision"][0]
         assert all(unchanged for _, unchanged in found.values())
+
+
+# ---- models and checkpoints ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_from_the_meta_device(tied: bool, ranks: Ranks) -> None:
+    """RMSNorm, rotary buffers and ties: the losses of the unsplit model of the same seed."""
+    for found in ranks.ask(4, "failures_models:from_meta", family="llama", tied=tied):
+        assert found["losses"] < NEAR
+        assert found["after test"]
+        assert found["tied"] == tied
+        assert not found["warned"]
+        assert found["lives"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "sharded"),
+    [("sgd", 4, True), ("wrapped", 4, True), ("wrapped", 4, False), ("compiled", 4, False),
+     ("compiled", 4, True), ("plain", 1, True), ("plain", 1, False)],
+)  # fmt: skip
+def test_it_resumes(kind: str, count: int, sharded: bool, ranks: Ranks, tmp_path: Path) -> None:
+    for found in ranks.ask(count, "failures_models:odd", kind=kind, folder=str(tmp_path), sharded=sharded):
+        assert found["steps"] == 4
+        assert bool(found["split"]) == (count > 1)
+        assert found["losses"] < NEAR
+        assert found["weights"] < NEAR
+
+
+@pytest.mark.parametrize("sharded", [True, False], ids=["shards", "full"])
+def test_checkpoints_that_fit_in_part(sharded: bool, ranks: Ranks, tmp_path: Path) -> None:
+    for rank, found in enumerate(
+        ranks.ask(2, "failures_models:partly", folder=str(tmp_path), sharded=sharded)
+    ):
+        assert "body.down.bias" in found["strict"]
+        assert found["loose"] == found["weights alone"] == ""
+        assert found["loaded"]
+        if rank == 0:
+            assert "body.down.bias" in " ".join(found["notes"][0])
+            assert "no states of optimizers" in " ".join(found["notes"][1])
+
+
+def test_the_policy_of_a_plan(ranks: Ranks) -> None:
+    for found in ranks.ask(4, "failures_models:kept_on_cpu"):
+        assert found["computed"] == "torch.bfloat16"
+        assert found["weights"] == ["torch.float32"]
+        assert found["policies"]
+        assert all("CPUOffloadPolicy" in policy for policy in found["policies"])
+
+
+def test_the_precision_of_a_trainer(ranks: Ranks) -> None:
+    for found in ranks.ask(4, "failures_models:precisions"):
+        assert found == {
+            "32-true": ["torch.float32", "torch.float32"],
+            "bf16-true": ["torch.bfloat16", "torch.bfloat16"],
+            "bf16-mixed": ["torch.float32", "torch.bfloat16"],
+        }
+
+
+def test_urls(ranks: Ranks) -> None:
+    (found,) = ranks.ask(1, "failures_models:by_url")
+    assert found == {"off": 0, "local": False}
+
+
+def test_no_shard_of_an_earlier_save_stays(ranks: Ranks, tmp_path: Path) -> None:
+    many, *_ = ranks.ask(4, "failures_models:stale", folder=str(tmp_path))
+    (one,) = ranks.ask(1, "failures_models:stale", folder=str(tmp_path))
+    assert len(many["shards"]) == 4
+    assert len(one["shards"]) == 1
+
+
+def test_the_callback_of_the_page(ranks: Ranks) -> None:
+    assert all(found["off"] < NEAR for found in ranks.ask(4, "failures_models:averaged"))

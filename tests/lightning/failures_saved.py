@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from unittest import mock
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Subset, TensorDataset
@@ -15,7 +17,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausa
 
 import planc
 from planc.lightning import ModelParallelStrategy
-from tests.lightning.conform_models import apart, trainer
+from tests.lightning.conform_models import Model, apart, full, seeded, trainer
+from tests.lightning.conform_models import plan as body_plan
+from tests.lightning.failures import split
 
 Found = dict[str, Any]
 STEPS, MORE, GLOBAL, LENGTH, WORDS = 4, 5, 4, 8, 32
@@ -55,14 +59,17 @@ class Language(pl.LightningModule):
                 self.model = built(self.hparams["family"], self.hparams["tied"])
 
     def training_step(self, ids: list[Tensor], index: int) -> Tensor:
-        logits = self.model(ids[0][:, :-1]).logits
-        loss = cross_entropy(logits.flatten(0, 1), ids[0][:, 1:].flatten())
+        loss = self._loss(ids)
         self.log("loss", self.trainer.strategy.reduce(loss.detach().clone()))
         self.losses.append(float(self.trainer.callback_metrics["loss"]))
         return loss
 
     def test_step(self, ids: list[Tensor], index: int) -> None:
-        self.log("test", self.model(ids[0][:, :-1]).logits.float().sum())
+        self.log("test", self._loss(ids), sync_dist=True)
+
+    def _loss(self, ids: list[Tensor]) -> Tensor:
+        logits = self.model(ids[0][:, :-1]).logits
+        return cross_entropy(logits.flatten(0, 1), ids[0][:, 1:].flatten())
 
     def train_dataloader(self) -> DataLoader[Any]:
         """What comes after the steps that were made."""
@@ -155,5 +162,19 @@ def resumes(family: str, dp: int, tp: int, path: str, **given: Any) -> Found:
     made = strategy(family, dp, tp)
     run = trainer(made, dp * tp, max_steps=STEPS + MORE, use_distributed_sampler=False)
     run.fit(model, ckpt_path=path)
-    losses, whole = uninterrupted(family, given.get("kind", "adamw"), given.get("tied", False))
+    losses, _ = uninterrupted(family, given.get("kind", "adamw"), given.get("tied", False))
     return {"losses": apart(model.losses, losses[STEPS:]), "steps": len(model.losses)}
+
+
+def two_forms(folder: str) -> Found:
+    """The same model as a file and as a folder; what is said where another mesh loads them."""
+    told: list[str] = []
+    for sharded, name in ((False, "file.ckpt"), (True, "folder.ckpt")):
+        model = seeded(Model)
+        made = trainer(split(save_distributed_checkpoint=sharded), 4, max_steps=2)
+        made.fit(model)
+        made.save_checkpoint(os.path.join(folder, name))
+    other = ModelParallelStrategy(data_parallel_size=4, tensor_parallel_size=1, plan=body_plan("body."))
+    with mock.patch("planc.lightning.saving.rank_zero_info", rank_zero_only(told.append)):
+        trainer(other, 4, max_steps=2).fit(Model(), ckpt_path=os.path.join(folder, "folder.ckpt"))
+    return {"said": told, "sums": {name: full(p).sum().item() for name, p in model.named_parameters()}}

@@ -97,7 +97,9 @@ class Told:
         """A bias, or the rank's slice of it where the result is split along the features."""
         if parts:
             bias = summed(bias, self.group)
-        return move(bias, _SLICED, self.group) if result.ndim - 1 in self.cut else bias
+        # In the type of the result, as the module itself would add it under autocast.
+        own = move(bias, _SLICED, self.group) if result.ndim - 1 in self.cut else bias
+        return own.to(result.dtype)
 
 
 _SLICED = way(Lay("replicated"), Lay("shard", 0))
