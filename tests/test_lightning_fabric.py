@@ -6,7 +6,8 @@ that asks the same.
 | Lightning's                                       | here                                            |
 | ------------------------------------------------- | ----------------------------------------------- |
 | setup_device_mesh                                 | the_mesh                                        |
-| tensor_parallel, fsdp2_tensor_parallel            | it_trains_as_one_process                        |
+| tensor_parallel, fsdp2_tensor_parallel            | it_trains_as_one_process; compiled layers in    |
+|                                                   | test_apply_compile.py                           |
 | train_save_load                                   | a_folder_of_shards                              |
 | save_full_state_dict                              | a_file                                          |
 | load_full_state_dict_into_sharded_model           | a_file                                          |

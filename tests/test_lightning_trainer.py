@@ -6,7 +6,8 @@ here that asks the same; the others are of what a plan adds.
 | Lightning's                                       | here                                            |
 | ------------------------------------------------- | ----------------------------------------------- |
 | setup_device_mesh                                 | the_mesh                                        |
-| tensor_parallel, fsdp2_tensor_parallel            | it_trains_as_one_process                        |
+| tensor_parallel, fsdp2_tensor_parallel            | it_trains_as_one_process; compiled layers in    |
+|                                                   | test_apply_compile.py                           |
 | modules_without_parameters                        | a_metric                                        |
 | module_init_context                               | where_a_model_is_made                           |
 | strategy_state_dict                               | the_strategy_s_state_dict                       |
@@ -17,7 +18,6 @@ here that asks the same; the others are of what a plan adds.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from tests.lightning.ranks import NOT_OURS, ROOT, Ranks, shared
+from tests.lightning.ranks import ROOT, Ranks, environment, shared
 
 BOTH = pytest.mark.parametrize("planned", [False, True], ids=["by hand", "plan"])
 NEAR = 1e-5
@@ -153,12 +153,12 @@ def test_the_command_line(how: str, ranks: Ranks, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "environment"), [("torchrun", "TorchElasticEnvironment"), ("slurm", "SLURMEnvironment")]
+    ("by", "kind"), [("torchrun", "TorchElasticEnvironment"), ("slurm", "SLURMEnvironment")]
 )
-def test_two_nodes(by: str, environment: str, ranks: Ranks) -> None:
+def test_two_nodes(by: str, kind: str, ranks: Ranks) -> None:
     for found in ranks.ask(4, "conform_plan:launched", by=by):
         as_one_process(found, [2, 2])
-        assert found["environment"] == environment
+        assert found["environment"] == kind
         assert found["rank"]
 
 
@@ -297,10 +297,9 @@ if __name__ == "__main__":
 def test_a_wrong_plan_in_a_script(tmp_path: Path) -> None:
     """Lightning starts the second process itself: one report, status 1, no traceback, no orphan."""
     (tmp_path / "train.py").write_text(SCRIPT)
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     ended = subprocess.run(
         [sys.executable, str(tmp_path / "train.py")], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False,
-        env={**environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"),
     )  # fmt: skip
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

@@ -39,6 +39,7 @@ TIMEOUT = 150
 LEFT_ALONE = 5
 """Seconds that ranks are waited for after one has raised."""
 NOT_OURS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
+OF_LAUNCHERS = ("SLURM_", "TORCHELASTIC_", "OMPI_", "LSB_", "KUBERNETES_")
 ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TORCH_COMPILE_DISABLE": "1",
@@ -102,11 +103,16 @@ def shared() -> Ranks:
     return ranks
 
 
-def _started() -> subprocess.Popen[str]:
+def environment(**more: str) -> dict[str, str]:
+    """That of the tests, without what a launcher around them has said of its own processes."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    return {name: value for name, value in kept.items() if not name.startswith(OF_LAUNCHERS)} | more
+
+
+def _started() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "tests.lightning.ranks"],
-        cwd=ROOT, env={**kept, **ENVIRONMENT}, start_new_session=True,
+        cwd=ROOT, env=environment(**ENVIRONMENT), start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
