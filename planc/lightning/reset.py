@@ -40,7 +40,9 @@ def _copied(module: nn.Module, seen: dict[int, nn.Module]) -> nn.Module:
         made = seen[id(module)] = copy.copy(module)
         for held in ("_parameters", "_buffers"):
             vars(made)[held] = dict(vars(module)[held])
-        children = {name: child and _copied(child, seen) for name, child in module._modules.items()}
+        children = {
+            name: None if child is None else _copied(child, seen) for name, child in module._modules.items()
+        }
         vars(made)["_modules"] = children
     return seen[id(module)]
 

@@ -21,6 +21,8 @@ from tests.lightning.conform_models import BODY, Model, apart, full, furthest, p
 from tests.lightning.failures import optimizer_of, split
 
 Found = dict[str, Any]
+PREFIX = {"wrapped": "body._checkpoint_wrapped_module.", "compiled": "body._orig_mod."}
+"""The names of what wrappers hold."""
 
 
 def from_meta(family: str, tied: bool) -> Found:
@@ -58,7 +60,7 @@ class Odd(Model):
         if kind == "wrapped":
             self.body = checkpoint_wrapper(self.body)
         if kind == "compiled":
-            self.body.compile()
+            self.body = torch.compile(self.body, backend="eager")  # type: ignore[assignment]
 
     def configure_optimizers(self) -> Any:
         return optimizer_of("sgd" if self.kind == "sgd" else "", self.parameters())
@@ -71,7 +73,7 @@ def odd(kind: str, folder: str, sharded: bool) -> Found:
     def fit(epochs: int, *, save: bool = False, resume: bool = False) -> Model:
         torch.manual_seed(8 if resume else 7)
         model = Odd(kind)
-        strategy = _of_all(sharded, "body._checkpoint_wrapped_module." if kind == "wrapped" else "body.")
+        strategy = _of_all(sharded, PREFIX.get(kind, "body."))
         made = trainer(strategy, dist.get_world_size(), max_epochs=epochs)
         made.fit(model, ckpt_path=path if resume else None)
         if save:
