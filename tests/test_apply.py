@@ -57,7 +57,7 @@ COUNTED = (
 CAPTURED_ITSELF = ("llama", "t5", "vit")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def groups() -> Iterator[dict[int, Ranks]]:
     groups = {count: Ranks(count) for count in (2, 4)}
     yield groups
@@ -65,7 +65,7 @@ def groups() -> Iterator[dict[int, Ranks]]:
         group.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def graph_of(groups: dict[int, Ranks], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     folder = tmp_path_factory.mktemp("graphs")
 

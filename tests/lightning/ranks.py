@@ -1,8 +1,9 @@
 """Processes for Lightning, over gloo on this machine, as a launcher like torchrun would start them.
 
 `Ranks` is the side of those who ask. Behind it is one process that has loaded Lightning and forks
-groups of ranks: a group is kept for the next case, and made anew where a case has raised or did not
-end. So the libraries are loaded once, and a fresh group costs little.
+groups of ranks: a group is kept for the next cases of its size, and made anew after some of them, or where a
+case has raised or did not end. So the libraries are loaded once, a fresh group costs little, and few threads of
+gloo wait for nothing.
 
 A case is a function of this folder. It finds the environment of torchrun and builds its Trainer or Fabric with
 `devices=count`; it gets what it is given, and returns what JSON can hold:
@@ -36,6 +37,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 150
 """Seconds that a case may take."""
+USES = 10
+"""Cases of one group: each leaves threads behind, some for every process group that it made."""
 LEFT_ALONE = 5
 """Seconds that ranks are waited for after one has raised."""
 NOT_OURS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
@@ -124,6 +127,7 @@ class _Group:
         meeting = os.path.join(tempfile.mkdtemp(prefix="planc-ranks-"), "meeting")
         self.lines: list[Any] = []
         self.processes: list[int] = []
+        self.uses = 0
         for rank in range(count):
             here, there = multiprocessing.Pipe()
             child = os.fork()
@@ -137,6 +141,7 @@ class _Group:
 
     def done(self, command: dict[str, Any]) -> list[dict[str, Any]]:
         """What each rank says. One that raised may have left others waiting: they are given a little."""
+        self.uses += 1
         end = time.monotonic() + TIMEOUT
         said: list[dict[str, Any]] = [{"raised": "no end"} for _ in self.lines]
         for line in self.lines:
@@ -221,11 +226,11 @@ def main() -> None:
     for text in sys.stdin:
         command = json.loads(text)
         count = command["count"]
-        if command["fresh"] and count in groups:
-            groups.pop(count).close()
+        for size in [size for size in groups if size != count or command["fresh"]]:
+            groups.pop(size).close()
         group = groups[count] = groups.get(count) or _Group(count)
         said = group.done(command)
-        if command["fresh"] or any("raised" in one for one in said):
+        if command["fresh"] or group.uses == USES or any("raised" in one for one in said):
             groups.pop(count).close()
         answers.write(json.dumps(said) + "\n")
         answers.flush()
