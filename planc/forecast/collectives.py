@@ -1,16 +1,19 @@
-"""The collectives of one forward and backward pass: those of boundaries, of gradients that
-are summed, of the loss on split logits, and of FSDP's units."""
+"""The collectives of one forward and backward pass, as it runs eagerly: those of boundaries, what
+recomputed regions run again, of gradients that are summed, of the loss on split logits, and of
+FSDP's units."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from planc.forecast.again import again
+from planc.forecast.dtypes import Dtypes
 from planc.forecast.units import units
 from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.settled import Placed
 from planc.layouts.logits import logits_of
-from planc.layouts.outcome import joined
+from planc.layouts.outcome import Move, joined
 from planc.layouts.prove import AxisProof, Proof
 from planc.resolve.bind import Binding
 
@@ -25,9 +28,10 @@ class Collective(Record):
     """`forward` or `backward`."""
     dtype: str
     bytes: int
-    """Of the whole tensor, in the sizes that the model was captured with."""
+    """Of the whole tensor, in the sizes that the model was captured with, and the dtype that runs."""
     what: str
-    """The port of the module, its parameter, or the unit's parameters."""
+    """The port of the module, its parameter, or the unit's parameters; `again` behind it: a
+    recomputed region runs it once more, `again at most`: perhaps it does."""
     module: str
     """The first of the modules."""
     count: int
@@ -42,20 +46,36 @@ def collectives(binding: Binding, proof: Proof, *, merge: bool = True) -> tuple[
         merge: whether equal ones of one rule are one entry, with their count.
     """
     found: list[Collective] = []
+    dtypes = Dtypes(binding)
     for axis in proof.axes:
         if axis.kind == "tensor":
-            found += _boundaries(axis)
+            found += _boundaries(axis, dtypes)
+            found += _again(binding, axis, dtypes)
             found += _loss(binding, axis)
-            found += _sums(binding, axis)
+            found += _sums(binding, axis, dtypes)
     found += units(binding, Collective)
     return tuple(_merged(found)) if merge else tuple(found)
 
 
-def _boundaries(axis: AxisProof) -> Iterator[Collective]:
+def _boundaries(axis: AxisProof, dtypes: Dtypes) -> Iterator[Collective]:
     for path, outcome in axis.outcome.walk():
         for move in outcome.moves:
-            yield Collective(move.kind, axis.axis, move.direction, move.dtype, move.bytes, move.where,
-                             joined(path, move.module) or "root", 1, move.rule)  # fmt: skip
+            yield _moved(axis.axis, path, move, move.direction, move.where, dtypes)
+
+
+def _again(binding: Binding, axis: AxisProof, dtypes: Dtypes) -> Iterator[Collective]:
+    """What recomputed regions run once more. What is the dual of it is not: it runs once."""
+    for one in again(binding, axis):
+        what = f"{one.move.where}, {'again' if one.sure else 'again at most'}"
+        yield _moved(axis.axis, one.path, one.move, "backward", what, dtypes)
+
+
+def _moved(axis: str, path: str, move: Move, direction: str, what: str, dtypes: Dtypes) -> Collective:
+    module = joined(path, move.module)
+    runs = dtypes.runs(module, TensorInfo(move.shape, move.dtype))
+    return Collective(
+        move.kind, axis, direction, runs.dtype, runs.bytes, what, module or "root", 1, move.rule
+    )
 
 
 def _loss(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
@@ -70,7 +90,7 @@ def _loss(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
         yield Collective("all_reduce", axis.axis, "forward", dtype, size, what, "root", 1, loss)
 
 
-def _sums(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
+def _sums(binding: Binding, axis: AxisProof, dtypes: Dtypes) -> Iterator[Collective]:
     """Gradients of parameters that the ranks hold in parts: one all-reduce a parameter, or one
     for all names of a tied one."""
     same = {name: tie[0] for tie in binding.graph.ties for name in tie}
@@ -82,7 +102,8 @@ def _sums(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
                 continue
             done.add(same.get(full, full))
             module, _, own = full.rpartition(".")
-            yield Collective("all_reduce", axis.axis, "backward", info.dtype, info.bytes,
+            runs = dtypes.runs(module, info)
+            yield Collective("all_reduce", axis.axis, "backward", runs.dtype, runs.bytes,
                              f"gradient of {own}", module or "root", 1, placed)  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 As torch's `fully_shard` does it: a unit gathers its parameters before its forward pass, and
 again before its backward pass if it has resharded them in between; it reduces their
-gradients after its backward pass. The root, and units that are kept, do not reshard.
+gradients after its backward pass. Units that are kept do not reshard, and neither do outermost
+ones of which the plan says nothing. Where a recomputed region runs a unit again, the gather of
+that unit's backward pass only comes earlier: what is run in a backward pass is not resharded.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from planc.forecast.dtypes import NAMES
 from planc.ir.graph import TensorInfo
 from planc.ir.settled import Placed, SettledBlock
 from planc.layouts.types import Packed, Split
@@ -19,68 +22,77 @@ from planc.resolve.bind import Binding, Bound
 if TYPE_CHECKING:
     from planc.forecast.collectives import Collective
 
-_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-
 
 def units(binding: Binding, row: type[Collective]) -> Iterator[Collective]:
     """The collectives of all units, those of the replicated axis of HSDP among them."""
     sizes = {axis.name: axis.size for axis in binding.settled.axes}
     for number, block in enumerate(binding.settled.blocks):
-        if block.kind == "fsdp" and sizes.get(block.axes[0].value) != 1:
-            yield from _of_block(binding, number, block, row, sizes[block.axes[0].value] or 1)
+        if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes):
+            yield from _of_block(binding, number, block, row, sizes[block.axes[0].value])
 
 
 def _of_block(
-    binding: Binding, number: int, block: SettledBlock, row: type[Collective], ranks: int
+    binding: Binding, number: int, block: SettledBlock, row: type[Collective], ranks: int | None
 ) -> Iterator[Collective]:
     settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
-    gathered = _DTYPES.get(settings.get("params", ""))
-    reduced = _DTYPES.get(settings.get("reduce", ""))
+    gathered = NAMES.get(settings.get("params", ""))
+    reduced = NAMES.get(settings.get("reduce", ""))
     axis = block.axes[0].value
-    for name, entry, infos in _groups(binding, number):
+    for name, entry, outermost, infos in _groups(binding, number):
         own = infos[0].dtype if infos else "float32"
         params = _bytes(infos, gathered)
         gradients = _bytes([info for info in infos if info.grad], reduced or gathered)
-        again = entry.value.reshard is not False and (entry.value.reshard is not None or name != "")
         where = name or "root"
         what = "parameters of the unit"
-        yield row("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
-        if again:
+        # What one rank has alone is neither gathered nor scattered; over replicas it is summed.
+        if ranks != 1:
+            yield row("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
+        if ranks != 1 and _reshards(entry, outermost=outermost):
             yield row("all_gather", axis, "backward", gathered or own, params, what, where, 1, entry)
         if not gradients:
             continue
-        yield row("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
-                  "gradients of the unit", where, 1, entry)  # fmt: skip
+        if ranks != 1:
+            yield row("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
+                      "gradients of the unit", where, 1, entry)  # fmt: skip
         for other in block.axes[1:]:
             # What is left of the gradients on each rank of the first axis.
-            yield row("all_reduce", other.value, "backward", reduced or gathered or own, gradients // ranks,
+            yield row("all_reduce", other.value, "backward", reduced or gathered or own, gradients // (ranks or 1),
                       "sharded gradients of the unit", where, 1, entry)  # fmt: skip
 
 
-def _groups(binding: Binding, number: int) -> list[tuple[str, Placed, list[TensorInfo]]]:
-    """Each unit with what one rank of the tensor axes holds of its parameters."""
+def _reshards(entry: Placed, *, outermost: bool) -> bool:
+    """Whether a unit lets go of its parameters between its forward and its backward pass. Of one
+    rank, `reshard(1)`, is as `keep`."""
+    said = entry.value.reshard
+    return not outermost if said is None else said is True or (said is not False and said != 1)
+
+
+def _groups(binding: Binding, number: int) -> list[tuple[str, Placed, bool, list[TensorInfo]]]:
+    """Each unit, whether it lies in no other, and what one rank of the tensor axes holds of its
+    parameters."""
     cuts = [
         Weights(binding, b, size)
         for b, block in enumerate(binding.settled.blocks)
         if block.kind == "tensor" and (size := _size(binding, block)) > 1
     ]
     tied = {name for tie in binding.graph.ties for name in tie[1:]}
-    found: dict[object, tuple[str, Placed, list[TensorInfo]]] = {}
+    found: dict[object, tuple[str, Placed, bool, list[TensorInfo]]] = {}
 
     def walk(name: str, bound: Bound, unit: object) -> None:
         entry = binding.entry(bound, number)
         if entry is not None:
             # Several patterns of one entry are one unit; one pattern makes a unit of each module.
+            outermost = unit is None
             unit = id(entry) if len(entry.value.patterns) > 1 else name
-            found.setdefault(unit, (name, entry, []))
+            found.setdefault(unit, (name, entry, outermost, []))
         for own, info in bound.module.parameters.items():
             if unit in found and (f"{name}.{own}" if name else own) not in tied:
-                found[unit][2].append(_share(bound, own, info, cuts))
+                found[unit][3].append(_share(bound, own, info, cuts))
         for own, child in bound.children.items():
             walk(f"{name}.{own}" if name else own, child, unit)
 
     walk("", binding.root, None)
-    return [group for group in found.values() if group[2]]
+    return [group for group in found.values() if group[3]]
 
 
 def _share(bound: Bound, name: str, info: TensorInfo, cuts: list[Weights]) -> TensorInfo:

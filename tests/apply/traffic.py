@@ -71,7 +71,7 @@ def _name(args: Any) -> str:
 
 
 def differences(
-    name: str, sizes: dict[str, int], graph: str, plan: dict[str, bool], sequence_parallel: bool
+    name: str, sizes: dict[str, int], graph: str, plan: dict[str, Any], sequence_parallel: bool
 ) -> list[str]:
     """Collectives that ran and were not predicted, or the other way round."""
     ran, predicted = _both(name, sizes, graph, plan, options_of(name, sequence_parallel))
@@ -82,19 +82,8 @@ def differences(
     ]
 
 
-def again(name: str, graph: str) -> dict[str, list[str]]:
-    """What runs more often than predicted where blocks are recomputed, and which of it is no
-    collective of the forward pass."""
-    ran, predicted = _both(name, {"dp": 1, "tp": 2}, graph, {"recompute": True}, {})
-    more = ran - predicted
-    forward = Counter(
-        {one._replace(direction="backward"): n for one, n in ran.items() if one.direction == "forward"}
-    )
-    return {"more": list(map(str, more)), "other": list(map(str, (predicted - ran) + (more - forward)))}
-
-
 def _both(
-    name: str, sizes: dict[str, int], graph: str, plan: dict[str, bool], options: dict[str, bool]
+    name: str, sizes: dict[str, int], graph: str, plan: dict[str, Any], options: dict[str, bool]
 ) -> tuple[Counter[One], Counter[One]]:
     """What ran in one step, and what was predicted."""
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
