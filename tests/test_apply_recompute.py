@@ -77,3 +77,24 @@ def test_regions_with_parameters_of_their_own(
     found = ranks.ask("again:toy", sizes=sizes, more=f"recompute {{ {region} {mode} }}\n")
     for one, other in zip(found, plain, strict=True):
         assert one["gradients"] == pytest.approx(other["gradients"], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lines", "more"),
+    [
+        # Units in a region: what it runs again is gathered once, and early.
+        (["blocks.*", "root"], "recompute { root }\n"),
+        (["blocks.*", "root"], "recompute { root\n blocks.* }\n"),
+        (["blocks.*.down", "blocks.*", "root"], "recompute { blocks.* }\n"),
+        # Regions in regions: the inner one runs again for the outer one, and once more for itself.
+        (["root"], "recompute { blocks.*\n blocks.*.up save(matmul)\n blocks.*.down }\n"),
+        (["root"], "recompute { root\n blocks.0\n blocks.1 save(collective) }\n"),
+        (["root"], "recompute { root save(collective)\n blocks.0 }\n"),
+        # What is kept is gathered once.
+        (["blocks.0 keep", "blocks.1 reshard(1)", "root"], ""),
+        (["params: bf16, reduce: fp32, output: fp32", "blocks.*", "root"], "recompute { blocks.* }\n"),
+    ],
+)
+def test_the_forecast_of_regions_and_units_in_each_other(ranks: Ranks, lines: list[str], more: str) -> None:
+    for wrong in ranks.ask("traffic:toy", sizes=SIZES, lines=lines, more=more):
+        assert not wrong

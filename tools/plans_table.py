@@ -94,8 +94,10 @@ def _blocks(result: Result) -> Iterator[str]:
     for one in collectives(result.binding, result.proof, merge=False):
         place = re.match(r"(.+?\.)(\d+)(?:\.|$)", one.module)
         # What stands at the edge of a stack, as where the sequence is split before the first
-        # block, is no cost of a block: the second block shows it.
-        if place and one.axis == "tp" and one.what.startswith(("input", "output")):
+        # block, is no cost of a block: the second block shows it. What is run again is a cost of
+        # `recompute`, and left out.
+        moves = one.what.startswith(("input", "output")) and ", again" not in one.what
+        if place and one.axis == "tp" and moves:
             stacks.setdefault(place[1], Counter())[place[2], one.direction] += 1
     seen = []
     for counts in stacks.values():

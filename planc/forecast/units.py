@@ -40,6 +40,7 @@ def _of_block(
     axis = block.axes[0].value
     for name, entry, outermost, infos in _groups(binding, number):
         own = infos[0].dtype if infos else "float32"
+        infos = [_padded(info, ranks or 1) for info in infos]
         params = _bytes(infos, gathered)
         gradients = _bytes([info for info in infos if info.grad], reduced or gathered)
         where = name or "root"
@@ -102,6 +103,13 @@ def _share(bound: Bound, name: str, info: TensorInfo, cuts: list[Weights]) -> Te
         if isinstance(kind, Split | Packed):
             shape[kind.dim] //= weights.ranks
     return TensorInfo(tuple(shape), info.dtype, info.grad)
+
+
+def _padded(info: TensorInfo, ranks: int) -> TensorInfo:
+    """What is cut: the first dim that the ranks divide evenly, or the first one, filled up."""
+    if not info.shape or any(size and size % ranks == 0 for size in info.shape):
+        return info
+    return TensorInfo((-(-info.shape[0] // ranks) * ranks, *info.shape[1:]), info.dtype, info.grad)
 
 
 def _bytes(infos: list[TensorInfo], dtype: str | None) -> int:

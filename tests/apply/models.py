@@ -73,14 +73,18 @@ def reference(name: str) -> tuple[str, list[str]]:
     return made._replace(settings=_settings(name)).reference, inputs
 
 
-def plan_of(name: str, *, pods: bool = False, recompute: bool = True, mode: str = "", params: str = "fp32") -> str:
+def plan_of(
+    name: str, *, pods: bool = False, recompute: bool = True, mode: str = "", params: str = "fp32"
+) -> str:
     """A shipped plan in float32 or what `params` says, for a test; `mode`: how blocks are recomputed."""
     lines = [f"plan small_{name}", f"extends {name}"]
     if pods:
         lines.append("override mesh pod, dp, tp")
     lines.append(f"fsdp dp {'replicate pod ' if pods else ''}{{\n    override params: {params}\n}}")
     if not recompute or mode:
-        lines.append("recompute {\n    " + (f"override block {mode}" if recompute else "remove block") + "\n}")
+        lines.append(
+            "recompute {\n    " + (f"override block {mode}" if recompute else "remove block") + "\n}"
+        )
     return "\n".join(lines) + "\n"
 
 

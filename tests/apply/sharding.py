@@ -54,10 +54,15 @@ def split(
     whole = Toy()
     model = copy.deepcopy(whole)
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
-    tensor = TENSOR if "tp" in sizes else ""
-    text = f"plan toy\nmesh {', '.join(sizes)}\n{tensor}fsdp {axes} {{\n" + "\n".join(lines) + f"\n}}\n{more}"
+    text = text_of(sizes, lines, more, axes)
     planc.parallelize(model, planc.parse(text), mesh, inputs=[torch.zeros(BATCH, 3, dtype=torch.int64)])
     return whole, model, mesh
+
+
+def text_of(sizes: dict[str, int], lines: list[str], more: str, axes: str) -> str:
+    """A plan: the lines of its `fsdp`, and what else it says."""
+    tensor = TENSOR if "tp" in sizes else ""
+    return f"plan toy\nmesh {', '.join(sizes)}\n{tensor}fsdp {axes} {{\n" + "\n".join(lines) + f"\n}}\n{more}"
 
 
 def state(sizes: dict[str, int], lines: list[str], axes: str = "dp") -> dict[str, Any]:
