@@ -51,7 +51,12 @@ class Twice(nn.Module):
 
 def lowered(*rules: str) -> Lowered:
     """What the plan tells."""
-    graph = graph_of(Twice(), torch.empty(2, 6), torch.empty(2, 6))
+    return of_model(Twice(), 2, *rules)
+
+
+def of_model(model: nn.Module, inputs: int, *rules: str) -> Lowered:
+    """What the plan tells a model."""
+    graph = graph_of(model, *[torch.empty(2, 6) for _ in range(inputs)])
     text = "mesh tp\ntensor tp {\n" + "".join(f"    {rule}\n" for rule in rules) + "}\n"
     result = check(read_source(Source("twice.plan", text)), Settings({"tp": 2}), graph)
     assert result.verdict == "proved"
@@ -68,6 +73,22 @@ def test_a_module_that_sums_in_one_call_and_not_in_another_is_not_lowered() -> N
     # Within `two`, whose boundary sums, the gradient would be summed twice.
     with pytest.raises(NotLowered, match="one is called in two ways that differ at its boundary"):
         lowered(*of("one", SUMS, *PAIR), *of("two", SUMS, *PAIR))
+
+
+class Learned(nn.Module):
+    """A module that is handed a tensor, and then a parameter in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.start = Pair(), nn.Linear(6, 2, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        return self.one(x) + self.one(self.start.weight)
+
+
+def test_a_parameter_where_another_call_hands_a_tensor_is_not_lowered() -> None:
+    with pytest.raises(NotLowered, match="one is handed a parameter in one call"):
+        of_model(Learned(), 1, "start  replicate", *of("one", SUMS, *PAIR))
 
 
 def test_a_module_that_sums_in_every_call_is() -> None:

@@ -143,8 +143,10 @@ class Gate:
         if isinstance(aim, Split) and held.type in WHOLE and crossing.name.startswith("input"):
             self.cut[crossing.number] = aim.dim
         dim = aim.dim if isinstance(aim, Split) else cut_dim(held.type)
+        # What stands in several places is brought over once.
+        done = any(move.enters == enters and move.number == crossing.number for move in self.moves)
         for kind, direction in ((cost.forward, "forward"), (cost.backward, "backward")):
-            if kind is not None:
+            if kind is not None and not done:
                 said = (self.module, kind, direction, info.shape, info.dtype, info.bytes)
                 self.moves.append(Move(*said, self.placed, crossing.name, crossing.number, dim))
         return Held(aim, origin, copied=held.copied or aim is not held.type)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from planc.blocks.tensor import Port, Rule
-from planc.ir.graph import Call, Function, ModuleDef, Value
+from planc.ir.graph import Call, Function, ModuleDef, Value, Weight
 from planc.ir.layout import Layout
 from planc.ir.record import Record
 from planc.styles import STYLES, Style
@@ -94,6 +94,15 @@ def places(item: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
     elif isinstance(item, Mapping):
         for key, part in item.items():
             yield from places(part, (*place, key))
+
+
+def parameters(item: Any, place: Place = ()) -> Iterator[Place]:
+    """Where parameters stand in an argument or a result: these pass no boundary."""
+    if isinstance(item, Weight):
+        yield place
+    elif isinstance(item, tuple | Mapping):
+        for key, part in item.items() if isinstance(item, Mapping) else enumerate(item):
+            yield from parameters(part, (*place, key))
 
 
 def _is_port(result: Any, place: Place, port: Port) -> bool:

@@ -9,6 +9,7 @@ from planc.ir.graph import Op, Weight
 from planc.ir.lowered import Kind, Lay, LoweredAxis, LoweredModule, Part, Pass
 from planc.layouts.logits import logits_of
 from planc.layouts.outcome import Outcome, joined
+from planc.layouts.ports import parameters
 from planc.layouts.prove import AxisProof
 from planc.layouts.types import (
     CONSTANT,
@@ -37,11 +38,13 @@ def lower_axis(binding: Binding, proof: AxisProof, block: int) -> LoweredAxis:
     """What a proof on one axis tells every module.
 
     Raises:
-        NotLowered: a module is called in two ways that its boundary cannot tell apart.
+        NotLowered: a module is called in two ways that its boundary cannot tell apart, or its
+            boundary would change a parameter.
     """
     weights = Weights(binding, block, proof.ranks)
     calls = list(proof.outcome.walk())
     passages = _passages(calls)
+    _refuse_parameters(binding, passages)
     summed = _summed(binding, calls)
     drawn = _drawn(calls)
     uses = _uses(binding)
@@ -82,6 +85,32 @@ def _passages(calls: list[tuple[str, Outcome]]) -> dict[tuple[str, bool], tuple[
                 raise NotLowered(f"{key[0] or 'the model'} is called in two ways that differ at its boundary")
     changed = {key: [p for p in passes.values() if p.before != p.after] for key, passes in found.items()}
     return {key: tuple(passes) for key, passes in changed.items() if passes}
+
+
+def _refuse_parameters(binding: Binding, passages: Mapping[tuple[str, bool], tuple[Pass, ...]]) -> None:
+    """Parameters pass no boundary in the proof; where one stands in the place of what another call
+    of the module hands over or returns, its hooks would change it."""
+    moved = {(key, said.place) for key, passes in passages.items() for said in passes}
+
+    def visit(number: int, path: str) -> None:
+        function = binding.graph.functions[number]
+        found = [((path, False), place) for place in parameters(function.result)]
+        for step in function.steps:
+            if not isinstance(step, Op):
+                below = joined(path, step.module)
+                found += [((below, True), place) for place in parameters(step.arguments)]
+                found += [((below, True), place) for place in parameters(step.keywords)]
+                visit(step.function, below)
+        for key, place in found:
+            if (key, place) in moved:
+                what = "is handed" if key[1] else "returns"
+                name = key[0] or "the model"
+                raise NotLowered(
+                    f"{name} {what} a parameter in one call, and in another a tensor that its boundary changes"
+                )
+
+    if moved:
+        visit(len(binding.graph.functions) - 1, "")
 
 
 def _serves(done: Pass, meant: Pass) -> bool:

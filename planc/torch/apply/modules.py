@@ -10,9 +10,9 @@ from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import Lay, LoweredModule
 from planc.torch.apply.chance import Chance
-from planc.torch.apply.moves import Way, move, summed, way
+from planc.torch.apply.moves import Moves, move, summed, way
 from planc.torch.apply.parameters import local
-from planc.torch.apply.places import Place, changed, first_tensor
+from planc.torch.apply.places import changed, first_tensor
 from planc.torch.apply.uses import Local, Use
 
 
@@ -37,7 +37,8 @@ class Told:
             # Not by hooks: a region that is run again in the backward pass runs none of them.
             module.forward = Local(module.forward, uses).run
         if self.inputs or self.looks_up or self.chance:
-            module.register_forward_pre_hook(self._enter, with_kwargs=True)
+            # Hooks that the module had when it was captured ran inside of its boundary.
+            module.register_forward_pre_hook(self._enter, with_kwargs=True, prepend=True)
         if self.chance:
             # No such hook where it is not needed: compiled layers would differ by its number.
             module.register_forward_hook(self._end, with_kwargs=True, always_call=True)
@@ -47,8 +48,12 @@ class Told:
     def _enter(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        moves = Moves(self.group)
         for place, how in self.inputs:
-            args, kwargs = self._handed(args, kwargs, place, how)
+            if isinstance(place[0], int):
+                args = changed(args, place, lambda x, h=how: moves.moved(x, h))  # type: ignore[misc]
+            else:
+                kwargs = changed(kwargs, place, lambda x, h=how: moves.moved(x, h))  # type: ignore[misc]
         if self.looks_up:
             args, kwargs = self._own_rows(module, args, kwargs)
         if self.chance is not None:
@@ -63,18 +68,12 @@ class Told:
         if self.looks_up:
             outside = self._outside.pop()
             result = changed(result, (), lambda x: x.masked_fill(outside.unsqueeze(-1), 0))
+        moves = Moves(self.group)
         for place, how in self.outputs:
-            result = changed(result, place, lambda x, h=how: move(x, h, self.group))  # type: ignore[misc]
+            result = changed(result, place, lambda x, h=how: moves.moved(x, h))  # type: ignore[misc]
         for use in self.late:
             result = changed(result, (), lambda x, u=use: x + self._late(u.added, u.summed, x))  # type: ignore[misc]
         return result
-
-    def _handed(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], place: Place, how: Way
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if isinstance(place[0], int):
-            return changed(args, place, lambda x: move(x, how, self.group)), kwargs
-        return args, changed(kwargs, place, lambda x: move(x, how, self.group))
 
     def _own_rows(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -1,0 +1,162 @@
+"""Boundaries beside hooks of the user's own, and tensors that are handed twice, against the whole model."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+
+import planc
+from planc.forecast.collectives import collectives
+from planc.torch.apply.fits import captured
+from tests.apply.traffic import Counting, One
+
+ROWS, WIDTH = 4, 8
+
+
+class Small(nn.Module):
+    """A table, two layers with a bias, and a module that is handed tensors."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.table = nn.Embedding(16, WIDTH)
+        self.up, self.down = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.inner = inner
+
+    def forward(self, ids: Tensor) -> Any:
+        x = self.down(self.up(self.table(ids)))
+        return self.inner(x)
+
+
+class Norms(nn.Module):
+    """What is right only of whole rows, or of whole columns."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.softmax(-1)
+
+
+class Pairs(nn.Module):
+    """Code that asks which object a tensor is, and hands one back twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.own(q) * (2 if q is k else 3)
+        return y, y
+
+
+class Asks(nn.Module):
+    """Hands a tensor twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs = Pairs()
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.pairs(x, k=x)
+        return one * (other if one is other else 1)
+
+
+def _enters(model: Small) -> None:
+    model.inner.register_forward_pre_hook(lambda _, a: (a[0] / a[0].shape[-1],))
+
+
+def _along_columns(model: Small) -> None:
+    # Right of rows that the ranks share, and wrong of columns that they do.
+    model.inner.register_forward_pre_hook(lambda _, a: (a[0].softmax(-1),))
+
+
+def _leaves(model: Small) -> None:
+    model.inner.register_forward_hook(lambda _, __, r: r.cumsum(-1))
+
+
+def _ids(model: Small) -> None:
+    model.table.register_forward_pre_hook(lambda _, a: ((a[0] * 3 + 1) % 16,))
+
+
+def _rows(model: Small) -> None:
+    model.table.register_forward_hook(lambda _, __, r: r * 2)
+
+
+def _bias(model: Small) -> None:
+    model.down.register_forward_hook(lambda _, __, r: r * 2)
+
+
+BOTH = "up colwise", "down rowwise"
+COLUMNS = "inner inputs(0: replicate -> shard(1)) outputs(0: shard(1) -> replicate)"
+ROWS_SHARED = "inner inputs(0: replicate -> shard(0)) outputs(0: shard(0) -> replicate)"
+TWICE = (
+    "inner.pairs inputs(0: shard(0) -> replicate, k: shard(0) -> replicate) "
+    "outputs(0: replicate -> shard(0), 1: replicate -> shard(0))"
+)
+"""Outer slices, inner whole: a collective for each tensor, forward and backward."""
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[Small], None], tuple[str, ...]]] = {
+    "a pre-hook that needs columns, rows shared": (Norms, _along_columns, (ROWS_SHARED,)),
+    "a pre-hook that needs columns, columns shared": (Norms, _along_columns, (COLUMNS,)),
+    "a pre-hook that reads a size, columns shared": (nn.ReLU, _enters, (COLUMNS,)),
+    "a hook that needs columns, rows shared": (Norms, _leaves, (ROWS_SHARED,)),
+    "a hook that needs columns, columns shared": (nn.ReLU, _leaves, (COLUMNS,)),
+    "a pre-hook at a table": (nn.ReLU, _ids, ("table rowwise",)),
+    "a hook at a table": (nn.ReLU, _rows, ("table rowwise",)),
+    "a hook behind a bias that is added late": (nn.ReLU, _bias, BOTH),
+    "a tensor handed twice": (
+        Asks,
+        lambda _: None,
+        (
+            "inner inputs(0: replicate -> shard(0)) outputs(0: shard(0) -> replicate)",
+            TWICE,
+        ),
+    ),
+}
+
+
+def difference(name: str) -> dict[str, Any]:
+    """How far a split model is off, results and gradients; or why it is refused. And collectives that
+    ran and were not predicted, or the other way round."""
+    build, hook, rules = CASES[name]
+    torch.manual_seed(0)
+    whole = Small(build())
+    split = copy.deepcopy(whole)
+    hook(whole)
+    hook(split)
+    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("tp",))
+    ids = torch.arange(ROWS * 3).reshape(ROWS, 3)[:, 0] % 16
+    plan = planc.parse("mesh tp\ntensor tp {\n" + "".join(f"    {rule}\n" for rule in rules) + "}\n")
+    graph = captured(split, [ids])
+    try:
+        planc.parallelize(split, plan, mesh, graph=graph)
+    except planc.PlanError as refused:
+        codes = [diagnostic.law.code for diagnostic in refused.diagnostics]
+        return {"refused": codes, "reasons": list(refused.reasons)}
+    ran: Counter[One] = Counter()
+    with Counting(mesh, "forward", ran):
+        found = split(ids)
+    with Counting(mesh, "backward", ran):
+        found.square().sum().backward()
+    needed = whole(ids)
+    needed.square().sum().backward()
+    off = [_off(found, needed)]
+    off += [_off(p.grad.full_tensor(), q.grad)  # type: ignore[union-attr]
+            for p, q in zip(split.parameters(), whole.parameters(), strict=True)]  # fmt: skip
+    result = planc.check(plan, mesh={"tp": 2}, model=graph)
+    assert result.binding is not None
+    assert result.proof is not None
+    said: Counter[One] = Counter()
+    for row in collectives(result.binding, result.proof):
+        said[One(row.direction, row.kind, row.axis, row.bytes)] += row.count
+    return {
+        "off": max(off),
+        "ran": sum(ran.values()),
+        "unforeseen": [*map(str, ran - said), *map(str, said - ran)],
+    }
+
+
+def _off(found: Tensor, needed: Tensor) -> float:
+    return float((found - needed).abs().max() / needed.abs().max().clamp(min=1e-9))

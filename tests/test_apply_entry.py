@@ -1,0 +1,46 @@
+"""Boundaries of modules on two processes: hooks that the model has already lie inside, and a tensor
+that is handed twice is brought over once and stays one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.apply.ranks import Ranks
+
+REFUSED = {
+    "a pre-hook that needs columns, columns shared": "L704",
+    "a pre-hook that reads a size, columns shared": "L707",
+    "a hook that needs columns, columns shared": "L704",
+    "a pre-hook at a table": "L713",
+    "a hook behind a bias that is added late": "L713",
+}
+RUN = {
+    "a pre-hook that needs columns, rows shared": 2,
+    "a hook that needs columns, rows shared": 2,
+    "a hook at a table": 1,
+    "a tensor handed twice": 4,
+}
+"""How many collectives one pass takes."""
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Iterator[Ranks]:
+    group = Ranks(2)
+    yield group
+    group.close()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_hook_does_is_judged_inside_of_the_boundary(name: str, ranks: Ranks) -> None:
+    for found in ranks.ask("entry:difference", name=name):
+        assert found == {"refused": [REFUSED[name]], "reasons": []}
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_it_does_as_the_whole_model(name: str, ranks: Ranks) -> None:
+    for found in ranks.ask("entry:difference", name=name):
+        assert found["off"] < 1e-5
+        assert found["ran"] == RUN[name]
+        assert not found["unforeseen"]
