@@ -80,15 +80,15 @@ class Learned(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.start = Pair(), nn.Linear(6, 2, bias=False)
+        self.first, self.one, self.start = nn.Linear(6, 6), Pair(), nn.Linear(6, 2, bias=False)
 
     def forward(self, x: Any) -> Any:
-        return self.one(x) + self.one(self.start.weight)
+        return self.one(self.first(x)) + self.one(self.start.weight)
 
 
 def test_a_parameter_where_another_call_hands_a_tensor_is_not_lowered() -> None:
     with pytest.raises(NotLowered, match="one is handed a parameter in one call"):
-        of_model(Learned(), 1, "start  replicate", *of("one", SUMS, *PAIR))
+        of_model(Learned(), 1, "{first,start}  replicate", *of("one", SUMS, *PAIR))
 
 
 def test_a_module_that_sums_in_every_call_is() -> None:
