@@ -121,11 +121,13 @@ class Gate:
             if aim in WHOLE and held.type not in (REPLICATED, CONSTANT):
                 self.chose = self.chose or info.grad
             if held.type is UNKNOWN:
+                self.pass_as_said(crossing, aim, info)
                 return Held(aim, origin)  # its fault is said; go on as if it were right
             if crossing.before is not None and not _arrives(held.type, crossing.before, len(info.shape)):
                 self.refuse(
                     crossing, "arrives", f"{held.type} arrives", f"{crossing.before}, as declared", held
                 )
+                self.pass_as_said(crossing, aim, info)
                 return Held(aim, origin)
             enters = crossing.name.startswith("input")
             is_packed = isinstance(held.type, Packed) and cut_dim(aim) == held.type.dim
@@ -150,6 +152,15 @@ class Gate:
                 said = (self.module, kind, direction, info.shape, info.dtype, info.bytes)
                 self.moves.append(Move(*said, self.placed, crossing.name, crossing.number, dim))
         return Held(aim, origin, copied=held.copied or aim is not held.type)
+
+    def pass_as_said(self, crossing: Crossing, aim: Type, info: TensorInfo) -> None:
+        """What would be done to a value that is not what the plan says, or not known: what it says. Of
+        use to those who run plans that are not proved."""
+        if crossing.before is None:
+            return
+        said = target(crossing.before, info.shape, self.ranks, INVARIANT if info.grad else CONSTANT)
+        enters = crossing.name.startswith("input")
+        self.passages.append(Passage(self.module, enters, crossing.place, said, aim))
 
     def add_late(self, bound: Bound, results: list[Held], function: Function) -> None:
         """A bias that is added after the sum."""

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,19 @@ from planc.torch.faults import near, raised_line, raised_place
 from planc.torch.reference import Reference
 
 
-def build(reference: Reference, source: Source) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+def build(
+    reference: Reference, source: Source, device: Literal["meta", "cpu"] = "meta"
+) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
     """A model, and what it is called with. Runs the user's code, as the user typed its name.
+
+    Args:
+        device: where it is made; on "meta", without memory for weights where the code can do that.
 
     Raises:
         CaptureFault: there is no such function, it raises, or it makes no model.
     """
     function = _function(reference, source)
-    made = _called(function, reference, source)
+    made = _called(function, reference, source, device)
     if isinstance(made, nn.Module):
         return made, (), {}
     if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
@@ -123,13 +128,11 @@ def _of_file(path: str) -> Any:
     return module
 
 
-def _called(function: Callable[[], Any], reference: Reference, source: Source) -> Any:
+def _called(function: Callable[[], Any], reference: Reference, source: Source, device: str) -> Any:
     """Call the factory without memory for weights; where it cannot work so, with it."""
-    try:
-        with torch.device("meta"):
-            return function()
-    except (Exception, SystemExit):  # noqa: BLE001, S110  # code that looks at numbers: tried again below
-        pass
+    if device == "meta":
+        with contextlib.suppress(Exception, SystemExit), torch.device("meta"):
+            return function()  # code that looks at numbers is tried again below
     try:
         return function()
     except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way

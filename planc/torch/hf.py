@@ -43,11 +43,21 @@ def build(reference: Reference, source: Source) -> tuple[nn.Module, dict[str, An
         CaptureFault: there is no such class, no such setting, or the class cannot be built.
     """
     kind, config = configuration(reference, source)
-    model = _model(kind, config, source)
+    model, inputs = build_on(kind, config, "meta", source)
+    return model, inputs, facts(config)
+
+
+def build_on(kind: Any, config: Any, device: str, source: Source) -> tuple[nn.Module, dict[str, Any]]:
+    """A model on a device, and what it is called with.
+
+    Raises:
+        CaptureFault: the class cannot be built of this configuration.
+    """
+    model = _model(kind, config, source, device)
     inputs = inputs_of(model, config)
     if "use_cache" in inspect.signature(model.forward).parameters:
         inputs["use_cache"] = False
-    return model, inputs, facts(config)
+    return model, inputs
 
 
 def configuration(reference: Reference, source: Source) -> tuple[Any, Any]:
@@ -189,9 +199,9 @@ def choose(config: Any) -> None:
         config._experts_implementation = "batched_mm"
 
 
-def _model(kind: Any, config: Any, source: Source) -> nn.Module:
+def _model(kind: Any, config: Any, source: Source, device: str) -> nn.Module:
     def make() -> Any:
-        with torch.device("meta"), warnings.catch_warnings():
+        with torch.device(device), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return kind(config)
 

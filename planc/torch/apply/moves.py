@@ -121,14 +121,25 @@ def _gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 
 
 def _scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    _check_even(x, dim, group)
     if dim:
         x = torch.cat(x.chunk(group.size(), dim), 0)
     return _waited(_OPS.reduce_scatter_tensor(x.contiguous(), "sum", group.size(), group.group_name))
 
 
 def _slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    _check_even(x, dim, group)
     size = x.shape[dim] // group.size()
     return x.narrow(dim, group.rank() * size, size).contiguous()
+
+
+def _check_even(x: Tensor, dim: int, group: ProcessGroup) -> None:
+    """The proof is of the sizes of the graph; other sequences may be of a length that ranks cannot share."""
+    if x.shape[dim] % group.size():
+        raise ValueError(
+            f"planc: dim {dim} of a tensor of shape {tuple(x.shape)} is to be split over {group.size()} ranks; "
+            f"needed: a size that {group.size()} divides, as by padding the sequence"
+        )
 
 
 def _padded(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
@@ -142,6 +153,7 @@ def _padded(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 def _exchange(x: Tensor, before: int, after: int, group: ProcessGroup) -> Tensor:
     """All-to-all: slices along one dim become slices along another."""
     ranks = group.size()
+    _check_even(x, after, group)
     sent = torch.cat([piece.unsqueeze(0) for piece in x.chunk(ranks, after)], 0)
     each = [1] * ranks
     got = _waited(_OPS.all_to_all_single(sent.contiguous(), each, each, group.group_name))

@@ -1,0 +1,65 @@
+"""What numbers say of a plan: the split model against the same model unsplit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from planc.ir.record import Record
+from planc.ir.settled import Placed
+
+Kind = Literal["output", "loss", "gradient", "weight"]
+Said = Literal["right", "wrong", "unjudged"]
+
+
+class Row(Record):
+    """One tensor of the split model, held against the unsplit one's."""
+
+    kind: Kind
+    name: str
+    """Of the parameter, the result or the step."""
+    run: str
+    """What the model was called with, a name of the table of runs."""
+    error: float
+    """In units of what rounding in float32 explains; infinite where a number is missing, is none, or has
+    another shape."""
+    note: str = ""
+    """What a number cannot say: a shape, a missing gradient."""
+    rule: Placed | None = None
+    """The rule of the plan that governs it."""
+
+    @property
+    def ok(self) -> bool:
+        return self.error <= LIMIT
+
+
+LIMIT = 16.0
+"""Units up to which two tensors are the same: sums in another order make some, a wrong plan thousands."""
+
+
+class Ran(Record):
+    """How one run ended."""
+
+    run: str
+    raised: str | None = None
+    """What was raised, in one line."""
+    refused: bool = False
+    """Whether that is all right: inputs that the plan need not take."""
+
+
+class Verified(Record):
+    """What was found of one plan."""
+
+    plan: str
+    model: str
+    """The reference of the model that was run."""
+    sizes: Mapping[str, int]
+    seed: int
+    verdict: Said
+    rows: tuple[Row, ...] = ()
+    """The worst first."""
+    ran: tuple[Ran, ...] = ()
+    reasons: tuple[str, ...] = ()
+    """Why nothing was run, or why the plan is wrong beside the rows."""
+    refuted: tuple[str, ...] = ()
+    """What planc itself says against the plan; the numbers are of the plan as it is written."""

@@ -1,0 +1,79 @@
+"""What a plan tells a model, whatever planc's own verdict on it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planc.compile import Result, check
+from planc.ir.document import Document
+from planc.ir.graph import ModelGraph
+from planc.ir.layout import Shard
+from planc.ir.lowered import Lowered, LoweredFsdp
+from planc.ir.record import Record
+from planc.ir.settled import Settings
+from planc.layouts.prove import prove
+from planc.lower.lower import lower
+from planc.lower.modules import NotLowered
+from planc.resolve.bind import Binding
+
+AMBIGUOUS = frozenset({"two-rules", "rules-meet", "other-model"})
+"""Laws whose breach leaves it open what is to be applied."""
+_PRECISE = frozenset({"params", "reduce", "output", "cast_inputs", "offload"})
+"""Settings of FSDP that change precision or place: numbers are compared in one precision, on the CPU."""
+
+
+class Told(Record):
+    """A plan as it is applied."""
+
+    result: Result
+    lowered: Lowered | None
+    split: tuple[str, ...] = ()
+    """Results that leave the model split, as a rule of the model itself says: names or positions."""
+    reasons: tuple[str, ...] = ()
+    """Why it cannot be applied."""
+
+
+def told(document: Document, settings: Settings, graph: ModelGraph) -> Told:
+    """What `parallelize` would apply; of a plan that planc refuses, or cannot prove, what it says as it
+    is written. Numbers that hang on a fault are those of a user who was not warned."""
+    result = check(document, settings, graph)
+    faults = [fault for fault in result.diagnostics if fault.is_error]
+    unclear = [
+        fault.headline for fault in faults if fault.law.code[0] in "SNRXEM" or fault.law.name in AMBIGUOUS
+    ]
+    if result.binding is None or unclear:
+        return Told(result, None, (), tuple(unclear or [fault.headline for fault in faults]))
+    open_ = [axis.name for axis in result.settled.axes if axis.size is None]
+    if open_:
+        return Told(result, None, (), tuple(f"the axis '{name}' has no size" for name in open_))
+    try:
+        return Told(result, _plain(_lowered(result, result.binding)), tuple(_split(result.binding)))
+    except NotLowered as bad:
+        return Told(result, None, (), (str(bad),))
+    except Exception as raised:
+        if result.verdict == "proved":
+            raise
+        # Nothing is promised of a plan that planc refuses: it may tell what nobody can do.
+        why = f"it cannot be applied as it is written ({type(raised).__name__}: {raised})"
+        return Told(result, None, (), (why,))
+
+
+def _lowered(result: Result, binding: Binding) -> Lowered:
+    return lower(binding, result.proof if result.proof is not None else prove(binding))
+
+
+def _split(binding: Binding) -> Iterator[str]:
+    for number, block in enumerate(binding.settled.blocks):
+        entry = binding.entry(binding.root, number) if block.kind == "tensor" else None
+        for port in entry.value.outputs if entry is not None else ():
+            if isinstance(port.after, Shard):
+                yield str(port.key)
+
+
+def _plain(lowered: Lowered) -> Lowered:
+    """Without what changes precision or speed alone."""
+    fsdp = lowered.fsdp
+    if fsdp is not None:
+        settings = {name: value for name, value in fsdp.settings.items() if name not in _PRECISE}
+        fsdp = LoweredFsdp(fsdp.axis, fsdp.replicate, settings, fsdp.units)
+    return Lowered(lowered.tensor, lowered.recompute, (), fsdp)
