@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
     "near": set(),
     "graphs": {"checks", "ir", "near", "paths", "settle", "torch", "__init__"},  # torch: see LATE
-    "torch": {"checks", "compile", "graphs", "ir", "lower", "near", "settle"},
+    "torch": {"checks", "compile", "graphs", "ir", "lower", "near", "resolve", "settle"},
     "paths": set(),
     "styles": {"ir"},
     "matching": {"ir"},

@@ -4,6 +4,7 @@ to what they are outside."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from planc.ir.graph import Call, Function, TensorInfo
@@ -158,9 +159,10 @@ class Gate:
         use to those who run plans that are not proved."""
         if crossing.before is None:
             return
-        said = target(crossing.before, info.shape, self.ranks, INVARIANT if info.grad else CONSTANT)
-        enters = crossing.name.startswith("input")
-        self.passages.append(Passage(self.module, enters, crossing.place, said, aim))
+        with suppress(Refused, NotKnown):
+            said = target(crossing.before, info.shape, self.ranks, INVARIANT if info.grad else CONSTANT)
+            enters = crossing.name.startswith("input")
+            self.passages.append(Passage(self.module, enters, crossing.place, said, aim))
 
     def add_late(self, bound: Bound, results: list[Held], function: Function) -> None:
         """A bias that is added after the sum."""

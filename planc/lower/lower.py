@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 
 from planc.ir.lowered import Lowered, LoweredFsdp, LoweredUnit, Region
 from planc.ir.settled import SettledBlock
-from planc.layouts.prove import Proof
+from planc.layouts.prove import Proof, prove
 from planc.lower.modules import NotLowered, lower_axis
 from planc.resolve.bind import Binding, Bound
 
@@ -37,6 +37,15 @@ def lower(binding: Binding, proof: Proof) -> Lowered:
         tuple(region for n, b in enumerate(blocks) if b.kind == "compile" for region in _regions(binding, n)),
         fsdp[0] if fsdp else None,
     )
+
+
+def lower_as_written(binding: Binding, proof: Proof | None) -> Lowered:
+    """What a plan tells every module where it is not proved: what stands in it, whether right or wrong.
+
+    Raises:
+        planc.lower.modules.NotLowered: nobody can tell a module that.
+    """
+    return lower(binding, prove(binding) if proof is None else proof)
 
 
 def _regions(binding: Binding, number: int) -> list[Region]:

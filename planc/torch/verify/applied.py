@@ -11,8 +11,7 @@ from planc.ir.layout import Shard
 from planc.ir.lowered import Lowered, LoweredFsdp
 from planc.ir.record import Record
 from planc.ir.settled import Settings
-from planc.layouts.prove import prove
-from planc.lower.lower import lower
+from planc.lower.lower import lower_as_written
 from planc.lower.modules import NotLowered
 from planc.resolve.bind import Binding
 
@@ -47,7 +46,9 @@ def told(document: Document, settings: Settings, graph: ModelGraph) -> Told:
     if open_:
         return Told(result, None, (), tuple(f"the axis '{name}' has no size" for name in open_))
     try:
-        return Told(result, _plain(_lowered(result, result.binding)), tuple(_split(result.binding)))
+        return Told(
+            result, _plain(lower_as_written(result.binding, result.proof)), tuple(_split(result.binding))
+        )
     except NotLowered as bad:
         return Told(result, None, (), (str(bad),))
     except Exception as raised:
@@ -56,10 +57,6 @@ def told(document: Document, settings: Settings, graph: ModelGraph) -> Told:
         # Nothing is promised of a plan that planc refuses: it may tell what nobody can do.
         why = f"it cannot be applied as it is written ({type(raised).__name__}: {raised})"
         return Told(result, None, (), (why,))
-
-
-def _lowered(result: Result, binding: Binding) -> Lowered:
-    return lower(binding, result.proof if result.proof is not None else prove(binding))
 
 
 def _split(binding: Binding) -> Iterator[str]:
