@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz clean
+.PHONY: help setup demo test lint format bench fuzz hunt clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -46,6 +46,9 @@ bench: $(READY) ## speed, as ratios within one run
 
 fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
 	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+hunt: $(READY) ## thousands of right and wrong plans before both judges; writes docs/soundness.md
+	$(BIN)/python -m tests.hunt
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
