@@ -48,6 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     }
     | {"text", "torch"},
     "lightning": {"api", "graphs", "ir", "read", "report", "settle", "torch"},
+    # A command of its own beside `planc`, and for those who work on planc: it judges as `planc check` does.
+    "mutate": {"blocks", "cli", "commands", "compile", "graphs", "ir", "matching", "read", "report", "settle"}
+    | {"styles", "text"},
     "api": {"compile", "data", "graphs", "ir", "read", "report", "settle", "text", "torch"},
     "cli": {"near", "__init__"},
     "__main__": {"cli"},
@@ -63,6 +66,7 @@ LATE = {
     ("api", "graphs"): "a check without a model does not pay for graphs",
     ("api", "torch"): "only a capture needs torch",
     ("commands", "torch"): "only a capture needs torch",
+    ("mutate", "graphs"): "mutants are made of a graph that is there",
     ("skips", "layouts"): "a check without a model does not pay for the proof",
     ("compile", "layouts"): "a check without a model does not pay for the proof",
     ("compile", "resolve"): "a check without a model does not pay for the proof",
@@ -76,7 +80,7 @@ HOMES = {
     "pydantic_core": {"data", "ir"},
     "yaml": {"data", "api"},
     "rich": {"report"},
-    "argparse": {"cli", "commands"},
+    "argparse": {"cli", "commands", "mutate"},
     "torch": {"lightning", "torch"},
     "transformers": {"torch"},
     "lightning": {"lightning"},

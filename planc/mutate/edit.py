@@ -1,0 +1,79 @@
+"""Records, changed at a path. Nothing here draws: the kinds of changes do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from planc.ir.diagnostic import Path
+from planc.ir.expr import Expr
+from planc.ir.layout import Layout
+from planc.ir.pattern import Pattern
+from planc.ir.plan import Plan
+from planc.ir.record import Record
+
+R = TypeVar("R", bound=Record)
+
+LEAVES = (Pattern, Layout, Expr)
+
+
+def with_(record: R, **fields: Any) -> R:
+    """The record with other values in some of its fields."""
+    return type(record)(**{**vars(record), **fields})
+
+
+def at(record: Any, path: Path) -> Any:
+    """What lies at a path."""
+    for step in path:
+        record = getattr(record, step) if isinstance(step, str) else record[step]
+    return record
+
+
+def put(record: Any, path: Path, value: Any) -> Any:
+    """The record with something else at a path."""
+    return value if not path else _around(record, path, lambda inner: put(inner, path[1:], value))
+
+
+def drop(record: Any, path: Path) -> Any:
+    """The record without the item of a tuple that a path ends at."""
+    above, last = path[:-1], position(path)
+    items = at(record, above)
+    return put(record, above, (*items[:last], *items[last + 1 :]))
+
+
+def insert(record: Any, path: Path, *values: Any) -> Any:
+    """The record with more items before the one of a tuple that a path ends at."""
+    above, last = path[:-1], position(path)
+    items = at(record, above)
+    return put(record, above, (*items[:last], *values, *items[last:]))
+
+
+def position(path: Path) -> int:
+    """The number of the item that a path ends at."""
+    last = path[-1]
+    assert isinstance(last, int)
+    return last
+
+
+def _around(record: Any, path: Path, change: Any) -> Any:
+    step = path[0]
+    if isinstance(step, str):
+        return with_(record, **{step: change(getattr(record, step))})
+    return (*record[:step], change(record[step]), *record[step + 1 :])
+
+
+def paths(plan: Plan, *types: type) -> list[Path]:
+    """Where records of some types lie, in the order of the plan; patterns, layouts and expressions are
+    not looked into."""
+    return [path for path, value in _walk(plan, ()) if isinstance(value, types)]
+
+
+def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, Record):
+        yield path, value
+        if not isinstance(value, LEAVES):
+            for field, inner in vars(value).items():
+                yield from _walk(inner, (*path, field))
+    elif isinstance(value, tuple):
+        for i, inner in enumerate(value):
+            yield from _walk(inner, (*path, i))

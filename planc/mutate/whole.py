@@ -1,0 +1,98 @@
+"""A plan with all that it extends in it: there is little to change in one that only extends another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from planc.blocks import KINDS
+from planc.ir.document import Document
+from planc.ir.pattern import Pattern
+from planc.ir.plan import Plan
+from planc.mutate.edit import with_
+from planc.mutate.names import expanded, patterns
+from planc.settle.extends import chain
+from planc.settle.faults import Faults
+
+
+def whole(document: Document) -> Plan:
+    """What a plan says together with the plans that it extends.
+
+    Raises:
+        ValueError: a plan of the chain cannot be read, or has faults.
+    """
+    faults = Faults()
+    own, *bases = chain(document, faults)
+    said = [*own.faults, *faults.found]
+    if said:
+        raise ValueError(f"{document.source.name}: {said[0].message}")
+    plan = own.plan
+    for base in bases:
+        plan = _over(base.plan, plan)
+    return plan
+
+
+def _over(base: Plan, plan: Plan) -> Plan:
+    lets = _named(base.lets, plan.lets)
+    return Plan(
+        name=plan.name,
+        model=plan.model or base.model,
+        mesh=with_(plan.mesh, override=False) if plan.mesh else base.mesh,
+        options=_named(base.options, plan.options),
+        lets=lets,
+        requires=base.requires + plan.requires,
+        blocks=_blocks(base.blocks, plan.blocks, Plan(lets=lets)),
+    )
+
+
+def _named(base: Iterable[Any], own: Iterable[Any]) -> tuple[Any, ...]:
+    """Declarations by name, those of the plan in the place of the base's."""
+    found = {each.name: each for each in base} | {each.name: with_(each, override=False) for each in own}
+    return tuple(found.values())
+
+
+def _blocks(base: Iterable[Any], own: Iterable[Any], scope: Plan) -> tuple[Any, ...]:
+    found = {_key(block): block for block in base}
+    for block in own:
+        known = found.get(_key(block))
+        found[_key(block)] = block if known is None else _block(known, block, scope)
+    return tuple(found.values())
+
+
+def _key(block: Any) -> tuple[str, str]:
+    return block.kind, getattr(block, "axis", "")
+
+
+def _block(base: Any, own: Any, scope: Plan) -> Any:
+    """The block of a plan over that of its base: one block of one kind and axis."""
+    field = KINDS[own.kind].entries
+    changed: dict[str, Any] = {field: _entries(base, own, field, scope), "remove": ()}
+    if hasattr(own, "settings"):
+        changed["settings"] = _named(base.settings, own.settings)
+    if hasattr(own, "loss"):
+        changed["loss"] = with_(own.loss, override=False) if own.loss else base.loss
+    if hasattr(own, "replicate"):
+        changed["replicate"] = own.replicate or base.replicate
+    return with_(base, **changed)
+
+
+def _entries(base: Any, own: Any, field: str, scope: Plan) -> tuple[Any, ...]:
+    """The entries of the base that are neither removed nor overridden by their whole pattern, then the
+    plan's own; `override` stays where it may be needed still, for other patterns that meet."""
+
+    def meant(entry: Any) -> tuple[Pattern, ...]:
+        return tuple(expanded(pattern, scope) for pattern in patterns(entry))
+
+    removed = {expanded(pattern, scope) for pattern in own.remove}
+    overridden = {meant(entry) for entry in getattr(own, field) if entry.override}
+    there = {meant(entry) for entry in getattr(base, field)}
+    kept = [
+        entry
+        for entry in getattr(base, field)
+        if removed.isdisjoint(meant(entry)) and meant(entry) not in overridden
+    ]
+    fresh = [
+        with_(entry, override=False) if entry.override and meant(entry) in there else entry
+        for entry in getattr(own, field)
+    ]
+    return (*kept, *fresh)
