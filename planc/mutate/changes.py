@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planc.mutate import blocks, layouts, numbers, patterns, rules, same
+from planc.mutate import blocks, groups, layouts, numbers, patterns, rules, same
 from planc.mutate.records import Kind
 
 CHANGES = (
@@ -14,6 +14,8 @@ CHANGES = (
     Kind("duplicate-rule", 3, rules.duplicate_rule, same=True),
     Kind("move-rule", 2, rules.move_rule, same=True),
     Kind("shuffle-rules", 2, rules.shuffle_rules, same=True),
+    Kind("drop-inside", 3, groups.drop_inside),
+    Kind("push-port", 3, groups.push_port),
     # styles, and what stands beside them
     Kind("swap-style", 5, rules.swap_style),
     Kind("exchange-styles", 2, rules.exchange_styles),

@@ -11,7 +11,7 @@ from planc.ir.layout import Layout, Named
 from planc.ir.pattern import Choice, Pattern
 from planc.ir.plan import LayoutLet, PatternLet, Plan
 from planc.mutate.edit import at, drop, insert, paths, put, with_
-from planc.mutate.names import Names, expanded, let_of
+from planc.mutate.names import Names, expanded, let_of, pattern_of
 from planc.mutate.numbers import contrary
 from planc.mutate.records import Made
 from planc.mutate.saying import changed, line
@@ -70,13 +70,7 @@ def spell_modules(plan: Plan, names: Names, chance: Random) -> Made:
         return None
     path = chance.choice(found)
     modules = names.matched(at(plan, path).pattern, plan)
-    return _split(plan, path, [literal(name) for name in modules])
-
-
-def literal(name: str) -> Pattern:
-    """The pattern of one module, whatever lets and words of the language are called."""
-    first, *rest = name.split(".")
-    return Pattern(((Choice((first,)),), *((own,) for own in rest)))
+    return _split(plan, path, [pattern_of(name, plan) for name in modules])
 
 
 def split_conditions(plan: Plan, names: Names, chance: Random) -> Made:

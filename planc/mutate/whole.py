@@ -22,13 +22,13 @@ def whole(document: Document) -> Plan:
         ValueError: a plan of the chain cannot be read, or has faults.
     """
     faults = Faults()
-    own, *bases = chain(document, faults)
-    said = [*own.faults, *faults.found]
+    documents = chain(document, faults)
+    said = [*document.faults, *faults.found]
     if said:
         raise ValueError(f"{document.source.name}: {said[0].message}")
-    plan = own.plan
-    for base in bases:
-        plan = _over(base.plan, plan)
+    *above, plan = [each.plan for each in documents]
+    for own in reversed(above):
+        plan = _over(plan, own)
     return plan
 
 
