@@ -54,24 +54,28 @@ class _Asked:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command. Returns the exit status: 0, or 2 for wrong usage."""
+    """Run the command. Returns the exit status: 0, or 2 for wrong usage and what cannot be read or written."""
     parser = ArgumentParser(
         prog="python -m planc.mutate", description="neighbours of a plan, drawn with a seed"
     )
     _add_arguments(parser)
     arguments = parser.parse_args(argv)
     try:
-        asked = _Asked(arguments)
-        if arguments.write:
-            os.makedirs(arguments.write, exist_ok=True)
+        status = _run(_Asked(arguments))
+        sys.stdout.flush()
     except (UsageFault, Unreadable, ValueError) as bad:
         return usage_error(str(bad))
     except ModelFault as bad:
         complain([bad.diagnostic])
         return USAGE
+    except BrokenPipeError:  # the reader went away, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
     except OSError as bad:
-        return usage_error(f"{arguments.write}: {(bad.strerror or str(bad)).lower()}")
-    return _run(asked)
+        return usage_error(f"{bad.filename or 'output'}: {(bad.strerror or str(bad)).lower()}")
+    return status
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -97,20 +101,23 @@ def _number(text: str) -> int:
 
 
 def _run(asked: _Asked) -> int:
-    before, number = write(asked.plan), -1
+    only, folder = asked.arguments.only is not None, asked.arguments.write
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    before, found = write(asked.plan), False
     for mutant in asked.mutants():
-        text, number = write(mutant.plan), mutant.number
-        print(f"mutant {number}")
-        for change in mutant.changes:
-            print(f"  {change}")
+        found = True
+        text = write(mutant.plan)
+        print(f"mutant {mutant.number}", *mutant.changes, sep="\n  ")
         if asked.arguments.check:
             print(f"  {_verdict(text, asked)}")
-        print("\n" + (text if asked.arguments.only is not None else _difference(before, text)))
-        if asked.arguments.write:
-            path = os.path.join(asked.arguments.write, f"{number}.plan")
-            with open(path, "w", encoding="utf-8", newline="") as file:
+        print("", text if only else _difference(before, text), sep="\n", end="" if only else "\n")
+        if folder:
+            with open(
+                os.path.join(folder, f"{mutant.number}.plan"), "w", encoding="utf-8", newline=""
+            ) as file:
                 file.write(text)
-    if asked.arguments.only is not None and number < 0:
+    if only and not found:
         return usage_error(f"{asked.arguments.plan}: it has no mutant {asked.arguments.only}")
     return 0
 

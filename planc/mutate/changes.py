@@ -19,7 +19,7 @@ CHANGES = (
     # styles, and what stands beside them
     Kind("swap-style", 5, rules.swap_style),
     Kind("exchange-styles", 2, rules.exchange_styles),
-    Kind("drop-style", 1, rules.drop_style),
+    Kind("drop-style", 2, rules.drop_style),
     Kind("drop-facet", 3, rules.drop_facet),
     Kind("add-port", 4, rules.add_port),
     Kind("add-attribute", 1, rules.add_attribute),

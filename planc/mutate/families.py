@@ -9,7 +9,7 @@ _GQA = f"{_BASE}&num_key_value_heads=4"
 _MOE = "moe_intermediate_size=32&num_experts_per_tok=2"
 _TIED = "tie_word_embeddings=true"
 _HEADS = ("num_attention_heads=4&num_key_value_heads=2", "num_key_value_heads=8", "num_key_value_heads=2")
-_WIDTHS = ("intermediate_size=96", "intermediate_size=126", "vocab_size=258", "vocab_size=255")
+_WIDTHS = ("intermediate_size=96", "intermediate_size=126", "vocab_size=258")
 _USUAL = (*_HEADS, *_WIDTHS, _TIED, "num_hidden_layers=3")
 _EVEN = ("num_attention_heads=4", "num_attention_heads=2", *_WIDTHS)
 
@@ -56,7 +56,7 @@ FAMILIES = {
                 *_HEADS,
                 "moe_intermediate_size=30",
                 "vocab_size=258",
-                "mlp_only_layers=[0]",
+                "decoder_sparse_step=2",
                 "norm_topk_prob=true",
             ),
         ),
