@@ -9,7 +9,7 @@ from __future__ import annotations
 from planc.ir.layout import Layout, Partial, Replicate, Shard
 from planc.ir.record import Record
 from planc.layouts.operation import NotKnown, Refused
-from planc.layouts.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, WHOLE, Split, Type, split
+from planc.layouts.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, WHOLE, Packed, Split, Type, split
 
 
 class Change(Record):
@@ -28,9 +28,11 @@ _CHANGES: dict[tuple[str, str], Change] = {
     ("C", "S"): _NOTHING,
     ("S", "R"): Change("all_gather", "reduce_scatter"),
     ("S", "I"): Change("all_gather", None),
+    ("S", "C"): Change("all_gather", None),
     ("S", "S"): Change("all_to_all", "all_to_all"),
     ("P", "I"): Change("all_reduce", None),
     ("P", "R"): Change("all_reduce", "all_reduce"),
+    ("P", "C"): Change("all_reduce", None),
     ("P", "S"): Change("reduce_scatter", "all_gather"),
 }
 _LETTERS = {INVARIANT: "I", REPLICATED: "R", CONSTANT: "C", PARTIAL: "P"}
@@ -40,8 +42,12 @@ def change(before: Type, after: Type, *, grad: bool) -> Change:
     """What it takes to turn one type into another.
 
     Raises:
+        Refused: what comes together would be in the order of the ranks, not of the parts.
         NotKnown: there is no such change.
     """
+    if isinstance(before, Packed) and (after in WHOLE or isinstance(after, Split)):
+        raise Refused("cut-along", f"{before} is brought together as if it were one part",
+                      "its parts brought together one by one")  # fmt: skip
     if before is after or (before is CONSTANT and after in WHOLE):
         return _NOTHING
     found = _CHANGES.get((_letter(before), _letter(after)))

@@ -11,7 +11,7 @@ from planc.ir.graph import Number
 from planc.torch.numbers import TrackedInt
 from planc.torch.tracked import Journal
 
-_OF_TORCH = ("num_heads", "head_dim", "embed_dim", "normalized_shape")
+_OF_TORCH = ("num_heads", "head_dim", "embed_dim", "normalized_shape", "num_groups", "groups")
 """What is tracked in torch's own modules: their other numbers are for C code."""
 
 

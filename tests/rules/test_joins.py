@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planc.layouts.operation import NotKnown, Refused
-from planc.layouts.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, split
+from planc.layouts.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, packed, split
 from tests.rules.harness import Case, T, Wrong, sweep, types_of
 from tests.rules.tables import compare, operand
 
@@ -50,7 +50,7 @@ def test_what_does_not_fit_together():
         ("meet", (INVARIANT, split(1)), 0),
         ("meet", (CONSTANT, split(1)), 0),
         ("meet", (split(0), split(1)), 0),
-        ("cut-along", (split(0), split(0)), 0),
+        ("cut-along", (split(0), INVARIANT), 0),
         ("partial", (PARTIAL, CONSTANT), 0),
     ):
         with pytest.raises(Refused) as refused:
@@ -59,6 +59,12 @@ def test_what_does_not_fit_together():
     for given in (operand((4, 8), INVARIANT), ()):
         with pytest.raises(NotKnown):
             types_of("cat", given, results=((4, 8),))
+
+
+def test_slices_behind_each_other_are_a_packed_shard():
+    x, y, both = operand((4, 8), split(0)), operand((2, 8), split(0)), operand((6, 8), packed(0, (2, 4)))
+    assert types_of("cat", (x, y), results=((6, 8),)) is packed(0, (4, 2))
+    assert types_of("cat", (x, both), results=((10, 8),)) is packed(0, (4, 2, 4))
 
 
 def test_the_numbers_find_parts_joined_along_the_split_dim():

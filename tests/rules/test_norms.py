@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from planc.ir.graph import Other
+from planc.layouts.operation import Differs
 from planc.layouts.types import PARTIAL, split
 from tests.rules.harness import Case, T, cover, sweep
 from tests.rules.strictness import known
@@ -24,6 +25,8 @@ def test_norms(ranks):
         Case("rms_norm", T(2 * n, n), (n,)),
         Case("group_norm", T(n, 2 * n, 2), 2, T(2 * n), T(2 * n)),
         Case("group_norm", T(n, n, 2), num_groups=1),
+        Case("group_norm", T(n, 2 * n, 2), Differs(n, 1, "num_groups"), T(2 * n), T(2 * n)),
+        Case("group_norm", T(2, 4 * n), Differs(2 * n, 2, "num_groups")),
         Case("normalize", T(n, n), p=2, dim=-1),
         Case("normalize", T(n, n, 3), dim=1),
     ], ranks, strict=known)  # fmt: skip

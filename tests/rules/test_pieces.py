@@ -72,6 +72,8 @@ def test_moved_entries_against_numbers(ranks):
         Case("pad", x, (0, 0, 2, 0), "constant", 0),
         Case("unfold", x, 1, 2, 1, call=torch.Tensor.unfold),
         Case("unfold", x, dimension=-1, size=n, step=n, call=torch.Tensor.unfold),
+        Case("unfold", T(n, n, 4, 4), 2, stride=2, call=torch.nn.functional.unfold),
+        Case("unfold", T(n, 4, 2), (2, 1), padding=1, call=torch.nn.functional.unfold),
         Case("tril", x),
         Case("triu", x, 1),
         Case("tril", T(n, 2, n, 3), diagonal=-1),
@@ -116,11 +118,10 @@ def test_pieces_of_a_fused_projection():
 
 def test_forms_that_no_rule_knows():
     x, places = operand((4, 8), INVARIANT), operand((2,), CONSTANT, "int64")
-    image = operand((1, 3, 8, 8), INVARIANT)
     for name, arguments, results in (
         ("tensor_split", (x, places), ((2, 8), (2, 8))),
         ("tensor_split", (x, (-2,)), ((2, 8), (2, 8))),
-        ("unfold", (image, 3), ((1, 27, 36),)),
+        ("unfold", (operand((1, 4, 8, 8), packed(1, (2, 2))), 3), ((1, 36, 36),)),
         ("split", (x, 2, 0, 1), ((2, 8), (2, 8))),
         ("narrow", (x, 0, places, 1), ((1, 8),)),
     ):

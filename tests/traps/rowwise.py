@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -86,6 +87,21 @@ def table(kind: type[nn.Embedding]) -> Mod:
     return Mod(lambda self, x: self.head(self.words(x)), words=kind(V, D), head=linear())
 
 
+def frozen(model: nn.Module) -> nn.Module:
+    """A model whose words are not trained."""
+    model.words.requires_grad_(requires_grad=False)  # type: ignore[union-attr]
+    return model
+
+
+def beside() -> Mod:
+    """Two layers beside each other, and one behind both."""
+
+    def both(self: Any, x: Tensor) -> Tensor:
+        return self.down(torch.cat([self.one(x), self.two(x)], -1))
+
+    return Mod(both, one=linear(), two=linear(), down=nn.Linear(2 * D, D, bias=False))
+
+
 PAIR = ["up colwise", "down rowwise"]
 INNER = ["p.up colwise", "p.down rowwise", "p outputs(0: partial -> replicate)"]
 TABLE = ["words rowwise"]
@@ -108,6 +124,14 @@ TRAPS = [
     Trap("a weight alone in the caller's product",
          lambda: inner(lambda m, x: m.up(x) @ m.down.weight.t()), "proved", INNER),
     Trap("rows of a table", lambda: table(nn.Embedding), "proved", TABLE, tokens),
+    Trap("rows of a table that is not trained", lambda: frozen(table(nn.Embedding)), "proved", TABLE, tokens),
+    Trap("columns of a table that is not trained", lambda: frozen(table(nn.Embedding)), "proved",
+         ["words colwise -> replicate"], tokens),
+    Trap("slices behind each other, taken for one slice", beside, "refuted", ["{one,two} colwise", "down rowwise"]),
+    Trap("slices behind each other, gathered as one", beside, "refuted",
+         ["{one,two} colwise", "down inputs(0: shard(-1) -> replicate)"]),
+    Trap("slices behind each other", beside, "proved",
+         ["{one,two} colwise", "down params(weight: shard(1, 2)) outputs(0: partial -> replicate)"]),
     Trap("rows that are scaled", lambda: table(Louder), "proved", TABLE, tokens),
     Trap("rows counted from elsewhere", lambda: table(Moved), "unproved", TABLE, tokens),
     Trap("rows that are clamped", lambda: table(Own), "unproved", TABLE, tokens),

@@ -8,7 +8,7 @@ from planc.layouts.arguments import arguments, dim_of, tensor
 from planc.layouts.factors import Label, shared
 from planc.layouts.operation import NotKnown, Operand, Operation
 from planc.layouts.ops import rule
-from planc.layouts.types import WHOLE, Type
+from planc.layouts.types import WHOLE, Packed, Type, cut_dim, packed
 
 
 def joined(tensors: Sequence[Operand], dim: int) -> Type:
@@ -20,9 +20,16 @@ def joined(tensors: Sequence[Operand], dim: int) -> Type:
     ndim = pieces[0].ndim
     if any(x.ndim != ndim for x in pieces):
         raise NotKnown("tensors with different numbers of dims are put together")
+    if all(cut_dim(x.type) == dim for x in pieces):
+        # Slices of each, one behind the other: what a packed projection gives.
+        return packed(dim, tuple(part for x in pieces for part in _parts(x, dim)))
     labels: tuple[Label, ...] = tuple("along" if d == dim else d for d in range(ndim))
     terms = [(x, labels) for x in pieces]
     return shared(terms, labels, fixed=("along",), why="is put together along that dim", linear="all")
+
+
+def _parts(piece: Operand, dim: int) -> tuple[int, ...]:
+    return piece.type.parts if isinstance(piece.type, Packed) else (piece.shape[dim],)
 
 
 def stacked(tensors: Sequence[Operand], dim: int) -> Type:

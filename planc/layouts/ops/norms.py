@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from planc.layouts.factors import Labels, Term, shared
-from planc.layouts.operation import NotKnown, Operand, Operation
+from planc.layouts.operation import Differs, NotKnown, Operand, Operation, Refused
 from planc.layouts.ops import rule
 from planc.layouts.ops.dims import chosen, numbered, taken
-from planc.layouts.types import Type
+from planc.layouts.types import Type, split
 
 _WHY = "it is normalised along that dim"
 
@@ -22,13 +22,22 @@ def layer_norm(operation: Operation) -> Type:
     return shared(terms, dims, fixed=last, why=_WHY)
 
 
-@rule("group_norm")
+@rule("group_norm", sizes=True)
 def group_norm(operation: Operation) -> Type:
-    """x (b, c, ...), weight (c), bias (c) -> as x"""
-    x, _, *parameters, _ = operation.bind("input", "num_groups", weight=None, bias=None, eps=1e-5)
+    """x (b, c, ...), weight (c), bias (c) -> as x
+
+    The ranks may share the groups, where each counts its own.
+    """
+    x, groups, *parameters, _ = operation.bind("input", "num_groups", weight=None, bias=None, eps=1e-5)
     dims = tuple(range(x.ndim))
     terms: list[Term] = [(x, dims), *((p, (1,)) for p in parameters if isinstance(p, Operand))]
-    return shared(terms, dims, fixed=dims[1:], why=_WHY)
+    if not isinstance(groups, Differs):
+        return shared(terms, dims, fixed=dims[1:], why=_WHY)
+    fits = groups.local is not None and groups.whole == groups.local * operation.ranks
+    if not fits or x.type is not split(1):
+        raise Refused("meet", f"a norm of {groups.whole} groups, {groups.local} of them on a rank",
+                      "an input that is split along the groups")  # fmt: skip
+    return shared(terms, dims, fixed=dims[2:], why=_WHY)
 
 
 @rule("batch_norm")

@@ -7,7 +7,7 @@ from planc.layouts.factors import Labels, shared
 from planc.layouts.moves import fixed
 from planc.layouts.operation import NotKnown, Operation, Refused
 from planc.layouts.ops import rule
-from planc.layouts.types import PARTIAL, Type
+from planc.layouts.types import PARTIAL, Packed, Type
 
 
 @rule("roll")
@@ -38,11 +38,21 @@ def pad(operation: Operation) -> Type:
 
 @rule("unfold")
 def unfold(operation: Operation) -> Type:
-    """x (a, b), windows of 3 along dim 1 -> (a, windows, 3)"""
+    """x (a, b), windows of 3 along dim 1 -> (a, windows, 3); x (b, c, h, w) -> (b, c * window, windows)"""
     if len(operation.results[0].shape) != operation.operands()[0].ndim + 1:
-        raise NotKnown("patches of images")
+        return _patches(operation)
     x, dim, _, _ = arguments(operation, "input", "dimension", "size", "step")
     return fixed(tensor(x).type, [dim_of(dim, x.ndim)], "cut into windows")
+
+
+def _patches(operation: Operation) -> Type:
+    """The windows of images: a row for each window, with all of a channel before the next one."""
+    x, *_ = operation.bind("input", "kernel_size", dilation=1, padding=0, stride=1)
+    if isinstance(tensor(x).type, Packed):
+        raise NotKnown("patches of channels that are cut in several parts")
+    batch: Labels = ("b",) if x.ndim == 4 else ()
+    return shared([(x, (*batch, "c", "h", "w"))], (*batch, "c", None), fixed=("h", "w"),
+                  why="it is cut into patches along that dim", linear=(0,))  # fmt: skip
 
 
 @rule("tril", "triu")
