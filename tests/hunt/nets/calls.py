@@ -56,14 +56,20 @@ class Translator(nn.Module):
         super().__init__()
         self.into, self.first = nn.Linear(D, D), nn.Linear(D, D)
         self.encoder, self.between = Block(Attention(causal=False), MLP()), nn.LayerNorm(D)
-        self.blocks, self.norm, self.masked = nn.ModuleList(CrossBlock(way) for _ in range(2)), nn.LayerNorm(D), masked
+        self.blocks, self.norm, self.masked = (
+            nn.ModuleList(CrossBlock(way) for _ in range(2)),
+            nn.LayerNorm(D),
+            masked,
+        )
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         memory = self.between(self.encoder(self.into(source)))
         mask = None
         if self.masked:
             length = source.shape[1]
-            mask = torch.ones(target.shape[1], length, dtype=torch.bool, device=source.device).tril(length - 3)
+            mask = torch.ones(target.shape[1], length, dtype=torch.bool, device=source.device).tril(
+                length - 3
+            )
         x = self.first(target)
         for block in self.blocks:
             x = block(x, memory, mask=mask)
@@ -154,7 +160,7 @@ CROSS = f"""
     between                    sequence   -> replicate            when sequence_parallel
 {BLOCK}
     block.three                sequence   when sequence_parallel
-    block.cross                inputs(0: stream -> replicate, memory: replicate -> replicate)
+    block.cross                inputs(0: stream -> replicate)
     block.cross.{{q,k,v}}        colwise
     block.cross.o              rowwise    -> stream
     norm                       sequence   -> replicate            when sequence_parallel

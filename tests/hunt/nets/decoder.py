@@ -17,7 +17,9 @@ class Masked(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         length = x.shape[1]
-        q, k, v = (layer(x).unflatten(-1, (-1, self.size)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        q, k, v = (
+            layer(x).unflatten(-1, (-1, self.size)).transpose(1, 2) for layer in (self.q, self.k, self.v)
+        )
         mask = torch.full((length, length), -1e4, dtype=x.dtype, device=x.device).triu(1)
         scores = (q @ k.transpose(2, 3)) * self.size**-0.5 + mask
         return self.o((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))

@@ -70,7 +70,9 @@ class Gated(nn.Module):
 
 
 def fused(*, order: str = "qkv", gate: str = "gate_up", kv: int = H, bias: bool = False) -> Any:
-    return Stream(*(Block(Fused(order, kv, bias=bias), Gated(gate, bias=bias)) for _ in range(2))), (floats(),)
+    return Stream(*(Block(Fused(order, kv, bias=bias), Gated(gate, bias=bias)) for _ in range(2))), (
+        floats(),
+    )
 
 
 def by_head(*, order: str = "by_head", kv: int = H, bias: bool = False) -> Any:

@@ -55,7 +55,7 @@ class Pool(nn.Module):
         super().__init__()
         self.kind, self.query = kind, nn.Linear(D, 1) if kind == "attention" else None
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: PLR0911
+    def forward(self, x: Tensor) -> Tensor:
         if self.kind == "mean":
             return x.mean(1)
         if self.kind == "by_length":
@@ -80,7 +80,12 @@ class Pool(nn.Module):
 class Pooler(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.first, self.norm, self.pool, self.head = nn.Linear(D, D), nn.LayerNorm(D), Pool(kind), nn.Linear(D, CLASSES)
+        self.first, self.norm, self.pool, self.head = (
+            nn.Linear(D, D),
+            nn.LayerNorm(D),
+            Pool(kind),
+            nn.Linear(D, CLASSES),
+        )
         self.blocks = nn.ModuleList(Block(Attention(causal=False), MLP()) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:

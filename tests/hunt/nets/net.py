@@ -52,7 +52,9 @@ def nets(module: str, name: str, text: str, variants: Mapping[str, Mapping[str, 
     return {key: Net(f"{module}:{key}", text, settings) for key, settings in every.items()}
 
 
-def factory(table: Mapping[str, Net], makers: Mapping[str, Callable[..., Any]], name: str) -> Callable[[], Any]:
+def factory(
+    table: Mapping[str, Net], makers: Mapping[str, Callable[..., Any]], name: str
+) -> Callable[[], Any]:
     """The factory of a name: for the `__getattr__` of a module, so that a reference finds it.
 
     Raises:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.hunt.nets import net
-from tests.hunt.nets.parts import MLP, RMS, Attention, Block, D, F, Grouped, H, floats, heads, merged, norm
+from tests.hunt.nets.parts import MLP, Attention, Block, D, F, Grouped, H, floats, heads, merged, norm
 from tests.hunt.nets.sizes import STREAM, Stream
 
 SIZE = D // H
@@ -63,7 +63,7 @@ class Late(nn.Module):
         super().__init__()
         self.where = where
         self.up, self.down = nn.Linear(D, F), nn.Linear(F, D, bias=where == "linear")
-        self.bias = nn.Parameter(torch.zeros(D)) if where != "linear" else None
+        self.bias = nn.Parameter(torch.zeros(D))
         self.gain = nn.Parameter(torch.ones(D)) if where == "scaled" else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Late(nn.Module):
         y = self.down(y)
         if self.gain is not None:
             y = y * self.gain
-        return y if self.bias is None else y + self.bias
+        return y if self.where == "linear" else y + self.bias
 
 
 def late(*, where: str = "outside") -> Any:
@@ -118,7 +118,7 @@ class Residual(Block):
 
     def __init__(self, kind: str, scale: str) -> None:
         super().__init__(Scaled(kind), MLP())
-        shape = (D,) if scale == "vector" else ()
+        shape = () if scale == "scalar" else (D,)
         self.gain_one = nn.Parameter(torch.ones(shape))
         self.gain_two = nn.Parameter(torch.ones(shape), requires_grad=scale != "frozen")
 
@@ -144,13 +144,16 @@ SCALED = f"""{STREAM.replace("inputs(0: stream -> replicate)", "inputs(0: stream
     block                        params(gain_one: replicate, gain_two: replicate)
 """
 
+LATE = f"""{STREAM.replace("block.mlp                  inputs(0: stream -> replicate)", "block.mlp                  inputs(0: stream -> replicate) params(bias: replicate)")}
+"""
+
 TABLE = (
     net.nets(__name__, "head_norm", net.plan("head_norm", HEAD_NORM), {
         "layer": {"kind": "layer"}, "torch_rms": {"kind": "torch_rms"}, "wide": {"wide": True}})
     | net.nets(__name__, "wide_norm", net.plan("wide_norm", WIDE_NORM), {
         "layer": {"kind": "layer"}, "group": {"kind": "group"}, "heads": {"wide": False}})
     | net.nets(__name__, "group_norm", net.plan("group_norm", GROUP_NORM), {"layer": {"kind": "layer"}})
-    | net.nets(__name__, "late", net.plan("late", STREAM), {
+    | net.nets(__name__, "late", net.plan("late", LATE), {
         name: {"where": name} for name in ("linear", "by_hand", "addmm", "before", "scaled")})
     | net.nets(__name__, "scaled", net.plan("scaled", SCALED), {
         "query": {"kind": "query"}, "slopes": {"kind": "slopes"}, "buffer": {"kind": "buffer"},
@@ -159,5 +162,11 @@ TABLE = (
 
 
 def __getattr__(name: str) -> Any:
-    makers = {"head_norm": head_norm, "wide_norm": wide_norm, "group_norm": group_norm, "late": late, "scaled": scaled}
+    makers = {
+        "head_norm": head_norm,
+        "wide_norm": wide_norm,
+        "group_norm": group_norm,
+        "late": late,
+        "scaled": scaled,
+    }
     return net.factory(TABLE, makers, name)

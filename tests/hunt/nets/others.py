@@ -27,10 +27,17 @@ class Patches(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         if self.way == "linear":
             b, c, h, w = image.shape
-            x = image.view(b, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 1, 3, 5).reshape(b, h * w // 16, c * 16)
+            x = (
+                image.view(b, c, h // 4, 4, w // 4, 4)
+                .permute(0, 2, 4, 1, 3, 5)
+                .reshape(b, h * w // 16, c * 16)
+            )
             x = self.cut(x)
         elif self.way == "unfolded":
-            x = functional.unfold(image, 4, stride=4).transpose(1, 2) @ self.cut.weight.flatten(1).t() + self.cut.bias
+            x = (
+                functional.unfold(image, 4, stride=4).transpose(1, 2) @ self.cut.weight.flatten(1).t()
+                + self.cut.bias
+            )
         else:
             x = self.cut(image).flatten(2).transpose(1, 2)
         x = x + self.places
@@ -91,30 +98,45 @@ def experts(*, way: str = "dense") -> Any:
     return Stream(*(Block(Attention(), Experts(way)) for _ in range(2))), (floats(),)
 
 
+class Along(nn.Module):
+    """A convolution along the sequence, of each feature by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias, self.groups = (
+            nn.Parameter(torch.randn(F, 1, 3)),
+            nn.Parameter(torch.zeros(F)),
+            F,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv1d(x, self.weight, self.bias, padding=2, groups=self.groups)
+
+
 class Mixer(nn.Module):
-    """What stands for attention in models without it: a product, or a convolution, along the sequence."""
+    """What stands for attention in models without it: it mixes along the sequence."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
         self.way = way
         self.up, self.gate, self.down = nn.Linear(D, F), nn.Linear(D, F), nn.Linear(F, D, bias=False)
-        self.mix = nn.Linear(T, T) if way == "product" else nn.Conv1d(F, F, 3, groups=F, padding=2)
+        self.mix = nn.Conv1d(F, F, 3, groups=F, padding=2) if way == "torch" else Along()
+        self.product = nn.Linear(T, T) if way == "product" else None
         self.decay = nn.Parameter(torch.zeros(F))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.up(x)
-        if self.way == "product":
-            y = self.mix(y.transpose(1, 2)).transpose(1, 2)
-        elif self.way == "running":
+        y = self.mix(self.up(x).transpose(1, 2))[..., : x.shape[1]]
+        if self.product is not None:
+            y = self.product(y)
+        y = y.transpose(1, 2) * torch.sigmoid(self.decay)
+        if self.way == "running":
             y = y.cumsum(1) / torch.arange(1, y.shape[1] + 1, device=x.device, dtype=x.dtype)[:, None]
-        elif self.way == "loop":
+        if self.way == "loop":
             state, found = torch.zeros_like(y[:, 0]), []
             for part in y.unbind(1):
                 state = state * torch.sigmoid(self.decay) + part
                 found.append(state)
             y = torch.stack(found, 1)
-        else:
-            y = self.mix(y.transpose(1, 2))[..., : x.shape[1]].transpose(1, 2)
         return self.down(y * functional.silu(self.gate(x)))
 
 
@@ -140,7 +162,9 @@ EXPERTS = """
 """
 MIXER = STREAM.replace("{q,k,v}", "{up,gate}").replace("attention.o   ", "attention.down").replace(
     "block.mlp  ", "block.attention.mix        params(weight: shard(0), bias: shard(0)) attributes(groups: 64 // tp)\n"
-    "    block.mlp  ", 1)  # fmt: skip
+    "    block.mlp  ", 1).replace(
+    "attention            inputs(0: stream -> replicate)",
+    "attention            inputs(0: stream -> replicate) params(decay: shard(0))")  # fmt: skip
 
 TABLE = (
     net.nets(__name__, "patches", net.plan("patches", PATCHES), {
@@ -148,7 +172,7 @@ TABLE = (
     | net.nets(__name__, "experts", net.plan("experts", EXPERTS), {
         way: {"way": way} for way in ("top", "sigmoid", "bmm", "shared", "biased")})
     | net.nets(__name__, "mixer", net.plan("mixer", MIXER), {
-        way: {"way": way} for way in ("product", "running", "loop")})
+        way: {"way": way} for way in ("product", "running", "loop", "torch")})
 )  # fmt: skip
 
 

@@ -54,7 +54,9 @@ def merged(x: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Attention whose code infers how many heads there are."""
 
-    def __init__(self, *, count: int = H, kv: int | None = None, bias: bool = False, causal: bool = True) -> None:
+    def __init__(
+        self, *, count: int = H, kv: int | None = None, bias: bool = False, causal: bool = True
+    ) -> None:
         super().__init__()
         self.size, self.causal = D // count, causal
         wide, narrow = count * self.size, (kv or count) * self.size

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.hunt.nets import net
-from tests.hunt.nets.parts import BLOCK, MLP, Attention, Block, D, F, H, V, floats, heads, merged, tokens
+from tests.hunt.nets.parts import BLOCK, MLP, Attention, Block, D, H, V, floats, heads, tokens
 
 READS = {
     "nothing": lambda x: x,
@@ -79,7 +79,9 @@ class Written(nn.Module):
         y = functional.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
         if self.back == "inferred":
             return self.o(y.reshape(b, t, -1))
-        return self.o(y.contiguous().view(b, t, self.width if self.back == "width" else self.n_heads * self.size))
+        return self.o(
+            y.contiguous().view(b, t, self.width if self.back == "width" else self.n_heads * self.size)
+        )
 
     def split(self, x: Tensor, b: int, t: int) -> Tensor:
         if self.into == "literal":
