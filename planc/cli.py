@@ -15,6 +15,7 @@ UNPROVED = 3
 
 COMMANDS = {
     "check": "check plans, and say every fault with its place",
+    "verify": "run a model split by a plan against the same model unsplit, and compare numbers",
     "fmt": "write plans in their one canonical form",
     "show": "draw a plan after options, lets, extends and when are worked in",
     "convert": "turn a plan into text, JSON, YAML or Python",

@@ -37,8 +37,9 @@ def graph_of(
         CaptureFault: there is no such model, or it cannot be captured.
     """
     source = Source("model" if of_plan else "--model", reference)
+    reference = located(reference, folder)
     if reference.endswith(ENDINGS):
-        return read_graph(_joined(folder, reference), source)
+        return read_graph(reference, source)
     if ":" not in reference:
         return _shipped(reference, source)
     is_hugging = reference.startswith("hf:")
@@ -46,14 +47,19 @@ def graph_of(
         refuse("G803", "a plan names no code to run", whole(source), "needed: hf:CLASS, or a graph file")
     if not is_hugging:
         return _captured(reference, source)
-    path, mark, query = reference.removeprefix("hf:").partition("?")
-    if path.endswith(".json"):
-        reference = f"hf:{_joined(folder, path)}{mark}{query}"
     return _kept(reference, source, use_cache=use_cache)
 
 
-def _joined(folder: str | None, path: str) -> str:
-    return path if folder is None else os.path.join(folder, path)
+def located(reference: str, folder: str | None) -> str:
+    """A reference with the path that it has as seen from the current folder."""
+    if folder is None:
+        return reference
+    if reference.endswith(ENDINGS):
+        return os.path.join(folder, reference)
+    path, mark, query = reference.removeprefix("hf:").partition("?")
+    if reference.startswith("hf:") and path.endswith(".json"):
+        return f"hf:{os.path.join(folder, path)}{mark}{query}"
+    return reference
 
 
 def _shipped(name: str, source: Source) -> ModelGraph:

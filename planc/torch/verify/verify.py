@@ -11,6 +11,7 @@ from planc.ir.graph import ModelGraph
 from planc.ir.settled import Settings
 from planc.ir.verified import Kind, Ran, Row, Verified
 from planc.torch.verify.applied import Told, told
+from planc.torch.verify.governs import Rules
 from planc.torch.verify.ranks import Answer, Ranks
 from planc.torch.verify.subject import Subject
 from planc.torch.verify.work import Task, runs_of, work
@@ -89,6 +90,7 @@ class _Found:
         self._what = (document.source.name, reference, sizes, seed)
         self._rows: dict[tuple[Kind, str, str], Row] = {}
         self._ran: list[Ran] = []
+        self._rules: Rules | None = None
 
     def add(self, run: str, may_refuse: bool, answers: Sequence[Answer]) -> None:
         """What all ranks say of a run; of each tensor the rank that is worst off counts."""
@@ -106,8 +108,15 @@ class _Found:
                 if key not in self._rows or row.error > self._rows[key].error:
                     self._rows[key] = row
 
+    def _governed(self, row: Row) -> Row:
+        binding = self._said.result.binding
+        if self._rules is None and binding is not None:
+            self._rules = Rules(binding)
+        rule = None if self._rules is None else self._rules.of(row)
+        return Row(row.kind, row.name, row.run, row.error, row.note, rule)
+
     def done(self, verdict: Any = None, reasons: tuple[str, ...] = ()) -> Verified:
-        rows = tuple(sorted(self._rows.values(), key=lambda row: -row.error))
+        rows = tuple(sorted(map(self._governed, self._rows.values()), key=lambda row: -row.error))
         failed = tuple(f"{ran.run}: {ran.raised}" for ran in self._ran if ran.raised and not ran.refused)
         if verdict is None:
             verdict = "right" if rows and not failed and all(row.ok for row in rows) else "wrong"
