@@ -19,8 +19,8 @@ from planc.ir.settled import Placed
 from planc.ir.verified import LIMIT, Row, Verified
 from planc.report.text import printable
 
-SHOWN = 20
-"""Rows of a table, unless all are asked for."""
+SHOWN, FINE = 20, 4
+"""Rows of a table, unless all are asked for: that are wrong, and where none is."""
 _COLORS = {"right": "green", "wrong": "bold red", "unjudged": "yellow"}
 
 
@@ -49,7 +49,7 @@ def draw(
         for line in found.refuted:
             say(f"  {line}")
     bad = [row for row in found.rows if not row.ok]
-    shown = found.rows if every else (bad or found.rows)[:SHOWN]
+    shown = found.rows if every else bad[:SHOWN] or found.rows[:FINE]
     if shown:
         console.print()
         console.print(_table(shown), crop=False)
