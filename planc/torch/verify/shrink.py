@@ -1,0 +1,134 @@
+"""A smaller model of the same kind, as a reference: fewer blocks, smaller widths.
+
+What a mesh divides stays divided, and what it does not, does not: a plan that is right for the one model is
+right for the other. Numbers are told by the names that configurations of transformers have in common.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any
+
+from planc.graphs.faults import CaptureFault
+from planc.ir.record import Record
+from planc.ir.source import Source
+from planc.torch import hf
+from planc.torch.reference import Reference, parse
+from planc.torch.verify.kinds import kinds_of, needed
+from planc.torch.verify.narrow import Sizes, narrow, numbers_of, parts_of
+
+_DEPTHS = frozenset({
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
+    "num_encoder_layers", "num_decoder_layers", "depth",
+})  # fmt: skip
+_GROUPS = ("depth", "widths", "experts", "vocabulary", "positions")
+"""Groups of changes; where a model cannot be made smaller, the last is left out first."""
+
+
+class Shrunk(Record):
+    """A model to be run in the place of another one."""
+
+    reference: str
+    changes: tuple[str, ...] = ()
+    """What is smaller, as `num_hidden_layers 32 -> 2`."""
+    notes: tuple[str, ...] = ()
+    """What could not be made smaller, and why."""
+
+
+def shrunk(reference: str, sizes: Mapping[str, int], *, keep_depth: bool = False) -> Shrunk:
+    """A smaller model; a model that is no configuration of transformers is left as it is.
+
+    Args:
+        reference: what `planc capture` takes.
+        sizes: of the axes whose ranks share dims of the model.
+        keep_depth: leave every block in its place: a plan may name them by number.
+
+    Raises:
+        planc.graphs.faults.CaptureFault: there is no such model.
+    """
+    source = Source("MODEL", reference)
+    parsed = parse(source)
+    if parsed.kind == "factory":
+        return Shrunk(reference, (), ("the factory's model is run as it is",))
+    _, config = hf.configuration(parsed, source)
+    changes = narrow(config, prod(sizes.values()))
+    notes: list[str] = []
+    if not keep_depth:
+        changes["depth"] = _depths(parsed, config, changes, notes)
+    return _built(parsed, source, config, changes, notes)
+
+
+def _built(
+    parsed: Reference, source: Source, config: Any, changes: dict[str, Sizes], notes: list[str]
+) -> Shrunk:
+    """The smallest that can be built: without one of the groups of changes, or with one alone."""
+    every = tuple(group for group in _GROUPS if changes.get(group))
+    tried = [every, *(tuple(g for g in every if g != group) for group in reversed(every)), every[:1]]
+    first = ""
+    for groups in dict.fromkeys(tried):
+        made = {name: size for group in groups for name, size in changes[group].items()}
+        one = _with(parsed, made)
+        try:
+            hf.build(parse(Source("MODEL", one)), Source("MODEL", one))
+        except CaptureFault as bad:
+            first = first or (bad.diagnostic.notes or (bad.diagnostic.message,))[0]
+            continue
+        if left := [group for group in every if group not in groups]:
+            notes.append(f"left as they are: {', '.join(left)} ({first})")
+        return Shrunk(one, tuple(_lines(config, made)), tuple(notes))
+    return Shrunk(source.text, (), (*notes, f"the model is run as it is ({first})"))
+
+
+def _with(parsed: Reference, made: Sizes) -> str:
+    settings = {**parsed.settings, **{name: str(size) for name, size in made.items()}}
+    query = "&".join(f"{name}={value}" for name, value in settings.items())
+    return f"hf:{parsed.name}?{query}" if query else f"hf:{parsed.name}"
+
+
+def _lines(config: Any, made: Sizes) -> Iterator[str]:
+    for name, size in made.items():
+        of = config
+        for part in name.split("."):
+            of = getattr(of, part, None)
+        if of != size:
+            yield f"{name} {of} -> {size}"
+
+
+def _depths(parsed: Reference, config: Any, changes: Mapping[str, Sizes], notes: list[str]) -> Sizes:
+    """How many blocks are left: the first ones that hold one of each kind, two at least."""
+    depths = {
+        f"{prefix}{name}": value
+        for prefix, part in parts_of(config)
+        for name, value in numbers_of(part).items()
+        if name in _DEPTHS and value > 2
+    }
+    if not depths:
+        return {}
+    try:
+        deep = _made(parsed, {name: size for group in changes.values() for name, size in group.items()})
+    except CaptureFault:
+        try:
+            deep = _made(parsed, {})
+        except CaptureFault:
+            return {}
+    found = {name: max(2, needed(deep, count)) for name, count in depths.items()}
+    found = {name: size for name, size in found.items() if size < depths[name]}
+    try:
+        small = _made(parsed, {**{n: s for group in changes.values() for n, s in group.items()}, **found})
+    except CaptureFault:
+        return found
+    if _kinds(small) != _kinds(deep):
+        notes.append("every block is run: a model with fewer of them has others")
+        return {}
+    return found
+
+
+def _made(parsed: Reference, sizes: Sizes) -> Any:
+    source = Source("MODEL", _with(parsed, sizes))
+    return hf.build(parse(source), source)[0]
+
+
+def _kinds(model: Any) -> frozenset[Any]:
+    return frozenset(kind for kinds in kinds_of(model) for kind in kinds)
