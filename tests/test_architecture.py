@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"text", "torch"},
     "lightning": {"api", "graphs", "ir", "read", "report", "settle", "torch"},
     # A command of its own beside `planc`, and for those who work on planc: it judges as `planc check` does.
-    "mutate": {"blocks", "cli", "commands", "compile", "graphs", "ir", "matching", "read", "report", "settle"}
-    | {"styles", "text"},
+    "mutate": {"blocks", "cli", "commands", "compile", "graphs", "ir", "matching", "read"}
+    | {"report", "resolve", "settle", "styles", "text"},
     "api": {"compile", "data", "graphs", "ir", "read", "report", "settle", "text", "torch"},
     "cli": {"near", "__init__"},
     "__main__": {"cli"},

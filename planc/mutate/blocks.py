@@ -14,9 +14,10 @@ from planc.blocks.settings import Setting
 from planc.ir.diagnostic import Path
 from planc.ir.plan import Mesh, Plan
 from planc.mutate.edit import at, drop, insert, paths, put, with_
-from planc.mutate.names import ROOT, Names, general, pattern_of, patterns
+from planc.mutate.names import ROOT, Names, general, pattern_of
 from planc.mutate.records import Made
 from planc.mutate.saying import changed, line
+from planc.resolve.bind import patterns
 
 
 def drop_block(plan: Plan, names: Names, chance: Random) -> Made:

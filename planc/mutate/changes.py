@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planc.mutate import blocks, groups, layouts, numbers, patterns, rules, same
+from planc.mutate import blocks, facets, groups, layouts, numbers, patterns, rules, same, styles
 from planc.mutate.records import Kind
 
 CHANGES = (
@@ -17,12 +17,12 @@ CHANGES = (
     Kind("drop-inside", 3, groups.drop_inside),
     Kind("push-port", 3, groups.push_port),
     # styles, and what stands beside them
-    Kind("swap-style", 5, rules.swap_style),
-    Kind("exchange-styles", 2, rules.exchange_styles),
-    Kind("drop-style", 2, rules.drop_style),
-    Kind("drop-facet", 3, rules.drop_facet),
-    Kind("add-port", 4, rules.add_port),
-    Kind("add-attribute", 1, rules.add_attribute),
+    Kind("swap-style", 5, styles.swap_style),
+    Kind("exchange-styles", 2, styles.exchange_styles),
+    Kind("drop-style", 2, styles.drop_style),
+    Kind("drop-facet", 3, facets.drop_facet),
+    Kind("add-port", 4, facets.add_port),
+    Kind("add-attribute", 1, facets.add_attribute),
     # layouts
     Kind("arrow", 6, layouts.arrow),
     Kind("port", 5, layouts.port),

@@ -72,8 +72,8 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, Record):
         yield path, value
         if not isinstance(value, LEAVES):
-            for field, inner in vars(value).items():
-                yield from _walk(inner, (*path, field))
+            for field in value._names:
+                yield from _walk(getattr(value, field), (*path, field))
     elif isinstance(value, tuple):
         for i, inner in enumerate(value):
             yield from _walk(inner, (*path, i))

@@ -8,10 +8,10 @@ from typing import Any
 from planc.blocks.tensor import Loss, ParamLayout, Port, Rule, TensorBlock
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, Named, Shard
 from planc.ir.plan import LayoutLet, Plan
+from planc.mutate.draw import draw_layout
 from planc.mutate.edit import at, paths, put
 from planc.mutate.names import Names
 from planc.mutate.records import Made
-from planc.mutate.rules import draw_layout
 from planc.mutate.saying import changed, line
 from planc.styles import LOSSES, STYLES
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 from planc.ir.graph import ModelGraph, ModuleDef
 from planc.ir.pattern import Choice, Pattern, Segment
@@ -109,9 +108,3 @@ def expanded(pattern: Pattern, plan: Plan) -> Pattern:
             base.optional or pattern.optional,
         )
     return pattern
-
-
-def patterns(entry: Any) -> tuple[Pattern, ...]:
-    """The patterns of an entry of any block."""
-    found: tuple[Pattern, ...] = entry.patterns if hasattr(entry, "patterns") else (entry.pattern,)
-    return found

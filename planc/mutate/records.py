@@ -47,4 +47,4 @@ class Kind(Record):
     """How often it is drawn, against the others."""
     make: Callable[[Plan, Names, Random], Made]
     same: bool = False
-    """Whether the new plan says the same in other words, for every model that the old one fits."""
+    """Whether the new plan says the same of every module of the model, in other words."""

@@ -30,7 +30,15 @@ def split_choice(plan: Plan, names: Names, chance: Random) -> Made:
         return None
     path, i, j = chance.choice(found)
     choice = at(plan, path).pattern.segments[i][j]
-    return _split(plan, path, [_with_piece(at(plan, path).pattern, i, j, Choice((n,))) for n in choice.items])
+    split = [_with_piece(at(plan, path).pattern, i, j, Choice((name,))) for name in choice.items]
+    return _split(plan, path, split) if all(_is_full(one, plan, names) for one in split) else None
+
+
+def _is_full(pattern: Pattern, plan: Plan, names: Names) -> bool:
+    """Whether each name that the braces of a pattern spell out is there: what matched somewhere beside
+    another name need not do so alone."""
+    every = expanded(pattern, plan).alternatives()
+    return all(names.matched(Pattern.parse(".".join(one)), plan) for one in every)
 
 
 def _with_piece(pattern: Pattern, i: int, j: int, piece: Choice) -> Pattern:

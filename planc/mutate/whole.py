@@ -10,7 +10,8 @@ from planc.ir.document import Document
 from planc.ir.pattern import Pattern
 from planc.ir.plan import Plan
 from planc.mutate.edit import with_
-from planc.mutate.names import expanded, patterns
+from planc.mutate.names import expanded
+from planc.resolve.bind import patterns
 from planc.settle.extends import chain
 from planc.settle.faults import Faults
 
