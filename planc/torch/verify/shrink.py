@@ -6,12 +6,13 @@ right for the other. Numbers are told by the names that configurations of transf
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-from planc.graphs.faults import CaptureFault
+from planc.graphs.cache import graph_of
+from planc.graphs.faults import CaptureFault, refuse, whole
+from planc.graphs.write import ENDINGS
 from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.torch import hf
@@ -35,6 +36,23 @@ class Shrunk(Record):
     """What is smaller, as `num_hidden_layers 32 -> 2`."""
     notes: tuple[str, ...] = ()
     """What could not be made smaller, and why."""
+
+
+def resolved(reference: str) -> str:
+    """What a model is built from: a graph, a file or the name of a shipped one, stands for what it was captured
+    from.
+
+    Raises:
+        planc.graphs.faults.CaptureFault: there is no such graph, or it was captured from code, which a file
+            may not name.
+    """
+    if ":" in reference and not reference.endswith(ENDINGS):
+        return reference
+    model = graph_of(reference).model
+    if not model.startswith("hf:"):
+        refuse("G803", f"{reference!r} was captured from code", whole(Source("--model", reference)),
+               f"got: {model}", "needed: the code itself, --model FILE.py:FACTORY")  # fmt: skip
+    return model
 
 
 def shrunk(reference: str, sizes: Mapping[str, int], *, keep_depth: bool = False) -> Shrunk:
