@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from functools import cache
 from itertools import islice
@@ -237,7 +238,7 @@ def test_variants_of_a_family() -> None:
     }
 
 
-def test_cases_of_a_family_are_drawn_again() -> None:
+def test_cases_of_a_family_are_drawn_again(capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[str] = []
 
     def graph_of(reference: str) -> ModelGraph:
@@ -255,7 +256,12 @@ def test_cases_of_a_family_are_drawn_again() -> None:
     one = next(case for case in found if case.mutant and case.variant.changes)
     assert one.mutant in list(mutants(plan("llama"), graph("llama"), 2, count=80))
     assert one.changes[0].kind == "model"
-    assert f"--only={one.mutant and one.mutant.number}" in one.command
+    assert one.mutant is not None
+    model = f"--model={one.variant.reference}"
+    words = shlex.split(one.command)[3:]
+    assert model in words
+    assert main([f"--model={LLAMA[2]}" if word == model else word for word in words]) == 0
+    assert capsys.readouterr().out.endswith(f"\n{write(one.mutant.plan)}")
 
 
 def test_families_are_those_of_the_shipped_plans() -> None:

@@ -73,22 +73,11 @@ class Case(Record):
         """The one line that shows the case again."""
         mesh = ",".join(f"{axis}={size}" for axis, size in self.variant.sizes.items())
         options = [f"--set={name}={show(value)}" for name, value in self.variant.options.items()]
-        model = f"--model={self.variant.reference}"
+        words = [self.family.plan, f"--model={self.variant.reference}", f"--mesh={mesh}", *options]
         if self.mutant is None:
-            words = ["planc", "check", self.family.plan, model, f"--mesh={mesh}", *options]
-        else:
-            number = [f"--seed={self.seed}", f"--only={self.mutant.number}", "--check"]
-            words = [
-                "python",
-                "-m",
-                "planc.mutate",
-                self.family.plan,
-                model,
-                f"--mesh={mesh}",
-                *options,
-                *number,
-            ]
-        return shlex.join(words)
+            return shlex.join(["planc", "check", *words])
+        number = [f"--seed={self.seed}", f"--only={self.mutant.number}", "--check"]
+        return shlex.join(["python", "-m", "planc.mutate", *words, *number])
 
 
 def variants(family: Family, plan: Plan) -> tuple[Variant, ...]:
