@@ -90,7 +90,12 @@ def run(arguments: Namespace) -> int:
         complain([fault.diagnostic])
         return USAGE
     _print(found, [*notes, *more], arguments)
-    return STATUS[found.verdict]
+    return USAGE if _is_of_another(found) else STATUS[found.verdict]
+
+
+def _is_of_another(found: Verified) -> bool:
+    """Whether the model is none that the plan could be for."""
+    return any(line.startswith("F600 ") for line in found.refuted)
 
 
 def _sized(document: Document, given: Settings) -> tuple[Settings, list[str]]:
@@ -144,13 +149,21 @@ def _small(document: Document, reference: str, given: Settings) -> tuple[str, Mo
     from planc.torch.capture import capture
     from planc.torch.verify.shrink import shrunk
 
+    sizes = _shared(document, given)
     for keep_depth in (False, True):
-        small = shrunk(reference, given.sizes, keep_depth=keep_depth)
+        small = shrunk(reference, sizes, keep_depth=keep_depth)
         graph = capture(small.reference)
         if not any(fault.law.name == "no-match" for fault in diagnose(document, given, graph).diagnostics):
             break
-    notes = [f"shrunk: {', '.join(small.changes)}"] if small.changes else []
+    notes = [f"made smaller: {', '.join(small.changes)}"] if small.changes else []
     return small.reference, graph, [*notes, *small.notes]
+
+
+def _shared(document: Document, given: Settings) -> dict[str, int]:
+    """The sizes of the axes whose ranks share dims of the model."""
+    blocks = settle(document, given).blocks
+    names = {axis.value for block in blocks if block.kind == "tensor" for axis in block.axes}
+    return {name: size for name, size in given.sizes.items() if name in names}
 
 
 def _print(found: Verified, notes: list[str], arguments: Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,8 +20,10 @@ from planc.ir.settled import Placed
 from planc.ir.verified import LIMIT, Row, Verified
 from planc.report.text import printable
 
+WIDTH = 100
 SHOWN, FINE = 20, 4
 """Rows of a table, unless all are asked for: that are wrong, and where none is."""
+_OF = {"output": "output", "loss": "loss"}
 _COLORS = {"right": "green", "wrong": "bold red", "unjudged": "yellow"}
 
 
@@ -38,22 +41,25 @@ def draw(
     console.width = max(console.width, 200)
 
     def say(text: str, style: str = "") -> None:
-        console.print(Text(printable(text), style=style))
+        console.print(Text(printable(text), style=style), soft_wrap=True)
 
     mesh = " x ".join(f"{name}={size}" for name, size in found.sizes.items()) or "no mesh"
-    say(f"{found.plan} on {mesh}: {found.model}, seed {found.seed}")
+    say(f"{found.plan} on {mesh}, seed {found.seed}: {found.model.partition('?')[0]}")
     for note in notes:
-        say(f"  {note}")
+        for line in textwrap.wrap(note, WIDTH, initial_indent="  ", subsequent_indent="    "):
+            say(line)
     if found.refuted:
         say("planc check does not prove this plan; the numbers are of the plan as it is written:", "yellow")
         for line in found.refuted:
             say(f"  {line}")
-    bad = [row for row in found.rows if not row.ok]
-    shown = found.rows if every else bad[:SHOWN] or found.rows[:FINE]
+    rows = found.rows if every else worst(found.rows)
+    bad = sum(not row.ok for row in rows)
+    shown = rows if every else rows[: min(bad, SHOWN) or FINE]
     if shown:
         console.print()
         console.print(_table(shown), crop=False)
-        for line in _rest(found.rows, shown):
+        say("an error of 1 is what rounding in float32 explains", "dim")
+        for line in _rest(rows, shown):
             say(line)
     for ran in found.ran:
         if ran.refused:
@@ -63,33 +69,41 @@ def draw(
     console.print()
     said = Text(printable(f"{found.plan}: "))
     said.append(found.verdict if found.verdict != "unjudged" else "not judged", _COLORS[found.verdict])
-    said.append(f": {_summary(found, len(bad))}")
+    said.append(f": {_summary(found, rows, bad)}")
     console.print(said)
+
+
+def worst(rows: Sequence[Row]) -> list[Row]:
+    """One row for each result and each parameter, the worst first: of the run, and of the gradient or the weight,
+    that is worst off. Where more than weights is wrong, weights are left out: they follow."""
+    found: dict[tuple[str, str], Row] = {}
+    if any(not row.ok and row.kind != "weight" for row in rows):
+        rows = [row for row in rows if row.kind != "weight"]
+    for row in sorted(rows, key=lambda row: -row.error):
+        found.setdefault((_OF.get(row.kind, "parameter"), row.name), row)
+    return list(found.values())
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("what", no_wrap=True)
-    table.add_column("name", no_wrap=True)
     table.add_column("error", justify="right", no_wrap=True)
-    for heading in ("", "run", "rule"):
+    for heading in ("", "what", "name", "run", "rule"):
         table.add_column(heading, no_wrap=True)
     for row in rows:
         ok = Text("ok", "green") if row.ok else Text("wrong", "red")
-        cells = (row.kind, row.name or "(the result)", row.note or amount(row.error))
-        table.add_row(
-            *(Text(printable(cell)) for cell in cells), ok, Text(row.run), Text(printable(rule_of(row.rule)))
-        )
+        name = f"{row.name or 'the result'}{': ' + row.note if row.note else ''}"
+        texts = (Text(printable(cell)) for cell in (row.kind, name, row.run, rule_of(row.rule)))
+        table.add_row(Text(amount(row.error)), ok, *texts)
     return table
 
 
 def amount(error: float) -> str:
     """An error in units, as people read it."""
     if not math.isfinite(error):
-        return "infinite"
-    if error < 0.01:
-        return "0.00" if error < 0.005 else "0.01"
-    return f"{error:,.2f}" if error < 1000 else f"{error:.1e}"
+        return "inf"
+    if error < 100:
+        return f"{error:.2f}"
+    return f"{error:,.0f}" if error < 1e9 else f"{error:.1e}"
 
 
 def rule_of(rule: Placed | None) -> str:
@@ -99,8 +113,13 @@ def rule_of(rule: Placed | None) -> str:
     label = rule.place.label()
     place = f"{os.path.basename(label.source.name)}:{label.source.position(label.span.start).line}"
     value: Any = rule.value
-    line = write_rule(value) if hasattr(value, "pattern") else write_loss(value)
-    return f"{place}  {' '.join(cell for cell in line.cells if cell)}"
+    if not hasattr(value, "pattern"):
+        words = write_loss(value).cells
+    elif label.source.form == "text":  # as the user wrote it, with lets and conditions
+        words = tuple(label.source.text[label.span.start : label.span.end].split())
+    else:
+        words = write_rule(value).cells
+    return f"{place}  {' '.join(word for word in words if word)}"
 
 
 def _rest(rows: Sequence[Row], shown: Sequence[Row]) -> Iterator[str]:
@@ -113,16 +132,14 @@ def _rest(rows: Sequence[Row], shown: Sequence[Row]) -> Iterator[str]:
         yield f"and {len(fine)} more that are ok, the worst {amount(max(row.error for row in fine))} units off"
 
 
-def _summary(found: Verified, wrong: int) -> str:
-    runs = [ran.run for ran in found.ran if ran.raised is None]
+def _summary(found: Verified, rows: Sequence[Row], wrong: int) -> str:
     if not found.rows:
-        return "nothing could be compared"
-    what = (
-        f"{len(found.rows)} tensors in {len(runs)} {'run' if len(runs) == 1 else 'runs'} ({', '.join(runs)})"
-    )
+        return "nothing was run" if not found.ran else "nothing could be compared"
+    runs = [ran.run for ran in found.ran if ran.raised is None]
+    what = f"{len(rows)} tensors in {len(runs)} run{'s' * (len(runs) != 1)} ({', '.join(runs)})"
     if wrong:
-        return f"{wrong} of {what} are more than {LIMIT:g} units off; a unit is what rounding in float32 explains"
-    return f"{what}, the worst {amount(found.rows[0].error)} units off; a unit is what rounding in float32 explains"
+        return f"{wrong} of {what} are more than {LIMIT:g} units off"
+    return f"{what}, the worst {amount(found.rows[0].error)} units off"
 
 
 def to_json(found: Verified, notes: Sequence[str] = ()) -> str:
