@@ -98,7 +98,7 @@ class _Judged:
             logits,
             task.steps,
             place.parts,
-            place.tensor and place.tensor[0][1],
+            tuple(ranks for _, ranks in place.tensor),
         )
         self.whole = _kept(
             _unsplit, key, lambda: Unsplit(subject.model, run, logits, self._steps(), task.seed)
