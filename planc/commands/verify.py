@@ -49,6 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--steps", type=_count, default=3, metavar="N", help="steps of an optimizer (default: 3)"
     )
     group.add_argument("--seed", type=_count, default=0, metavar="N", help="of weights and data (default: 0)")
+    group.add_argument(
+        "--timeout", type=_count, default=120, metavar="N", help="seconds that a run may take (default: 120)"
+    )
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to report (default: text)"
     )
@@ -133,7 +136,8 @@ def _verified(document: Document, given: Settings, arguments: Namespace) -> tupl
         subject = build(reference, arguments.seed)
         found = verify(
             document, reference, graph, given,
-            subject=subject, steps=arguments.steps, seed=arguments.seed, progress=tell,
+            subject=subject, steps=arguments.steps, seed=arguments.seed,
+            timeout=arguments.timeout, progress=tell,
         )  # fmt: skip
     return found, notes
 

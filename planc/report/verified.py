@@ -112,14 +112,19 @@ def rule_of(rule: Placed | None) -> str:
         return "no rule"
     label = rule.place.label()
     place = f"{os.path.basename(label.source.name)}:{label.source.position(label.span.start).line}"
-    value: Any = rule.value
+    return f"{place}  {_words(rule)}"
+
+
+def _words(rule: Placed) -> str:
+    """A rule as the user wrote it, with lets and conditions; of a plan that is data, as text has it."""
+    label, value = rule.place.label(), rule.value
     if not hasattr(value, "pattern"):
         words = write_loss(value).cells
-    elif label.source.form == "text":  # as the user wrote it, with lets and conditions
+    elif label.source.form == "text":
         words = tuple(label.source.text[label.span.start : label.span.end].split())
     else:
         words = write_rule(value).cells
-    return f"{place}  {' '.join(word for word in words if word)}"
+    return " ".join(word for word in words if word)
 
 
 def _rest(rows: Sequence[Row], shown: Sequence[Row]) -> Iterator[str]:
@@ -134,7 +139,7 @@ def _rest(rows: Sequence[Row], shown: Sequence[Row]) -> Iterator[str]:
 
 def _summary(found: Verified, rows: Sequence[Row], wrong: int) -> str:
     if not found.rows:
-        return "nothing was run" if not found.ran else "nothing could be compared"
+        return "every run raised" if found.ran else "nothing was run"
     runs = [ran.run for ran in found.ran if ran.raised is None]
     what = f"{len(rows)} tensors in {len(runs)} run{'s' * (len(runs) != 1)} ({', '.join(runs)})"
     if wrong:
@@ -165,8 +170,14 @@ def _row(row: Row) -> dict[str, Any]:
     return {
         "kind": row.kind, "name": row.name, "run": row.run, "ok": row.ok,
         "error": row.error if math.isfinite(row.error) else None, "note": row.note,
-        "rule": None if row.rule is None else rule_of(row.rule),
+        "rule": None if row.rule is None else _rule(row.rule),
     }  # fmt: skip
+
+
+def _rule(rule: Placed) -> dict[str, Any]:
+    label = rule.place.label()
+    line = label.source.position(label.span.start).line
+    return {"path": label.source.name, "line": line, "text": _words(rule)}
 
 
 @contextmanager

@@ -94,16 +94,24 @@ class _Group:
             there.close()
             self._lines.append(here)
             self._processes.append(child)
-        self._fresh = True
+        self._has_met = False
 
     def ask(self, task: Any, timeout: float) -> list[Answer]:
         self.uses += 1
-        end = time.monotonic() + timeout + (_START if self._fresh else 0)
-        self._fresh = False
-        said = [Answer(raised=f"no end within {timeout:g} s", silent=True)] * self.count
+        if not self._has_met:
+            met = self._heard(_START)
+            if any(one.raised is not None for one in met):
+                return met
+            self._has_met = True
         for line in self._lines:
             with contextlib.suppress(OSError):
                 line.send(task)
+        return self._heard(timeout)
+
+    def _heard(self, timeout: float) -> list[Answer]:
+        """The next answer of each rank."""
+        end = time.monotonic() + timeout
+        said = [Answer(raised=f"no end within {timeout:g} s", silent=True)] * self.count
         open_ = dict(enumerate(self._lines))
         while open_ and (left := end - time.monotonic()) > 0:
             ready = multiprocessing.connection.wait(list(open_.values()), left)
@@ -138,6 +146,7 @@ def _serve(line: Any, work: Work, rank: int, count: int, meeting: Path) -> NoRet
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks ends its ranks
         _meet(rank, count, meeting)
+        line.send(Answer())
         while True:
             line.send(_said(work, line.recv()))
     except (EOFError, OSError):

@@ -66,6 +66,8 @@ def verify(
                 progress(number, len(tried), run.name)
             one = Task(reference, said.lowered, sizes, said.split, (run.name,), 0 if number else steps, seed)
             found.add(run.name, run.may_refuse, group.ask(math.prod(size for _, size in sizes), one, timeout))
+            if found.has_hung:
+                break  # the next one would most likely be waited for in vain, too
     finally:
         if ranks is None:
             group.close()
@@ -96,8 +98,7 @@ class _Found:
         """What all ranks say of a run; of each tensor the rank that is worst off counts."""
         raised = [one for one in answers if one.raised is not None]
         if raised:
-            # Those that wait for one that has raised say nothing of their own.
-            first = next((one for one in raised if not one.silent), raised[0])
+            first = _cause(raised)
             is_refused = may_refuse and all(one.silent or _is_clear(one) for one in raised)
             self._ran.append(Ran(run, first.raised, is_refused))
             return
@@ -107,6 +108,10 @@ class _Found:
                 key = (row.kind, row.name, row.run)
                 if key not in self._rows or row.error > self._rows[key].error:
                     self._rows[key] = row
+
+    @property
+    def has_hung(self) -> bool:
+        return bool(self._ran) and str(self._ran[-1].raised).startswith("no end")
 
     def _governed(self, row: Row) -> Row:
         binding = self._said.result.binding
@@ -125,6 +130,14 @@ class _Found:
             f"{f.law.code} {f.headline}" for f in faults if f.is_error or f.law.name == "not-proved"
         )
         return Verified(*self._what, verdict, rows, tuple(self._ran), (*reasons, *failed), refuted)
+
+
+def _cause(raised: Sequence[Answer]) -> Answer:
+    """What is to be said of ranks that raised: those that wait for another one say nothing of their own, but that
+    the line to it was lost, or that it does not come."""
+    own = [one for one in raised if not one.silent and "gloo" not in str(one.raised)]
+    died = [one for one in raised if one.silent and "died" in str(one.raised)]
+    return (own or died or [one for one in raised if one.silent] or list(raised))[0]
 
 
 def _is_clear(answer: Answer) -> bool:
