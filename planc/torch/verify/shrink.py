@@ -18,7 +18,7 @@ from planc.ir.source import Source
 from planc.torch import hf
 from planc.torch.reference import Reference, parse
 from planc.torch.verify.kinds import kinds_of, needed
-from planc.torch.verify.narrow import Sizes, narrow, numbers_of, parts_of
+from planc.torch.verify.narrow import Sizes, narrow, numbers_of, parts_of, said
 
 _DEPTHS = frozenset({
     "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
@@ -109,7 +109,7 @@ def _lines(config: Any, made: Sizes) -> Iterator[str]:
     for name, size in made.items():
         of = config
         for part in name.split("."):
-            of = getattr(of, part, None)
+            of = said(of, part)
         if of != size:
             yield f"{name} {of} -> {size}"
 
