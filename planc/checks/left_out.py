@@ -35,8 +35,8 @@ from planc.resolve.written import lines_after
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     faulty: set[int] | None = None
-    for number, block in enumerate(binding.settled.blocks):
-        if block.kind != "fsdp" or not block.entries:
+    for number, block in binding.settled.shards():
+        if not block.entries:
             continue
 
         def into(taken: bool, bound: Bound, number: int = number) -> bool:

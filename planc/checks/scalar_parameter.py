@@ -34,10 +34,7 @@ from planc.resolve.sites import Site, joined, spread, where
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     if not any(not info.shape for m in binding.graph.modules for info in m.parameters.values()):
         return
-    sizes = {axis.name: axis.size for axis in binding.settled.axes}
-    for number, block in enumerate(binding.settled.blocks):
-        if block.kind != "fsdp" or all(sizes.get(axis.value) == 1 for axis in block.axes):
-            continue  # over one rank it does nothing
+    for number, block in binding.settled.shards():
 
         def into(around: int | None, bound: Bound, number: int = number) -> int | None:
             return bound.entries.get(number, around)

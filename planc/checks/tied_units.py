@@ -51,8 +51,8 @@ class Home(Record):
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     faulty: set[int] | None = None
-    for number, block in enumerate(binding.settled.blocks):
-        for tie in binding.graph.ties if block.kind == "fsdp" and block.entries else ():
+    for number, block in binding.settled.shards():
+        for tie in binding.graph.ties if block.entries else ():
             homes = {name: home(binding, number, name) for name in tie}
             known = {(h.entry, h.module) for h in homes.values() if h is not None}
             if len(known) < 2:

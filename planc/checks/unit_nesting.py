@@ -34,9 +34,8 @@ from planc.resolve.sites import Site, spread, where
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for number, block in enumerate(binding.settled.blocks):
-        groups = frozenset(i for i, entry in enumerate(block.entries) if block.kind == "fsdp"
-                           and len(entry.value.patterns) > 1)  # fmt: skip
+    for number, block in binding.settled.shards():
+        groups = frozenset(i for i, entry in enumerate(block.entries) if len(entry.value.patterns) > 1)
         if not groups:
             continue
 

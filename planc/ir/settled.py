@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -85,3 +85,10 @@ class Settled(Record):
     def index(self) -> Mapping[type, list[Found]]:
         """All that the documents say, whatever its conditions, by the type of record."""
         return index(self.documents)
+
+    def shards(self) -> Iterator[tuple[int, SettledBlock]]:
+        """The blocks of FSDP that do something, by number: on axes of one rank they do nothing."""
+        sizes = {axis.name: axis.size for axis in self.axes}
+        for number, block in enumerate(self.blocks):
+            if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes):
+                yield number, block

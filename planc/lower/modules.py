@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from planc.ir.graph import Op, Weight
+from planc.ir.graph import Call, Op, Weight
 from planc.ir.lowered import Kind, Lay, LoweredAxis, LoweredModule, Part, Pass
 from planc.layouts.logits import logits_of
 from planc.layouts.outcome import Outcome, joined
@@ -196,11 +196,14 @@ def _uses(binding: Binding) -> dict[str, tuple[str, ...]]:
 
 
 def _foreign(item: Any) -> Iterator[str]:
+    """The parameters of other modules that steps compute with, or hand to a module that they call."""
     if isinstance(item, Weight):
         if "." in item.name or item.name.startswith("/"):
             yield item.name
-    elif isinstance(item, Op):
+    elif isinstance(item, Op | Call):
         yield from _foreign((item.arguments, *item.keywords.values()))
     elif isinstance(item, tuple | list):
         for part in item:
             yield from _foreign(part)
+    elif isinstance(item, Mapping):
+        yield from _foreign(list(item.values()))

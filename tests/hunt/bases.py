@@ -1,62 +1,74 @@
-"""What is hunted: models, right plans for them, and meshes."""
+"""What is hunted: models with right plans, and what of both may be different."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import cache
+from random import Random
 
-from planc.ir.graph import ModelGraph
 from planc.ir.plan import Plan
-from planc.ir.settled import Settings
 from planc.ir.source import Source
+from planc.mutate.families import FAMILIES
+from planc.mutate.family import Case, Family, Variant, variants
+from planc.mutate.mutants import mutants
+from planc.mutate.whole import whole
 from planc.read import read_path, read_source
-from tests.judge import plans
-from tests.judge.families import FAMILIES
-from tests.judge.pair import ROOT
+from planc.torch.capture import capture as captured
 
-MESHES: tuple[Mapping[str, int], ...] = ({"dp": 1, "tp": 2}, {"dp": 1, "tp": 4}, {"dp": 2, "tp": 2})
+capture = cache(captured)
 
 
-@dataclass(frozen=True)
-class Base:
-    """A model, and where its plan comes from."""
+class NetFamily(Family):
+    """A plain module: its variants are factories of their own."""
 
-    name: str
-    reference: str
-    text: str | None = None
-    """The plan; None: the shipped one of this name."""
+    text: str = ""
+    """The plan."""
 
-    def plan(self, graph: ModelGraph, *, split: bool) -> Plan:
-        """The plan, with the sequence split or whole.
-
-        Base plans are worked in: there would be nothing to change in a plan that only extends another.
-        """
-        if self.text is not None:
-            return _with_option(read_source(Source(self.name, self.text)).plan, split=split)
-        path = str(ROOT / "plans" / f"{self.name}.plan")
-        plan = read_path(path).plan
-        if plan.extends is None:
-            return _with_option(plan, split=split)
-        lines = plans.flat(path, graph.facts, {"sequence_parallel": split})
-        return read_source(Source(self.name, plans.text_of(lines))).plan
+    def reference(self, changed: str = "") -> str:
+        """The factory of a variant."""
+        return changed or self.model
 
 
-def _with_option(plan: Plan, *, split: bool) -> Plan:
-    options = tuple(
-        type(option)(option.name, split) if option.name == "sequence_parallel" else option
-        for option in plan.options
-    )
-    return type(plan)(**{**vars(plan), "options": options})
-
-
-def settings(mesh: Mapping[str, int]) -> Settings:
-    """What the command line would say."""
-    return Settings(dict(mesh))
-
-
-def bases() -> dict[str, Base]:
+def bases() -> dict[str, Family]:
     """All that is hunted, by name: the shipped families at small sizes, and plain modules."""
-    from tests.hunt.nets import NETS
+    from tests.hunt.nets import NETS, VARIANTS
 
-    found = {name: Base(name, family.reference) for name, family in FAMILIES.items()}
-    return found | {name: Base(name, net.reference, net.plan) for name, net in NETS.items()}
+    nets = {}
+    for name, net in NETS.items():
+        # The longest name wins: `tied` is a net, and `tied_scaled` no variant of another.
+        own = [
+            v
+            for key, v in VARIANTS.items()
+            if max((n for n in NETS if key.startswith(f"{n}_")), key=len) == name
+        ]
+        nets[name] = NetFamily(name, net.reference, vary=tuple(v.reference for v in own), text=net.plan)
+    return dict(FAMILIES) | nets
+
+
+def plan_of(family: Family) -> Plan:
+    """The plan of a family, with all that it extends."""
+    if isinstance(family, NetFamily):
+        return whole(read_source(Source(f"{family.plan}.plan", family.text)))
+    return whole(read_path(family.plan))
+
+
+DRAWS = 40
+"""Cases of one variant of a model: the plan as it is, and mutants of it."""
+
+
+def variants_of(name: str, seed: int, count: int) -> list[Variant]:
+    """Models, meshes and options of a family, drawn with a seed; the first ones do not depend on the count."""
+    family = bases()[name]
+    known = list(variants(family, plan_of(family)))
+    Random(f"{seed}:{name}").shuffle(known)
+    return known[:count]
+
+
+def cases_of(name: str, seed: int, number: int, draws: int = DRAWS) -> Iterator[Case]:
+    """The cases of the variant with this number."""
+    family, variant = bases()[name], variants_of(name, seed, number + 1)[number]
+    own = seed * 1000 + number
+    yield Case(family, variant, own, None)
+    graph, plan = capture(variant.reference), plan_of(family)
+    for mutant in mutants(plan, graph, own, count=draws - 1):
+        yield Case(family, variant, own, mutant)

@@ -27,7 +27,7 @@ class Pool:
         """What the workers say of every mutant of the jobs.
 
         Raises:
-            RuntimeError: a worker has ended: a fault of planc or of the hunt, not of a plan.
+            RuntimeError: a worker has ended or raised: a fault of planc or of the hunt, not of a plan.
         """
         waiting = iter(jobs)
         with selectors.DefaultSelector() as ready:
@@ -40,6 +40,8 @@ class Pool:
                     if not line:
                         raise RuntimeError("a worker of the hunt has ended")
                     found = json.loads(line)
+                    if "raised" in found:
+                        raise RuntimeError(found["raised"])
                     if found:
                         yield found
                     elif not _given(key.data, waiting):

@@ -7,34 +7,27 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 
-from tests.hunt.table import Found, Table
+from tests.hunt.table import Found, Table, replay_of
 from tests.judge.pair import ROOT
 
 PAGE = ROOT / "docs" / "soundness.md"
 BEGIN, END = "<!-- hunt: written by `make hunt` -->", "<!-- hunt: end -->"
 MOST_STRICT, MOST_UNPROVED = 0.01, 0.02
-_MESHES = ("tp 2", "tp 4", "dp 2 x tp 2")
 
 
 def faults_of(table: Table) -> list[str]:
     """What is not as it must be, a line each."""
-    count = max(len(table.mutants), 1)
-    faults = [f"wrong and called right: {_replay(f)}: {f['why']}" for f in table.unsound()]
-    faults += [f"wrong with the fix that was offered: {_replay(f)}" for f in table.bad_fixes()]
-    faults += [f"a base plan is {f['checker']} and {f['numbers']}: {_replay(f)} {f['codes']} {f['why']}"
-               for f in table.bases if (f["checker"], f["numbers"]) != ("proved", "right")]  # fmt: skip
+    faults = [f"wrong and called right: {replay_of(f)}: {f['why']}" for f in table.unsound()]
+    faults += [f"wrong with the fix that was offered: {replay_of(f)}" for f in table.bad_fixes()]
+    count = len(table.mutants)
     for what, found, most in (
         ("right and called wrong", table.strict(), MOST_STRICT),
         ("unproved", table.unproved(), MOST_UNPROVED),
     ):
         if len(found) > most * count:
             faults.append(f"{what}: {len(found)} of {count}, more than {most:.0%}")
-        faults += [f"  {what}: {_replay(f)} {' '.join(f['codes'])} {f['changes']}" for f in found]
+            faults += [f"  {replay_of(f)} {' '.join(f['codes'])} {f['changes']}" for f in found]
     return faults
-
-
-def _replay(found: Found) -> str:
-    return ":".join(str(found[name]).lower() for name in ("base", "mesh", "split", "seed", "number"))
 
 
 def write_page(table: Table, seed: int) -> None:
@@ -49,33 +42,35 @@ def _lines(table: Table, seed: int) -> Iterator[str]:
     versions = ", ".join(
         f"{name} {metadata.version(name).partition('+')[0]}" for name in ("torch", "transformers")
     )
+    families = len(table.by("base"))
     yield ""
-    yield f"Seed {seed}, {len(table.mutants):,} mutants of {len(table.by('base'))} models, {versions}."
-    yield f"Another {table.no_plan:,} mutants are no plans: the language refuses them, and there is nothing to apply."
+    yield f"Seed {seed}, {versions}: {len(table.mutants):,} mutants of {families} families of plans and modules,"
+    yield f"on {len(table.by('reference'))} models. Another {len(table.same):,} tell the model what their base plan does, in other"
+    yield f"words; {table.no_plan:,} are no plans; {len(table.untrue)} say what is not so ({_codes(table.untrue)})."
     yield ""
-    yield from _rows("all", [("all", table.mutants)])
+    yield from _rows("", [("all", table.mutants), ("in other words", table.same)])
     yield ""
-    yield from _rows("model", sorted(table.by("base").items()))
-    yield ""
-    yield from _rows("mesh", [(_MESHES[mesh], found) for mesh, found in sorted(table.by("mesh").items())])
-    yield ""
-    split = {True: "split", False: "whole"}
-    yield from _rows("sequence", [(split[key], found) for key, found in sorted(table.by("split").items())])
-    yield ""
-    yield from _rows("change", _by_change(table.mutants))
+    for title, key in (("family", "base"), ("mesh", "mesh"), ("options", "options")):
+        yield from _rows(title, list(table.by(key).items()))
+        yield ""
+    yield from _rows("change", list(table.by_change().items()))
     yield ""
     fixes = Counter((f["fix"], f["fixed"]) for f in table.fixes())
     proved = sum(count for (verdict, _), count in fixes.items() if verdict == "proved")
-    yield f"Fixes: of {len([f for f in table.mutants if f['fix']]):,} plans that planc offers fixes for, {proved:,} are"
-    yield f"proved with them; the numbers call {fixes['proved', 'wrong']} of these wrong."
+    yield f"planc offers fixes for {len(table.fixes()):,} of the plans that it refuses. With them {proved:,} are proved; the numbers"
+    yield f"call {fixes['proved', 'wrong']} of these wrong."
+    yield ""
+    yield "Right and called wrong, each by the line that replays it:"
+    yield ""
+    for found in table.strict():
+        says = "; ".join(text for _, text in found["changes"])
+        yield f"- `{replay_of(found)}` {' '.join(found['codes'])}: `{says}`"
+    yield ""
 
 
-def _by_change(mutants: Iterable[Found]) -> list[tuple[str, list[Found]]]:
-    groups: dict[str, list[Found]] = {}
-    for found in mutants:
-        for kind in dict.fromkeys(kind for kind, _ in found["changes"]):
-            groups.setdefault(kind, []).append(found)
-    return sorted(groups.items())
+def _codes(mutants: Iterable[Found]) -> str:
+    counts = Counter(found["codes"][0] for found in mutants)
+    return ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
 
 
 def _rows(title: str, groups: Iterable[tuple[str, list[Found]]]) -> Iterator[str]:

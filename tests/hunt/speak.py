@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -12,69 +11,89 @@ from planc.commands.fixing import fixed
 from planc.compile import Result, check
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
+from planc.ir.lowered import Lowered
+from planc.ir.plan import Plan
 from planc.ir.settled import Settings
 from planc.ir.source import Source
+from planc.mutate.family import Case
 from planc.read import read_source
+from planc.text.write import write
 from planc.torch.verify.applied import told
-from planc.torch.verify.ranks import Ranks
-from planc.torch.verify.subject import Subject
-from planc.torch.verify.verify import verify
+from planc.torch.verify.subject import build
+from planc.torch.verify.verify import processes, verify
 from tests.judge import plans
 
 TIMEOUT = 40.0
 NO_PLAN = "no plan"
 """What the checker says of a text that is refused for its words: there is nothing to apply, or not all of it."""
+UNTRUE = "untrue"
+"""What it says of a plan that tells the model just what a right one does, and says beside that what is not so: of
+a value, at a boundary that does nothing to it, a layout that it does not have; parts that do not add up."""
+OF_NAMES = frozenset({"F600", "F601", "F602", "F603", "F607", "F608", "F609", "F610", "F616", "F617", "F618"})
 
 
 @dataclass(frozen=True)
 class Said:
-    """What was said of a mutant. `fix` is empty where none is offered."""
+    """What was said of a mutant."""
 
     checker: str
     codes: tuple[str, ...]
     numbers: str
     why: str
     by: str
-    """What called it right or wrong: `parallelize`, `as written`, `a lenient reading`, `not applied`."""
+    """What the numbers are of: `parallelize`, `the base plan` (it tells the model the same), `as written`,
+    `a lenient reading`, `nothing`."""
+    same: bool = False
+    """Whether it tells the model just what the base plan does, in other words."""
     fix: str = ""
+    """The verdict with the fixes that planc offers; empty where it offers none."""
     fixed: str = ""
+    """What the numbers say of a plan that is proved with them."""
 
     def data(self) -> dict[str, Any]:
         return asdict(self)
 
 
-Lenient = Callable[[Result], str | None]
-"""What is wrong with a plan in every reading of what it leaves open; None: one is right."""
-
-
 class Court:
     """A model, and both judges."""
 
-    def __init__(
-        self, reference: str, graph: ModelGraph, subject: Subject, ranks: Ranks, lenient: Lenient
-    ) -> None:
-        self.reference, self.graph, self.subject, self.ranks, self.lenient = (
-            reference,
-            graph,
-            subject,
-            ranks,
-            lenient,
-        )
+    def __init__(self, reference: str, graph: ModelGraph, base: Plan) -> None:
+        self.reference, self.graph, self.base = reference, graph, base
+        self.subject, self.ranks = build(reference, 0), processes()
+        self._known: dict[Any, tuple[Lowered | None, tuple[str, str, str]]] = {}
 
-    def hear(self, text: str, mesh: Mapping[str, int]) -> Said:
-        """What both say of a plan."""
-        settings = Settings(dict(mesh))
-        document = read_source(Source("mutant.plan", text))
+    def close(self) -> None:
+        """End the processes."""
+        self.ranks.close()
+
+    def hear(self, case: Case) -> Said:
+        """What both say of a case."""
+        settings = Settings(dict(case.variant.sizes), options=dict(case.variant.options))
+        plan = self.base if case.mutant is None else case.mutant.plan
+        document = read_source(Source("mutant.plan", write(plan)))
         said = told(document, settings, self.graph)
         result = said.result
         codes = tuple(sorted({f.law.code for f in result.diagnostics if f.is_error or f.law.code == "L713"}))
         if any(fault.is_error and is_about_words(fault.law.code) for fault in result.diagnostics):
-            return Said(NO_PLAN, codes, "wrong", "; ".join(said.reasons)[:200], "not applied")
-        numbers, why, by = self._numbers(document, settings, result)
-        fix, mended = "", ""
-        if result.is_refuted:
-            fix, mended = self._fixed(result, settings)
-        return Said(result.verdict, codes, numbers, why, by, fix, mended)
+            return Said(NO_PLAN, codes, "wrong", "; ".join(said.reasons)[:200], "nothing")
+        known, numbers = self._of_base(settings)
+        if case.mutant is None:
+            return Said(result.verdict, codes, *numbers, same=not case.changes)
+        if said.lowered is not None and said.lowered == known:
+            if result.is_refuted and numbers[0] == "right":
+                return Said(UNTRUE, codes, "wrong", "", "nothing", same=True)
+            return Said(result.verdict, codes, *numbers[:2], "the base plan", same=True)
+        fix, mended = self._fixed(result, settings) if result.is_refuted else ("", "")
+        return Said(result.verdict, codes, *self._numbers(document, settings, result), fix=fix, fixed=mended)
+
+    def _of_base(self, settings: Settings) -> tuple[Lowered | None, tuple[str, str, str]]:
+        """What the base plan tells the model here, and what the numbers say of it."""
+        key = (tuple(settings.sizes.items()), tuple(settings.options.items()))
+        if key not in self._known:
+            document = read_source(Source("base.plan", write(self.base)))
+            said = told(document, settings, self.graph)
+            self._known[key] = said.lowered, self._numbers(document, settings, said.result)
+        return self._known[key]
 
     def _numbers(self, document: Document, settings: Settings, result: Result) -> tuple[str, str, str]:
         proved = result.verdict == "proved"
@@ -82,8 +101,19 @@ class Court:
         if proved or found[0] == "right":
             return (*found, "parallelize" if proved else "as written")
         # Where planc gave up its way of reading the plan may be what is wrong.
-        wrong = self.lenient(result) if result.binding is not None else "it cannot be applied"
-        return ("right", found[1], "a lenient reading") if wrong is None else (*found, "as written")
+        if result.binding is not None and self._leniently(result, settings) is None:
+            return "right", found[1], "a lenient reading"
+        return (*found, "as written")
+
+    def _leniently(self, result: Result, settings: Settings) -> str | None:
+        """What is wrong in every reading of what a plan leaves open; None: one is right."""
+        try:
+            from tests.judge.lenient import lenient
+        except ImportError:
+            return "no lenient"
+        with contextlib.suppress(KeyError, ValueError, TypeError, ZeroDivisionError):
+            return lenient(self.reference, {}, plans.rules_of(result.settled), settings.sizes["tp"])
+        return "it cannot be read"
 
     def _verified(self, document: Document, settings: Settings) -> tuple[str, str]:
         found = verify(
@@ -99,8 +129,6 @@ class Court:
 
     def _fixed(self, result: Result, settings: Settings) -> tuple[str, str]:
         """The verdict on a plan with the fixes that planc offers, and what the numbers say of it."""
-        if not any(fault.fix is not None and fault.fix.edits for fault in result.diagnostics):
-            return "", ""
         mended = fixed(result, partial(check, settings=settings, graph=self.graph))
         if mended is result:
             return "", ""
@@ -113,18 +141,3 @@ def is_about_words(code: str) -> bool:
     """Whether a law is about what a plan says, and not about what would be computed: names that the
     language or the model does not have, two rules for one module, a condition that the plan itself sets."""
     return code[0] in "SNMRXE" or code in OF_NAMES
-
-
-OF_NAMES = frozenset({"F600", "F601", "F602", "F603", "F607", "F608", "F609", "F610", "F616", "F617", "F618"})
-
-
-def lenient_of(reference: str, mesh: Mapping[str, int]) -> Lenient:
-    """The lenient judge for a model: hand-written splits, by what the numbers of the ranks show."""
-    from tests.judge.lenient import lenient
-
-    def wrong(result: Result) -> str | None:
-        with contextlib.suppress(KeyError, ValueError, TypeError, ZeroDivisionError):
-            return lenient(reference, plans.rules_of(result.settled), mesh["tp"])
-        return "it cannot be read"
-
-    return wrong

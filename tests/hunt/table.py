@@ -2,57 +2,74 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.hunt.speak import NO_PLAN
+from tests.hunt.speak import NO_PLAN, UNTRUE
 
 Found = Mapping[str, Any]
-
-
-def is_counted(found: Found) -> bool:
-    """Whether both judges have something to say: it is a mutant, and a plan."""
-    return found["number"] >= 0 and found["checker"] != NO_PLAN
 
 
 class Table:
     """How often the judges agree."""
 
     def __init__(self, every: Iterable[Found]) -> None:
-        every = list(every)
-        self.mutants = [found for found in every if is_counted(found)]
-        self.no_plan = sum(found["number"] >= 0 and found["checker"] == NO_PLAN for found in every)
-        self.bases = [found for found in every if found["number"] < 0]
+        known: dict[str, Found] = {}
+        for found in every:
+            known.setdefault(replay_of(found), found)
+        plans = [found for found in known.values() if found["checker"] not in (NO_PLAN, UNTRUE)]
+        self.no_plan = sum(found["checker"] == NO_PLAN for found in known.values())
+        self.untrue = [found for found in known.values() if found["checker"] == UNTRUE]
+        self.same = [found for found in plans if found["same"]]
+        """Those that tell the model what the base plan tells it."""
+        self.mutants = [found for found in plans if not found["same"]]
 
     def unsound(self) -> list[Found]:
         """Wrong and called right."""
-        return [
-            f for f in (*self.bases, *self.mutants) if f["checker"] == "proved" and f["numbers"] == "wrong"
-        ]
+        return [f for f in self._every() if f["checker"] == "proved" and f["numbers"] == "wrong"]
 
     def strict(self) -> list[Found]:
         """Right and called wrong."""
-        return [f for f in self.mutants if f["checker"] == "refuted" and f["numbers"] == "right"]
+        return [f for f in self._every() if f["checker"] == "refuted" and f["numbers"] == "right"]
 
     def unproved(self) -> list[Found]:
-        return [f for f in self.mutants if f["checker"] == "unproved"]
-
-    def bad_fixes(self) -> list[Found]:
-        """Plans that are wrong with the fixes that planc offers."""
-        return [f for f in self.mutants if f["fixed"] == "wrong"]
+        return [f for f in self._every() if f["checker"] == "unproved"]
 
     def fixes(self) -> list[Found]:
-        return [f for f in self.mutants if f["fixed"]]
+        """Those that planc offers fixes for."""
+        return [f for f in self.mutants if f["fix"]]
 
-    def counts(self, mutants: Iterable[Found] | None = None) -> Counter[tuple[str, str]]:
-        """Mutants by what the checker says and what the numbers say."""
-        chosen = self.mutants if mutants is None else mutants
-        return Counter((found["checker"], found["numbers"]) for found in chosen)
+    def bad_fixes(self) -> list[Found]:
+        """Plans that are proved with the fixes that planc offers, and wrong."""
+        return [f for f in self.mutants if f["fixed"] == "wrong"]
 
-    def by(self, key: str) -> dict[Any, list[Found]]:
+    def by(self, key: str) -> dict[str, list[Found]]:
         """The mutants in groups."""
-        groups: dict[Any, list[Found]] = {}
+        groups: dict[str, list[Found]] = {}
         for found in self.mutants:
-            groups.setdefault(found[key], []).append(found)
-        return groups
+            groups.setdefault(_text(found[key]), []).append(found)
+        return dict(sorted(groups.items()))
+
+    def by_change(self) -> dict[str, list[Found]]:
+        """The mutants by the kinds of their changes; one with two of them stands under both."""
+        groups: dict[str, list[Found]] = {}
+        for found in self.mutants:
+            for kind in dict.fromkeys(kind for kind, _ in found["changes"]):
+                groups.setdefault(kind, []).append(found)
+        return dict(sorted(groups.items()))
+
+    def _every(self) -> list[Found]:
+        return [*self.mutants, *self.same]
+
+
+def _text(value: Any) -> str:
+    return (
+        ", ".join(f"{name} {each}" for name, each in value.items())
+        if isinstance(value, Mapping)
+        else str(value)
+    )
+
+
+def replay_of(found: Found) -> str:
+    """The words that replay a mutant."""
+    return ":".join(str(found[name]) for name in ("base", "seed", "variant", "number"))

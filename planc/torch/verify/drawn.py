@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -111,12 +112,12 @@ def _mapped(item: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 def _runs(model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
     """Whether a model takes such inputs, tried without numbers."""
-    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    bare = {name: item.detach().to("meta") for name, item in state.items()}
     try:
+        # A copy: torch's functional call gives a module with two names its parameters back wrongly.
+        bare = copy.deepcopy(model).to("meta")
         with torch.no_grad(), torch.device("meta"):
-            given = _mapped((arguments, keywords), lambda item: item.to("meta"))
-            torch.func.functional_call(model, bare, *given)
+            arguments, keywords = _mapped((arguments, keywords), lambda item: item.to("meta"))
+            bare(*arguments, **keywords)
     except Exception:  # noqa: BLE001  # the user's code may fail in any way
         return False
     return True

@@ -52,11 +52,17 @@ class Weighing:
             elif item.is_floating_point() and item.requires_grad:
                 self.factors[name] = torch.randn(item.shape, generator=random, dtype=torch.float64)
 
-    def terms(self, results: Mapping[str, Tensor], factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def terms(
+        self,
+        results: Mapping[str, Tensor],
+        factors: Mapping[str, Tensor],
+        parts: Mapping[str, int] | None = None,
+    ) -> dict[str, Tensor]:
         """What the loss is the sum of, by result.
 
         Args:
             factors: the rank's share of `self.factors`.
+            parts: how many ranks the rows of a result are shared by, each with a loss of its own.
         """
         found: dict[str, Tensor] = {}
         for name, factor in factors.items():
@@ -64,9 +70,10 @@ class Weighing:
             if item is None or not item.requires_grad:
                 continue
             if name == self.logits:
-                rows = item.reshape(-1, item.shape[-1])
-                found[name] = functional.cross_entropy(rows, factor.reshape(-1))
+                flat = item.reshape(-1, item.shape[-1])
+                found[name] = functional.cross_entropy(flat, factor.reshape(-1))
             else:
-                count = item.shape[0] if item.ndim else 1
+                rows = self.factors[name].shape[0] if item.ndim else 1
+                count = rows // (parts or {}).get(name, 1)
                 found[name] = (item * factor.to(item.dtype)).sum() / count
         return found

@@ -12,7 +12,7 @@ from planc.ir.record import Record
 from planc.torch.defaults import length as longest
 from planc.torch.verify.drawn import Maker
 
-EACH = 2
+EACH = 4
 """Rows of the batch on each data rank."""
 
 

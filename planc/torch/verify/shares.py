@@ -48,18 +48,18 @@ class Place:
             may_split: whether the plan says that a tensor axis does.
         """
         piece = whole
-        if (
-            piece.ndim
-            and self.parts > 1
-            and piece.shape[0] == shape[0] * self.parts
-            and len(shape) == piece.ndim
-        ):
+        if self.parts_of(whole, shape) > 1:
             piece = _slice(piece, 0, self.part, self.parts)
         for rank, ranks in self.tensor if may_split else ():
             for dim in range(min(piece.ndim, len(shape))):
                 if piece.shape[dim] != shape[dim] and piece.shape[dim] == shape[dim] * ranks:
                     return _slice(piece, dim, rank, ranks), True
         return piece, False
+
+    def parts_of(self, whole: Tensor, shape: torch.Size) -> int:
+        """By how many parts of the batch the rows of a whole result are shared."""
+        is_cut = whole.ndim and len(shape) == whole.ndim and whole.shape[0] == shape[0] * self.parts
+        return self.parts if is_cut else 1
 
     def in_order(self, whole: Tensor, name: str) -> Tensor:
         """A whole parameter in the order of the ranks that hold its slices: fused parts are cut each by
