@@ -6,11 +6,12 @@ right for the other. Numbers are told by the names that configurations of transf
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-from planc.graphs.cache import graph_of
+from planc.graphs.cache import graph_of, located
 from planc.graphs.faults import CaptureFault, refuse, whole
 from planc.graphs.write import ENDINGS
 from planc.ir.record import Record
@@ -40,18 +41,27 @@ class Shrunk(Record):
 
 def resolved(reference: str) -> str:
     """What a model is built from: a graph, a file or the name of a shipped one, stands for what it was captured
-    from.
+    from. A configuration is looked for beside the graph, which knows no folders.
 
     Raises:
-        planc.graphs.faults.CaptureFault: there is no such graph, or it was captured from code, which a file
-            may not name.
+        planc.graphs.faults.CaptureFault: there is no such graph; it was captured from code, which a file may
+            not name; or from a configuration that is not there, or is another one by now.
     """
     if ":" in reference and not reference.endswith(ENDINGS):
         return reference
-    model = graph_of(reference).model
-    if not model.startswith("hf:"):
+    graph = graph_of(reference)
+    if not graph.model.startswith("hf:"):
         refuse("G803", f"{reference!r} was captured from code", whole(Source("--model", reference)),
-               f"got: {model}", "needed: the code itself, --model FILE.py:FACTORY")  # fmt: skip
+               f"got: {graph.model}", "needed: the code itself, --model FILE.py:FACTORY")  # fmt: skip
+    model = located(graph.model, os.path.dirname(reference))
+    source = Source("--model", model)
+    parsed = parse(source)
+    if parsed.kind == "config":
+        facts = hf.facts(hf.configuration(parsed, source)[1])
+        other = [name for name, value in graph.facts.items() if facts.get(name, value) != value]
+        if other:
+            refuse("G803", f"{reference!r} was captured from another configuration", whole(source, parsed.name),
+                   f"got: {other[0]} {facts[other[0]]}", f"needed: {other[0]} {graph.facts[other[0]]}")  # fmt: skip
     return model
 
 
