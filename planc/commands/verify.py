@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planc.cli import UNPROVED, USAGE, usage_error
 from planc.commands.settings import UsageFault, add_settings, settings
@@ -82,6 +82,8 @@ def run(arguments: Namespace) -> int:
         return usage_error(f"{ranks} ranks: at most {MOST} processes are started; use smaller axes")
     if not hasattr(os, "fork"):
         return usage_error("verify forks processes, which this system cannot")
+    # Ranks are forked, which a process that has met a GPU must not do; all of it runs on the CPU.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         import torch
     except ImportError as missing:
@@ -121,6 +123,7 @@ def _verified(document: Document, given: Settings, arguments: Namespace) -> tupl
     from planc.graphs.chosen import reference_for
     from planc.report.verified import progress
     from planc.torch.capture import capture
+    from planc.torch.verify.chances import verify_chances
     from planc.torch.verify.shrink import resolved
     from planc.torch.verify.subject import build
     from planc.torch.verify.verify import verify
@@ -133,13 +136,12 @@ def _verified(document: Document, given: Settings, arguments: Namespace) -> tupl
         if not arguments.full:
             reference, graph, notes = _small(document, reference, given)
         graph = graph or capture(reference)
+        what = (document, reference, graph, given)
+        how: dict[str, Any] = {"seed": arguments.seed, "timeout": arguments.timeout, "progress": tell}
+        if arguments.dropout:
+            return verify_chances(*what, **how), notes
         subject = build(reference, arguments.seed)
-        found = verify(
-            document, reference, graph, given,
-            subject=subject, steps=arguments.steps, seed=arguments.seed,
-            timeout=arguments.timeout, progress=tell,
-        )  # fmt: skip
-    return found, notes
+        return verify(*what, subject=subject, steps=arguments.steps, **how), notes
 
 
 def _small(document: Document, reference: str, given: Settings) -> tuple[str, ModelGraph, list[str]]:

@@ -12,6 +12,10 @@ Kind = Literal["output", "loss", "gradient", "weight"]
 Said = Literal["right", "wrong", "unjudged"]
 
 
+LIMIT = 16.0
+"""Units up to which two tensors are the same: sums in another order make some, a wrong plan thousands."""
+
+
 class Row(Record):
     """One tensor of the split model, held against the unsplit one's."""
 
@@ -27,14 +31,12 @@ class Row(Record):
     """What a number cannot say: a shape, a missing gradient."""
     rule: Placed | None = None
     """The rule of the plan that governs it."""
+    limit: float = LIMIT
+    """Units up to which it is right."""
 
     @property
     def ok(self) -> bool:
-        return self.error <= LIMIT
-
-
-LIMIT = 16.0
-"""Units up to which two tensors are the same: sums in another order make some, a wrong plan thousands."""
+        return self.error <= self.limit
 
 
 class Ran(Record):

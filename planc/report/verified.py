@@ -58,7 +58,7 @@ def draw(
     if shown:
         console.print()
         console.print(_table(shown), crop=False)
-        say("an error of 1 is what rounding in float32 explains", "dim")
+        say(f"an error of 1 is {_unit(found)}", "dim")
         for line in _rest(rows, shown):
             say(line)
     for ran in found.ran:
@@ -71,6 +71,16 @@ def draw(
     said.append(found.verdict if found.verdict != "unjudged" else "not judged", _COLORS[found.verdict])
     said.append(f": {_summary(found, rows, bad)}")
     console.print(said)
+
+
+def _limit(found: Verified) -> float:
+    return found.rows[0].limit if found.rows else LIMIT
+
+
+def _unit(found: Verified) -> str:
+    if _limit(found) == LIMIT:
+        return "what rounding in float32 explains"
+    return "the standard error of a mean of many draws"
 
 
 def worst(rows: Sequence[Row]) -> list[Row]:
@@ -143,7 +153,7 @@ def _summary(found: Verified, rows: Sequence[Row], wrong: int) -> str:
     runs = [ran.run for ran in found.ran if ran.raised is None]
     what = f"{len(rows)} tensors in {len(runs)} run{'s' * (len(runs) != 1)} ({', '.join(runs)})"
     if wrong:
-        return f"{wrong} of {what} are more than {LIMIT:g} units off"
+        return f"{wrong} of {what} are more than {_limit(found):g} units off"
     return f"{what}, the worst {amount(found.rows[0].error)} units off"
 
 
@@ -156,7 +166,7 @@ def to_json(found: Verified, notes: Sequence[str] = ()) -> str:
         "mesh": dict(found.sizes),
         "seed": found.seed,
         "verdict": found.verdict,
-        "limit": LIMIT,
+        "limit": _limit(found),
         "notes": list(notes),
         "reasons": list(found.reasons),
         "refuted": list(found.refuted),

@@ -54,7 +54,7 @@ def verify(
     """
     said = told(document, settings, graph)
     sizes = tuple((axis.name, axis.size or 1) for axis in said.result.settled.axes)
-    found = _Found(document, reference, dict(sizes), seed, said)
+    found = Found(document, reference, dict(sizes), seed, said)
     if said.lowered is None:
         return found.done("wrong" if said.result.is_refuted else "unjudged", reasons=said.reasons)
     task = Task(reference, said.lowered, sizes, said.split, (), steps, seed)
@@ -82,7 +82,7 @@ def processes() -> Ranks:
     return Ranks(work)
 
 
-class _Found:
+class Found:
     """What is found, one run after another."""
 
     def __init__(
@@ -118,7 +118,7 @@ class _Found:
         if self._rules is None and binding is not None:
             self._rules = Rules(binding)
         rule = None if self._rules is None else self._rules.of(row)
-        return Row(row.kind, row.name, row.run, row.error, row.note, rule)
+        return Row(row.kind, row.name, row.run, row.error, row.note, rule, row.limit)
 
     def done(self, verdict: Any = None, reasons: tuple[str, ...] = ()) -> Verified:
         rows = tuple(sorted(map(self._governed, self._rows.values()), key=lambda row: -row.error))

@@ -61,7 +61,7 @@ def work(task: Task) -> list[Row]:
     every = runs_of(subject, task)
     for name in task.runs:
         run = next(run for run in every if run.name == name)
-        rows += _Judged(subject, run, task, mesh, place).rows()
+        rows += Judged(subject, run, task, mesh, place).rows()
     return rows
 
 
@@ -84,7 +84,7 @@ def runs_of(subject: Subject, task: Task) -> list[Run]:
     return found
 
 
-class _Judged:
+class Judged:
     """The split model on one run."""
 
     def __init__(self, subject: Subject, run: Run, task: Task, mesh: DeviceMesh, place: Place) -> None:
@@ -118,11 +118,9 @@ class _Judged:
         with Calm():
             results = self._forward()
             for name, needed in exact.results.items():
-                piece, _ = self._piece(name, needed, results)
+                piece, _ = self.piece(name, needed, results)
                 yield self._row("output", name, results.get(name), piece, units.get(name, 1.0))
-            weighing = self.whole.weighing
-            assert weighing is not None
-            terms = weighing.terms(results, self._factors(results))
+            terms = self.terms(results)
             yield from self._losses(results, terms)
             backward(terms)
             yield from self._gradients(exact.gradients)
@@ -133,7 +131,7 @@ class _Judged:
         torch.manual_seed(self.task.seed)
         return dict(leaves(self.model(*arguments, **keywords)))
 
-    def _piece(self, name: str, whole: Tensor, results: dict[str, Tensor]) -> tuple[Tensor, bool]:
+    def piece(self, name: str, whole: Tensor, results: dict[str, Tensor]) -> tuple[Tensor, bool]:
         got = results.get(name)
         return (
             (whole, False)
@@ -145,7 +143,19 @@ class _Judged:
         place = str(list(self.whole.exact.results).index(name))
         return bool({name, name.partition(".")[0], place} & set(self.task.split))
 
-    def _factors(self, results: dict[str, Tensor]) -> dict[str, Tensor]:
+    def terms(self, results: dict[str, Tensor]) -> dict[str, Tensor]:
+        """This rank's loss, by result."""
+        weighing = self.whole.weighing
+        assert weighing is not None
+        parts = {
+            name: self.place.parts_of(whole, results[name].shape)
+            for name, whole in weighing.factors.items()
+            if name in results
+        }
+        found: dict[str, Tensor] = weighing.terms(results, self.factors(results), parts)
+        return found
+
+    def factors(self, results: dict[str, Tensor]) -> dict[str, Tensor]:
         """The factors of what leaves the model in the right shape."""
         assert self.whole.weighing is not None
         found = {}
@@ -166,7 +176,7 @@ class _Judged:
             if term is None:
                 yield self._row("loss", name, None, torch.tensor(needed), 1.0)
                 continue
-            _, is_split = self._piece(name, self.whole.exact.results[name], results)
+            _, is_split = self.piece(name, self.whole.exact.results[name], results)
             own = term.detach().clone().double()
             ranks = dist.get_world_size()
             dist.all_reduce(own)
@@ -205,7 +215,7 @@ class _Judged:
             if step:
                 optimizer.zero_grad()
                 results = self._forward()
-                backward(weighing.terms(results, self._factors(results)))
+                backward(self.terms(results))
             optimizer.step()
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
         for name, needed in self.whole.exact.weights.items():
