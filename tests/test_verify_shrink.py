@@ -98,8 +98,10 @@ def test_divides_as_the_full_model(reference: str, sizes: tuple[int, ...]) -> No
         model, config = built(small.reference)
         assert list(divided(reference, small, parts)) == []
         assert sum(one.numel() for one in model.parameters()) < SMALL
-        assert not small.notes
         assert small.changes
+        # One head is not shared as it was where that would make the model large: this is said.
+        assert all(note.startswith("not shared as in the full model: ") for note in small.notes)
+        assert all("_norm.weight" in note and "and" not in note for note in small.notes)
         ratios(full, config)
         inside(config)
 
@@ -165,6 +167,21 @@ BY_HAND = [
 def test_by_hand(reference: str, sizes: dict[str, int], wanted: dict[str, int]) -> None:
     config = built(shrunk(reference, sizes).reference)[1]
     assert {name: getattr(config, name) for name in wanted} == wanted
+
+
+def test_what_is_not_shared_as_it_was_is_said() -> None:
+    small = shrunk("hf:Qwen3ForCausalLM", {"tp": 16})
+    assert small.notes == (
+        "not shared as in the full model: model.layers.*.self_attn.q_norm.weight 128 -> 4, "
+        "model.layers.*.self_attn.k_norm.weight 128 -> 4",
+    )
+
+
+def test_small_tables_beside_the_vocabulary_stay() -> None:
+    """RoBERTa's table of types has a row; ids that mean something are below the vocabulary all the same."""
+    config = built(shrunk("hf:RobertaForMaskedLM?eos_token_id=40000", {"tp": 2}).reference)[1]
+    assert config.eos_token_id < config.vocab_size < 300
+    assert config.type_vocab_size == built("hf:RobertaForMaskedLM")[1].type_vocab_size
 
 
 def test_odd_vocabulary_stays_odd() -> None:

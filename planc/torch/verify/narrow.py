@@ -126,10 +126,12 @@ class _Narrow:
             yield from ((own, min(value, 2, most)) for own, value in self._named(*_CHOSEN))
 
     def _vocabulary(self, others: set[int]) -> Iterator[tuple[str, int]]:
+        main = self._standard("vocab_size")
         every = {name: value for name, value in self.numbers.items() if name.endswith("vocab_size")}
-        every.update(own for own in [self._standard("vocab_size")] if own is not None)
+        every.update([main] if main is not None else [])
+        every = {name: value for name, value in every.items() if value > WORDS}
         few = {name: like(value, self.parts, WORDS, avoid=others) for name, value in every.items()}
-        if few == every:
+        if few == every:  # or there is none
             return
         yield from few.items()
         least = min(few.values())
@@ -150,7 +152,7 @@ class _Narrow:
         name, width = hidden
         own = self._standard("head_dim")
         each = own[1] if own is not None else width // max(heads.values(), default=1)
-        others = self._other_heads(each)
+        others = self._other_heads(each, max(few.values(), default=1))
         small_each, small_width = self._head(width, each, heads, few, set(others.values()))
         yield from few.items()
         for dim, value in self._head_dims():
@@ -163,12 +165,14 @@ class _Narrow:
             if name.endswith("head_dim") or name in ("d_kv", "kv_channels"):
                 yield name, value
 
-    def _other_heads(self, each: int) -> dict[int, int]:
+    def _other_heads(self, each: int, heads: int) -> dict[int, int]:
         """Widths of heads other than the usual one; different ones stay different."""
         found: dict[int, int] = {}
         for name, value in self._head_dims():
             if value not in (each, *found):
-                parts = self.parts if "rope" in name else 1  # it lies beside others, in no head
+                # What is turned lies beside other numbers, in no head.
+                is_fitted = "rope" in name or heads * max(gcd(value, self.parts), 8) <= self._most()
+                parts = self.parts if is_fitted else 1
                 found[value] = like(value, parts, min(8, value), step=2, avoid=set(found.values()))
         return found
 

@@ -18,6 +18,7 @@ from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.torch import hf
 from planc.torch.reference import Reference, parse
+from planc.torch.verify.divided import otherwise
 from planc.torch.verify.kinds import kinds_of, needed
 from planc.torch.verify.narrow import Sizes, narrow, numbers_of, parts_of, said
 
@@ -27,6 +28,8 @@ _DEPTHS = frozenset({
 })  # fmt: skip
 _GROUPS = ("depth", "widths", "experts", "vocabulary", "positions")
 """Groups of changes; where a model cannot be made smaller, the last is left out first."""
+
+_SHOWN = 3
 
 
 class Shrunk(Record):
@@ -85,7 +88,8 @@ def shrunk(reference: str, sizes: Mapping[str, int], *, keep_depth: bool = False
     notes: list[str] = []
     if not keep_depth:
         changes["depth"] = _depths(parsed, config, changes, notes)
-    return _built(parsed, source, config, changes, notes)
+    found = _built(parsed, source, config, changes, notes)
+    return Shrunk(found.reference, found.changes, (*found.notes, *_differences(parsed, found, sizes)))
 
 
 def _built(
@@ -107,6 +111,20 @@ def _built(
             notes.append(f"left as they are: {', '.join(left)} ({first})")
         return Shrunk(one, tuple(_lines(config, made)), tuple(notes))
     return Shrunk(source.text, (), (*notes, f"the model is run as it is ({first})"))
+
+
+def _differences(parsed: Reference, found: Shrunk, sizes: Mapping[str, int]) -> Iterator[str]:
+    """What a plan may be told of the small model that is not so of the full one."""
+    if not found.changes:
+        return
+    small = _made(parse(Source("MODEL", found.reference)), {})
+    try:
+        full = _made(parsed, {})
+    except CaptureFault:
+        return
+    if lines := otherwise(full, small, prod(sizes.values())):
+        more = f", and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        yield f"not shared as in the full model: {', '.join(lines[:_SHOWN])}{more}"
 
 
 def _with(parsed: Reference, made: Sizes) -> str:
