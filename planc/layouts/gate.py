@@ -139,10 +139,10 @@ class Gate:
             cost = change(held.type, aim, grad=info.grad)
         except Refused as bad:
             self.refuse(crossing, bad.law, bad.got, bad.needed, held)
-            return _UNKNOWN
+            return self.nothing(crossing)
         except NotKnown as bad:
             self.refuse(crossing, "no-rule", str(bad), "", held)
-            return _UNKNOWN
+            return self.nothing(crossing)
         if isinstance(aim, Split) and held.type in WHOLE and crossing.name.startswith("input"):
             self.cut[crossing.number] = aim.dim
         dim = aim.dim if isinstance(aim, Split) else cut_dim(held.type)
@@ -163,6 +163,12 @@ class Gate:
             said = target(crossing.before, info.shape, self.ranks, INVARIANT if info.grad else CONSTANT)
             enters = crossing.name.startswith("input")
             self.passages.append(Passage(self.module, enters, crossing.place, said, aim))
+
+    def nothing(self, crossing: Crossing) -> Held:
+        """What comes of a change that nobody can make."""
+        enters = crossing.name.startswith("input")
+        self.passages.append(Passage(self.module, enters, crossing.place, UNKNOWN, UNKNOWN))
+        return _UNKNOWN
 
     def add_late(self, bound: Bound, results: list[Held], function: Function) -> None:
         """A bias that is added after the sum."""

@@ -141,6 +141,8 @@ def _drawn(calls: list[tuple[str, Outcome]]) -> dict[str, tuple[bool, ...]]:
 def _lay(kind: Type) -> Lay:
     if isinstance(kind, Split | Packed):
         return Lay("shard", kind.dim)
+    if kind not in _KINDS:
+        raise NotLowered("a boundary is to make a change that cannot be made")
     return Lay(_KINDS[kind])
 
 

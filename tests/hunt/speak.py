@@ -116,10 +116,14 @@ class Court:
         return "it cannot be read"
 
     def _verified(self, document: Document, settings: Settings) -> tuple[str, str]:
-        found = verify(
-            document, self.reference, self.graph, settings,
-            subject=self.subject, ranks=self.ranks, runs=("plain",), steps=1, timeout=TIMEOUT,
-        )  # fmt: skip
+        for _ in range(2):
+            found = verify(
+                document, self.reference, self.graph, settings,
+                subject=self.subject, ranks=self.ranks, runs=("plain",), steps=1, timeout=TIMEOUT,
+            )  # fmt: skip
+            # A process that the machine has ended is no verdict: it is asked once more.
+            if not any("the process has died" in reason for reason in found.reasons):
+                break
         if found.verdict == "right":
             return "right", ""
         if found.reasons:

@@ -15,8 +15,8 @@ from planc.lower.lower import lower_as_written
 from planc.lower.modules import NotLowered
 from planc.resolve.bind import Binding
 
-AMBIGUOUS = frozenset({"two-rules", "rules-meet", "other-model"})
-"""Laws whose breach leaves it open what is to be applied."""
+AMBIGUOUS = frozenset({"two-rules", "rules-meet", "other-model", "uneven-cut"})
+"""Laws whose breach leaves it open what is to be applied: which of two rules, which rank gets the rest."""
 _PRECISE = frozenset({"params", "reduce", "output", "cast_inputs", "offload"})
 """Settings of FSDP that change precision or place: numbers are compared in one precision, on the CPU."""
 
