@@ -85,10 +85,10 @@ def run(arguments: Namespace) -> int:
     # Ranks are forked, which a process that has met a GPU must not do; all of it runs on the CPU.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
-        import torch
+        from planc.torch.verify.verify import begin
     except ImportError as missing:
         return usage_error(f"verify needs torch: {missing}")
-    torch.set_num_threads(1)
+    begin()
     try:
         found, more = _verified(document, given, arguments)
     except ModelFault as fault:

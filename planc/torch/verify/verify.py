@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.settled import Settings
@@ -74,6 +76,11 @@ def verify(
     if progress is not None:
         progress(len(tried), len(tried), "")
     return found.done()
+
+
+def begin() -> None:
+    """Keep this process fit to be forked: without threads of torch's own."""
+    torch.set_num_threads(1)
 
 
 def processes() -> Ranks:
