@@ -16,7 +16,7 @@ from tests.judge.families import FAMILIES
 from tests.verified import ROOT, Said, Verifier
 
 NETS = f"{ROOT / 'tests' / 'verified_nets.py'}"
-NOT_PROVED = next(law.code for law in CHECKS if law.name == "not-proved")
+NOT_PROVED = next(row.law.code for row in CHECKS if row.law.name == "not-proved")
 MLP = "mesh tp\ntensor tp {\n    up    colwise\n    down  rowwise\n}\n"
 
 
@@ -134,6 +134,35 @@ def test_what_is_not_proved_may_be_right(verify: Verifier, tmp_path: Path) -> No
     said = asked(verify, tmp_path, MLP, "--model", f"{NETS}:spectral", "--tp", "2")
     assert said.status == 0, said
     assert [line[:4] for line in said.data["refuted"]] == [NOT_PROVED]
+
+
+DROPS = "mesh dp, tp\ntensor tp {\n    mlp.up    colwise\n    mlp.down  rowwise\n%s}\nfsdp dp { root }\n"
+IN_PARTS = "    norm  inputs(0: replicate -> shard(1)) outputs(0: shard(1) -> replicate)\n"
+
+
+@pytest.mark.parametrize("data", [1, 2])
+def test_means_of_draws(data: int, verify: Verifier, tmp_path: Path) -> None:
+    """Dropout on split values differs from the unsplit model's by design; its mean does not."""
+    mesh = ("--tp", "2", "--dp", str(data), "--dropout")
+    said = asked(verify, tmp_path, DROPS % "", "--model", f"{NETS}:dropping", *mesh)
+    assert said.status == 0, said
+    assert {row["name"] for row in said.data["rows"] if row["kind"] == "gradient"} == {
+        "norm.weight", "norm.bias", "mlp.up.weight", "mlp.up.bias", "mlp.down.weight",
+    }  # fmt: skip
+    # Numbers of two times 32 draws: what is exactly equal was not drawn.
+    assert min(row["error"] for row in said.data["rows"]) > 0.1
+    assert said.data["limit"] == 6
+
+
+def test_ranks_that_disagree(verify: Verifier, tmp_path: Path) -> None:
+    """A gradient that stays in parts differs between the ranks, however it is drawn."""
+    mesh = ("--tp", "2", "--dp", "1", "--dropout")
+    said = asked(verify, tmp_path, DROPS % IN_PARTS, "--model", f"{NETS}:dropping", *mesh)
+    assert said.status == 1, said
+    assert set(wrong(said, "gradient")) == {"norm.weight", "norm.bias"}
+    assert {row["note"] for row in said.data["rows"] if not row["ok"]} == {
+        "differs between ranks of a tensor group"
+    }
 
 
 USAGE = {

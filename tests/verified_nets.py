@@ -57,3 +57,20 @@ def hangs() -> Any:
 
 def raises() -> Any:
     return _of_rank_1(lambda: torch.zeros(1)[7])
+
+
+class Dropping(nn.Module):
+    """Drops numbers that are whole on every rank, and such as are split."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+        self.mlp = Mlp(nn.Sequential(nn.ReLU(), nn.Dropout(0.2)))
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.mlp(self.norm(x)))
+
+
+def dropping() -> Any:
+    return Dropping(), _inputs()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +20,6 @@ from planc.text.write import write
 from planc.torch.verify.applied import told
 from planc.torch.verify.subject import build
 from planc.torch.verify.verify import processes, verify
-from tests.judge import plans
 
 TIMEOUT = 40.0
 NO_PLAN = "no plan"
@@ -42,7 +40,7 @@ class Said:
     why: str
     by: str
     """What the numbers are of: `parallelize`, `the base plan` (it tells the model the same), `as written`,
-    `a lenient reading`, `nothing`."""
+    `nothing`."""
     same: bool = False
     """Whether it tells the model just what the base plan does, in other words."""
     fix: str = ""
@@ -96,24 +94,8 @@ class Court:
         return self._known[key]
 
     def _numbers(self, document: Document, settings: Settings, result: Result) -> tuple[str, str, str]:
-        proved = result.verdict == "proved"
-        found = self._verified(document, settings)
-        if proved or found[0] == "right":
-            return (*found, "parallelize" if proved else "as written")
-        # Where planc gave up its way of reading the plan may be what is wrong.
-        if result.binding is not None and self._leniently(result, settings) is None:
-            return "right", found[1], "a lenient reading"
-        return (*found, "as written")
-
-    def _leniently(self, result: Result, settings: Settings) -> str | None:
-        """What is wrong in every reading of what a plan leaves open; None: one is right."""
-        try:
-            from tests.judge.lenient import lenient
-        except ImportError:
-            return "no lenient"
-        with contextlib.suppress(KeyError, ValueError, TypeError, ZeroDivisionError):
-            return lenient(self.reference, {}, plans.rules_of(result.settled), settings.sizes["tp"])
-        return "it cannot be read"
+        by = "parallelize" if result.verdict == "proved" else "as written"
+        return (*self._verified(document, settings), by)
 
     def _verified(self, document: Document, settings: Settings) -> tuple[str, str]:
         for _ in range(2):

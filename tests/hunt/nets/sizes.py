@@ -11,11 +11,16 @@ from torch.nn import functional
 from tests.hunt.nets import net
 from tests.hunt.nets.parts import BLOCK, MLP, Attention, Block, D, H, V, floats, heads, tokens
 
+
+def _counted(x: Tensor, dim: int) -> Tensor:
+    return torch.arange(x.shape[dim], device=x.device, dtype=x.dtype)
+
+
 READS = {
     "nothing": lambda x: x,
     "mean": lambda x: x - x.sum(1, keepdim=True) / x.shape[1],
     "numel": lambda x: x * (x.numel() / x.shape[0]) ** -0.25,
-    "places": lambda x: x + torch.arange(x.shape[1], device=x.device, dtype=x.dtype)[:, None].div(10).sin(),
+    "places": lambda x: x + (_counted(x, 1)[:, None] * _counted(x, 2)).div(100.0).sin(),
     "width": lambda x: x * x.size(-1) ** -0.5,
     "length": lambda x: x / max(len(x[0]), 1),
     "shifted": lambda x: x + functional.pad(x, (0, 0, 1, 0))[:, : x.shape[1]],
