@@ -1,38 +1,44 @@
 """Processes that run cases together, over gloo on this machine.
 
-`Ranks` is the side of those who ask: a command goes to every rank as a line of JSON, and what
-each of them found comes back. They are started once, on first use, and again where a case did
-not end. Only the first of the processes talks to those who ask.
+`Ranks` is the side of those who ask: a command goes to every rank as a line of JSON, and what each of them
+found comes back. Behind all of them is one process that has loaded the libraries and forks groups of ranks: on
+the first question, and anew where a case has raised or did not end.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
+import itertools
 import json
 import logging
-import multiprocessing
 import os
 import select
+import signal
 import subprocess
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from tests.forks import Group, join, load
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 240
+"""Seconds that a case may take."""
+USES = 12
+"""Cases of one group: each leaves threads behind, some for every process group that it made."""
 
 
 class Ranks:
     """A group of processes."""
 
+    _numbers: ClassVar[itertools.count[int]] = itertools.count()
+
     def __init__(self, count: int) -> None:
         self.count = count
-        self._process: subprocess.Popen[str] | None = None
+        self._number = next(self._numbers)
 
     def ask(self, case: str, **given: Any) -> list[Any]:
         """What each rank returns from a function of this folder, named `file:function`, or from one
@@ -41,104 +47,112 @@ class Ranks:
         Raises:
             AssertionError: a rank has raised, or they did not end.
         """
-        process = self._process = self._process or self._started()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps({"case": case, "given": given}) + "\n")
-        process.stdin.flush()
-        if not select.select([process.stdout], [], [], TIMEOUT)[0]:
-            self.close()
-            raise AssertionError(f"{case}: no end within {TIMEOUT} seconds")
-        line = process.stdout.readline()
-        if not line:
-            self.close()
-            raise AssertionError(f"{case}: the processes have ended")
-        found = json.loads(line)
-        raised = [said["raised"] for said in found if "raised" in said]
+        told = {"group": self._number, "count": self.count, "case": case, "given": given}
+        found = WARM.answer(told, TIMEOUT + 60)
+        raised = [f"rank {rank}: {said['raised']}" for rank, said in enumerate(found) if "raised" in said]
         if raised:
-            # Ranks that came apart may still wait for each other.
-            self.close()
             raise AssertionError(f"{case} {given}:\n" + "\n".join(raised))
         return [said["found"] for said in found]
 
-    def _started(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.apply.ranks", str(self.count)],
-            cwd=ROOT, env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "TORCH_COMPILE_DISABLE": "1"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def close(self) -> None:
+        """End the processes; the next question has new ones."""
+        WARM.tell({"group": self._number})
+
+
+class Warm:
+    """The process that forks groups: started by the first question, and again where it did not answer."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def tell(self, command: dict[str, Any]) -> None:
+        if self._process is not None and self._process.poll() is None:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+
+    def answer(self, command: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
+        if self._process is None:
+            self._process = _started()
+            atexit.register(self.close)
+        self.tell(command)
+        assert self._process.stdout is not None
+        ready = select.select([self._process.stdout], [], [], seconds)[0]
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            self.close()
+            raise AssertionError(f"{command['case']}: {'the processes have ended' if ready else 'no answer'}")
+        found: list[dict[str, Any]] = json.loads(line)
+        return found
 
     def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
-            self._process = None
+        """End all processes."""
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process = None
 
 
-def _joined(rank: int, count: int, meeting: str) -> None:
-    import torch
-    import torch.distributed as dist
+WARM = Warm()
+"""That of this run of tests: all files share it, since it costs seconds to start."""
 
-    torch.set_num_threads(1)
+
+def _started() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.apply.ranks"], cwd=ROOT, start_new_session=True,
+        env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "TORCH_COMPILE_DISABLE": "1"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def _begin(rank: int, count: int, meeting: str) -> None:
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count, timeout=timedelta(seconds=60)
-    )
+    join(rank, count, meeting)
 
 
-def _done(command: dict[str, Any]) -> dict[str, Any]:
-    file, _, name = command["case"].partition(":")
+def _file(case: str) -> str:
+    """The module of a case."""
+    file = case.partition(":")[0]
+    return f"tests.{file}" if "." in file else f"tests.apply.{file}"
+
+
+def _said(command: dict[str, Any]) -> dict[str, Any]:
     try:
-        place = file if "." in file else f"apply.{file}"
-        case: Callable[..., Any] = getattr(importlib.import_module(f"tests.{place}"), name)
-        return {"found": case(**command["given"])}
+        file, name = _file(command["case"]), command["case"].partition(":")[2]
+        found = getattr(importlib.import_module(file), name)(**command["given"])
+        json.dumps(found)
     except Exception:  # noqa: BLE001  # what a case raises is told to those who asked
         return {"raised": traceback.format_exc()}
-
-
-def _other(line: Any, rank: int, count: int, meeting: str) -> None:
-    _joined(rank, count, meeting)
-    with contextlib.suppress(EOFError):
-        while True:
-            line.send(_done(line.recv()))
+    return {"found": found}
 
 
 def main() -> None:
-    import torch
-    import transformers  # noqa: F401  # loaded once, before there are several processes
-
-    import planc  # noqa: F401
-
-    torch.set_num_threads(1)
-    count = int(sys.argv[1])
-    meeting = os.path.join(tempfile.mkdtemp(prefix="planc-ranks-"), "meeting")
-    lines: list[Any] = []
-    for rank in range(1, count):
-        here, there = multiprocessing.Pipe()
-        if os.fork() == 0:
-            for line in (here, *lines):
-                line.close()
-            _other(there, rank, count, meeting)
-            os._exit(0)
-        there.close()
-        lines.append(here)
-    _joined(0, count, meeting)
+    """Fork groups, and pass on what is asked."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    load()
+    groups: dict[int, Group] = {}
     for text in sys.stdin:
         command = json.loads(text)
-        for line in lines:
-            line.send(command)
-        found = [_done(command)]
-        # A rank that has raised may have left others waiting for it: they are not waited for long.
-        wait = 5 if "raised" in found[0] else TIMEOUT
-        found += [line.recv() if line.poll(wait) else {"raised": "no end"} for line in lines]
-        sys.stdout.write(json.dumps(found) + "\n")
-        sys.stdout.flush()
+        number = command["group"]
+        if "case" not in command:
+            if number in groups:
+                groups.pop(number).close()
+            continue
+        if number not in groups:
+            load(_file(command["case"]))
+            groups[number] = Group(command["count"], _begin, _said)
+        said = groups[number].done(command, TIMEOUT)
+        if groups[number].uses == USES or any("raised" in one for one in said):
+            groups.pop(number).close()
+        answers.write(json.dumps(said) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

@@ -19,28 +19,24 @@ import functools
 import importlib
 import json
 import logging
-import multiprocessing.connection
 import os
 import random
 import select
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 import traceback
 import warnings
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from tests.forks import Group, join, load
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 150
 """Seconds that a case may take."""
 USES = 10
 """Cases of one group: each leaves threads behind, some for every process group that it made."""
-LEFT_ALONE = 5
-"""Seconds that ranks are waited for after one has raised."""
 NOT_OURS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
 OF_LAUNCHERS = ("SLURM_", "TORCHELASTIC_", "OMPI_", "LSB_", "KUBERNETES_")
 ENVIRONMENT = {
@@ -120,88 +116,33 @@ def _started() -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-class _Group:
-    """Forked processes, and the lines to them."""
-
-    def __init__(self, count: int) -> None:
-        meeting = os.path.join(tempfile.mkdtemp(prefix="planc-ranks-"), "meeting")
-        self.lines: list[Any] = []
-        self.processes: list[int] = []
-        self.uses = 0
-        for rank in range(count):
-            here, there = multiprocessing.Pipe()
-            child = os.fork()
-            if child == 0:
-                for line in (here, *self.lines):
-                    line.close()
-                _serve(there, rank, count, meeting)
-            there.close()
-            self.lines.append(here)
-            self.processes.append(child)
-
-    def done(self, command: dict[str, Any]) -> list[dict[str, Any]]:
-        """What each rank says. One that raised may have left others waiting: they are given a little."""
-        self.uses += 1
-        end = time.monotonic() + TIMEOUT
-        said: list[dict[str, Any]] = [{"raised": "no end"} for _ in self.lines]
-        for line in self.lines:
-            line.send(command)
-        open_ = dict(enumerate(self.lines))
-        while open_ and (left := end - time.monotonic()) > 0:
-            ready = multiprocessing.connection.wait(list(open_.values()), left)
-            for rank in [rank for rank, line in open_.items() if line in ready]:
-                try:
-                    said[rank] = open_.pop(rank).recv()
-                except EOFError:
-                    said[rank] = {"raised": "the process has ended"}
-                if "raised" in said[rank]:
-                    end = min(end, time.monotonic() + LEFT_ALONE)
-        return said
-
-    def close(self) -> None:
-        for child in self.processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        for line in self.lines:
-            line.close()
-
-
-def _serve(line: Any, rank: int, count: int, meeting: str) -> None:
-    """A rank's life."""
-    import torch
-    import torch.distributed as dist
+def _begin(rank: int, count: int, meeting: str) -> None:
     from lightning_utilities.core.rank_zero import rank_zero_only
 
-    torch.set_num_threads(1)
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0",
         "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "tests",
     }  # fmt: skip
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     rank_zero_only.rank = rank
-    # Lightning takes the group that it finds. A file is met at in place of a port, which others may take.
-    dist.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count, timeout=timedelta(seconds=60)
-    )
-    with contextlib.suppress(EOFError):
-        while True:
-            line.send(_said(line.recv()))
-    os._exit(0)
+    join(rank, count, meeting)  # Lightning takes the group that it finds
+
+
+def _file(case: str) -> str:
+    """The module of a case."""
+    return f"tests.lightning.{case.partition(':')[0]}"
 
 
 def _said(command: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    file, _, name = command["case"].partition(":")
+    name = command["case"].partition(":")[2]
     # Nothing of an earlier case may decide what this one draws.
     os.environ.pop("PL_GLOBAL_SEED", None)
     random.seed(0)
     torch.manual_seed(0)
     try:
-        found = getattr(importlib.import_module(f"tests.lightning.{file}"), name)(**command["given"])
+        found = getattr(importlib.import_module(_file(command["case"])), name)(**command["given"])
         json.dumps(found)
     except (Exception, SystemExit):  # noqa: BLE001  # what a case raises is told to those who asked
         return {"raised": traceback.format_exc()}
@@ -213,23 +154,24 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     import lightning.pytorch  # noqa: F401  # loaded once, before there are several processes
-    import torch
-    import transformers  # noqa: F401
 
     import planc.lightning.fabric  # noqa: F401
 
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     for name in ("lightning.pytorch", "lightning.fabric", "lightning", "torch._subclasses.fake_tensor"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    groups: dict[int, _Group] = {}
+    load()
+    groups: dict[int, Group] = {}
     for text in sys.stdin:
         command = json.loads(text)
         count = command["count"]
         for size in [size for size in groups if size != count or command["fresh"]]:
             groups.pop(size).close()
-        group = groups[count] = groups.get(count) or _Group(count)
-        said = group.done(command)
+        if count not in groups:
+            load(_file(command["case"]))
+            groups[count] = Group(count, _begin, _said)
+        group = groups[count]
+        said = group.done(command, TIMEOUT)
         if command["fresh"] or group.uses == USES or any("raised" in one for one in said):
             groups.pop(count).close()
         answers.write(json.dumps(said) + "\n")
