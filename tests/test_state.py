@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.weights.ranks import Ranks
+from tests.weights.ranks import Ranks, shared
 
 
 @pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    started = Ranks()
-    yield started
-    started.close()
+def ranks() -> Ranks:
+    return shared()
 
 
 @pytest.mark.parametrize("family", ["bert_mlm", "gpt2", "phi3", "qwen3_moe", "whisper"])

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import planc
-from tests.weights.ranks import Ranks
+from tests.weights.ranks import Ranks, shared
 
 MESHES = ((1, 2), (2, 2), (1, 1))
 
 
 @pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    started = Ranks()
-    yield started
-    started.close()
+def ranks() -> Ranks:
+    return shared()
 
 
 @pytest.fixture(scope="module")

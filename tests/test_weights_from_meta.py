@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,14 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import planc
-from tests.weights.ranks import Ranks
+from tests.weights.ranks import Ranks, shared
 
 
 @pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    started = Ranks()
-    yield started
-    started.close()
+def ranks() -> Ranks:
+    return shared()
 
 
 @pytest.mark.parametrize("family", ["bert", "deepseek_v3", "gemma3", "llama", "neox", "t5", "vit", "whisper"])

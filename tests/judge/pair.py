@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import multiprocessing
@@ -116,6 +117,7 @@ def main() -> None:
     import transformers  # noqa: F401  # loaded once, before there are two processes
 
     torch.set_num_threads(1)
+    gc.freeze()  # what is loaded stays
     folder = tempfile.mkdtemp(prefix="judge-")
     here, there = multiprocessing.Pipe()
     if os.fork() == 0:

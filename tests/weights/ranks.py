@@ -5,53 +5,77 @@ The parent of the ranks has loaded torch and transformers; each case gets fresh 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import traceback
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from tests.forks import join, load
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 240
 
 
 class Ranks:
-    """The side of those who ask."""
+    """The side of those who ask: the parent is started by the first question, and again where it did not
+    answer."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.weights.ranks"],
-            cwd=ROOT, env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "TORCH_COMPILE_DISABLE": "1"},
+        self._process: subprocess.Popen[str] | None = None
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.weights.ranks"], cwd=ROOT, start_new_session=True,
+            env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "TORCH_COMPILE_DISABLE": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def run(self, world: int, case: str, **said: Any) -> Any:
         """What a case returns on the first rank. A fault on any rank is an AssertionError."""
-        stdin, stdout = self._process.stdin, self._process.stdout
+        process = self._process = self._process or self._started()
+        stdin, stdout = process.stdin, process.stdout
         assert stdin is not None
         assert stdout is not None
         stdin.write(json.dumps({"world": world, "case": case, "said": said}) + "\n")
         stdin.flush()
-        if not select.select([stdout], [], [], TIMEOUT)[0]:
-            self._process.kill()
-            raise AssertionError(f"no end within {TIMEOUT} seconds")
-        answer = json.loads(stdout.readline())
+        ready = select.select([stdout], [], [], TIMEOUT)[0]
+        line = stdout.readline() if ready else ""
+        if not line:
+            self.close()
+            raise AssertionError("the processes have ended" if ready else f"no end within {TIMEOUT} seconds")
+        answer = json.loads(line)
         assert not answer["faults"], "\n".join(answer["faults"])
         return answer["found"]
 
     def close(self) -> None:
-        self._process.kill()
+        """End all processes."""
+        if self._process is None:
+            return
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        self._process = None
+
+
+@functools.cache
+def shared() -> Ranks:
+    """Those of this run of tests: files share them, since they cost seconds to start."""
+    ranks = Ranks()
+    atexit.register(ranks.close)
+    return ranks
 
 
 def _rank(rank: int, world: int, meeting: str, command: dict[str, Any]) -> Any:
@@ -59,11 +83,7 @@ def _rank(rank: int, world: int, meeting: str, command: dict[str, Any]) -> Any:
 
     from tests.weights import cases
 
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world, timeout=timedelta(seconds=60)
-    )
+    join(rank, world, meeting)
     try:
         return getattr(cases, command["case"])(**command["said"])
     finally:
@@ -95,16 +115,10 @@ def _answer(command: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    import torch
-    import torch.distributed._functional_collectives
-    import torch.distributed.fsdp
     import transformers
 
-    import planc.torch.apply.parallelize  # noqa: F401
-    import tests.weights.cases  # noqa: F401  # what is loaded here is loaded once
-
-    torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
+    load("tests.weights.cases")
     out = os.dup(1)
     os.dup2(2, 1)  # whatever else is printed is no answer
     for line in sys.stdin:
