@@ -28,7 +28,7 @@ demo: $(READY) ## capture a Llama, prove its plan, break it, see what planc says
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
