@@ -9,7 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tests.judge.pair import ROOT
@@ -18,10 +18,10 @@ Job = dict[str, Any]
 
 
 class Pool:
-    """Processes that take a job each."""
+    """Processes that take a job each; their checkers do not see what breaks the laws of `blind`."""
 
-    def __init__(self, count: int) -> None:
-        self._workers = [_started() for _ in range(count)]
+    def __init__(self, count: int, *, blind: Sequence[str] = ()) -> None:
+        self._workers = [_started(blind) for _ in range(count)]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
         """What the workers say of every mutant of the jobs.
@@ -68,10 +68,10 @@ def _given(worker: subprocess.Popen[bytes], waiting: Iterator[Job]) -> bool:
     return True
 
 
-def _started() -> subprocess.Popen[bytes]:
+def _started(blind: Sequence[str]) -> subprocess.Popen[bytes]:
     # Unbuffered: a line that waits in a buffer is not seen by a selector.
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.hunt.worker"], cwd=ROOT, bufsize=0, start_new_session=True,
+        [sys.executable, "-W", "ignore", "-m", "tests.hunt.worker", *blind], cwd=ROOT, bufsize=0, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
