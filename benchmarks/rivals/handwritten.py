@@ -1,0 +1,102 @@
+"""torch's side: `parallelize_module` and `fully_shard` by hand, as torch's tutorial of tensor parallel
+for Llama and torchtitan write it.
+
+Two things differ from the tutorial, both to torch's advantage. Heads are local tensors, since
+transformers' attention counts them itself. And as transformers' Llama reads positions off the
+length of its embeddings, these leave the table as a DTensor, which shows the whole length though it
+is cut; the first layer takes the slice. So the table needs one reduce-scatter, as in the tutorial.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import Replicate, Shard
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    PrepareModuleInput,
+    RowwiseParallel,
+    SequenceParallel,
+    loss_parallel,
+    parallelize_module,
+)
+from torch.distributed.tensor.parallel.style import ParallelStyle
+
+from rivals.rival import Rival, adamw
+from rivals.setting import Setting, whole
+
+
+def build(setting: Setting) -> Rival:
+    """A model that is split by hand."""
+    model = whole(setting)
+    mesh = init_device_mesh(setting.device.type, (setting.dp, setting.tp), mesh_dim_names=("dp", "tp"))
+    split(model, setting, mesh["dp"], mesh["tp"])
+    optimizer = adamw(model, setting.device)
+    return Rival(model, optimizer, loss_parallel) if setting.tp > 1 else Rival(model, optimizer)
+
+
+def split(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
+    """Tensors, then recompute, compile and FSDP: the order that torch needs. In place."""
+    if setting.tp > 1:
+        parallelize_module(model, tp, _outer())
+        for layer in model.model.layers:
+            parallelize_module(layer, tp, _layer())
+    layers = model.model.layers
+    for i in range(len(layers)):
+        if setting.recomputed:
+            layers[i] = checkpoint_wrapper(layers[i], preserve_rng_state=False)
+        if setting.compiled:
+            layers[i] = torch.compile(layers[i])
+    if setting.dp > 1:
+        _shard(model, setting, dp)
+
+
+def _outer() -> dict[str, ParallelStyle]:
+    return {
+        "model.embed_tokens": RowwiseParallel(
+            input_layouts=Replicate(), output_layouts=Shard(1), use_local_output=False
+        ),
+        "model.layers.0": PrepareModuleInput(
+            input_layouts=(Shard(1),), desired_input_layouts=(Shard(1),), use_local_output=True
+        ),
+        "model.norm": SequenceParallel(),
+        "lm_head": ColwiseParallel(
+            input_layouts=Shard(1), output_layouts=Shard(-1), use_local_output=False
+        ),
+    }  # fmt: skip
+
+
+def _layer() -> dict[str, ParallelStyle]:
+    return {
+        "input_layernorm": SequenceParallel(),
+        "self_attn": PrepareModuleInput(
+            input_kwarg_layouts={"hidden_states": Shard(1)},
+            desired_input_kwarg_layouts={"hidden_states": Replicate()},
+        ),
+        "self_attn.q_proj": ColwiseParallel(),
+        "self_attn.k_proj": ColwiseParallel(),
+        "self_attn.v_proj": ColwiseParallel(),
+        "self_attn.o_proj": RowwiseParallel(output_layouts=Shard(1)),
+        "post_attention_layernorm": SequenceParallel(),
+        "mlp": PrepareModuleInput(input_layouts=(Shard(1),), desired_input_layouts=(Replicate(),)),
+        "mlp.gate_proj": ColwiseParallel(),
+        "mlp.up_proj": ColwiseParallel(),
+        "mlp.down_proj": RowwiseParallel(output_layouts=Shard(1)),
+    }
+
+
+def _shard(model: Any, setting: Setting, mesh: DeviceMesh) -> None:
+    policy = MixedPrecisionPolicy(param_dtype=setting.low, reduce_dtype=torch.float32)
+    shard = partial(fully_shard, mesh=mesh, mp_policy=policy)
+    for layer in model.model.layers:
+        shard(layer)
+    # Needed again at once by the backward pass.
+    last: list[nn.Module] = [model.model.norm, model.lm_head]
+    shard(last, reshard_after_forward=False)
+    shard(model)
