@@ -23,7 +23,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-
 from rivals.contest import Batch, Build, apart, together
 from rivals.measure import warm
 from rivals.profiled import profile

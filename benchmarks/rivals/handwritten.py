@@ -1,10 +1,9 @@
 """torch's side: `parallelize_module` and `fully_shard` by hand, as torch's tutorial of tensor parallel
 for Llama and torchtitan write it.
 
-Two things differ from the tutorial, both to torch's advantage. Heads are local tensors, since
-transformers' attention counts them itself. And as transformers' Llama reads positions off the
-length of its embeddings, these leave the table as a DTensor, which shows the whole length though it
-is cut; the first layer takes the slice. So the table needs one reduce-scatter, as in the tutorial.
+Two things differ from the tutorial. Heads are local tensors, since transformers' attention counts
+them itself. And as transformers' Llama reads positions off the length of its embeddings, these
+leave the table whole, and the first layer takes its slice; planc's plan does the same.
 """
 
 from __future__ import annotations
@@ -59,11 +58,9 @@ def split(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
 
 def _outer() -> dict[str, ParallelStyle]:
     return {
-        "model.embed_tokens": RowwiseParallel(
-            input_layouts=Replicate(), output_layouts=Shard(1), use_local_output=False
-        ),
+        "model.embed_tokens": RowwiseParallel(input_layouts=Replicate(), output_layouts=Replicate()),
         "model.layers.0": PrepareModuleInput(
-            input_layouts=(Shard(1),), desired_input_layouts=(Shard(1),), use_local_output=True
+            input_layouts=(Replicate(),), desired_input_layouts=(Shard(1),), use_local_output=True
         ),
         "model.norm": SequenceParallel(),
         "lm_head": ColwiseParallel(
