@@ -27,8 +27,7 @@ def profile(builds: Mapping[str, Build], setting: Setting, batches: Sequence[Bat
                 rival.step(batch.data[WARM % len(batch.data)])
                 wait(setting.device)
             if dist.get_rank() == 0:
-                mode = "compiled" if setting.compiled else "eager"
-                file = folder / f"{setting.name}-{mode}-{batch.tokens}-{name}".replace(" ", "")
+                file = folder / f"{setting.name}-{setting.mode}-{batch.tokens}-{name}".replace(" ", "")
                 seen.export_chrome_trace(f"{file}.json")
                 by = "self_device_time_total" if cuda else "self_cpu_time_total"
                 table = seen.key_averages().table(sort_by=by, row_limit=60, max_name_column_width=80)

@@ -61,6 +61,11 @@ class Setting:
         return " x ".join(ways) or "one rank"
 
     @property
+    def mode(self) -> str:
+        """What the table calls how it is run."""
+        return "compiled" if self.compiled else "eager"
+
+    @property
     def low(self) -> torch.dtype:
         """What products are computed in."""
         return LOW if self.device.type == "cuda" else torch.float32

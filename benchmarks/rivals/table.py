@@ -55,7 +55,7 @@ def _row(setting: Setting, tokens: int, name: str, found: Found, ours: Found) ->
     )  # fmt: skip
     apart = max(abs(a - b) for a, b in zip(found.losses, ours.losses, strict=True)) / ours.losses[0]
     return Row(
-        setting.name, "compiled" if setting.compiled else "eager", tokens, name, seconds * 1e3,
+        setting.name, setting.mode, tokens, name, seconds * 1e3,
         tokens * setting.dp / seconds / (setting.dp * setting.tp),
         found.peak / 2**30 if setting.device.type == "cuda" else None,
         ratio, apart, found.losses[0], found.losses[-1], apart <= ALLOWED[str(setting.low)],
