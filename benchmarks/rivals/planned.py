@@ -1,4 +1,4 @@
-"""planc's side: the shipped plan of Llama, with compiled and recomputed blocks by choice."""
+"""planc's side: the shipped plan of Llama, without what the setting does not have."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ PLAN = """\
 plan rivals
 extends llama
 override mesh dp, tp
-option compiled = true
-option recomputed = false
 
-fsdp dp {{ override params: {low} }}
-recompute {{ override block when recomputed }}
-compile {{ override block when compiled }}
+fsdp dp { override params: %s }
 """
 
 
@@ -26,7 +22,13 @@ def build(setting: Setting) -> Rival:
     """A model that a plan has split."""
     model = whole(setting)
     mesh = init_device_mesh(setting.device.type, (setting.dp, setting.tp), mesh_dim_names=("dp", "tp"))
-    plan = planc.parse(PLAN.format(low="bf16" if setting.low == torch.bfloat16 else "fp32"))
-    options = {"compiled": setting.compiled, "recomputed": setting.recomputed}
-    planc.parallelize(model, plan, mesh, options=options)
+    planc.parallelize(model, planc.parse(text(setting)), mesh)
     return Rival(model, adamw(model, setting.device))
+
+
+def text(setting: Setting) -> str:
+    """The plan. The shipped one compiles and recomputes each block."""
+    lines = PLAN % ("bf16" if setting.low == torch.bfloat16 else "fp32")
+    for kind, wanted in (("recompute", setting.recomputed), ("compile", setting.compiled)):
+        lines += "" if wanted else f"{kind} {{ remove block }}\n"
+    return lines

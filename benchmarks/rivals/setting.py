@@ -91,8 +91,9 @@ def whole(setting: Setting) -> LlamaForCausalLM:
 
 def batches(setting: Setting, rows: int, data_rank: int, count: int = 4) -> list[Tensor]:
     """Batches of (rows, length + 1) ids that are taken in turn: a model can learn them by heart, so its
-    loss tells whether it learns. Ranks of a tensor group have the same, data ranks each their own."""
-    chosen = torch.Generator().manual_seed(data_rank)
+    loss tells whether it learns. Ranks of a tensor group have the same, data ranks each their own; batches
+    of other sizes have other texts."""
+    chosen = torch.Generator().manual_seed(1000 * rows + data_rank)
     shape = (rows, setting.model.length + 1)
     drawn = (torch.randint(setting.model.words, shape, generator=chosen) for _ in range(count))
     return [ids.to(setting.device) for ids in drawn]
