@@ -55,10 +55,7 @@ _COMPUTES_NOTHING = frozenset(
         "storage",
         "_typed_storage",
         "requires_grad_",
-        "register_hook",
         "retain_grad",
-        "register_post_accumulate_grad_hook",
-        "backward",
         "__repr__",
         "__format__",
         "__hash__",
@@ -85,6 +82,13 @@ _COMPUTES_NOTHING = frozenset(
     ]
 )
 
+_ON_GRADIENTS = ("register_hook", "register_post_accumulate_grad_hook", "backward")
+OF_GRADIENTS = (*_ON_GRADIENTS, "grad_fn", "_grad_fn", "grad", "_grad")
+"""Methods and properties that read or change the backward pass, where no operation says how."""
+
+WRITTEN = ("data", "real", "imag")
+"""Properties of tensors that are their content: who sets one writes to the tensor."""
+
 TAKING = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
 """Methods that take numbers out of a tensor."""
 
@@ -99,14 +103,27 @@ def reads_size(function: Callable[..., Any]) -> bool:
 def name_of(function: Callable[..., Any]) -> str | None:
     """The name of an operation, as torch calls the function; None: it computes nothing."""
     name: str = getattr(function, "__name__", "")
-    if name == "__get__":
-        name = getattr(getattr(function, "__self__", None), "__name__", "")
-        return name if name in PROPERTIES else None
-    if not name or name in _COMPUTES_NOTHING:
+    if name in ("__get__", "__set__"):
+        of = getattr(getattr(function, "__self__", None), "__name__", "")
+        if name == "__set__":
+            return f"set_{of}_" if of in WRITTEN else None
+        return of if of in PROPERTIES else None
+    if not name or name in _COMPUTES_NOTHING or name in _ON_GRADIENTS:
         return None
+    if home := _home_of(function):
+        return f"{home}::{name}"
     # The one function of torch that takes its arguments in another order than its namesake.
     is_swapped = name in ("embedding", "embedding_bag") and getattr(function, "__module__", "") is None
     return f"torch.{name}" if is_swapped else name
+
+
+def _home_of(function: Callable[..., Any]) -> str:
+    """Where a function of others comes from: it may have the name of one of torch's, and do something else."""
+    module = getattr(function, "__module__", None) or "torch"
+    parts = module.split(".")
+    if parts[:2] == ["torch", "_ops"] and len(parts) > 2:  # of torch.library
+        return "" if parts[2] == "aten" else parts[2]
+    return "" if parts[0] == "torch" else module
 
 
 def is_in_place(name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 class Faker:
@@ -57,6 +58,8 @@ class Faker:
             strides = tensor.stride() if tensor.layout is torch.strided else None
             if strides is None:
                 raise TypeError(f"a tensor of layout {tensor.layout} is not supported")
+            if is_of_others(type(tensor)):
+                raise TypeError(f"a {type(tensor).__name__} is not supported: it decides what operations on it do")
             made = torch.empty_strided(tuple(tensor.shape), strides, dtype=tensor.dtype)
             if isinstance(tensor, nn.Parameter):
                 made = nn.Parameter(made, requires_grad=tensor.requires_grad)
@@ -65,6 +68,17 @@ class Faker:
             # The original is kept: its identity must not go to another one.
             self._made[id(tensor)] = tensor, made
         return self._made[id(tensor)][1]
+
+
+def is_of_others(kind: type[Tensor]) -> bool:
+    """Whether tensors of a class do something of their own where an operation is called."""
+    torchs: Any = (Tensor, nn.Parameter)
+    if issubclass(kind, FakeTensor):
+        return False
+    return any(
+        getattr(kind, name) not in [getattr(one, name) for one in torchs]
+        for name in ("__torch_function__", "__torch_dispatch__")
+    )
 
 
 def _mapped(items: Any, change: Callable[[Any], Any]) -> Any:

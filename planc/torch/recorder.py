@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from planc.ir.graph import Number
+from planc.ir.graph import Number, Value, Weight
 from planc.torch.aliases import Names
-from planc.torch.calls import TAKING, is_in_place, name_of, reads_size
+from planc.torch.calls import OF_GRADIENTS, TAKING, is_in_place, name_of, reads_size
 from planc.torch.composite import inside, is_composite
 from planc.torch.describe import Describer
 from planc.torch.eager import settle_chance
@@ -35,6 +35,8 @@ class Recorder(Describer, TorchFunctionMode):
         self.calls = 0
         self.operation = ""
         """What was called last: where a run ends early, it is to blame."""
+        self._modes = 0
+        """How many modes of others see what an operation does, before any code of the model runs."""
         self._names: dict[int, list[str]] = {}
         for name, module in model.named_modules(remove_duplicate=False):
             self._names.setdefault(id(module), []).append(name)
@@ -86,7 +88,7 @@ class Recorder(Describer, TorchFunctionMode):
             name = getattr(getattr(func, "__self__", None), "__name__", "")
         if name in TAKING:
             self.operation = name
-        if name == "register_hook":  # what it does to a gradient is out of sight
+        if name in OF_GRADIENTS:  # what becomes of gradients is out of sight
             self.frames[-1].steps.append(Step(name, (self.said(args[0]),), {}, [], effect=True))
         if name == "nbytes":
             return self.numel(args[0]) * args[0].element_size()
@@ -109,6 +111,8 @@ class Recorder(Describer, TorchFunctionMode):
         given = list(tensors_in((args, keywords)))
         if name in ("numel", "nelement"):
             return self.numel(args[0] if args else keywords["input"])
+        if torch._C._len_torch_dispatch_stack() != self._modes:
+            name = f"{name} under a mode"  # which may do something else instead
         # Arguments first: an operation in place gives its tensor a new number.
         said = self.said(tuple(args)), self.said(dict(keywords))
         versions = [version_of(tensor) for tensor in given]
@@ -161,17 +165,20 @@ class Recorder(Describer, TorchFunctionMode):
             return
         frame = self.frames[-1]
         effect = any(id(tensor) in self.ledger.weights for tensor in changed)
+        versions = [self.ledger.version(tensor) for tensor in changed]
         results = [self.ledger.add(tensor, frame.number) for tensor in fresh.values()]
         frame.steps.append(Step(name, *said, results, effect))
-        for tensor in changed:
-            self._spoil(tensor, frame)
+        for tensor, version in zip(changed, versions, strict=True):
+            self._spoil(tensor, version, frame)
 
-    def _spoil(self, changed: Tensor, frame: Frame) -> None:
+    def _spoil(self, changed: Tensor, version: int, frame: Frame) -> None:
         """Give new numbers to what shares its storage with a changed tensor: `aliased` takes
         the changed one and what the others were, and gives what the others are."""
         others = self.ledger.sharing(changed)
         if not others:
             return
+        for tensor in others:
+            self.ledger.follow(tensor, version)
         self.ledger.rest_on(others, list(self.ledger.behind([changed])))
         said = (self.said(changed), *(self.said(tensor) for tensor in others))
         effect = any(id(tensor) in self.ledger.weights for tensor in others)
@@ -189,7 +196,7 @@ class Recorder(Describer, TorchFunctionMode):
         frame = Frame(self.calls, self._name(module), *said)
         self.calls += 1
         if not self.frames:
-            self.root = frame
+            self.root, self._modes = frame, torch._C._len_torch_dispatch_stack()
             self.frames.append(frame)
             return args, dict(keywords)
         self.frames[-1].steps.append(frame)
@@ -215,6 +222,14 @@ class Recorder(Describer, TorchFunctionMode):
             return result
         names = Names(self.ledger, self.frames[-1].number, frame.given, frame.kept_by_others)
         return names.renamed(result, fresh=fresh)
+
+    def said_after(self, tensor: Tensor) -> Value | Weight:
+        """A tensor that is found when the run is over."""
+        assert self.root is not None
+        self.frames.append(self.root)
+        said = self._tensor(tensor)
+        self.frames.pop()
+        return said
 
     def _name(self, module: nn.Module) -> str:
         """The name of a module; of several, one below the module that runs."""

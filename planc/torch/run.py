@@ -16,6 +16,7 @@ from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.record import Record
 from planc.torch.aliases import of_nobody
 from planc.torch.attributes import track
+from planc.torch.beyond import Before, hooks_of, questions_told
 from planc.torch.eager import as_in_training, functions_told
 from planc.torch.fake import Faker
 from planc.torch.fold import Folder
@@ -53,6 +54,7 @@ def run(subject: Subject) -> ModelGraph:
         Ended: the model raised, or does what cannot be captured.
     """
     model = subject.model.train()
+    hooks = hooks_of(model)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:
         with mode:
@@ -72,14 +74,18 @@ def run(subject: Subject) -> ModelGraph:
         module.register_forward_pre_hook(_begin(recorder), with_kwargs=True, prepend=True)
         module.register_forward_hook(_end(recorder), with_kwargs=True)
     try:
-        with _steady(), as_in_training(keywords), functions_told(recorder), mode, recorder:
-            model(*arguments, **keywords)
+        with _steady(), as_in_training(keywords), functions_told(recorder), questions_told(recorder), mode:
+            before = Before(model)
+            with recorder:
+                model(*arguments, **keywords)
+            changes = before.changes(recorder) if recorder.root is not None else []
     except Exception as raised:
         module_name = recorder.frames[-1].module if recorder.frames else ""
         raise Ended(module_name, recorder.operation, raised) from raised
     root = recorder.root
     if root is None:
         raise Ended("", "", RuntimeError("the model's forward is never called"))
+    root.steps[:] = [*hooks, *root.steps, *changes]
     settle(root)
     prune(root)
     functions = Folder(recorder.ledger.tensors, names).fold(root)

@@ -26,6 +26,8 @@ class Ledger:
         self._numbers: dict[int, int] = {}
         self._behind: dict[int, tuple[Tensor, list[Number]]] = {}
         self._storages: dict[int, list[Tensor]] = {}
+        self._states: dict[int, tuple[int, int]] = {}
+        """What `state_of` said of a tensor when it got its number."""
         for named in (model.named_parameters, model.named_buffers):
             for name, weight in named(remove_duplicate=False):
                 if id(weight) not in self.weights:
@@ -35,20 +37,39 @@ class Ledger:
     def number(self, tensor: Tensor) -> int | None:
         """The number of a tensor as it is now; None: it is a weight, or has none yet."""
         number = self._numbers.get(id(tensor))
+        if number is None or self.is_moved(tensor):
+            return None
         # A gradient that was asked for later is its own; one that was written into it is not.
-        late = number is not None and tensor.requires_grad and not self.tensors.infos[number].grad
-        if number is not None and late and not version_of(tensor):
+        late = tensor.requires_grad and not self.tensors.infos[number].grad
+        if late and not version_of(tensor):
             self.tensors.infos[number] = info_of(tensor)
         return number
 
     def weight(self, tensor: Tensor) -> str | None:
         """The name of a weight that was not changed so far."""
-        return None if id(tensor) in self._numbers else self.weights.get(id(tensor))
+        if id(tensor) in self._numbers or id(tensor) not in self.weights or self.is_moved(tensor):
+            return None
+        return self.weights[id(tensor)]
+
+    def is_moved(self, tensor: Tensor) -> bool:
+        """Whether something has changed a tensor, and no operation in sight."""
+        return self._states[id(tensor)] != state_of(tensor)
+
+    def version(self, tensor: Tensor) -> int:
+        """How often a tensor had been written to when it got its number."""
+        return self._states[id(tensor)][0] if id(tensor) in self._states else 0
+
+    def follow(self, tensor: Tensor, version: int) -> None:
+        """An operation in sight has written to what had this version: what else had it keeps its number so far."""
+        if self.version(tensor) == version:
+            self._states[id(tensor)] = state_of(tensor)
 
     def add(self, tensor: Tensor, maker: int) -> int:
         """Give a tensor a new number: it is new, or its content is."""
-        if id(tensor) not in self._numbers and id(tensor) not in self.weights:
+        state = self._states.get(id(tensor))
+        if state is None or state[1] != storage_of(tensor):
             self._shelve(tensor)
+        self._states[id(tensor)] = state_of(tensor)
         number = self._numbers[id(tensor)] = self.tensors.add(info_of(tensor), maker)
         return number
 
@@ -68,7 +89,8 @@ class Ledger:
         return [other for other in self._storages[storage_of(tensor)] if other is not tensor]
 
     def _shelve(self, tensor: Tensor) -> None:
-        self._storages.setdefault(storage_of(tensor), []).append(tensor)
+        self._states[id(tensor)] = state = state_of(tensor)
+        self._storages.setdefault(state[1], []).append(tensor)
 
 
 def storage_of(tensor: Tensor) -> int:
@@ -78,6 +100,11 @@ def storage_of(tensor: Tensor) -> int:
             return int(tensor.untyped_storage()._cdata)
         except (RuntimeError, NotImplementedError):
             return id(tensor)
+
+
+def state_of(tensor: Tensor) -> tuple[int, int]:
+    """What changes where its content does."""
+    return version_of(tensor), storage_of(tensor)
 
 
 def is_constant(tensor: Tensor) -> bool:
