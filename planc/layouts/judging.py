@@ -53,9 +53,26 @@ def judged(frame: Frame, operation: Operation, operands: list[Operand]) -> Seque
     return kinds if len(kinds) == len(operation.results) else nothing
 
 
+_OTHERWISE = "the next pass may do something else"
+_BEYOND = {
+    "attribute.changed": f"the pass changes what a module holds: {_OTHERWISE}",
+    "random": f"the code draws a random number that is no tensor: {_OTHERWISE}, or another rank",
+    "torch.distributed": "the code asks for the process group: ranks may do what the whole model does not",
+    "backward": "the pass adds to gradients: it is not looked into",
+    "grad": "the code reads a gradient: it is what another pass has left",
+    "grad_fn": "the code reaches for the backward pass, where it can change gradients",
+    "saved_tensors_hooks": "the code changes what the backward pass finds",
+    "register_hook": "a hook can change a gradient",
+    "register_post_accumulate_grad_hook": "a hook can change a gradient",
+    "weight.assigned": f"the pass puts another tensor in the place of a weight: {_OTHERWISE}",
+    "weight.written": "a weight is written to, and no operation shows it",
+}
+"""What is no operation, and may stand in a graph as one."""
+
+
 def _no_rule(operation: Operation) -> str:
     if operation.name != "opaque":
-        return "planc has no rule for this operation"
+        return _BEYOND.get(operation.name, "planc has no rule for this operation")
     if operation.arguments:
         return "a parameter is read from a plain attribute: the split model has another one"
     return "a tensor is read from where no operation has put it"

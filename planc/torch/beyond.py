@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from planc.ir.graph import Weight
 from planc.torch.numbers import plain
 from planc.torch.recorder import Recorder
-from planc.torch.tensors import info_of
-from planc.torch.tree import Step
+from planc.torch.tensors import info_of, tensors_in
+from planc.torch.tree import Frame, Step, numbers
 
+_TOLD = ("_parameters", "_buffers", "_modules", "training")
 MAX_DEPTH = 4
 """How deep lists and dictionaries that modules hold are compared."""
 
@@ -41,6 +42,7 @@ class Before:
         self.model, self.plain = model, _plain_state(model)
         self.weights = dict(_weights(model))
         self.random = _random_state()
+        self.held = {id(tensor): tensor for tensor in _in_attributes(model)}
 
     def changes(self, recorder: Recorder) -> list[Step]:
         """What the next pass will find otherwise."""
@@ -74,6 +76,43 @@ class Before:
                 yield _unknown("weight.written", ledger.weights[id(weight)])
 
 
+def kept(recorder: Recorder, before: Before, again: Callable[[], object]) -> list[Step]:
+    """What one pass leaves in attributes of modules, and the next one reads there. The model is run again
+    where a pass has left a tensor.
+
+    Args:
+        again: runs the model once more.
+    """
+    first = recorder.root
+    known = recorder.ledger.weights.keys() | before.held.keys()
+    left = {recorder.ledger.number(t) for t in _in_attributes(before.model) if id(t) not in known} - {None}
+    if first is None or not left:
+        return []
+    try:
+        again()
+        second = recorder.root
+    except Exception:  # noqa: BLE001  # whatever it is, it is not what the first pass did
+        second = None
+        recorder.frames.clear()
+    recorder.root = first
+    return [_unknown("attribute.changed")] if second is None or left & set(_used(second)) else []
+
+
+def _in_attributes(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        yield from tensors_in([value for key, value in module.__dict__.items() if key not in _TOLD])
+
+
+def _used(frame: Frame) -> Iterator[int]:
+    """The tensors that a call and those in it read."""
+    yield from numbers((frame.arguments, frame.keywords, frame.result))
+    for step in frame.steps:
+        if isinstance(step, Frame):
+            yield from _used(step)
+        else:
+            yield from numbers((step.arguments, step.keywords))
+
+
 def _weights(model: nn.Module) -> Iterator[tuple[tuple[int, str], Tensor]]:
     for place, module in enumerate(model.modules()):
         kinds: Any = (module._parameters, module._buffers)
@@ -89,7 +128,7 @@ def _plain_state(model: nn.Module) -> dict[str, Any]:
         f"{name}.{key}" if name else key: _bare(value)
         for name, module in model.named_modules()
         for key, value in module.__dict__.items()
-        if not key.startswith("_")
+        if key not in _TOLD
     }
 
 

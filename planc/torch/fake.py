@@ -59,7 +59,9 @@ class Faker:
             if strides is None:
                 raise TypeError(f"a tensor of layout {tensor.layout} is not supported")
             if is_of_others(type(tensor)):
-                raise TypeError(f"a {type(tensor).__name__} is not supported: it decides what operations on it do")
+                raise TypeError(
+                    f"a {type(tensor).__name__} is not supported: it decides what operations on it do"
+                )
             made = torch.empty_strided(tuple(tensor.shape), strides, dtype=tensor.dtype)
             if isinstance(tensor, nn.Parameter):
                 made = nn.Parameter(made, requires_grad=tensor.requires_grad)

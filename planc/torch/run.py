@@ -16,7 +16,7 @@ from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.record import Record
 from planc.torch.aliases import of_nobody
 from planc.torch.attributes import track
-from planc.torch.beyond import Before, hooks_of, questions_told
+from planc.torch.beyond import Before, hooks_of, kept, questions_told
 from planc.torch.eager import as_in_training, functions_told
 from planc.torch.fake import Faker
 from planc.torch.fold import Folder
@@ -73,12 +73,17 @@ def run(subject: Subject) -> ModelGraph:
     for module in modules:
         module.register_forward_pre_hook(_begin(recorder), with_kwargs=True, prepend=True)
         module.register_forward_hook(_end(recorder), with_kwargs=True)
+
+    def forward() -> None:
+        with recorder:
+            model(*arguments, **keywords)
+
     try:
         with _steady(), as_in_training(keywords), functions_told(recorder), questions_told(recorder), mode:
             before = Before(model)
-            with recorder:
-                model(*arguments, **keywords)
+            forward()
             changes = before.changes(recorder) if recorder.root is not None else []
+            changes += kept(recorder, before, forward)
     except Exception as raised:
         module_name = recorder.frames[-1].module if recorder.frames else ""
         raise Ended(module_name, recorder.operation, raised) from raised
