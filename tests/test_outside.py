@@ -1,0 +1,67 @@
+"""What the proof does not cover: planc says so, and calls none of it right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from outside_nets import PLAN, WIDTH, Net, Row, rows  # noqa: E402
+
+import planc  # noqa: E402
+from planc.checks import CHECKS  # noqa: E402
+from planc.graphs.faults import CaptureFault  # noqa: E402
+from planc.ir.source import Source  # noqa: E402
+from planc.torch.capture import captured  # noqa: E402
+from planc.torch.run import Subject  # noqa: E402
+from tests.verified import ROOT, Verifier  # noqa: E402
+
+ROWS = {row.name: row for row in rows()}
+WITHIN = Row("within", "y = y.relu() * 2.0", False, "proved", "")
+
+
+def said(row: Row) -> tuple[str, set[str]]:
+    """The verdict on a row, and the codes of what is said."""
+    subject = Subject("outside", Net(row), (torch.empty(4, WIDTH),), {}, {}, {"torch": "2"})
+    try:
+        graph = captured(subject, Source("MODEL", "outside"))
+    except CaptureFault as fault:
+        return "not captured", {fault.diagnostic.law.code}
+    result = planc.check(planc.parse(PLAN), tp=2, model=graph)
+    return str(result.verdict), {found.law.code for found in result.diagnostics}
+
+
+def test_the_plan_is_right_where_code_is_within_the_claim() -> None:
+    assert said(WITHIN) == ("proved", set())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_is_said_as_the_page_has_it(name: str) -> None:
+    row = ROWS[name]
+    assert said(row) == (row.verdict, {row.code_of_law})
+
+
+def test_the_rows_have_names_and_laws() -> None:
+    assert len(ROWS) == len(rows())
+    assert {row.code_of_law for row in ROWS.values()} <= {check.law.code for check in CHECKS}
+
+
+@pytest.fixture(scope="module")
+def verify() -> Iterator[Verifier]:
+    with Verifier() as one:
+        yield one
+
+
+WRONG = ()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_it_is_not_idle_caution(name: str, verify: Verifier, tmp_path: Path) -> None:
+    """The numbers of two ranks differ from those of the whole model."""
+    (tmp_path / "my.plan").write_text(PLAN, encoding="utf-8")
+    model = f"{ROOT / 'tests' / 'outside_nets.py'}:{name}"
+    found = verify(tmp_path, "my.plan", "--format", "json", "--model", model, "--tp", "2")
+    assert (found.status, found.data["verdict"]) == (1, "wrong"), found
