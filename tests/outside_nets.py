@@ -31,14 +31,18 @@ class Row(NamedTuple):
     """Whether the code runs when the module is made, not in its forward."""
     verdict: str
     """`unproved`, or `not captured`."""
-    code_of_law: str
+    law: str
+    wrong: bool = False
+    """Whether the page says that the numbers of a split model are wrong."""
 
     @property
     def name(self) -> str:
         return re.sub(r"\W+", "_", self.what.lower()).strip("_")
 
 
-_LINE = re.compile(r"\| (.+?) \| `(.+?)`(, when built)? \| (unproved|not captured), (\w\d+) \| .+ \|")
+_LINE = re.compile(
+    r"\| (.+?) \| `(.+?)`(, when built)? \| (unproved|not captured), (\w\d+)(; wrong)? \| .+ \|"
+)
 
 
 def rows() -> list[Row]:
@@ -47,7 +51,7 @@ def rows() -> list[Row]:
     lines = [line for line in text.splitlines() if line.startswith("| ")][1:]  # the first one is the head
     found = [_LINE.fullmatch(line) for line in lines if not set(line) <= set("|- ")]
     assert all(found), [line for line, one in zip(lines, found, strict=False) if one is None]
-    return [Row(m[1], m[2].replace(r"\|", "|"), bool(m[3]), m[4], m[5]) for m in found if m]
+    return [Row(m[1], m[2].replace(r"\|", "|"), bool(m[3]), m[4], m[5], bool(m[6])) for m in found if m]
 
 
 class Net(nn.Module):
@@ -59,6 +63,8 @@ class Net(nn.Module):
         self.count, self.kept = 0, 0.0
         if "self.rnn" in row.code:
             self.rnn = nn.GRUCell(WIDTH, WIDTH)
+        if "self.seen" in row.code:
+            self.register_buffer("seen", torch.zeros(()))
         built, between = (row.code, "pass") if row.when_built else ("pass", row.code)
         _function(built)(self, None)
         self.between = _function(between)
