@@ -111,20 +111,31 @@ def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: Proc
 
 def reduced(x: Tensor, group: ProcessGroup, how: str = "sum") -> Tensor:
     """All-reduce, without a gradient of its own."""
-    return _waited(_OPS.all_reduce(x.contiguous(), how, group.group_name))
+    return _waited(_OPS.all_reduce.default(x.contiguous(), how, group.group_name))
 
 
 def _gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """Slices one behind the other; the collective itself works along the first dim."""
-    whole = _waited(_OPS.all_gather_into_tensor(x.contiguous(), group.size(), group.group_name))
-    return whole if dim == 0 else torch.cat(whole.chunk(group.size(), 0), dim)
+    ranks = group.size()
+    whole = _waited(_OPS.all_gather_into_tensor.default(x.contiguous(), ranks, group.group_name))
+    if _is_first(x, dim):
+        return whole.view(*x.shape[:dim], ranks * x.shape[dim], *x.shape[dim + 1 :])
+    return torch.cat(whole.chunk(ranks, 0), dim)
 
 
 def _scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     _check_even(x, dim, group)
-    if dim:
-        x = torch.cat(x.chunk(group.size(), dim), 0)
-    return _waited(_OPS.reduce_scatter_tensor(x.contiguous(), "sum", group.size(), group.group_name))
+    ranks = group.size()
+    shape = (*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :])
+    x = x.flatten(0, dim) if _is_first(x, dim) else torch.cat(x.chunk(ranks, dim), 0)
+    part = _waited(_OPS.reduce_scatter_tensor.default(x.contiguous(), "sum", ranks, group.group_name))
+    return part.view(shape)
+
+
+def _is_first(x: Tensor, dim: int) -> bool:
+    """Whether slices along a dim lie one behind the other, as those of the first dim do: then nothing has to be
+    copied around a collective."""
+    return all(size == 1 for size in x.shape[:dim])
 
 
 def _slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
@@ -156,10 +167,10 @@ def _exchange(x: Tensor, before: int, after: int, group: ProcessGroup) -> Tensor
     _check_even(x, after, group)
     sent = torch.cat([piece.unsqueeze(0) for piece in x.chunk(ranks, after)], 0)
     each = [1] * ranks
-    got = _waited(_OPS.all_to_all_single(sent.contiguous(), each, each, group.group_name))
+    got = _waited(_OPS.all_to_all_single.default(sent.contiguous(), each, each, group.group_name))
     return torch.cat(got.unbind(0), before)
 
 
 def _waited(x: Tensor) -> Tensor:
-    done: Tensor = _OPS.wait_tensor(x)
+    done: Tensor = _OPS.wait_tensor.default(x)
     return done

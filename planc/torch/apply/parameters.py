@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -38,4 +41,28 @@ def as_dtensor(whole: nn.Parameter, part: Part, mesh: DeviceMesh) -> nn.Paramete
 
 def local(parameter: Tensor) -> Tensor:
     """What this rank computes with; gradients flow back to the parameter."""
-    return parameter.to_local() if isinstance(parameter, DTensor) else parameter
+    if not isinstance(parameter, DTensor):
+        return parameter
+    own: Tensor = _Local.apply(parameter)  # type: ignore[no-untyped-call]
+    return own
+
+
+class _Local(torch.autograd.Function):
+    """As `DTensor.to_local`, whose backward pass works out for each gradient what the parameter says already."""
+
+    @staticmethod
+    def forward(ctx: Any, parameter: DTensor) -> Tensor:
+        ctx.spec, ctx.plain = parameter._spec, parameter.is_contiguous()
+        ctx.set_materialize_grads(False)
+        own = parameter._local_tensor
+        return own.view_as(own)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
+        if gradient is None:
+            return None
+        spec = ctx.spec
+        if ctx.plain and gradient.is_contiguous() and not torch.is_grad_enabled():
+            made: Any = DTensor
+            return made(gradient, copy.copy(spec), requires_grad=False)  # type: ignore[no-any-return]
+        return DTensor.from_local(gradient, spec.mesh, spec.placements, run_check=False)
