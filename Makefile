@@ -43,6 +43,8 @@ format: $(READY) ## write code and plans in their canonical form
 
 bench: $(READY) ## speed, as ratios within one run
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/apply.py
+	@echo 'on GPUs: torchrun --nproc-per-node 2 benchmarks/gpu.py'
 
 fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
 	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/test_fuzz.py

@@ -54,7 +54,7 @@ class Chance:
         else:
             seed = int(torch.randint(2**31, ()).item())
             self._streams.other, self._streams.apart = _state(), apart
-            torch.manual_seed(seed + 1_000_003 * (self.rank + 1))
+            _seed(seed + 1_000_003 * (self.rank + 1))
             self._ends.append(self._leave)
 
     def end(self) -> None:
@@ -102,6 +102,15 @@ def _put(streams: dict[str, tuple[bool, State | None]]) -> None:
 
 def _nothing() -> None:
     """The stream stays the same."""
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _seed(seed: int) -> None:
+    """As `torch.manual_seed`, of the streams that are kept here alone. Torch's own also asks every kind of
+    device there may be, and without one it puts a stack trace aside for later: milliseconds, each time."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(seed)
 
 
 def _state() -> State:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from planc.ir.lowered import LoweredAxis, LoweredModule, Part
+from planc.ir.lowered import LoweredAxis, LoweredModule
 from planc.torch.apply.modules import Told
 from planc.torch.apply.parameters import as_dtensor
 from planc.torch.apply.state import keep_order
-from planc.torch.apply.uses import Uses, uses_of
+from planc.torch.apply.uses import WHOLE, Uses, uses_of
+
+_NOTHING = LoweredModule()
 
 
 def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
@@ -17,10 +19,10 @@ def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
     modules = dict(model.named_modules(remove_duplicate=False))
     made: dict[int, nn.Parameter] = {}
     for name, module in modules.items():
-        told = axis.modules.get(name, LoweredModule())
+        told = axis.modules.get(name, _NOTHING)
         for own, parameter in list(module._parameters.items()):
             if parameter is not None:
-                part = told.parameters.get(own, Part(None))
+                part = told.parameters.get(own, WHOLE)
                 keep_order(module, own, part, mesh)
                 # Tied parameters stay one.
                 if id(parameter) not in made:
@@ -36,4 +38,4 @@ def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
         seen.add(id(module))
         uses = uses_of(modules, name, axis.modules, group, known)
         if uses or name in axis.modules:
-            Told(module, axis.modules.get(name, LoweredModule()), group, uses)
+            Told(module, axis.modules.get(name, _NOTHING), group, uses)

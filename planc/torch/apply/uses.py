@@ -13,6 +13,9 @@ from planc.ir.lowered import LoweredModule, Part
 from planc.torch.apply.moves import summed
 from planc.torch.apply.parameters import local
 
+WHOLE = Part(None)
+"""Of a parameter that a plan says nothing of."""
+
 
 class Use:
     """A parameter in a module whose code uses it."""
@@ -71,9 +74,11 @@ def uses_of(
     uses = []
     for owner, own in found:
         if owner in modules and modules[owner]._parameters.get(own) is not None:
-            part = told[owner].parameters.get(own, Part(None)) if owner in told else Part(None)
             key = (id(modules[owner]), own)
-            uses.append(known.setdefault(key, Use(modules[owner], own, part, group)))
+            if key not in known:
+                part = told[owner].parameters.get(own, WHOLE) if owner in told else WHOLE
+                known[key] = Use(modules[owner], own, part, group)
+            uses.append(known[key])
     return uses
 
 
