@@ -107,7 +107,6 @@ WRONG: dict[str, tuple[Variant, ...]] = {
 
 STRICT: dict[str, str] = {
     "qwen3: the norms of heads are taken for norms of a sequence": "it says of what arrives what is not so; as nothing is communicated there, the numbers do not show it",
-    "gemma3: the tied head in a unit of its own": "it is about units of FSDP, which the judge leaves out",
     "qwen3_moe: Mixtral's experts, and Llama's names for the mlp": "patterns that match nothing split nothing",
 }
 """Why planc refuses a case whose numbers are right: `PLAN: TITLE` and the reason."""
