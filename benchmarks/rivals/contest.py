@@ -97,6 +97,8 @@ class Contest:
         if name not in self._rivals:
             self._rivals[name] = self.builds[name](self.setting)
         warm = self._run(name, batch, range(WARM))
+        if idle := self._rivals[name].idle():
+            raise RuntimeError(f"no gradient reaches {', '.join(idle)}: less work than the others do")
         self._held.setdefault(name, used(self.setting.device) - before)
         return warm
 
