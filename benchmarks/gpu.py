@@ -17,7 +17,7 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +25,9 @@ import torch
 import torch.distributed as dist
 from rivals.contest import Batch, Build, apart, together
 from rivals.measure import warm
-from rivals.profiled import profile
+from rivals.profiled import profiler
 from rivals.setting import SMALL, Model, Setting, batches, ways
-from rivals.table import HEAD, Row, data, rows
+from rivals.table import HEAD, Lost, Row, data, rows
 
 RIVALS = {"planc": "rivals.planned", "torch": "rivals.handwritten", "lightning": "rivals.stock"}
 
@@ -35,39 +35,33 @@ RIVALS = {"planc": "rivals.planned", "torch": "rivals.handwritten", "lightning":
 def main() -> None:
     arguments = parsed()
     device = begun()
-    found: list[Row] = []
+    found: list[Row | Lost] = []
     say(f"{dist.get_world_size()} x {_device_name(device)}, {versions()}")
-    say("ratio: the rival's time by planc's, so above 1 planc is faster\n\n" + HEAD)
-    failed = 0
+    say("ratio: the rival's time by that of the first, so above 1 planc is faster\n\n" + HEAD)
     for setting in settings(arguments, device):
-        try:
-            found += contest(setting, arguments)
-        except Exception as raised:  # noqa: BLE001  # the others still have their turn
-            failed += 1
-            say(f"{setting.name} {setting.mode}: {type(raised).__name__}: {raised}")
-        if arguments.json and dist.get_rank() == 0:
-            text = json.dumps({"versions": versions(), "rows": data(found)}, indent=1)
-            Path(arguments.json).write_text(text, encoding="utf-8")
-    wrong = [row for row in found if not row.agrees]
+        for each in contest(setting, arguments):
+            found += each
+            say("\n".join(row.line() for row in each))
+            if arguments.json and dist.get_rank() == 0:
+                text = json.dumps({"versions": versions(), "rows": data(found)}, indent=1)
+                Path(arguments.json).write_text(text, encoding="utf-8")
+    wrong = [row for row in found if isinstance(row, Row) and not row.agrees]
+    lost = [row for row in found if isinstance(row, Lost)]
     say("\nlosses agree in all of them" if not wrong else f"\nlosses do NOT agree in {len(wrong)} lines")
+    say("\n".join(f"\n{row.line()}\n{row.raised}" for row in lost))
     dist.destroy_process_group()
-    raise SystemExit(bool(wrong or failed))
+    raise SystemExit(bool(wrong or lost))
 
 
-def contest(setting: Setting, arguments: argparse.Namespace) -> list[Row]:
-    """All rivals at one setting, with batches of each size."""
+def contest(setting: Setting, arguments: argparse.Namespace) -> Iterator[list[Row | Lost]]:
+    """The rows of all rivals at one setting, for batches of each size."""
     data_rank = dist.get_rank() // setting.tp
     sizes = [Batch(size * setting.model.length, batches(setting, size, data_rank)) for size in arguments.rows]
-    builds = rivals(arguments.rivals)
-    if arguments.profile:
-        profile(builds, setting, sizes, Path(arguments.profile))
+    look = profiler(setting, Path(arguments.profile)) if arguments.profile else None
     hold = apart if arguments.apart else together
-    results = hold(builds, setting, sizes, arguments.rounds, arguments.steps)
-    found = [
-        row for batch, each in zip(sizes, results, strict=True) for row in rows(setting, batch.tokens, each)
-    ]
-    say("\n".join(row.line() for row in found))
-    return found
+    results = hold(rivals(arguments.rivals), setting, sizes, arguments.rounds, arguments.steps, look)
+    for batch, outcomes in zip(sizes, results, strict=True):
+        yield rows(setting, batch.tokens, outcomes)
 
 
 def settings(arguments: argparse.Namespace, device: torch.device) -> list[Setting]:
@@ -84,8 +78,12 @@ def settings(arguments: argparse.Namespace, device: torch.device) -> list[Settin
 
 
 def rivals(names: Sequence[str]) -> dict[str, Build]:
-    """Those that take part, planc first."""
-    return {name: importlib.import_module(RIVALS[name]).build for name in RIVALS if name in names}
+    """Those that take part, planc first. What they need is imported when they are built."""
+    return {
+        name: lambda setting, own=module: importlib.import_module(own).build(setting)  # type: ignore[misc]
+        for name, module in RIVALS.items()
+        if name in names
+    }
 
 
 def begun() -> torch.device:
@@ -134,8 +132,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="a tiny model, for a try without GPUs")
     parser.add_argument("--layers", type=int, help="layers of the model (8; 32 are all of Llama 3 8B)")
     parser.add_argument("--rows", type=_numbers, default=[1, 4], help="texts of 2,048 tokens a step (1,4)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10, help="steps of a round (10)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of each (2)")
+    parser.add_argument("--steps", type=int, default=5, help="steps of a round (5)")
     parser.add_argument("--only", type=_names, default=[], help="of tp, fsdp, both, one")
     parser.add_argument("--rivals", type=_names, default=known, help=f"of {','.join(RIVALS)}")
     parser.add_argument("--compiled", action=argparse.BooleanOptionalAction, help="only so")
@@ -143,7 +141,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--recompute", action="store_true", help="recompute blocks in the backward pass")
     parser.add_argument("--apart", action="store_true", help="keep one rival in memory at a time")
     parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--profile", metavar="FOLDER", help="traces of one step of each, too")
+    parser.add_argument("--profile", metavar="FOLDER", help="tables and traces of one step of each, too")
     return parser.parse_args()
 
 

@@ -52,6 +52,10 @@ def split(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
             layers[i] = checkpoint_wrapper(layers[i], preserve_rng_state=False)
         if setting.compiled:
             layers[i] = torch.compile(layers[i])
+    if setting.tp > 1:
+        # Outside of what is compiled: torch 2.13 drops the gradient of a tensor that comes there before its
+        # collective is done, so that the embedding would not train (github.com/pytorch/pytorch/pull/191113).
+        parallelize_module(layers[0], tp, _first())
     if setting.dp > 1:
         _shard(model, setting, dp)
 
@@ -59,14 +63,17 @@ def split(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
 def _outer() -> dict[str, ParallelStyle]:
     return {
         "model.embed_tokens": RowwiseParallel(input_layouts=Replicate(), output_layouts=Replicate()),
-        "model.layers.0": PrepareModuleInput(
-            input_layouts=(Replicate(),), desired_input_layouts=(Shard(1),), use_local_output=True
-        ),
         "model.norm": SequenceParallel(),
         "lm_head": ColwiseParallel(
             input_layouts=Shard(1), output_layouts=Shard(-1), use_local_output=False
         ),
     }  # fmt: skip
+
+
+def _first() -> ParallelStyle:
+    return PrepareModuleInput(
+        input_layouts=(Replicate(),), desired_input_layouts=(Shard(1),), use_local_output=True
+    )  # fmt: skip
 
 
 def _layer() -> dict[str, ParallelStyle]:

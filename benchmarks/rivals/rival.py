@@ -33,6 +33,13 @@ class Rival:
         self.optimizer.zero_grad()
         return loss.detach()
 
+    def idle(self) -> list[str]:
+        """The parameters that no step has moved."""
+        moved = getattr(
+            self.optimizer, "optimizer", self.optimizer
+        ).state  # Fabric's holds the one it was given
+        return [name for name, parameter in self.model.named_parameters() if parameter not in moved]
+
 
 def adamw(model: nn.Module, device: torch.device) -> Optimizer:
     """The optimizer of all rivals. Steps large enough that bfloat16 weights move."""
