@@ -48,7 +48,7 @@ def main() -> None:
     wrong = [row for row in found if isinstance(row, Row) and not row.agrees]
     lost = [row for row in found if isinstance(row, Lost)]
     say("\nlosses agree in all of them" if not wrong else f"\nlosses do NOT agree in {len(wrong)} lines")
-    say("\n".join(f"\n{row.line()}\n{row.raised}" for row in lost))
+    say("\n\n".join(dict.fromkeys(row.raised for row in lost)))
     dist.destroy_process_group()
     raise SystemExit(bool(wrong or lost))
 
