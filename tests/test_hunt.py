@@ -14,7 +14,7 @@ from tests.hunt.table import Table, replay_of
 
 SEED = 11
 CHUNKS = 6
-COUNT = 12
+COUNT = 9
 """Cases of each family."""
 
 
