@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from planc.torch.apply.moves import reduced
+from planc.torch.apply.collectives import reduced
 
 
 def cross_entropy(

@@ -1,4 +1,4 @@
-"""Changes of layout with their duals: one functional collective forward, one backward.
+"""Changes of layout with their duals: one collective forward, one backward.
 
 The pairs are those of `planc.layouts.boundary`: identity and all-reduce, all-gather and
 reduce-scatter, slice and all-gather, ...
@@ -13,9 +13,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import Lay
-
-_OPS = torch.ops._c10d_functional
-"""Functional collectives: a compiler can see them, and torch has kept their names since 2.3."""
+from planc.torch.apply.collectives import exchanged, gathered, reduced, scattered
 
 
 def bring(x: Tensor, before: Lay, after: Lay, group: ProcessGroup) -> Tensor:
@@ -109,15 +107,10 @@ def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: Proc
     return gradient
 
 
-def reduced(x: Tensor, group: ProcessGroup, how: str = "sum") -> Tensor:
-    """All-reduce, without a gradient of its own."""
-    return _waited(_OPS.all_reduce.default(x.contiguous(), how, group.group_name))
-
-
 def _gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """Slices one behind the other; the collective itself works along the first dim."""
     ranks = group.size()
-    whole = _waited(_OPS.all_gather_into_tensor.default(x.contiguous(), ranks, group.group_name))
+    whole = gathered(x, group)
     if _is_first(x, dim):
         return whole.view(*x.shape[:dim], ranks * x.shape[dim], *x.shape[dim + 1 :])
     return torch.cat(whole.chunk(ranks, 0), dim)
@@ -128,8 +121,7 @@ def _scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     ranks = group.size()
     shape = (*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :])
     x = x.flatten(0, dim) if _is_first(x, dim) else torch.cat(x.chunk(ranks, dim), 0)
-    part = _waited(_OPS.reduce_scatter_tensor.default(x.contiguous(), "sum", ranks, group.group_name))
-    return part.view(shape)
+    return scattered(x, group).view(shape)
 
 
 def _is_first(x: Tensor, dim: int) -> bool:
@@ -166,11 +158,4 @@ def _exchange(x: Tensor, before: int, after: int, group: ProcessGroup) -> Tensor
     ranks = group.size()
     _check_even(x, after, group)
     sent = torch.cat([piece.unsqueeze(0) for piece in x.chunk(ranks, after)], 0)
-    each = [1] * ranks
-    got = _waited(_OPS.all_to_all_single.default(sent.contiguous(), each, each, group.group_name))
-    return torch.cat(got.unbind(0), before)
-
-
-def _waited(x: Tensor) -> Tensor:
-    done: Tensor = _OPS.wait_tensor.default(x)
-    return done
+    return torch.cat(exchanged(sent, group).unbind(0), before)

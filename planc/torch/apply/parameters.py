@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from planc.ir.lowered import Part
+from planc.torch.apply.collectives import reduced
+from planc.torch.apply.moves import summed
+from planc.torch.apply.owned import owned
 
 
 def share(whole: Tensor, part: Part, rank: int, ranks: int) -> Tensor:
@@ -39,11 +43,15 @@ def as_dtensor(whole: nn.Parameter, part: Part, mesh: DeviceMesh) -> nn.Paramete
     return nn.Parameter(made, requires_grad=whole.requires_grad)
 
 
-def local(parameter: Tensor) -> Tensor:
-    """What this rank computes with; gradients flow back to the parameter."""
+def local(parameter: Tensor, over: ProcessGroup | None = None) -> Tensor:
+    """What this rank computes with; gradients flow back to the parameter.
+
+    Args:
+        over: the ranks that each have a part of the gradient, as of a bias of a split sequence.
+    """
     if not isinstance(parameter, DTensor):
-        return parameter
-    own: Tensor = _Local.apply(parameter)  # type: ignore[no-untyped-call]
+        return parameter if over is None else summed(parameter, over)
+    own: Tensor = _Local.apply(parameter, over)  # type: ignore[no-untyped-call]
     return own
 
 
@@ -51,18 +59,19 @@ class _Local(torch.autograd.Function):
     """As `DTensor.to_local`, whose backward pass works out for each gradient what the parameter says already."""
 
     @staticmethod
-    def forward(ctx: Any, parameter: DTensor) -> Tensor:
-        ctx.spec, ctx.plain = parameter._spec, parameter.is_contiguous()
+    def forward(ctx: Any, parameter: DTensor, over: ProcessGroup | None) -> Tensor:
+        ctx.spec, ctx.plain, ctx.over = parameter._spec, parameter.is_contiguous(), over
         ctx.set_materialize_grads(False)
         own = parameter._local_tensor
         return own.view_as(own)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
         if gradient is None:
-            return None
+            return None, None
+        gradient = owned(gradient) if ctx.over is None else reduced(gradient, ctx.over)
         spec = ctx.spec
-        if ctx.plain and gradient.is_contiguous() and not torch.is_grad_enabled():
+        if ctx.plain and not torch.is_grad_enabled():
             made: Any = DTensor
-            return made(gradient, copy.copy(spec), requires_grad=False)  # type: ignore[no-any-return]
-        return DTensor.from_local(gradient, spec.mesh, spec.placements, run_check=False)
+            return made(gradient, copy.copy(spec), requires_grad=False), None
+        return DTensor.from_local(gradient, spec.mesh, spec.placements, run_check=False), None

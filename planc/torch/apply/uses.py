@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LoweredModule, Part
-from planc.torch.apply.moves import summed
 from planc.torch.apply.parameters import local
 
 WHOLE = Part(None)
@@ -50,8 +49,7 @@ class Use:
     def _share(self, whole: Tensor) -> Tensor | None:
         if self.late:
             return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local(whole))
-        own = local(whole)
-        return summed(own, self.group) if self.summed else own
+        return local(whole, self.group if self.summed else None)
 
 
 Uses = dict[tuple[int, str], Use]
