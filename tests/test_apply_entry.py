@@ -44,3 +44,11 @@ def test_it_does_as_the_whole_model(name: str, ranks: Ranks) -> None:
         assert found["off"] < 1e-5
         assert found["ran"] == RUN[name]
         assert not found["unforeseen"]
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_gradients_are_each_parameters_own(passes: int, ranks: Ranks) -> None:
+    """Two parameters that are added at one place get the same tensor from the backward pass; what is added to
+    one of them in place, or scaled, leaves the other as it is."""
+    for found in ranks.ask("entry:accumulated", passes=passes):
+        assert max(found) < 1e-6

@@ -160,3 +160,41 @@ def difference(name: str) -> dict[str, Any]:
 
 def _off(found: Tensor, needed: Tensor) -> float:
     return float((found - needed).abs().max() / needed.abs().max().clamp(min=1e-9))
+
+
+class Added(nn.Module):
+    """Parameters that are added at one place, of the shape of what they are added to: the backward pass hands each
+    of them the same tensor. Two are of the model, two of a module that the ranks share the columns of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Parameter(torch.randn(ROWS, WIDTH)), nn.Parameter(torch.randn(ROWS, WIDTH))
+        self.up = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.down = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.weight, self.summed = nn.Parameter(torch.randn(WIDTH)), nn.Parameter(torch.randn(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x + self.one + self.other) * self.weight
+        x = self.down(self.up(x).relu())
+        # A sum hands back one number in the place of many.
+        return x.square().mean() + self.summed.sum()
+
+
+def accumulated(passes: int) -> list[float]:
+    """How far each gradient is off after some passes whose gradients are added up, and are then halved in place."""
+    torch.manual_seed(0)
+    whole = Added()
+    split = copy.deepcopy(whole)
+    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("tp",))
+    data = torch.randn(passes, ROWS, WIDTH)
+    plan = planc.parse("mesh tp\ntensor tp {\n    up colwise\n    down rowwise -> replicate\n}\n")
+    planc.parallelize(split, plan, mesh, inputs=[data[0]])
+    for model in (whole, split):
+        for x in data:
+            model(x).backward()
+        for parameter in model.parameters():
+            parameter.grad *= 0.5
+    return [
+        _off(p.grad.full_tensor(), q.grad)  # type: ignore[union-attr]
+        for p, q in zip(split.parameters(), whole.parameters(), strict=True)
+    ]
