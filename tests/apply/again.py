@@ -17,9 +17,11 @@ from tests.apply.sharding import BATCH, split
 KINDS = {
     "matmul": ("mm", "addmm", "bmm"),
     "attention": ("_scaled_dot_product_flash_attention_for_cpu",),
-    "collective": ("all_gather_into_tensor", "reduce_scatter_tensor", "all_reduce"),
+    "collective": (
+        "all_gather_into_tensor", "reduce_scatter_tensor", "all_reduce", "all_gather", "reduce_scatter",
+    ),
     "other": ("silu", "rsqrt", "native_layer_norm", "relu"),
-}
+}  # fmt: skip
 """Operations of the forward pass, of each kind."""
 
 

@@ -1,76 +1,89 @@
-"""What ranks send each other: four collectives along the first dim of a tensor, without gradients of their own.
+"""What ranks send each other, without gradients of its own. Each collective has three ways:
 
-Each has two ways. A functional one can be seen by a compiler, and by whoever looks on at operations
-(selective recomputation keeps its results). Where nobody looks, the process group is asked directly: that spares the
-processor a third of the call, and the GPU a change of streams.
+- Where nobody looks on, the process group is asked directly. That spares the processor a third of the call, the GPU a
+  change of streams, and copies.
+- Functional ones can be seen: by a compiler, and by who looks on at operations, as selective recomputation does.
+- In what is compiled, slices that lie apart go through an operation of planc's that asks directly.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch._C._distributed_c10d import (
-    AllgatherOptions,
-    AllreduceOptions,
-    AllToAllOptions,
-    ReduceScatterOptions,
+from torch.distributed import ProcessGroup
+from torch.distributed.distributed_c10d import (  # type: ignore[attr-defined]
+    GroupName,
+    _resolve_process_group,
 )
-from torch.distributed import ProcessGroup, ReduceOp
+
+from planc.torch.apply import direct
 
 _OPS = torch.ops._c10d_functional
 """Functional collectives: torch has kept their names since 2.3."""
 _PLAIN = (Tensor, nn.Parameter)
-_HOW = {"sum": ReduceOp(ReduceOp.SUM), "max": ReduceOp(ReduceOp.MAX)}
 
 
 def reduced(x: Tensor, group: ProcessGroup, how: str = "sum") -> Tensor:
     """All-reduce: a tensor of the shape of `x`; `how` is sum or max."""
-    if not _direct(x):
-        return _waited(_OPS.all_reduce.default(x.contiguous(), how, group.group_name))
-    whole = x.clone(memory_format=torch.contiguous_format)
-    options = AllreduceOptions()
-    options.reduceOp, options.asyncOp = _HOW[how], False
-    _done(group.allreduce([whole], options))
-    return whole
+    if _unseen(x):
+        return direct.all_reduced(x, group, how)
+    return _waited(_OPS.all_reduce.default(x.contiguous(), how, group.group_name))
 
 
-def gathered(x: Tensor, group: ProcessGroup) -> Tensor:
-    """All-gather: (n, ...) of each rank, one behind the other: (ranks * n, ...)."""
-    x, ranks = x.contiguous(), group.size()
-    if not _direct(x):
-        return _waited(_OPS.all_gather_into_tensor.default(x, ranks, group.group_name))
-    whole = x.new_empty((ranks * x.shape[0], *x.shape[1:]))
-    options = AllgatherOptions()
-    options.asyncOp = False
-    _done(group._allgather_base(whole, x, options))
-    return whole
+def gathered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    """All-gather: the ranks' slices, one behind the other along a dim."""
+    if _unseen(x):
+        return direct.all_gathered(x, dim, group)
+    ranks = group.size()
+    if torch.compiler.is_compiling() and not direct.is_first(x.shape, dim):
+        joined: Tensor = _gathered(x, dim, ranks, group.group_name)
+        return joined
+    whole = _waited(_OPS.all_gather_into_tensor.default(x.contiguous(), ranks, group.group_name))
+    return direct.behind(whole, dim, ranks)
 
 
-def scattered(x: Tensor, group: ProcessGroup) -> Tensor:
-    """Reduce-scatter: the rank's (n, ...) of the sum of all ranks' (ranks * n, ...)."""
-    x, ranks = x.contiguous(), group.size()
-    if not _direct(x):
-        return _waited(_OPS.reduce_scatter_tensor.default(x, "sum", ranks, group.group_name))
-    part = x.new_empty((x.shape[0] // ranks, *x.shape[1:]))
-    options = ReduceScatterOptions()
-    options.reduceOp, options.asyncOp = _HOW["sum"], False
-    _done(group._reduce_scatter_base(part, x, options))
-    return part
+def scattered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    """Reduce-scatter: the rank's slice along a dim of the sum of all ranks' tensors; the ranks divide the dim."""
+    if _unseen(x):
+        return direct.reduce_scattered(x, dim, group)
+    ranks = group.size()
+    if torch.compiler.is_compiling() and not direct.is_first(x.shape, dim):
+        own: Tensor = _scattered(x, dim, ranks, group.group_name)
+        return own
+    sent = direct.ahead(x.contiguous(), dim, ranks)
+    part = _waited(_OPS.reduce_scatter_tensor.default(sent, "sum", ranks, group.group_name))
+    return part.view(*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :])
 
 
 def exchanged(x: Tensor, group: ProcessGroup) -> Tensor:
     """All-to-all: row r of (ranks, ...) goes to rank r; what comes from rank r is row r."""
-    x, each = x.contiguous(), [1] * group.size()
-    if not _direct(x):
-        return _waited(_OPS.all_to_all_single.default(x, each, each, group.group_name))
-    got = torch.empty_like(x)
-    options = AllToAllOptions()
-    options.asyncOp = False
-    _done(group.alltoall_base(got, x, each, each, options))
-    return got
+    if _unseen(x):
+        return direct.exchanged(x, group)
+    each = [1] * group.size()
+    return _waited(_OPS.all_to_all_single.default(x.contiguous(), each, each, group.group_name))
 
 
-def _direct(x: Tensor) -> bool:
+@torch.library.custom_op("planc::all_gather", mutates_args=())
+def _gathered(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
+    return direct.all_gathered(x, dim, _resolve_process_group(GroupName(group)))
+
+
+@_gathered.register_fake
+def _(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
+    return x.new_empty((*x.shape[:dim], ranks * x.shape[dim], *x.shape[dim + 1 :]))
+
+
+@torch.library.custom_op("planc::reduce_scatter", mutates_args=())
+def _scattered(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
+    return direct.reduce_scattered(x, dim, _resolve_process_group(GroupName(group)))
+
+
+@_scattered.register_fake
+def _(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
+    return x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
+
+
+def _unseen(x: Tensor) -> bool:
     """Whether nobody looks on: no compiler, no dispatch mode, no subclass of tensors, no gradient of a gradient."""
     return not (
         torch.compiler.is_compiling()
@@ -78,12 +91,6 @@ def _direct(x: Tensor) -> bool:
         or type(x) not in _PLAIN
         or torch._C._len_torch_dispatch_stack()
     )
-
-
-def _done(work: torch.distributed.Work | None) -> None:
-    """A backend that has not put the call in line on the current stream by itself does so here."""
-    if work is not None:
-        work.wait()
 
 
 def _waited(x: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class _Bring(torch.autograd.Function):
 def _forward(x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
     match kinds:
         case "shard replicated" | "shard invariant" | "shard constant":
-            return _gather(x, before, group)
+            return gathered(x, before, group)
         case "invariant shard" | "replicated shard" | "constant shard":
             return _slice(x, after, group)
         case "shard shard":
@@ -95,7 +95,7 @@ def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: Proc
         case "invariant replicated" | "partial replicated":
             return reduced(gradient, group)
         case "invariant shard" | "partial shard":
-            return _gather(gradient, after, group)
+            return gathered(gradient, after, group)
         case "replicated shard":
             return _padded(gradient, after, group)
         case "shard replicated":
@@ -107,27 +107,9 @@ def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: Proc
     return gradient
 
 
-def _gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
-    """Slices one behind the other; the collective itself works along the first dim."""
-    ranks = group.size()
-    whole = gathered(x, group)
-    if _is_first(x, dim):
-        return whole.view(*x.shape[:dim], ranks * x.shape[dim], *x.shape[dim + 1 :])
-    return torch.cat(whole.chunk(ranks, 0), dim)
-
-
 def _scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     _check_even(x, dim, group)
-    ranks = group.size()
-    shape = (*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :])
-    x = x.flatten(0, dim) if _is_first(x, dim) else torch.cat(x.chunk(ranks, dim), 0)
-    return scattered(x, group).view(shape)
-
-
-def _is_first(x: Tensor, dim: int) -> bool:
-    """Whether slices along a dim lie one behind the other, as those of the first dim do: then nothing has to be
-    copied around a collective."""
-    return all(size == 1 for size in x.shape[:dim])
+    return scattered(x, dim, group)
 
 
 def _slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:

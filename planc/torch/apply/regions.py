@@ -34,6 +34,7 @@ _SAVED: Mapping[str, Sequence[str]] = {
     "collective": (
         "_c10d_functional.all_gather_into_tensor", "_c10d_functional.reduce_scatter_tensor",
         "_c10d_functional.all_reduce", "_c10d_functional.all_to_all_single",
+        "planc.all_gather", "planc.reduce_scatter",
     ),
 }  # fmt: skip
 """The operations of each kind, as autograd's formulas call them; not every torch has all."""
