@@ -41,28 +41,39 @@ def all_reduced(x: Tensor, group: ProcessGroup, how: str) -> Tensor:
 def all_gathered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """The ranks' slices, one behind the other along a dim."""
     x, ranks = x.contiguous(), group.size()
-    options = AllgatherOptions()
-    options.asyncOp = False
     if _apart(x, dim, 1):
-        whole = x.new_empty((*x.shape[:dim], ranks * x.shape[dim], *x.shape[dim + 1 :]))
-        _done(group.allgather_into_tensor_coalesced(_slices(whole, dim), _slices(x, dim), options))
+        whole, work = gathering(x, dim, group, later=False)
+        _done(work)
         return whole
     whole = x.new_empty((ranks * x.shape[0], *x.shape[1:]))
-    _done(group._allgather_base(whole, x, options))
+    _done(group._allgather_base(whole, x, _gather(later=False)))
     return behind(whole, dim, ranks)
+
+
+def gathering(x: Tensor, dim: int, group: ProcessGroup, later: bool = True) -> tuple[Tensor, Work]:
+    """The same, sent slice by slice, and whom to wait for; `later`: other work may run beside it."""
+    x = x.contiguous()
+    whole = x.new_empty((*x.shape[:dim], group.size() * x.shape[dim], *x.shape[dim + 1 :]))
+    return whole, group.allgather_into_tensor_coalesced(_slices(whole, dim), _slices(x, dim), _gather(later))
 
 
 def reduce_scattered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """The rank's slice along a dim of the sum of all ranks' tensors; the ranks divide the dim."""
     x, ranks = x.contiguous(), group.size()
-    part = x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
-    options = ReduceScatterOptions()
-    options.reduceOp, options.asyncOp = _HOW["sum"], False
     if _apart(x, dim, ranks):
-        _done(group.reduce_scatter_tensor_coalesced(_slices(part, dim), _slices(x, dim), options))
-    else:
-        _done(group._reduce_scatter_base(part, ahead(x, dim, ranks), options))
+        part, work = scattering(x, dim, group, later=False)
+        _done(work)
+        return part
+    part = x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
+    _done(group._reduce_scatter_base(part, ahead(x, dim, ranks), _scatter(later=False)))
     return part
+
+
+def scattering(x: Tensor, dim: int, group: ProcessGroup, later: bool = True) -> tuple[Tensor, Work]:
+    """The same, sent slice by slice, and whom to wait for; `later`: other work may run beside it."""
+    x = x.contiguous()
+    part = x.new_empty((*x.shape[:dim], x.shape[dim] // group.size(), *x.shape[dim + 1 :]))
+    return part, group.reduce_scatter_tensor_coalesced(_slices(part, dim), _slices(x, dim), _scatter(later))
 
 
 def exchanged(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -93,6 +104,18 @@ def ahead(x: Tensor, dim: int, ranks: int) -> Tensor:
     return x.view(*part[:dim], ranks, *part[dim:]).movedim(dim, 0).reshape(made)
 
 
+def own_rows(size: int, group: ProcessGroup) -> range:
+    """The rank's rows of a dim of some size that the ranks share."""
+    each = size // group.size()
+    return range(group.rank() * each, (group.rank() + 1) * each)
+
+
+def other_rows(size: int, group: ProcessGroup) -> list[range]:
+    """Those of the ranks before it, and of those behind it."""
+    own = own_rows(size, group)
+    return [rows for rows in (range(own.start), range(own.stop, size)) if rows]
+
+
 def is_first(shape: Sequence[int], dim: int) -> bool:
     """Whether slices along a dim lie one behind the other, as those of the first dim do."""
     return all(size == 1 for size in shape[:dim])
@@ -105,7 +128,20 @@ def _apart(x: Tensor, dim: int, ranks: int) -> bool:
 
 
 def _slices(x: Tensor, dim: int) -> list[Tensor]:
-    return list(x.flatten(0, dim - 1).unbind(0)) if dim > 1 else list(x.unbind(0))
+    """What lies in one piece, when slices along a dim are cut."""
+    return list(x.flatten(0, dim - 1).unbind(0)) if dim else [x]
+
+
+def _gather(later: bool) -> AllgatherOptions:
+    options = AllgatherOptions()
+    options.asyncOp = later
+    return options
+
+
+def _scatter(later: bool) -> ReduceScatterOptions:
+    options = ReduceScatterOptions()
+    options.reduceOp, options.asyncOp = _HOW["sum"], later
+    return options
 
 
 def _done(work: Work | None) -> None:
