@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from planc.blocks.lines import Line, call, only, read_entries, rest, write_removes
+from planc.blocks.settings import Known, Setting, read_settings, write_settings
 from planc.ir.diagnostic import Label, replace
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
@@ -18,6 +19,12 @@ from planc.styles import STYLES
 
 if TYPE_CHECKING:
     from planc.text.reader import Call, Item, Reader
+
+
+SETTINGS: Known = {
+    "overlap": (True, False),  # whether products run beside the gathers of what they take
+}
+"""Settings of a block, and the values that each takes."""
 
 
 class Part(Record):
@@ -95,6 +102,7 @@ class TensorBlock(Record):
     loss: Loss | None = None
     remove: tuple[Pattern, ...] = ()
     """Rules of the extended plan to drop, by their pattern."""
+    settings: tuple[Setting, ...] = ()
     kind: Literal["tensor"] = "tensor"
 
 
@@ -103,14 +111,19 @@ class TensorBlock(Record):
 
 def read(branch: Any, reader: Reader) -> Node[TensorBlock]:
     axis = reader.name(branch.children[0])
-    entries = read_entries(branch, reader, {"rule": _rule, "loss": _loss})
+    entries = read_entries(branch, reader, {"rule": _rule, "loss": _loss, "settings": read_settings})
+    settings = [node for line in entries["settings"] for node in line.value]
     losses = entries["loss"]
     for extra in losses[1:]:
         reader.fault("N106", extra.branch, "the loss of this axis is declared twice")
     rules, remove = entries["rule"], entries["remove"]
     loss = losses[0] if losses else None
-    block = TensorBlock(axis.value, values(rules), loss.value if loss else None, values(remove))
-    parts = {"axis": axis, "rules": group(rules), "remove": group(remove)}
+    block = TensorBlock(
+        axis.value, values(rules), loss.value if loss else None, values(remove), values(settings)
+    )
+    parts = {
+        "axis": axis, "rules": group(rules), "remove": group(remove), "settings": group(settings),
+    }  # fmt: skip
     return Node(block, branch, parts | ({"loss": loss} if loss else {}))
 
 
@@ -265,14 +278,16 @@ FACETS: dict[str, tuple[str, Any]] = {
 
 def holding(records: Sequence[Record]) -> TensorBlock:
     loss = next((r for r in records if isinstance(r, Loss)), None)
-    return TensorBlock("", only(records, Rule), loss, only(records, Pattern))
+    return TensorBlock("", only(records, Rule), loss, only(records, Pattern), only(records, Setting))
 
 
 # ---- records to text ---------------------------------------------------------
 
 
 def write(block: TensorBlock) -> tuple[str, list[Line]]:
-    lines = [*write_removes(block.remove), *(write_rule(rule) for rule in block.rules)]
+    lines = [
+        *write_removes(block.remove), *write_settings(block.settings), *map(write_rule, block.rules),
+    ]  # fmt: skip
     if block.loss:
         lines.append(write_loss(block.loss))
     return f"tensor {block.axis}", lines

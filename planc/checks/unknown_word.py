@@ -3,8 +3,8 @@
 The settings of `fsdp` are params, reduce and output (bf16, fp16 or fp32), and
 offload (cpu or none); a unit may say keep or reshard(N). `recompute` knows full and
 save(matmul, attention, collective). The settings of `compile` are mode (as torch.compile
-names them), backend (any name), dynamic and fullgraph (true or false). The loss is
-vocab_parallel, or whole.
+names them), backend (any name), dynamic and fullgraph (true or false), that of `tensor` is
+overlap (true or false). The loss is vocab_parallel, or whole.
 
 Wrong:
 
@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from planc.blocks import compile as compile_
-from planc.blocks import fsdp
+from planc.blocks import fsdp, tensor
 from planc.blocks.recompute import MODES, SAVED
 from planc.blocks.settings import Known, Setting
 from planc.blocks.tensor import Loss
@@ -40,7 +40,9 @@ from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 from planc.styles import LOSSES
 
-_SETTINGS: dict[str, Known] = {"fsdp": fsdp.SETTINGS, "compile": compile_.SETTINGS}
+_SETTINGS: dict[str, Known] = {
+    "tensor": tensor.SETTINGS, "fsdp": fsdp.SETTINGS, "compile": compile_.SETTINGS,
+}  # fmt: skip
 """By the kind of their block."""
 _TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Dtypes by the names that torch gives them."""

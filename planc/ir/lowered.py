@@ -61,6 +61,14 @@ class LoweredModule(Record):
     or no module draws for values that differ."""
 
 
+class Beside(Record):
+    """A gather at a module's input, and products that run beside it."""
+
+    place: Steps
+    layers: tuple[str, ...]
+    """Linear layers that are handed what is gathered, by their names below the module; '' is the module itself."""
+
+
 class LoweredAxis(Record):
     """What all modules are told on a tensor axis."""
 
@@ -71,6 +79,8 @@ class LoweredAxis(Record):
     """How the loss is computed, a row of the table of losses."""
     logits: Steps = ()
     """Where in the model's result is what the loss is computed from."""
+    beside: Mapping[str, tuple[Beside, ...]] = {}
+    """What runs beside the gathers of a module, by dotted name; nothing where the plan has no `overlap`."""
 
 
 class LoweredUnit(Record):

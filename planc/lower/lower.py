@@ -19,24 +19,23 @@ def lower(binding: Binding, proof: Proof) -> Lowered:
     """
     blocks = binding.settled.blocks
     sizes = {axis.name: axis.size for axis in binding.settled.axes}
-    tensor = []
-    for axis in proof.axes:
-        if axis.kind == "tensor":
-            number = next(b for b, block in enumerate(blocks) if block is axis.block.value)
-            tensor.append(lower_axis(binding, axis, number))
     fsdp = [
         _fsdp(binding, number, block)
         for number, block in enumerate(blocks)
         if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes)
     ]
-    return Lowered(
-        tuple(tensor),
-        tuple(
-            region for n, b in enumerate(blocks) if b.kind == "recompute" for region in _regions(binding, n)
-        ),
-        tuple(region for n, b in enumerate(blocks) if b.kind == "compile" for region in _regions(binding, n)),
-        fsdp[0] if fsdp else None,
+    recompute, compile_ = (
+        tuple(region for n, b in enumerate(blocks) if b.kind == kind for region in _regions(binding, n))
+        for kind in ("recompute", "compile")
     )
+    apart = {name for region in (*recompute, *compile_) for name in region.modules}
+    units = {name for each in fsdp for unit in each.units for name in unit.modules}
+    tensor = []
+    for axis in proof.axes:
+        if axis.kind == "tensor":
+            number = next(b for b, block in enumerate(blocks) if block is axis.block.value)
+            tensor.append(lower_axis(binding, axis, number, apart, units))
+    return Lowered(tuple(tensor), recompute, compile_, fsdp[0] if fsdp else None)
 
 
 def lower_as_written(binding: Binding, proof: Proof | None) -> Lowered:

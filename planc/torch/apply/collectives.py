@@ -25,14 +25,14 @@ _PLAIN = (Tensor, nn.Parameter)
 
 def reduced(x: Tensor, group: ProcessGroup, how: str = "sum") -> Tensor:
     """All-reduce: a tensor of the shape of `x`; `how` is sum or max."""
-    if _unseen(x):
+    if _direct(x):
         return direct.all_reduced(x, group, how)
     return _waited(_OPS.all_reduce.default(x.contiguous(), how, group.group_name))
 
 
 def gathered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """All-gather: the ranks' slices, one behind the other along a dim."""
-    if _unseen(x):
+    if _direct(x):
         return direct.all_gathered(x, dim, group)
     ranks = group.size()
     if torch.compiler.is_compiling() and not direct.is_first(x.shape, dim):
@@ -44,7 +44,7 @@ def gathered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 
 def scattered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """Reduce-scatter: the rank's slice along a dim of the sum of all ranks' tensors; the ranks divide the dim."""
-    if _unseen(x):
+    if _direct(x):
         return direct.reduce_scattered(x, dim, group)
     ranks = group.size()
     if torch.compiler.is_compiling() and not direct.is_first(x.shape, dim):
@@ -57,7 +57,7 @@ def scattered(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 
 def exchanged(x: Tensor, group: ProcessGroup) -> Tensor:
     """All-to-all: row r of (ranks, ...) goes to rank r; what comes from rank r is row r."""
-    if _unseen(x):
+    if _direct(x):
         return direct.exchanged(x, group)
     each = [1] * group.size()
     return _waited(_OPS.all_to_all_single.default(x.contiguous(), each, each, group.group_name))
@@ -83,14 +83,16 @@ def _(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
     return x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
 
 
-def _unseen(x: Tensor) -> bool:
-    """Whether nobody looks on: no compiler, no dispatch mode, no subclass of tensors, no gradient of a gradient."""
+def unseen(x: Tensor) -> bool:
+    """Whether nobody looks on at what is done with a tensor: no compiler, no dispatch mode, no subclass of tensors."""
     return not (
-        torch.compiler.is_compiling()
-        or torch.is_grad_enabled()
-        or type(x) not in _PLAIN
-        or torch._C._len_torch_dispatch_stack()
+        torch.compiler.is_compiling() or type(x) not in _PLAIN or torch._C._len_torch_dispatch_stack()
     )
+
+
+def _direct(x: Tensor) -> bool:
+    """Whether the process group may be asked: a gradient of a gradient goes through functional collectives."""
+    return unseen(x) and not torch.is_grad_enabled()
 
 
 def _waited(x: Tensor) -> Tensor:

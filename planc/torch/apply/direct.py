@@ -104,16 +104,11 @@ def ahead(x: Tensor, dim: int, ranks: int) -> Tensor:
     return x.view(*part[:dim], ranks, *part[dim:]).movedim(dim, 0).reshape(made)
 
 
-def own_rows(size: int, group: ProcessGroup) -> range:
-    """The rank's rows of a dim of some size that the ranks share."""
+def rows(size: int, group: ProcessGroup) -> tuple[range, list[range]]:
+    """Of a dim that the ranks share: the rank's rows, and those of the ranks before it and behind it."""
     each = size // group.size()
-    return range(group.rank() * each, (group.rank() + 1) * each)
-
-
-def other_rows(size: int, group: ProcessGroup) -> list[range]:
-    """Those of the ranks before it, and of those behind it."""
-    own = own_rows(size, group)
-    return [rows for rows in (range(own.start), range(own.stop, size)) if rows]
+    own = range(group.rank() * each, (group.rank() + 1) * each)
+    return own, [rest for rest in (range(own.start), range(own.stop, size)) if rest]
 
 
 def is_first(shape: Sequence[int], dim: int) -> bool:
@@ -121,9 +116,14 @@ def is_first(shape: Sequence[int], dim: int) -> bool:
     return all(size == 1 for size in shape[:dim])
 
 
+def pieces(x: Tensor, dim: int) -> int:
+    """How many pieces of memory a slice along a dim is."""
+    return prod(x.shape[:dim])
+
+
 def _apart(x: Tensor, dim: int, ranks: int) -> bool:
     """Whether each slice is sent by itself; `x` holds those of so many ranks."""
-    count = prod(x.shape[:dim])
+    count = pieces(x, dim)
     return 1 < count <= MANY and x.numel() * x.element_size() >= LARGE * count * ranks
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from planc.ir.lowered import Lay, LoweredModule
+from planc.ir.lowered import Lay, LoweredModule, Steps
+from planc.torch.apply.beside import Gathering, Layer
 from planc.torch.apply.chance import Chance
 from planc.torch.apply.moves import Moves, move, summed, way
 from planc.torch.apply.parameters import local
@@ -27,6 +29,7 @@ class Told:
         self.late = [use for use in uses if use.late and use.owner is module]
         self.cut = [p.after.dim for p in told.outputs if p.place == () and p.after.kind == "shard"]
         self.chance = Chance(group, told.draws_apart) if told.draws_apart else None
+        self.beside: dict[Steps, Gathering] = {}
         self._outside: list[Tensor] = []
         for name, value in told.attributes.items():
             _set(module, name, value)
@@ -50,15 +53,26 @@ class Told:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         moves = Moves(self.group)
         for place, how in self.inputs:
+            better = self.beside[place].begin if place in self.beside else None
+            change = partial(moves.moved, how=how, begin=better)
             if isinstance(place[0], int):
-                args = changed(args, place, lambda x, h=how: moves.moved(x, h))  # type: ignore[misc]
+                args = changed(args, place, change)
             else:
-                kwargs = changed(kwargs, place, lambda x, h=how: moves.moved(x, h))  # type: ignore[misc]
+                kwargs = changed(kwargs, place, change)
         if self.looks_up:
             args, kwargs = self._own_rows(module, args, kwargs)
         if self.chance is not None:
             self.chance.begin()
         return args, kwargs
+
+    def run_beside(self, module: nn.Module, place: Steps, layers: list[Layer]) -> None:
+        """Let products of layers run beside the gather of an input."""
+        self.beside[place] = Gathering(layers, dict(self.inputs)[place], self.group)
+        module.register_forward_hook(self._forget, with_kwargs=True, always_call=True)
+
+    def _forget(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        for gathering in self.beside.values():
+            gathering.end()
 
     def _end(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         if self.chance is not None:

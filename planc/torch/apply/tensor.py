@@ -6,6 +6,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import LoweredAxis, LoweredModule
+from planc.torch.apply.beside import Layer
 from planc.torch.apply.modules import Told
 from planc.torch.apply.parameters import as_dtensor
 from planc.torch.apply.state import keep_order
@@ -32,10 +33,22 @@ def apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
     group = mesh.get_group()
     seen: set[int] = set()
     known: Uses = {}
+    done: dict[str, Told] = {}
     for name, module in modules.items():
         if id(module) in seen:
             continue
         seen.add(id(module))
         uses = uses_of(modules, name, axis.modules, group, known)
         if uses or name in axis.modules:
-            Told(module, axis.modules.get(name, _NOTHING), group, uses)
+            done[name] = Told(module, axis.modules.get(name, _NOTHING), group, uses)
+    for name, rows in axis.beside.items():
+        for row in rows if name in done else ():
+            layers = [_layer(modules[".".join(filter(None, (name, own)))], known) for own in row.layers]
+            done[name].run_beside(modules[name], row.place, layers)
+
+
+def _layer(layer: nn.Module, known: Uses) -> Layer:
+    """A linear layer whose product may be there before it is called."""
+    made = Layer(layer, known[id(layer), "weight"], known.get((id(layer), "bias")))
+    layer.forward = made.run
+    return made

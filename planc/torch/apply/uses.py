@@ -32,6 +32,11 @@ class Use:
         """What is added late, of a parameter that the module computes without."""
         return local(self.owner._parameters[self.name]) if self._added is None else self._added  # type: ignore[arg-type]
 
+    def now(self) -> Tensor:
+        """The rank's share, of a parameter that is not added late, whether it is in its place or not."""
+        whole: Any = self.owner._parameters[self.name]
+        return whole if self.taken else local(whole, self.group if self.summed else None)
+
     def take(self) -> None:
         """Put the rank's share in the parameter's place."""
         whole = self.owner._parameters[self.name]
