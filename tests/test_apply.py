@@ -31,11 +31,14 @@ class Case(NamedTuple):
     recompute: bool = True
     mode: str = ""
     params: str = "fp32"
+    overlap: bool = False
 
     def asked(self, graph: str | None) -> dict[str, Any]:
         plan: dict[str, Any] = {"recompute": self.recompute, "pods": "pod" in self.sizes}
         if self.mode or self.params != "fp32":
             plan |= {"mode": self.mode, "params": self.params}
+        if self.overlap:
+            plan["overlap"] = True
         return {
             "sizes": self.sizes,
             "graph": graph,
@@ -51,6 +54,7 @@ TRAINED = (
     Case("dp 2", {"dp": 2, "tp": 1}, SOME),
     Case("pod 2, dp 2", {"pod": 2, "dp": 2, "tp": 1}, SOME),
     Case("tp 4", {"dp": 1, "tp": 4}, WIDE),
+    Case("tp 2, products beside gathers", {"dp": 1, "tp": 2}, SOME, overlap=True),
 )  # fmt: skip
 COUNTED = (
     Case("tp 2", {"dp": 1, "tp": 2}, recompute=False),

@@ -52,6 +52,14 @@ def test_recomputed_beside_fsdp(ranks: Ranks, plain: Any, mode: str) -> None:
             assert again == 0 if kind in mode else again > 0, kind
 
 
+@pytest.mark.parametrize("mode", [None, "full"])
+def test_a_plan_that_asks_for_overlap(ranks: Ranks, mode: str | None) -> None:
+    """Compiled layers are as without it: a compiler orders what is in them."""
+    for found in ranks.ask("compiled:step", sizes=SIZES, mode=mode, overlap=True):
+        assert found["worst"] < 1e-5
+        assert (found["breaks"], found["graphs"]) == ([], 1)
+
+
 @pytest.mark.parametrize("mode", ["full", "save(matmul)"])
 def test_biases_that_are_added_late(ranks: Ranks, mode: str) -> None:
     for found in ranks.ask("compiled:step", name="gpt2", sizes=SIZES, mode=mode):

@@ -6,8 +6,7 @@ import json
 import re
 
 import planc
-from planc.blocks.compile import SETTINGS as COMPILING
-from planc.blocks.fsdp import SETTINGS
+from planc.blocks import KINDS
 from planc.blocks.recompute import MODES, SAVED
 from planc.checks.declared_twice import NOT_NAMES
 from planc.checks.two_rules import MAX_SPELLED
@@ -79,13 +78,12 @@ def test_each_style_is_described() -> None:
     assert [name for name in STYLES if f"\n- `{name}`: " not in text] == []
 
 
-def test_settings() -> None:
-    rows = {row[0]: row[1] for row in table("setting", "values")}
-    assert rows == {code(name): ", ".join(map(code, values or ())) for name, values in SETTINGS.items()}
-    rows = {row[0]: row[1] for row in table("setting of `compile`", "values")}
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.settings])
+def test_settings(kind: str) -> None:
+    rows = {row[0]: row[1] for row in table(f"setting of `{kind}`", "values")}
     assert rows == {
         code(name): "any name" if values is None else ", ".join(code(_shown(value)) for value in values)
-        for name, values in COMPILING.items()
+        for name, values in KINDS[kind].settings.items()
     }
 
 

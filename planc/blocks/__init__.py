@@ -7,7 +7,7 @@ in `grammar/plan.lark`, and add it to `Block` and `KINDS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from planc.blocks import compile as compile_
@@ -37,13 +37,23 @@ class Kind(Record):
     """What its entries are called in a message, in the plural."""
     axes: tuple[str, ...] = ()
     """Its fields that name an axis."""
+    settings: Mapping[str, tuple[str | bool, ...] | None] = {}
+    """Its settings, and the values that each takes."""
     inline: bool = False
     """Whether it stands on one line when it holds one entry."""
 
 
 KINDS = {
-    "tensor": Kind(tensor.read, tensor.write, "rules", tensor.holding, "rules", ("axis",)),
-    "fsdp": Kind(fsdp.read, fsdp.write, "units", fsdp.holding, "units", ("axis", "replicate")),
+    "tensor": Kind(tensor.read, tensor.write, "rules", tensor.holding, "rules", ("axis",), tensor.SETTINGS),
+    "fsdp": Kind(fsdp.read, fsdp.write, "units", fsdp.holding, "units", ("axis", "replicate"), fsdp.SETTINGS),
     "recompute": Kind(recompute.read, recompute.write, "regions", recompute.holding, "lines", inline=True),
-    "compile": Kind(compile_.read, compile_.write, "targets", compile_.holding, "lines", inline=True),
+    "compile": Kind(
+        compile_.read,
+        compile_.write,
+        "targets",
+        compile_.holding,
+        "lines",
+        settings=compile_.SETTINGS,
+        inline=True,
+    ),
 }

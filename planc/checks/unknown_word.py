@@ -27,10 +27,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from planc.blocks import compile as compile_
-from planc.blocks import fsdp, tensor
+from planc.blocks import KINDS
 from planc.blocks.recompute import MODES, SAVED
-from planc.blocks.settings import Known, Setting
+from planc.blocks.settings import Setting
 from planc.blocks.tensor import Loss
 from planc.checks.walk import blocks, broken, entries, of_type
 from planc.ir.diagnostic import Diagnostic, replace
@@ -40,10 +39,6 @@ from planc.ir.settled import Settings, Settled
 from planc.near import listed, nearest
 from planc.styles import LOSSES
 
-_SETTINGS: dict[str, Known] = {
-    "tensor": tensor.SETTINGS, "fsdp": fsdp.SETTINGS, "compile": compile_.SETTINGS,
-}  # fmt: skip
-"""By the kind of their block."""
 _TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Dtypes by the names that torch gives them."""
 
@@ -64,7 +59,7 @@ def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
 
 
 def _setting(kind: str, setting: Setting, place: Place) -> Iterator[Diagnostic]:
-    known = _SETTINGS[kind]
+    known = KINDS[kind].settings
     if setting.name not in known:
         yield _unknown(f"setting of {kind}", setting.name, known, place, "name")
         return

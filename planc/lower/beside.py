@@ -6,22 +6,29 @@ slice need not wait for the others. The graph says which layers these are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
-from planc.ir.graph import Call, Function, ModelGraph, Value
+from planc.ir.graph import Call, Function, ModelGraph, Op, Value, distinct
 from planc.ir.lowered import Beside, LoweredModule, Part, Pass
+from planc.ir.record import Record
 from planc.layouts.outcome import joined
 
 
-def beside(
-    graph: ModelGraph, told: Mapping[str, LoweredModule], apart: Collection[str], units: Collection[str]
-) -> dict[str, tuple[Beside, ...]]:
-    """What runs beside the gathers of each module, by its name.
+class Regions(Record):
+    """The modules that something is done to as one."""
 
-    Args:
-        apart: modules that are recomputed or compiled by themselves: what is inside runs without what is outside.
-        units: modules whose parameters are whole only while they run.
-    """
+    recomputed: frozenset[str] = frozenset()
+    """What is inside runs again without what is outside."""
+    compiled: frozenset[str] = frozenset()
+    """A compiler orders what is inside."""
+    units: frozenset[str] = frozenset()
+    """Their parameters are whole only while they run."""
+
+
+def beside(
+    graph: ModelGraph, told: Mapping[str, LoweredModule], regions: Regions
+) -> dict[str, tuple[Beside, ...]]:
+    """What runs beside the gathers of each module, by its name."""
     found: dict[str, dict[Pass, tuple[str, ...]]] = {}
 
     def visit(function: Function, path: str) -> None:
@@ -30,13 +37,11 @@ def beside(
                 continue
             name = joined(path, step.module)
             inner = graph.functions[step.function]
-            for said in told[name].inputs if name in told and name not in apart else ():
+            for said in told[name].inputs if name in told and not _closed(name, regions) else ():
                 if said.before.kind == "shard" and said.after.kind == "replicated":
                     takers = dict.fromkeys(_takers(graph, step, inner, said, name))
                     these = tuple(
-                        own
-                        for own in takers
-                        if _fits(told, name, own) and not _between(name, own, apart, units)
+                        own for own in takers if _fits(told, name, own) and not _between(name, own, regions)
                     )
                     known = found.setdefault(name, {}).setdefault(said, these)
                     found[name][said] = tuple(own for own in known if own in these)
@@ -64,14 +69,24 @@ def _takers(graph: ModelGraph, call: Call, inner: Function, said: Pass, name: st
     if not isinstance(handed, Value):
         return []
     own = Value(call.handed.index(handed.number))
-    return [
-        each.module
-        for each in inner.steps
-        if isinstance(each, Call)
-        and (each.arguments, dict(each.keywords)) == ((own,), {})
-        and not each.module.startswith("/")
-        and _is_linear(graph, joined(name, each.module))
-    ]
+    return _only(graph, inner, own, name)
+
+
+def _only(graph: ModelGraph, function: Function, own: Value, name: str) -> list[str]:
+    """The layers that take a tensor; none where anything else takes it, too: its gradient comes from them alone."""
+    found = []
+    if own.number in function.exports:
+        return []
+    for step in function.steps:
+        if isinstance(step, Op):
+            if own.number in distinct((step.arguments, step.keywords)):
+                return []
+        elif own.number in (*step.handed, *step.outer):
+            alone = (step.arguments, dict(step.keywords), step.outer) == ((own,), {}, ())
+            if not alone or step.module.startswith("/") or not _is_linear(graph, joined(name, step.module)):
+                return []
+            found.append(step.module)
+    return found
 
 
 def _is_linear(graph: ModelGraph, name: str) -> bool:
@@ -87,10 +102,15 @@ def _fits(told: Mapping[str, LoweredModule], name: str, own: str) -> bool:
     return weight.dim == 0 and not any(part.late for part in layer.parameters.values())
 
 
-def _between(name: str, own: str, apart: Collection[str], units: Collection[str]) -> bool:
+def _closed(name: str, regions: Regions) -> bool:
+    """Whether a module's boundary is no place for what its layers do."""
+    parts = name.split(".")
+    around = {".".join(parts[:count]) for count in range(len(parts) + 1)}
+    return name in regions.recomputed or not around.isdisjoint(regions.compiled)
+
+
+def _between(name: str, own: str, regions: Regions) -> bool:
     """Whether something stands between a module and a layer in it that the layer must not be taken out of."""
-    if not own:
-        return False
-    parts = own.split(".")
-    below = (joined(name, ".".join(parts[:count])) for count in range(1, len(parts) + 1))
-    return any(each in apart or each in units for each in below)
+    parts = own.split(".") if own else []
+    below = {joined(name, ".".join(parts[:count])) for count in range(1, len(parts) + 1)}
+    return any(not below.isdisjoint(each) for each in (regions.recomputed, regions.compiled, regions.units))

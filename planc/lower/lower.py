@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from planc.ir.lowered import Lowered, LoweredFsdp, LoweredUnit, Region
 from planc.ir.settled import SettledBlock
 from planc.layouts.prove import Proof, prove
+from planc.lower.beside import Regions
 from planc.lower.modules import NotLowered, lower_axis
 from planc.resolve.bind import Binding, Bound
 
@@ -28,13 +29,16 @@ def lower(binding: Binding, proof: Proof) -> Lowered:
         tuple(region for n, b in enumerate(blocks) if b.kind == kind for region in _regions(binding, n))
         for kind in ("recompute", "compile")
     )
-    apart = {name for region in (*recompute, *compile_) for name in region.modules}
-    units = {name for each in fsdp for unit in each.units for name in unit.modules}
+    regions = Regions(
+        frozenset(name for region in recompute for name in region.modules),
+        frozenset(name for region in compile_ for name in region.modules),
+        frozenset(name for each in fsdp for unit in each.units for name in unit.modules),
+    )
     tensor = []
     for axis in proof.axes:
         if axis.kind == "tensor":
             number = next(b for b, block in enumerate(blocks) if block is axis.block.value)
-            tensor.append(lower_axis(binding, axis, number, apart, units))
+            tensor.append(lower_axis(binding, axis, number, regions))
     return Lowered(tuple(tensor), recompute, compile_, fsdp[0] if fsdp else None)
 
 

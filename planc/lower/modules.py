@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from planc.ir.graph import Call, Op, Weight
@@ -23,7 +23,7 @@ from planc.layouts.types import (
     cut_dim,
 )
 from planc.layouts.weights import Weights
-from planc.lower.beside import beside
+from planc.lower.beside import Regions, beside
 from planc.resolve.bind import Binding, Bound
 
 _KINDS: Mapping[Type, Kind] = {
@@ -35,14 +35,9 @@ class NotLowered(Exception):
     """A proved plan that cannot be applied; the message says why."""
 
 
-def lower_axis(
-    binding: Binding, proof: AxisProof, block: int, apart: Collection[str], units: Collection[str]
-) -> LoweredAxis:
+def lower_axis(binding: Binding, proof: AxisProof, block: int, regions: Regions) -> LoweredAxis:
     """What a proof on one axis tells every module.
 
-    Args:
-        apart: modules that are recomputed or compiled by themselves.
-        units: the modules of FSDP's units.
 
     Raises:
         NotLowered: a module is called in two ways that its boundary cannot tell apart, or its
@@ -69,7 +64,7 @@ def lower_axis(
         if module != LoweredModule():
             told[name] = module
     settings = {s.value.name: s.value.value for s in binding.settled.blocks[block].settings}
-    rows = beside(binding.graph, told, apart, units) if settings.get("overlap") is True else {}
+    rows = beside(binding.graph, told, regions) if settings.get("overlap") is True else {}
     loss = binding.settled.blocks[block].loss
     if loss is None:
         return LoweredAxis(proof.axis, told, None, beside=rows)

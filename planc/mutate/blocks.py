@@ -5,8 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from planc.blocks import KINDS, fsdp
-from planc.blocks import compile as compile_
+from planc.blocks import KINDS
 from planc.blocks.compile import Compile, CompileBlock
 from planc.blocks.fsdp import FsdpBlock, Unit
 from planc.blocks.recompute import SAVED, Recompute, RecomputeBlock
@@ -145,9 +144,7 @@ def setting(plan: Plan, names: Names, chance: Random) -> Made:
     if not found:
         return None
     path = chance.choice(found)
-    known = (fsdp.SETTINGS if at(plan, path[:2]).kind == "fsdp" else compile_.SETTINGS).get(
-        at(plan, path).name
-    )
+    known = KINDS[at(plan, path[:2]).kind].settings.get(at(plan, path).name)
     values = [value for value in known or () if value != at(plan, path).value]
     if not values or chance.random() < 0.4:
         return drop(plan, path), line(at(plan, path))

@@ -20,6 +20,7 @@ from torch.distributed.device_mesh import init_device_mesh
 import planc
 from tests.apply.again import KINDS
 from tests.apply.models import BATCH, inputs_of
+from tests.apply.overlap import counted
 from tests.judge.compare import family
 from tests.judge.families import FAMILIES
 
@@ -63,18 +64,23 @@ def _compiling() -> Iterator[None]:
 
 
 def step(
-    sizes: dict[str, int], mode: str | None, name: str = "llama", layers: dict[str, int] | None = None
+    sizes: dict[str, int],
+    mode: str | None,
+    name: str = "llama",
+    layers: dict[str, int] | None = None,
+    overlap: bool = False,
 ) -> dict[str, Any]:
     """How far gradients are off, the graphs that were compiled, their breaks, and what is in them."""
     made = FAMILIES[name]
     whole, model = (family(made.model, made.settings | (layers or {}))[0].float() for _ in range(2))
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
     lines = f"plan small\nextends {name}\nfsdp dp {{ override params: fp32 }}\n"
+    lines += "tensor tp { overlap: true }\n" * overlap
     lines += (
         f"compile {{\nbackend: planc_counted, fullgraph: true\n{'' if name == 'llama' else 'block'}\n}}\n"
     )
     lines += f"recompute {{ {'remove block' if mode is None else f'override block {mode}'} }}\n"
-    with _compiling():
+    with _compiling(), counted():
         planc.parallelize(model, planc.parse(lines), mesh)
         ids, rows, part = inputs_of(name)["input_ids"], BATCH // sizes["dp"], mesh["dp"].get_local_rank()
         whole(input_ids=ids, use_cache=False).logits.square().sum().backward()

@@ -74,13 +74,21 @@ def reference(name: str) -> tuple[str, list[str]]:
 
 
 def plan_of(
-    name: str, *, pods: bool = False, recompute: bool = True, mode: str = "", params: str = "fp32"
+    name: str,
+    *,
+    pods: bool = False,
+    recompute: bool = True,
+    mode: str = "",
+    params: str = "fp32",
+    overlap: bool = False,
 ) -> str:
     """A shipped plan in float32 or what `params` says, for a test; `mode`: how blocks are recomputed."""
     lines = [f"plan small_{name}", f"extends {name}"]
     if pods:
         lines.append("override mesh pod, dp, tp")
     lines.append(f"fsdp dp {'replicate pod ' if pods else ''}{{\n    override params: {params}\n}}")
+    if overlap:
+        lines.append("tensor tp {\n    overlap: true\n}")
     if not recompute or mode:
         lines.append(
             "recompute {\n    " + (f"override block {mode}" if recompute else "remove block") + "\n}"

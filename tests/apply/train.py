@@ -16,6 +16,7 @@ from planc.ir.lowered import Lowered, Part
 from planc.lower.lower import lower
 from planc.torch.apply.parameters import share
 from tests.apply.models import BATCH, inputs_of, model_of, options_of, plan_of
+from tests.apply.overlap import counted
 
 TOLERANCE = 1e-5
 """Of the largest number of a tensor, or of the largest gradient where it is zero but for rounding."""
@@ -88,7 +89,10 @@ def train(
     said, options = planc.parse(plan_of(name, **plan)), options_of(name, sequence_parallel)
     planc.parallelize(model, said, mesh, graph=graph, options=options)
     told = lowered(said, sizes, graph, options)
-    return list(_differences(whole, model, mesh, told))
+    with counted() as ran:
+        found = list(_differences(whole, model, mesh, told))
+    beside = sum(map(len, told.tensor[0].beside.values())) if told.tensor else 0
+    return [*found, "no product ran beside its gather"] if beside and not ran[0] else found
 
 
 def lowered(plan: Any, sizes: dict[str, int], graph: str | None, options: Mapping[str, Any]) -> Lowered:

@@ -1,8 +1,7 @@
-"""Products of linear layers beside what ranks send each other.
+"""Linear layers whose products are computed at the boundary that gathers what they take, beside the gather.
 
-The tensor that a boundary gathers goes into linear layers. Their products of the rank's own slice are computed while
-those of the others are under way. In the backward pass the gradient of what was gathered is on its way while the
-gradients of the weights are computed.
+What is handed on is the gathered tensor itself; a layer that is called with it finds its product there. A layer
+that is called with anything else computes as it always does.
 """
 
 from __future__ import annotations
@@ -17,6 +16,12 @@ from torch.distributed import ProcessGroup
 from planc.torch.apply import direct
 from planc.torch.apply.collectives import scattered, unseen
 from planc.torch.apply.moves import Way
+from planc.torch.apply.products import (
+    gradient_of_whole,
+    gradients_of_gathered,
+    gradients_of_weights,
+    products_of_gathered,
+)
 from planc.torch.apply.uses import Use, Wrapped
 
 LEAST = 16 << 20
@@ -52,24 +57,24 @@ class Gathering:
         self.layers, self.dim, self.group = layers, how[1], group
 
     def begin(self, x: Tensor) -> Tensor | None:
-        """What is gathered, with the products kept for the layers; None: it is not worth it here, or somebody looks on."""
-        uses = [use for layer in self.layers for use in (layer.weight, layer.bias) if use is not None]
+        """What is gathered, with the products kept for the layers; None: it is not worth it for this tensor, or it
+        cannot be done here."""
         if not _worth(x, self.dim, [layer.weight.owner for layer in self.layers]):
             return None
-        shares = {id(use): use.now() for use in uses}
-        weights = [shares[id(layer.weight)] for layer in self.layers]
-        biases = [None if layer.bias is None else shares[id(layer.bias)] for layer in self.layers]
+        weights = [layer.weight.now() for layer in self.layers]
+        biases = [None if layer.bias is None else layer.bias.now() for layer in self.layers]
         if any(weight.dtype != x.dtype for weight in weights):
             return None
-        found: tuple[Tensor, ...] = _Products.apply(x, self.dim, self.group, len(weights), *weights, *biases)  # type: ignore[no-untyped-call]
-        whole, *products = found
-        for layer, product in zip(self.layers, products, strict=True):
-            layer.hold(whole, product)
-        return whole
+        found: tuple[Tensor, ...] = _Products.apply(  # type: ignore[no-untyped-call]
+            x, self.dim, self.group, len(weights), *weights, *biases
+        )
+        for layer, product in zip(self.layers, found[1:], strict=True):
+            layer.hold(found[0], product)
+        return found[0]
 
     def end(self) -> None:
         """Nothing is kept for a layer that was not called."""
-        for layer in self.layers:
+        for layer in () if torch.compiler.is_compiling() else self.layers:
             layer.hold(None, None)
 
 
@@ -85,79 +90,49 @@ def _worth(x: Tensor, dim: int, layers: Sequence[nn.Module]) -> bool:
 
 
 class _Products(torch.autograd.Function):
-    """(..., own slice, features) to all slices, and their products with each of the weights."""
+    """The rank's slice to all slices, and their products with each of `count` weights, with its bias or None."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, dim: int, group: ProcessGroup, count: int, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
         weights: Any = tensors[:count]
-        biases = tensors[count:]
-        ctx.dim, ctx.group, ctx.count = dim, group, count
+        ctx.dim, ctx.group = dim, group
         ctx.set_materialize_grads(False)
         whole, products = products_of_gathered(x, weights, dim, group)
-        for product, bias in zip(products, biases, strict=True):
+        for product, bias in zip(products, tensors[count:], strict=True):
             if bias is not None:
                 product += bias
         ctx.save_for_backward(whole, *weights)
         return whole, *products
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, of_whole: Tensor | None, *of_products: Tensor | None) -> tuple[Any, ...]:
         whole, *weights = ctx.saved_tensors
-        needed, count = ctx.needs_input_grad[4:], ctx.count
-        of_whole, of_products = gradients[0], gradients[1:]
-        rows = [None if each is None else each.reshape(-1, each.shape[-1]) for each in of_products]
-        flat = whole.reshape(-1, whole.shape[-1])
-
-        def of_weights() -> list[Tensor | None]:
-            found = [row.t() @ flat if row is not None and needed[i] else None for i, row in enumerate(rows)]
-            sums = [
-                row.sum(0) if row is not None and needed[count + i] else None for i, row in enumerate(rows)
-            ]
-            return found + sums
-
-        pairs = [(row, weight) for row, weight in zip(rows, weights, strict=True) if row is not None]
-        if not ctx.needs_input_grad[0] or (of_whole is None and not pairs):
-            return None, None, None, None, *of_weights()
-        total = None if of_whole is None else of_whole.reshape(flat.shape)
-        for row, weight in pairs:
-            total = row @ weight if total is None else torch.addmm(total, row, weight)
-        assert total is not None
-        total = total.view(whole.shape)
-        if not unseen(total) or torch.is_grad_enabled():
-            return scattered(total, ctx.dim, ctx.group), None, None, None, *of_weights()
-        part, work = direct.scattering(total, ctx.dim, ctx.group)
-        found = of_weights()
-        work.wait()
-        return part, None, None, None, *found
+        rows = {i: each.reshape(-1, each.shape[-1]) for i, each in enumerate(of_products) if each is not None}
+        needs = ctx.needs_input_grad[4:]
+        of_biases = [
+            rows[i].sum(0) if i in rows and needs[len(weights) + i] else None for i in range(len(weights))
+        ]
+        part, found = _gradients(ctx, of_whole, rows, whole, weights)
+        return part, None, None, None, *(found.get(i) for i in range(len(weights))), *of_biases
 
 
-def products_of_gathered(
-    x: Tensor, weights: Sequence[Tensor], dim: int, group: ProcessGroup
-) -> tuple[Tensor, list[Tensor]]:
-    """All ranks' slices along a dim, (..., along, in), and their products with weights (out, in)."""
-    whole, work = direct.gathering(x, dim, group)
-    products = [x.new_empty((*whole.shape[:-1], weight.shape[0])) for weight in weights]
-    own, others = direct.rows(whole.shape[dim], group)
-    for weight, product in zip(weights, products, strict=True):
-        _multiply(x, weight, product, dim, own)
-    work.wait()
-    for rest in others:
-        for weight, product in zip(weights, products, strict=True):
-            _multiply(whole.narrow(dim, rest.start, len(rest)), weight, product, dim, rest)
-    return whole, products
-
-
-def _multiply(x: Tensor, weight: Tensor, product: Tensor, dim: int, rows: range) -> None:
-    """Put the products of some rows in their place."""
-    place = product.narrow(dim, rows.start, len(rows))
-    if direct.is_first(x.shape, dim):
-        torch.mm(x.reshape(-1, x.shape[-1]), weight.t(), out=place.view(-1, place.shape[-1]))
-        return
-    # A batch of products with one weight, each written where it belongs.
-    batch = direct.pieces(x, dim)
-    torch.bmm(
-        x.reshape(batch, -1, x.shape[-1]), weight.t().expand(batch, -1, -1),
-        out=place.view(batch, -1, place.shape[-1]),
-    )  # fmt: skip
+def _gradients(
+    ctx: Any, of_whole: Tensor | None, rows: dict[int, Tensor], whole: Tensor, weights: Sequence[Tensor]
+) -> tuple[Tensor | None, dict[int, Tensor]]:
+    """Those of the rank's slice and of the weights, as far as they are needed."""
+    needed = [i for i in rows if ctx.needs_input_grad[4 + i]]
+    wanted = [rows[i] for i in needed]
+    total = None
+    if ctx.needs_input_grad[0]:
+        more = None if of_whole is None else of_whole.reshape(-1, of_whole.shape[-1])
+        total = gradient_of_whole(list(rows.values()), [weights[i] for i in rows], more)
+    if total is None:
+        return None, dict(zip(needed, gradients_of_weights(wanted, whole), strict=True))
+    total = total.view(whole.shape)
+    if unseen(total) and not torch.is_grad_enabled():
+        part, found = gradients_of_gathered(total, wanted, whole, ctx.dim, ctx.group)
+    else:
+        part, found = scattered(total, ctx.dim, ctx.group), gradients_of_weights(wanted, whole)
+    return part, dict(zip(needed, found, strict=True))

@@ -65,7 +65,7 @@ def exchanged(x: Tensor, group: ProcessGroup) -> Tensor:
 
 @torch.library.custom_op("planc::all_gather", mutates_args=())
 def _gathered(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
-    return direct.all_gathered(x, dim, _resolve_process_group(GroupName(group)))
+    return direct.all_gathered(x, dim, group_of(group))
 
 
 @_gathered.register_fake
@@ -75,12 +75,18 @@ def _(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
 
 @torch.library.custom_op("planc::reduce_scatter", mutates_args=())
 def _scattered(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
-    return direct.reduce_scattered(x, dim, _resolve_process_group(GroupName(group)))
+    return direct.reduce_scattered(x, dim, group_of(group))
 
 
 @_scattered.register_fake
 def _(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
     return x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
+
+
+def group_of(name: str) -> ProcessGroup:
+    """The process group of a name."""
+    group: ProcessGroup = _resolve_process_group(GroupName(name))
+    return group
 
 
 def unseen(x: Tensor) -> bool:
