@@ -3,6 +3,7 @@
     torchrun --nproc-per-node 2 benchmarks/gpu.py
     torchrun --nproc-per-node 2 benchmarks/gpu.py --only tp --eager --rounds 5
     torchrun --nproc-per-node 2 benchmarks/gpu.py --layers 32 --recompute --apart
+    torchrun --nproc-per-node 2 benchmarks/gpu.py --only tp --eager --rows 4,16 --rivals planc,overlap
     torchrun --nproc-per-node 2 benchmarks/gpu.py --small          # without GPUs: whether it runs
 
 All rivals have the same weights, data and optimizer, live in one group of processes, and take
@@ -29,7 +30,12 @@ from rivals.profiled import profiler
 from rivals.setting import SMALL, Model, Setting, batches, ways
 from rivals.table import HEAD, Lost, Row, data, rows
 
-RIVALS = {"planc": "rivals.planned", "torch": "rivals.handwritten", "lightning": "rivals.stock"}
+RIVALS = {
+    "planc": "rivals.planned", "torch": "rivals.handwritten", "lightning": "rivals.stock",
+    "overlap": "rivals.overlapped",
+}  # fmt: skip
+ASKED = ("overlap",)
+"""Those that take part only where they are named."""
 
 
 def main() -> None:
@@ -127,7 +133,9 @@ def say(text: str) -> None:
 
 
 def parsed() -> argparse.Namespace:
-    known = [n for n in RIVALS if n != "lightning" or importlib.util.find_spec("lightning")]
+    known = [
+        n for n in RIVALS if n not in ASKED and (n != "lightning" or importlib.util.find_spec("lightning"))
+    ]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--small", action="store_true", help="a tiny model, for a try without GPUs")
     parser.add_argument("--layers", type=int, help="layers of the model (8; 32 are all of Llama 3 8B)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 import planc
 from planc.blocks import KINDS
 from planc.blocks.recompute import MODES, SAVED

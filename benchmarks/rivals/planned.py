@@ -18,11 +18,11 @@ fsdp dp { override params: %s }
 """
 
 
-def build(setting: Setting) -> Rival:
-    """A model that a plan has split."""
+def build(setting: Setting, more: str = "") -> Rival:
+    """A model that a plan has split; `more`: what the plan says beside."""
     model = whole(setting)
     mesh = init_device_mesh(setting.device.type, (setting.dp, setting.tp), mesh_dim_names=("dp", "tp"))
-    planc.parallelize(model, planc.parse(text(setting)), mesh)
+    planc.parallelize(model, planc.parse(text(setting) + more), mesh)
     return Rival(model, adamw(model, setting.device))
 
 
