@@ -47,7 +47,7 @@ bench: $(READY) ## speed, as ratios within one run
 	@echo 'on GPUs: torchrun --nproc-per-node 2 benchmarks/gpu.py'
 
 fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
-	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/test_fuzz.py
+	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/syntax/test_fuzz.py
 
 hunt: $(READY) ## thousands of right and wrong plans before both judges; writes docs/soundness.md
 	$(BIN)/python -m tests.hunt

@@ -27,10 +27,10 @@ from torch.nn.functional import cross_entropy
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import planc
-from planc.api import read_plan
-from planc.graphs.read import read
-from planc.paths import shipped
-from planc.torch.apply.parallelize import Prepared, apply, prepare
+from planc.api import to_document
+from planc.graph.graph_reader import read_graph_file
+from planc.paths import shipped_path
+from planc.torch.apply.parallelize import PreparedPlan, apply_lowered, prepare_plan
 
 RANKS = 8
 LARGE = Model(126, 16384, 53248, 128, 8, 128256, 131072)
@@ -62,13 +62,13 @@ def main() -> None:
 def applying(mesh: DeviceMesh, rounds: int = 3) -> None:
     """Splitting 405B on the meta device: applying by itself, with the proof, and with the capture."""
     plan, times = planc.parse(PLAN), Times()
-    name = shipped("plans", "llama-3-405b.graph.json.gz")
+    name = shipped_path("plans", "llama-3-405b.graph.json.gz")
     for _ in range(rounds + 1):  # the first one loads
         model = _large()
         _take(times, "torch's parallelize_module", lambda m=model: _by_hand(m, LARGE, mesh))  # type: ignore[misc]
         model = _large()
         made = _prepared(model, name)
-        _take(times, "planc: apply", lambda m=model, p=made: apply(m, p.lowered, mesh))  # type: ignore[misc]
+        _take(times, "planc: apply", lambda m=model, p=made: apply_lowered(m, p.lowered, mesh))  # type: ignore[misc]
         model = _large()
         _take(times, "planc: prove, apply", lambda m=model: planc.parallelize(m, plan, mesh, graph=name))  # type: ignore[misc]
         model = _large()
@@ -122,9 +122,11 @@ def _by_hand(model: nn.Module, sizes: Model, mesh: DeviceMesh) -> None:
     handwritten.split(model, _setting(sizes), mesh["dp"], mesh["tp"])
 
 
-def _prepared(model: nn.Module, graph: str) -> Prepared:
+def _prepared(model: nn.Module, graph: str) -> PreparedPlan:
     sizes = {"dp": 1, "tp": RANKS}
-    return prepare(model, read_plan(planc.parse(PLAN)), sizes, graph=read(graph), inputs=None, options={})
+    return prepare_plan(
+        model, to_document(planc.parse(PLAN)), sizes, graph=read_graph_file(graph), inputs=None, options={}
+    )
 
 
 def _take(times: Times, name: str, work: Callable[[], object]) -> None:

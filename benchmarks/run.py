@@ -17,15 +17,15 @@ from pathlib import Path
 
 from lark import Lark
 
-from planc.compile import check
-from planc.graphs.read import read
-from planc.ir.settled import Settings
-from planc.layouts.prove import prove
-from planc.paths import shipped
-from planc.read import read_path
-from planc.resolve.bind import Binding, bind
-from planc.settle import settle
-from planc.text.grammar import Newlines
+from planc.bind.binding import Binding, bind
+from planc.compile import check_document
+from planc.graph.graph_reader import read_graph_file
+from planc.ir.resolved import Settings
+from planc.paths import shipped_path
+from planc.proof.prove import prove
+from planc.resolve import resolve
+from planc.syntax.grammar import NewlineFilter
+from planc.syntax.read_file import read_path
 
 ROUNDS = 21
 
@@ -40,7 +40,13 @@ def main() -> None:
 
 def start_up() -> None:
     """A whole process that checks a plan, against one that only imports the libraries."""
-    check = [str(Path(sys.executable).parent / "planc"), "check", shipped("plans", "llama.plan"), "--tp", "8"]
+    check = [
+        str(Path(sys.executable).parent / "planc"),
+        "check",
+        shipped_path("plans", "llama.plan"),
+        "--tp",
+        "8",
+    ]
     rivals = {
         'python -c "import lark, pydantic"': [sys.executable, "-c", "import lark, pydantic"],
         "planc check, without a model": [*check, "--model", "none"],
@@ -67,9 +73,9 @@ def start_up() -> None:
 
 def large_plans(folder: Path) -> None:
     """Generated plans: reading and checking, against lark alone with positions."""
-    with open(shipped("grammar", "plan.lark"), encoding="utf-8") as file:
+    with open(shipped_path("grammar", "plan.lark"), encoding="utf-8") as file:
         grammar = file.read()
-    alone = Lark(grammar, parser="lalr", lexer="contextual", start="plan", postlex=Newlines(),
+    alone = Lark(grammar, parser="lalr", lexer="contextual", start="plan", postlex=NewlineFilter(),
                  maybe_placeholders=False, propagate_positions=True)  # fmt: skip
     for rules, rounds in ((1_000, 5), (10_000, 3), (100_000, 1)):
         path = folder / f"{rules}.plan"
@@ -93,8 +99,8 @@ def proofs() -> None:
     times: dict[str, list[float]] = {"llama-3-8b": [], "llama-3-405b": []}
     for _ in range(ROUNDS):
         for name, taken in times.items():
-            graph = read(shipped("plans", f"{name}.graph.json.gz"))
-            settled = settle(read_path("llama"), settings, graph.facts)
+            graph = read_graph_file(shipped_path("plans", f"{name}.graph.json.gz"))
+            settled = resolve(read_path("llama"), settings, graph.facts)
             taken.append(timed(lambda settled=settled, graph=graph: proved(bind(settled, graph))))  # type: ignore[misc]
     base = times["llama-3-8b"]
     for name, taken in times.items():
@@ -107,12 +113,12 @@ def proofs() -> None:
 
 def proved(binding: Binding) -> None:
     assert not [
-        fault for axis in prove(binding).axes for _, call in axis.outcome.walk() for fault in call.faults
+        fault for axis in prove(binding).axes for _, call in axis.analysis.walk() for fault in call.violations
     ]
 
 
 def checked(path: str) -> None:
-    result = check(read_path(path), Settings({"tp": 8}))
+    result = check_document(read_path(path), Settings({"tp": 8}))
     assert result.verdict == "checked", result.diagnostics
 
 

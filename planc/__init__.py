@@ -28,20 +28,28 @@ if TYPE_CHECKING:
         to_data,
         to_text,
     )
-    from planc.blocks.compile import Compile, CompileBlock
-    from planc.blocks.fsdp import FsdpBlock, Unit
-    from planc.blocks.recompute import Recompute, RecomputeBlock
-    from planc.blocks.settings import Setting
-    from planc.blocks.tensor import Attribute, Loss, ParamLayout, Part, Port, Rule, TensorBlock
     from planc.ir.diagnostic import ModelFault
+    from planc.ir.errors import WeightsError
     from planc.ir.expr import Expr
     from planc.ir.graph import ModelGraph
     from planc.ir.layout import Layout
     from planc.ir.pattern import Pattern
     from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
-    from planc.ir.weights import WeightsError
+    from planc.syntax.blocks.block_settings import Setting
+    from planc.syntax.blocks.compile_block import Compile, CompileBlock
+    from planc.syntax.blocks.fsdp_block import FsdpBlock, Unit
+    from planc.syntax.blocks.recompute_block import Recompute, RecomputeBlock
+    from planc.syntax.blocks.tensor_block import (
+        Attribute,
+        Loss,
+        ParamLayout,
+        Part,
+        Port,
+        Rule,
+        TensorBlock,
+    )
 
-_HOMES = {
+_EXPORTS_BY_MODULE = {
     "planc.api": (
         "PlanError",
         "capture",
@@ -56,19 +64,27 @@ _HOMES = {
         "to_text",
     ),
     "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
-    "planc.blocks.settings": ("Setting",),
-    "planc.blocks.tensor": ("Attribute", "Loss", "ParamLayout", "Part", "Port", "Rule", "TensorBlock"),
-    "planc.blocks.fsdp": ("FsdpBlock", "Unit"),
-    "planc.blocks.recompute": ("Recompute", "RecomputeBlock"),
-    "planc.blocks.compile": ("Compile", "CompileBlock"),
+    "planc.syntax.blocks.block_settings": ("Setting",),
+    "planc.syntax.blocks.tensor_block": (
+        "Attribute",
+        "Loss",
+        "ParamLayout",
+        "Part",
+        "Port",
+        "Rule",
+        "TensorBlock",
+    ),
+    "planc.syntax.blocks.fsdp_block": ("FsdpBlock", "Unit"),
+    "planc.syntax.blocks.recompute_block": ("Recompute", "RecomputeBlock"),
+    "planc.syntax.blocks.compile_block": ("Compile", "CompileBlock"),
     "planc.ir.pattern": ("Pattern",),
     "planc.ir.expr": ("Expr",),
     "planc.ir.layout": ("Layout",),
     "planc.ir.graph": ("ModelGraph",),
     "planc.ir.diagnostic": ("ModelFault",),
-    "planc.ir.weights": ("WeightsError",),
+    "planc.ir.errors": ("WeightsError",),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 __all__ = [
     "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
@@ -79,11 +95,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'planc' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -6,20 +6,19 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from planc.compile import Result
-from planc.compile import check as check_document
-from planc.data.write import to_data
+from planc.compile import Result, check_document
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
-from planc.ir.expr import Value
+from planc.ir.expr import ExprValue
 from planc.ir.plan import Plan
-from planc.ir.settled import MAX_DEVICES, Settings
+from planc.ir.resolved import MAX_DEVICES, Settings
 from planc.ir.source import Source
-from planc.read import read_path, read_source
-from planc.report.text import render
-from planc.settle import settle
-from planc.settle.options import options_fault
-from planc.text.write import write_faithfully
+from planc.report.text import render_diagnostic
+from planc.resolve import resolve
+from planc.resolve.options import option_error
+from planc.syntax.data.serialize import to_data
+from planc.syntax.read_file import read_path, read_source
+from planc.syntax.unparse import unparse_round_trip
 
 __all__ = [
     "PlanError", "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",
@@ -40,7 +39,7 @@ class PlanError(Exception):
     def __init__(self, diagnostics: tuple[Diagnostic, ...], reasons: tuple[str, ...] = ()) -> None:
         self.diagnostics, self.reasons = diagnostics, reasons
         """What is wrong with the plan, and what else keeps it from being applied."""
-        super().__init__("\n" + "\n".join((*reasons, *(render(d) for d in diagnostics))))
+        super().__init__("\n" + "\n".join((*reasons, *(render_diagnostic(d) for d in diagnostics))))
 
 
 def parse(text: str, name: str = "<text>") -> Plan:
@@ -49,7 +48,7 @@ def parse(text: str, name: str = "<text>") -> Plan:
     Raises:
         PlanError: the text is not a plan.
     """
-    return _plan(read_source(Source(name, text)))
+    return _plan_or_raise(read_source(Source(name, text)))
 
 
 def from_data(data: Mapping[str, Any]) -> Plan:
@@ -58,7 +57,7 @@ def from_data(data: Mapping[str, Any]) -> Plan:
     Raises:
         PlanError: the data has not the shape of a plan.
     """
-    return _plan(_from_data(data))
+    return _plan_or_raise(_document_from_data(data))
 
 
 def load(plan: str | os.PathLike[str]) -> Plan:
@@ -66,9 +65,9 @@ def load(plan: str | os.PathLike[str]) -> Plan:
 
     Raises:
         PlanError: the file holds no plan.
-        planc.read.Unreadable: there is no such file.
+        planc.syntax.read_file.Unreadable: there is no such file.
     """
-    return _plan(read_plan(plan))
+    return _plan_or_raise(to_document(plan))
 
 
 def to_text(plan: Plan) -> str:
@@ -77,9 +76,9 @@ def to_text(plan: Plan) -> str:
     Raises:
         PlanError: the plan has faults that no text can have.
     """
-    text = write_faithfully(plan)
+    text = unparse_round_trip(plan)
     if text is None:
-        raise PlanError(check_document(_from_data(to_data(plan))).diagnostics)
+        raise PlanError(check_document(_document_from_data(to_data(plan))).diagnostics)
     return text
 
 
@@ -91,7 +90,7 @@ def check(
     mesh: Mapping[str, int] | None = None,
     world_size: int | None = None,
     gpus_per_node: int | None = None,
-    options: Mapping[str, Value] | None = None,
+    options: Mapping[str, ExprValue] | None = None,
     model: ModelGraph | str | os.PathLike[str] | None = None,
 ) -> Result:
     """Check a plan as `planc check` does. Nothing is raised for a faulty plan: look at
@@ -108,18 +107,18 @@ def check(
             the plan names.
 
     Raises:
-        planc.read.Unreadable: the plan is a path, and there is no such file.
+        planc.syntax.read_file.Unreadable: the plan is a path, and there is no such file.
         planc.ModelFault: the model cannot be had; its `diagnostic` says why.
         ValueError: a number that is no number of devices, an axis given two sizes, an option
             that the plan does not have, or of the wrong type.
     """
-    settings = Settings(_sizes(mesh or {}, tp=tp, dp=dp), world_size, gpus_per_node, dict(options or {}))
-    for count in (*settings.sizes.values(), world_size, gpus_per_node):
+    settings = Settings(_mesh_sizes(mesh or {}, tp=tp, dp=dp), world_size, gpus_per_node, dict(options or {}))
+    for count in (*settings.axis_sizes.values(), world_size, gpus_per_node):
         if count is not None and not (type(count) is int and 1 <= count <= MAX_DEVICES):
             raise ValueError(f"{count!r} is no number of devices")
-    document = read_plan(plan)
-    result = check_document(document, settings, _graph(document, model))
-    if fault := options_fault([result.settled.documents], settings.options):
+    document = to_document(plan)
+    result = check_document(document, settings, _model_graph(document, model))
+    if fault := option_error([result.resolved.documents], settings.options):
         raise ValueError(fault)
     return result
 
@@ -135,7 +134,7 @@ def capture(model: str, *, inputs: Sequence[str] = ()) -> ModelGraph:
     Raises:
         planc.ModelFault: the model cannot be captured; its `diagnostic` says why.
     """
-    from planc.torch.capture import capture as capture_model
+    from planc.torch.capture.from_reference import capture_reference as capture_model
 
     return capture_model(model, list(inputs))
 
@@ -147,7 +146,7 @@ def parallelize(
     *,
     graph: ModelGraph | str | os.PathLike[str] | None = None,
     inputs: Any = None,
-    options: Mapping[str, Value] | None = None,
+    options: Mapping[str, ExprValue] | None = None,
 ) -> Any:
     """Split a model as a plan says, in place. The plan is proved on this very model first; until it
     is, nothing is changed.
@@ -172,16 +171,20 @@ def parallelize(
         planc.ModelFault: the model cannot be captured.
         ValueError: an option that the plan does not have, or of the wrong type.
     """
-    from planc.graphs.chosen import graph_for
+    from planc.graph.model_source import graph_for_plan
     from planc.ir.graph import ModelGraph
-    from planc.torch.apply.parallelize import NotApplicable, apply_document
+    from planc.torch.apply.parallelize import NotApplicable, prove_and_apply
 
-    document, given = read_plan(plan), dict(options or {})
-    if fault := options_fault([settle(document, Settings(options=given)).documents], given):
+    document, given = to_document(plan), dict(options or {})
+    if fault := option_error([resolve(document, Settings(options=given)).documents], given):
         raise ValueError(fault)
-    known = graph if graph is None or isinstance(graph, ModelGraph) else graph_for(document, os.fspath(graph))
+    known = (
+        graph
+        if graph is None or isinstance(graph, ModelGraph)
+        else graph_for_plan(document, os.fspath(graph))
+    )
     try:
-        apply_document(model, document, mesh, graph=known, inputs=inputs, options=given)
+        prove_and_apply(model, document, mesh, graph=known, inputs=inputs, options=given)
     except NotApplicable as bad:
         raise PlanError(bad.diagnostics, bad.reasons) from None
     return model
@@ -204,7 +207,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> Any:
         planc.WeightsError: names are missing or surplus, or shapes are wrong: all of them are listed,
             and nothing has been changed; or there is nothing to read.
     """
-    from planc.torch.weights.load import load as load_into
+    from planc.torch.weights.load import load_into
 
     load_into(model, path)
     return model
@@ -238,22 +241,22 @@ def materialize(
         planc.WeightsError: the weights do not fit, or how the model is made cannot be followed;
             nothing has been changed.
     """
-    from planc.torch.weights.materialize import materialize as give
+    from planc.torch.weights.materialize import materialize_model as give
 
     give(model, device, seed, weights, build)
     return model
 
 
-def _graph(document: Document, model: ModelGraph | str | os.PathLike[str] | None) -> ModelGraph | None:
-    from planc.graphs.chosen import graph_for
+def _model_graph(document: Document, model: ModelGraph | str | os.PathLike[str] | None) -> ModelGraph | None:
+    from planc.graph.model_source import graph_for_plan
     from planc.ir.graph import ModelGraph
 
     if isinstance(model, ModelGraph):
         return model
-    return graph_for(document, None if model is None else os.fspath(model))
+    return graph_for_plan(document, None if model is None else os.fspath(model))
 
 
-def _sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
+def _mesh_sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
     """Sizes by axis, each said once."""
     sizes = dict(mesh)
     for name, size in named.items():
@@ -262,46 +265,46 @@ def _sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
     return sizes
 
 
-def read_plan(plan: PlanLike) -> Document:
+def to_document(plan: PlanLike) -> Document:
     """A plan with the text it was read from, faults and all.
 
     Raises:
-        planc.read.Unreadable: the plan is a path, and there is no such file.
+        planc.syntax.read_file.Unreadable: the plan is a path, and there is no such file.
     """
     if isinstance(plan, Plan):
         # By way of the data form: objects, too, are held against the schema.
-        document = _from_data(to_data(plan))
-        if document.faults:
+        document = _document_from_data(to_data(plan))
+        if document.diagnostics:
             return document
-        text = write_faithfully(document.plan)
+        text = unparse_round_trip(document.plan)
         if text is None:
             return document
         return read_source(Source(f"<plan {plan.name or 'without a name'}>", text, folder=os.getcwd()))
     if isinstance(plan, Mapping):
-        return _from_data(plan)
+        return _document_from_data(plan)
     return read_path(os.fspath(plan))
 
 
-def _from_data(data: Mapping[str, Any]) -> Document:
+def _document_from_data(data: Mapping[str, Any]) -> Document:
     import yaml
 
     # Data is placed in the text it would be written as, so that faults have a place.
-    text = yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(_builtin_containers(data), sort_keys=False, allow_unicode=True)
     return read_source(Source("<data>", text, "yaml", os.getcwd()))
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _builtin_containers(value: Any, depth: int = 0) -> Any:
     """Dicts and lists in place of other mappings and sequences (OmegaConf, Hydra)."""
     if depth > MAX_NESTING:
         raise ValueError("this data is nested too deeply, or holds itself")
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
+        return {str(k): _builtin_containers(v, depth + 1) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(v, depth + 1) for v in value]
+        return [_builtin_containers(v, depth + 1) for v in value]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
-def _plan(document: Document) -> Plan:
-    if document.faults:
-        raise PlanError(document.faults)
+def _plan_or_raise(document: Document) -> Plan:
+    if document.diagnostics:
+        raise PlanError(document.diagnostics)
     return document.plan

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
-USAGE = 2
+EXIT_USAGE = 2
 """Exit status of wrong usage, and of files and models that cannot be read."""
-UNPROVED = 3
+EXIT_UNPROVED = 3
 """Exit status where no plan is refuted, and not all could be proved."""
 
 COMMANDS = {
@@ -48,25 +48,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as bad:  # a full disk behind standard output; files are read with care
-        return usage_error((bad.strerror or str(bad)).lower())
+        return print_usage_error((bad.strerror or str(bad)).lower())
 
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         table = "\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())
         print(_HELP.format(commands=table), end="")
-        return 0 if argv else USAGE
+        return 0 if argv else EXIT_USAGE
     if argv[0] in ("-V", "--version"):
         from planc import __version__
 
         print(f"planc {__version__}")
         return 0
     if argv[0] not in COMMANDS:
-        from planc.near import nearest
+        from planc.closest import closest_match
 
-        meant = nearest(argv[0], COMMANDS)
+        meant = closest_match(argv[0], COMMANDS)
         hint = f"; did you mean '{meant}'?" if meant else ""
-        return usage_error(f"there is no command '{argv[0]}'{hint}")
+        return print_usage_error(f"there is no command '{argv[0]}'{hint}")
     import argparse
 
     name = argv[0]
@@ -78,10 +78,10 @@ def _run(argv: list[str]) -> int:
     return status
 
 
-def usage_error(message: str) -> int:
+def print_usage_error(message: str) -> int:
     """Say what is wrong with the command line."""
     print(f"planc: {message}", file=sys.stderr)
-    return USAGE
+    return EXIT_USAGE
 
 
 def run_as_program() -> int:

@@ -16,24 +16,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from planc.checks import CHECKS
-from planc.ir.diagnostic import Diagnostic, Skipped
+from planc.checks.skipped import BASE_PLAN_LAWS, lacks_base_plan, skipped_checks
+from planc.fixes.try_fixes import keep_working_fixes
+from planc.ir.diagnostic import Diagnostic, SkippedCheck
 from planc.ir.document import Document
 from planc.ir.record import Record
-from planc.ir.settled import Settings, Settled
-from planc.mend import with_tried_fixes
-from planc.settle import settle
-from planc.skips import NEED_BASE, has_lost_base, skipped_checks
+from planc.ir.resolved import Resolved, Settings
+from planc.resolve import resolve
 
 if TYPE_CHECKING:
+    from planc.bind.binding import Binding
     from planc.ir.graph import ModelGraph
-    from planc.layouts.prove import Proof
-    from planc.resolve.bind import Binding
+    from planc.proof.prove import Proof
 
 
-class Found(Record):
+class Diagnosis(Record):
     """What the stages gave."""
 
-    settled: Settled
+    resolved: Resolved
     diagnostics: tuple[Diagnostic, ...]
     binding: Binding | None = None
     """The plan bound to the model, where one is given and the plan can be read."""
@@ -44,9 +44,9 @@ class Result(Record):
     """What checking one plan gave."""
 
     document: Document
-    settled: Settled
+    resolved: Resolved
     diagnostics: tuple[Diagnostic, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedCheck, ...]
     verdict: str
     """`proved`: right for this model and mesh; `refuted`: an error; `unproved`: no error, but
     not all could be shown; `checked`: no error, and no model given."""
@@ -64,31 +64,33 @@ class Result(Record):
         return self.verdict == "refuted"
 
 
-def check(document: Document, settings: Settings | None = None, graph: ModelGraph | None = None) -> Result:
+def check_document(
+    document: Document, settings: Settings | None = None, graph: ModelGraph | None = None
+) -> Result:
     """Check a plan: against a model where one is given, else as far as that can be done without."""
     settings = settings or Settings()
     found = diagnose(document, settings, graph)
-    said = with_tried_fixes(document, settings, found.diagnostics, partial(diagnose, graph=graph))
-    skipped = (*found.settled.skipped, *skipped_checks(found.settled, settings, found.proof, graph))
+    said = keep_working_fixes(document, settings, found.diagnostics, partial(diagnose, graph=graph))
+    skipped = (*found.resolved.skipped, *skipped_checks(found.resolved, settings, found.proof, graph))
     verdict = _verdict(said, skipped, found)
-    return Result(document, found.settled, said, skipped, verdict, found.binding, found.proof)
+    return Result(document, found.resolved, said, skipped, verdict, found.binding, found.proof)
 
 
-def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = None) -> Found:
+def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = None) -> Diagnosis:
     """Settle a plan and hold it against every law; fixes are not tried yet."""
-    settled = settle(document, settings, graph.facts if graph else None)
-    said = [*document.faults, *settled.faults]
+    settled = resolve(document, settings, graph.facts if graph else None)
+    said = [*document.diagnostics, *settled.diagnostics]
     for row in CHECKS:
         if row.stage == "check":
             said += import_module(row.module).check(settled, settings)
-    if has_lost_base(settled):
-        said = [fault for fault in said if fault.law.code not in NEED_BASE]
-    if graph is None or has_lost_base(settled):
-        return Found(settled, _ordered(said, settled))
+    if lacks_base_plan(settled):
+        said = [fault for fault in said if fault.law.code not in BASE_PLAN_LAWS]
+    if graph is None or lacks_base_plan(settled):
+        return Diagnosis(settled, _in_source_order(said, settled))
     # Loaded here: a plan that is checked without a model does not pay for it.
-    from planc.layouts.prove import prove
-    from planc.layouts.say import diagnostics
-    from planc.resolve.bind import bind
+    from planc.bind.binding import bind
+    from planc.proof.diagnose import proof_diagnostics
+    from planc.proof.prove import prove
 
     binding = bind(settled, graph)
     for row in CHECKS:
@@ -96,31 +98,35 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
             said += import_module(row.module).check(binding, settings)
     if any(fault.is_error for fault in said):
         # A rule that is not there, or not as it was meant, would make faults of right ones.
-        return Found(settled, _ordered(said, settled), binding)
+        return Diagnosis(settled, _in_source_order(said, settled), binding)
     proof = prove(binding)
-    return Found(settled, _ordered([*said, *diagnostics(proof, binding)], settled), binding, proof)
+    return Diagnosis(
+        settled, _in_source_order([*said, *proof_diagnostics(proof, binding)], settled), binding, proof
+    )
 
 
-def _verdict(said: tuple[Diagnostic, ...], skipped: tuple[Skipped, ...], found: Found) -> str:
-    if any(fault.is_error for fault in said):
+def _verdict(
+    diagnostics: tuple[Diagnostic, ...], skipped: tuple[SkippedCheck, ...], diagnosis: Diagnosis
+) -> str:
+    if any(fault.is_error for fault in diagnostics):
         return "refuted"
-    if found.proof is None:
+    if diagnosis.proof is None:
         return "checked"
     # Every size of an axis that only splits the batch is proved at once.
-    weak = [check for check in skipped if check.axis is None or check.axis in found.proof.open]
-    is_open = bool(weak) or any(fault.law.name == "not-proved" for fault in said)
+    weak = [check for check in skipped if check.axis is None or check.axis in diagnosis.proof.unsized_axes]
+    is_open = bool(weak) or any(fault.law.name == "not-proved" for fault in diagnostics)
     return "unproved" if is_open else "proved"
 
 
-def _ordered(found: list[Diagnostic], settled: Settled) -> tuple[Diagnostic, ...]:
+def _in_source_order(diagnostics: list[Diagnostic], resolved: Resolved) -> tuple[Diagnostic, ...]:
     """By place: the plan first, then its base plans, each from the top; none twice."""
-    if not found:
+    if not diagnostics:
         return ()
-    names = [document.source.name for document in settled.documents]
+    names = [document.source.name for document in resolved.documents]
 
     def place(diagnostic: Diagnostic) -> tuple[int, int, str]:
         name = diagnostic.label.source.name
         number = names.index(name) if name in names else len(names)
         return number, diagnostic.label.span.start, diagnostic.law.code
 
-    return tuple(sorted(dict.fromkeys(found), key=place))
+    return tuple(sorted(dict.fromkeys(diagnostics), key=place))

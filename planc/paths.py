@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 
-GRAPH = ".graph.json.gz"
+GRAPH_SUFFIX = ".graph.json.gz"
 """What the name of a graph's file ends in."""
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 
-def shipped(folder: str, name: str = "") -> str:
+def shipped_path(folder: str, name: str = "") -> str:
     """The path of a shipped file. In a wheel the folders lie inside the package, in a
     checkout beside it."""
     inside = os.path.join(_PACKAGE, folder)
@@ -20,14 +20,14 @@ def shipped(folder: str, name: str = "") -> str:
 
 def shipped_plans() -> list[str]:
     """The names of the plans shipped with planc."""
-    names = os.listdir(shipped("plans"))
+    names = os.listdir(shipped_path("plans"))
     return sorted(n.removesuffix(".plan") for n in names if n.endswith(".plan"))
 
 
 def shipped_graphs() -> list[str]:
     """The names of the graphs shipped with planc."""
-    names = os.listdir(shipped("plans"))
-    return sorted(n.removesuffix(GRAPH) for n in names if n.endswith(GRAPH))
+    names = os.listdir(shipped_path("plans"))
+    return sorted(n.removesuffix(GRAPH_SUFFIX) for n in names if n.endswith(GRAPH_SUFFIX))
 
 
 def cache_folder() -> str | None:

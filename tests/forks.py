@@ -23,12 +23,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-LEFT_ALONE = 5
+GRACE_SECONDS = 5
 """Seconds that ranks are waited for after one has raised."""
-LOADED = (
+PRELOADED = (
     "functorch.compile",
     "networkx",
-    "planc.data.read",
+    "planc.syntax.data.read_data",
     "planc.torch.apply.parallelize",
     "pydantic.json_schema",
     "pydantic.type_adapter",
@@ -38,14 +38,14 @@ LOADED = (
     "torch.distributed.fsdp",
 )
 """What each case would load for itself, a second or two in all."""
-Said = dict[str, Any]
+RankResult = dict[str, Any]
 """What a rank found, or what it raised."""
 
 
-def load(*files: str) -> None:
+def preload(*files: str) -> None:
     """Load what forks need, and what these modules need. It stays: collecting garbage would look through it in
     every fork, and so copy it."""
-    for name in (*LOADED, *files):
+    for name in (*PRELOADED, *files):
         if name not in sys.modules:
             with contextlib.suppress(ImportError):  # those who need it say so
                 importlib.import_module(name)
@@ -66,11 +66,11 @@ def _prepare() -> None:
     torch.set_num_threads(1)
     for family in FAMILIES.values():
         getattr(transformers, family.model)
-    graph = Path(__file__).parent / "families" / "llama.graph.json.gz"
+    graph = Path(__file__).parent / "plans" / "families" / "llama.graph.json.gz"
     planc.check("llama", dp=1, tp=2, model=str(graph))
 
 
-def join(rank: int, count: int, meeting: str) -> None:
+def join_process_group(rank: int, count: int, meeting: str) -> None:
     """Become a rank of the default process group."""
     import torch
     import torch.distributed as dist
@@ -84,7 +84,7 @@ def join(rank: int, count: int, meeting: str) -> None:
     )
 
 
-class Group:
+class RankGroup:
     """Forked processes, and the lines to them.
 
     Args:
@@ -94,7 +94,7 @@ class Group:
     """
 
     def __init__(
-        self, count: int, begin: Callable[[int, int, str], None], said: Callable[[dict[str, Any]], Said]
+        self, count: int, begin: Callable[[int, int, str], None], said: Callable[[dict[str, Any]], RankResult]
     ) -> None:
         self.lines: list[Any] = []
         self.processes: list[int] = []
@@ -119,18 +119,18 @@ class Group:
             self.lines.append(here)
             self.processes.append(child)
 
-    def done(self, command: dict[str, Any], seconds: float) -> list[Said]:
+    def run(self, command: dict[str, Any], seconds: float) -> list[RankResult]:
         """What each rank says. One that raised may have left others waiting: they are given a little."""
         self.uses += 1
         end = time.monotonic() + seconds
-        said: list[Said] = [{"raised": "no end"} for _ in self.lines]
+        said: list[RankResult] = [{"raised": "no end"} for _ in self.lines]
         open_ = dict(enumerate(self.lines))
         for rank, line in enumerate(self.lines):
             try:
                 line.send(command)
             except OSError:
                 said[rank] = {"raised": "the process has ended"}
-                end = min(end, time.monotonic() + LEFT_ALONE)
+                end = min(end, time.monotonic() + GRACE_SECONDS)
                 del open_[rank]
         while open_ and (left := end - time.monotonic()) > 0:
             ready = multiprocessing.connection.wait(list(open_.values()), left)
@@ -140,7 +140,7 @@ class Group:
                 except (EOFError, OSError):
                     said[rank] = {"raised": "the process has ended"}
                 if "raised" in said[rank]:
-                    end = min(end, time.monotonic() + LEFT_ALONE)
+                    end = min(end, time.monotonic() + GRACE_SECONDS)
         return said
 
     def close(self) -> None:

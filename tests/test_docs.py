@@ -39,12 +39,12 @@ import yaml
 from planc import api
 from planc.checks import CHECKS
 from planc.cli import COMMANDS, main
-from planc.compile import Result, check
-from planc.ir.settled import Settings
+from planc.compile import Result, check_document
+from planc.ir.resolved import Settings
 from planc.ir.source import Source
-from planc.paths import shipped
-from planc.read import read_source
-from planc.report.text import render
+from planc.paths import shipped_path
+from planc.report.text import render_diagnostic
+from planc.syntax.read_file import read_source
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(page for page in (*ROOT.glob("docs/**/*.md"), ROOT / "README.md") if page.is_file())
@@ -118,7 +118,7 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run in, with `plans/` and `examples/` as in the repository."""
-    shutil.copytree(shipped("plans"), tmp_path / "plans")
+    shutil.copytree(shipped_path("plans"), tmp_path / "plans")
     if (ROOT / "examples").is_dir():
         shutil.copytree(
             ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__")
@@ -187,7 +187,7 @@ def checked(block: Block, text: str, form: str, folder: Path) -> Result:
     sizes = {name: int(block.given[name]) for name in SIZES if name in block.given}
     world = block.given.get("world_size")
     source = Source(block.id, text, form, str(folder))
-    return check(read_source(source), Settings(sizes, None if world is None else int(world)))
+    return check_document(read_source(source), Settings(sizes, None if world is None else int(world)))
 
 
 def hold_plan(block: Block, text: str, form: str, folder: Path, allowed: set[str]) -> None:
@@ -198,7 +198,7 @@ def hold_plan(block: Block, text: str, form: str, folder: Path, allowed: set[str
     wanted = named * int(block.given.get("count", 1))
     result = checked(block, text, form, folder)
     codes = [d.law.code for d in result.diagnostics if d.law.code in named or d.law.code not in allowed]
-    assert sorted(codes) == sorted(wanted), "\n".join(render(d) for d in result.diagnostics)
+    assert sorted(codes) == sorted(wanted), "\n".join(render_diagnostic(d) for d in result.diagnostics)
     assert result.is_refuted == ("error" in block.given)
 
 
@@ -261,7 +261,7 @@ def run(words: list[str]) -> tuple[int, str]:
     finally:
         sys.stdin = stdin
     # Where the shipped plans lie is another place on every machine.
-    text = out.getvalue().replace(shipped("plans").rstrip(os.sep), "plans")
+    text = out.getvalue().replace(shipped_path("plans").rstrip(os.sep), "plans")
     return status, "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from planc.compile import Result, check
-from planc.forecast.collectives import collectives
-from planc.graphs.read import read
-from planc.ir.settled import Settings
-from planc.paths import shipped
-from planc.read import read_path
+from planc.compile import Result, check_document
+from planc.forecast.collectives import forecast_collectives
+from planc.graph.graph_reader import read_graph_file
+from planc.ir.resolved import Settings
+from planc.paths import shipped_path
+from planc.syntax.read_file import read_path
 
 PLANS = Path(__file__).parent.parent / "plans"
 SIZES = (2, 4, 8)
@@ -69,15 +69,15 @@ def table() -> str:
 
 def _modes(plan: str) -> tuple[bool | None, ...]:
     """With and without sequence parallel, where a plan has that option."""
-    settled = check(read_path(plan)).settled
+    settled = check_document(read_path(plan)).resolved
     return (True, False) if "sequence_parallel" in settled.options else (None,)
 
 
 def result_of(plan: str, graph: str, tp: int, sequence: bool | None) -> Result:
     """What checking a plan against a shipped graph gives."""
     options = {} if sequence is None else {"sequence_parallel": sequence}
-    model = read(shipped("plans", f"{graph}.graph.json.gz"))
-    return check(read_path(plan), Settings({"dp": 2, "tp": tp}, options=options), model)
+    model = read_graph_file(shipped_path("plans", f"{graph}.graph.json.gz"))
+    return check_document(read_path(plan), Settings({"dp": 2, "tp": tp}, options=options), model)
 
 
 def _row(plan: str, graph: str, sequence: bool | None) -> tuple[str, str]:
@@ -91,12 +91,12 @@ def _blocks(result: Result) -> Iterator[str]:
     assert result.binding is not None
     assert result.proof is not None
     stacks: dict[str, Counter[tuple[str, str]]] = {}
-    for one in collectives(result.binding, result.proof, merge=False):
+    for one in forecast_collectives(result.binding, result.proof, merge=False):
         place = re.match(r"(.+?\.)(\d+)(?:\.|$)", one.module)
         # What stands at the edge of a stack, as where the sequence is split before the first
         # block, is no cost of a block: the second block shows it. What is run again is a cost of
         # `recompute`, and left out.
-        moves = one.what.startswith(("input", "output")) and ", again" not in one.what
+        moves = one.tensor.startswith(("input", "output")) and ", again" not in one.tensor
         if place and one.axis == "tp" and moves:
             stacks.setdefault(place[1], Counter())[place[2], one.direction] += 1
     seen = []

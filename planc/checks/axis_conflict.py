@@ -28,21 +28,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.document import Place
-from planc.ir.settled import Settings, Settled
+from planc.ir.document import PlanPath
+from planc.ir.resolved import Resolved, Settings
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    first: dict[str, tuple[str, Place]] = {}
-    for block in settled.blocks:
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    first: dict[str, tuple[str, PlanPath]] = {}
+    for block in resolved.blocks:
         for axis in block.axes:
             name = axis.value
             if name in first:
                 kind, place = first[name]
-                yield broken("M202", axis.place.label(f"used by '{block.kind}'"),
+                yield diagnostic("M202", axis.location.label(f"used by '{block.kind}'"),
                              f"axis '{name}' is given to two blocks that exclude each other",
                              "needed: an axis of its own for each",
                              others=(place.label(f"used by '{kind}'"),))  # fmt: skip
-            first.setdefault(name, (block.kind, axis.place))
+            first.setdefault(name, (block.kind, axis.location))

@@ -24,42 +24,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from planc.checks.walk import broken, of_type
+from planc.checks.traversal import diagnostic, records_of_type
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.document import Place
-from planc.ir.expr import EvalFault, Expr, Value, evaluate
-from planc.ir.settled import Settings, Settled
+from planc.ir.document import PlanPath
+from planc.ir.expr import EvalError, Expr, ExprValue, evaluate
+from planc.ir.resolved import Resolved, Settings
 
-MAX_SWITCHES = 6
+MAX_BOOL_OPTIONS = 6
 """Options in one condition whose settings are all tried."""
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    switches = {n for n, o in settled.options.items() if isinstance(o.value.value, bool)}
-    known: dict[Expr, set[Value | None]] = {}
-    for when, place in of_type(settled, Expr):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    switches = {n for n, o in resolved.options.items() if isinstance(o.value.value, bool)}
+    known: dict[Expr, set[ExprValue | None]] = {}
+    for when, place in records_of_type(resolved, Expr):
         if place.path[-1] != "when":
             continue
         if when not in known:
-            known[when] = _outcomes(when, switches)
+            known[when] = _possible_values(when, switches)
         outcomes = known[when]
         if all(outcome is False for outcome in outcomes):
-            yield broken("R305", place.label(), "this condition never holds",
+            yield diagnostic("R305", place.label(), "this condition never holds",
                          "got: false for every setting of the options")  # fmt: skip
         elif all(outcome is True for outcome in outcomes) and place.path[0] == "lets":
-            other = Place(place.document, (*place.path[:-1], "otherwise"))
-            yield broken("R305", other.label(), "this branch is never taken",
+            other = PlanPath(place.document, (*place.path[:-1], "otherwise"))
+            yield diagnostic("R305", other.label(), "this branch is never taken",
                          "got: the condition is true for every setting of the options")  # fmt: skip
 
 
-def _outcomes(when: Expr, switches: set[str]) -> set[Value | None]:
+def _possible_values(when: Expr, bool_options: set[str]) -> set[ExprValue | None]:
     """The values of a condition over all settings of its options; None: it needs more."""
-    names = sorted({n for n in when.names() if n in switches})
-    if len(names) > MAX_SWITCHES:
+    names = sorted({n for n in when.names() if n in bool_options})
+    if len(names) > MAX_BOOL_OPTIONS:
         return {None}
     try:
         return {
             evaluate(when, dict(zip(names, values))) for values in product((False, True), repeat=len(names))
         }
-    except EvalFault:
+    except EvalError:
         return {None}  # said where the plan is settled

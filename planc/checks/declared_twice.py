@@ -20,39 +20,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.document import Place
-from planc.ir.settled import Settings, Settled
+from planc.ir.document import PlanPath
+from planc.ir.resolved import Resolved, Settings
 
-NOT_NAMES = frozenset(
+RESERVED_WORDS = frozenset(
     ("root", "replicate", "partial", "shard", "when", "else", "and", "or", "not", "true", "false",
      "override", "remove", "loss")
 )  # fmt: skip
 """Words that mean something where a name could stand."""
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    places: dict[str, Place] = {}
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    places: dict[str, PlanPath] = {}
     kinds: dict[str, str] = {}
-    for kind, name, place in _declared(settled):
+    for kind, name, place in _declared(resolved):
         if name in places:
-            yield broken("N106", place.label(f"{kind} here"), f"'{name}' is {kinds[name]} and {kind}",
+            yield diagnostic("N106", place.label(f"{kind} here"), f"'{name}' is {kinds[name]} and {kind}",
                          "help: give one of them another name",
                          others=(places[name].label(f"{kinds[name]} here"),))  # fmt: skip
         places.setdefault(name, place)
         kinds.setdefault(name, kind)
     for name, place in places.items():
-        if name in NOT_NAMES:
-            yield broken("N106", place.label("", "name"), f"'{name}' is a word of the language",
+        if name in RESERVED_WORDS:
+            yield diagnostic("N106", place.label("", "name"), f"'{name}' is a word of the language",
                          "help: choose another name")  # fmt: skip
 
 
-def _declared(settled: Settled) -> Iterator[tuple[str, str, Place]]:
+def _declared(resolved: Resolved) -> Iterator[tuple[str, str, PlanPath]]:
     """Every name with what it is."""
-    for axis in settled.axes:
-        yield "an axis", axis.name, axis.place
-    for name, option in settled.options.items():
-        yield "an option", name, option.place
-    for name, let in settled.lets.items():
-        yield "a let", name, let.place
+    for axis in resolved.axes:
+        yield "an axis", axis.name, axis.location
+    for name, option in resolved.options.items():
+        yield "an option", name, option.location
+    for name, let in resolved.lets.items():
+        yield "a let", name, let.location

@@ -21,15 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks import KINDS
-from planc.checks.walk import blocks, broken, has_broken_lines
+from planc.checks.traversal import declared_blocks, diagnostic, has_unreadable_lines
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings, Settled
+from planc.ir.resolved import Resolved, Settings
+from planc.syntax.blocks import BLOCK_KINDS
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    if has_broken_lines(settled):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    if has_unreadable_lines(resolved):
         return
-    for block, place in blocks(settled):
-        if not KINDS[block.kind].write(block)[1]:
-            yield broken("R308", place.label(), f"this '{block.kind}' block says nothing")
+    for block, place in declared_blocks(resolved):
+        if not BLOCK_KINDS[block.kind].encode(block)[1]:
+            yield diagnostic("R308", place.label(), f"this '{block.kind}' block says nothing")

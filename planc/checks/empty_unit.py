@@ -24,24 +24,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import location_note, rules_with_modules
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.sites import governed, where
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    owned: dict[Bound, bool] = {}
+    owned: dict[BoundModule, bool] = {}
 
-    def owns(bound: Bound) -> bool:
+    def owns(bound: BoundModule) -> bool:
         if bound not in owned:
             owned[bound] = bool(bound.module.parameters) or any(map(owns, bound.children.values()))
         return owned[bound]
 
-    for _, entry, found in governed(binding, "fsdp"):
+    for _, entry, found in rules_with_modules(binding, "fsdp"):
         empty = [site for site in found if not owns(site.bound)]
         if empty:
-            yield broken("F614", entry.place.label(f"of class {empty[0].bound.module.class_name}", "patterns"),
-                         "a unit of a module without parameters", where(empty),
+            yield diagnostic("F614", entry.location.label(f"of class {empty[0].bound.module.class_name}", "patterns"),
+                         "a unit of a module without parameters", location_note(empty),
                          "help: leave it out", module=empty[0].name)  # fmt: skip

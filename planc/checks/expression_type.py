@@ -21,33 +21,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks.tensor import Attribute, Part
-from planc.checks.walk import broken, of_type
+from planc.checks.traversal import diagnostic, records_of_type
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.expr import EvalFault, evaluate
-from planc.ir.settled import Settings, Settled
-from planc.settle.types import type_of
+from planc.ir.expr import EvalError, evaluate
+from planc.ir.resolved import Resolved, Settings
+from planc.resolve.expr_types import infer_type
+from planc.syntax.blocks.tensor_block import Attribute, Part
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     """Arguments of rules; conditions are checked where they are decided."""
-    types = {a.name: int for a in settled.axes}
-    types |= {n: type(o.value.value) for n, o in settled.options.items()}
-    arguments = [(p.size, place.at("size")) for p, place in of_type(settled, Part)]
-    arguments += [(a.value, place.at("value")) for a, place in of_type(settled, Attribute)]
+    types = {a.name: int for a in resolved.axes}
+    types |= {n: type(o.value.value) for n, o in resolved.options.items()}
+    arguments = [(p.size, place.child("size")) for p, place in records_of_type(resolved, Part)]
+    arguments += [(a.value, place.child("value")) for a, place in records_of_type(resolved, Attribute)]
     for expr, place in arguments:
         try:
-            if type_of(expr, types) is bool:
-                yield broken("X402", place.label("this is true or false"), "an expression of the wrong type",
+            if infer_type(expr, types) is bool:
+                yield diagnostic("X402", place.label("this is true or false"), "an expression of the wrong type",
                              "needed: a number")  # fmt: skip
                 continue
-            value = evaluate(expr, settled.values)
-        except EvalFault as bad:
+            value = evaluate(expr, resolved.values)
+        except EvalError as bad:
             if bad.kind == "zero":
-                yield broken("X403", place.label(bad.got), "a division by zero", f"in: {bad.expr}")
+                yield diagnostic("X403", place.label(bad.got), "a division by zero", f"in: {bad.expr}")
             else:
-                yield broken("X402", place.label(bad.got), "operands of the wrong type", f"in: {bad.expr}")
+                yield diagnostic(
+                    "X402", place.label(bad.got), "operands of the wrong type", f"in: {bad.expr}"
+                )
             continue
         if value is not None and value < 1 and place.path[-1] == "size":
-            yield broken("R304", place.label(f"this is {value}"), "a part of a projection has no such size",
+            yield diagnostic("R304", place.label(f"this is {value}"), "a part of a projection has no such size",
                          "needed: a number from 1 on")  # fmt: skip

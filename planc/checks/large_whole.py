@@ -27,42 +27,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.no_match import unmatched
-from planc.checks.walk import broken
+from planc.bind.binding import Binding
+from planc.bind.module_groups import ModuleGroup, axis_size, module_groups, qualified_name
+from planc.bind.param_shards import param_layout, param_shard
+from planc.checks.no_match import unmatched_patterns
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.resolve.bind import Binding
-from planc.resolve.sites import Site, axis_size, joined, sites
-from planc.resolve.weights import cut_of, layout_of
+from planc.ir.resolved import Settings
 
 MIB = 1 << 20
-SMALLEST = 64 * MIB
+MIN_BYTES = 64 * MIB
 """Of one kind of parameter, over all modules that are alike."""
 SHARE = 25
 """It is at least this part, one in so many, of all parameters."""
-MOST = 6
+MAX_NAMED = 6
 """Kinds of parameter that are named."""
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    blocks = [(n, b) for n, b in enumerate(binding.settled.blocks) if b.kind == "tensor"]
+    blocks = [(n, b) for n, b in enumerate(binding.resolved.blocks) if b.kind == "tensor"]
     split = [(n, b) for n, b in blocks if axis_size(binding, b) > 1 and b.entries]
-    if not split or unmatched(binding):
+    if not split or unmatched_patterns(binding):
         return  # a pattern that matches nothing explains what is whole
-    every = sites(binding)
+    every = module_groups(binding)
     repeated = {name for tie in binding.graph.ties for name in tie[1:]}
     total = 0
-    whole: list[tuple[int, str, Site]] = []
+    whole: list[tuple[int, str, ModuleGroup]] = []
     for site in every:
         for name, info in site.bound.module.parameters.items():
-            if joined(site.name, name) in repeated:
+            if qualified_name(site.name, name) in repeated:
                 continue
             size = info.bytes * site.count
             total += size
             if (
                 len(info.shape) > 1
-                and size >= SMALLEST
-                and _is_left(binding, [n for n, _ in split], site, name)
+                and size >= MIN_BYTES
+                and _is_unsplit(binding, [n for n, _ in split], site, name)
             ):
                 whole.append((size, name, site))
     large = sorted((w for w in whole if w[0] * SHARE >= total), key=lambda w: -w[0])
@@ -71,45 +71,45 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     block = split[0][1]
     axis, ranks = block.axes[0].value, axis_size(binding, block)
     held, site = sum(size for size, _, _ in large), large[0][2]
-    named = [f"whole: {_pattern(s)}.{name}, {_size(size)}" for size, name, s in large[:MOST]]
-    more = [f"and: {len(large) - MOST} more kinds of parameter"] * (len(large) > MOST)
+    named = [f"whole: {_pattern_of(s)}.{name}, {_format_bytes(size)}" for size, name, s in large[:MAX_NAMED]]
+    more = [f"and: {len(large) - MAX_NAMED} more kinds of parameter"] * (len(large) > MAX_NAMED)
     sharding = [
-        b.axes[0].value for b in binding.settled.blocks if b.kind == "fsdp" and axis_size(binding, b) > 1
+        b.axes[0].value for b in binding.resolved.blocks if b.kind == "fsdp" and axis_size(binding, b) > 1
     ]
     rests = [f"fsdp: at rest axis '{name}' shards them; in use they are whole" for name in sharding]
-    yield broken("F606", block.axes[0].place.label(f"could split them {ranks} ways"),
-                 f"every rank of axis '{axis}' holds {_size(held)} of parameters whole",
-                 *named, *more, *rests, f"cost: split, a rank would hold {_size(held // ranks)} of them",
-                 f"help: give them rules, as {_pattern(site)}   {_advice(site)}",
+    yield diagnostic("F606", block.axes[0].location.label(f"could split them {ranks} ways"),
+                 f"every rank of axis '{axis}' holds {_format_bytes(held)} of parameters whole",
+                 *named, *more, *rests, f"cost: split, a rank would hold {_format_bytes(held // ranks)} of them",
+                 f"help: give them rules, as {_pattern_of(site)}   {_suggested_style(site)}",
                  module=site.name)  # fmt: skip
 
 
-def _is_left(binding: Binding, blocks: list[int], site: Site, name: str) -> bool:
+def _is_unsplit(binding: Binding, blocks: list[int], group: ModuleGroup, name: str) -> bool:
     """Whether no rule splits a parameter, or says that it is to be whole."""
     for number in blocks:
-        rule = binding.entry(site.bound, number)
+        rule = binding.entry_for(group.bound, number)
         if rule is not None and (
-            cut_of(rule.value, site.bound.module, name, binding.settled.values)
-            or layout_of(rule.value, site.bound.module, name) is not None
+            param_shard(rule.value, group.bound.module, name, binding.resolved.values)
+            or param_layout(rule.value, group.bound.module, name) is not None
         ):
             return False
     return True
 
 
-def _pattern(site: Site) -> str:
+def _pattern_of(group: ModuleGroup) -> str:
     """A pattern of modules like this one."""
-    return ".".join("*" if part.isdigit() else part for part in site.name.split(".")) or "root"
+    return ".".join("*" if part.isdigit() else part for part in group.name.split(".")) or "root"
 
 
-def _advice(site: Site) -> str:
-    kinds = {site.bound.module.class_name, *site.bound.module.bases}
+def _suggested_style(group: ModuleGroup) -> str:
+    kinds = {group.bound.module.class_name, *group.bound.module.bases}
     if "Embedding" in kinds:
         return "rowwise"
     if kinds & {"Linear", "Conv1D"}:
         return "colwise"
-    wide = next(name for name, info in site.bound.module.parameters.items() if len(info.shape) > 1)
+    wide = next(name for name, info in group.bound.module.parameters.items() if len(info.shape) > 1)
     return f"params({wide}: shard(0))"
 
 
-def _size(count: int) -> str:
+def _format_bytes(count: int) -> str:
     return f"{count / (MIB << 10):.1f} GiB" if count >= MIB << 10 else f"{count / MIB:.0f} MiB"

@@ -23,39 +23,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.no_match import unmatched
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import propagate, qualified_name
+from planc.bind.pattern_source import insert_lines_fix
+from planc.checks.no_match import unmatched_patterns
+from planc.checks.traversal import diagnostic
+from planc.closest import join_names
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.near import listed
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.sites import joined, spread
-from planc.resolve.written import lines_after
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     faulty: set[int] | None = None
-    for number, block in binding.settled.shards():
+    for number, block in binding.resolved.active_fsdp_blocks():
         if not block.entries:
             continue
 
-        def into(taken: bool, bound: Bound, number: int = number) -> bool:
+        def into(taken: bool, bound: BoundModule, number: int = number) -> bool:
             return taken or number in bound.entries
 
         left = [
             s
-            for s in spread(binding, False, into)
+            for s in propagate(binding, False, into)
             if not into(s.context, s.bound) and s.bound.module.parameters
         ]
         # A pattern that matches nothing explains what is left out.
         if faulty is None and left:
-            faulty = {miss.block for miss in unmatched(binding)}
+            faulty = {miss.block for miss in unmatched_patterns(binding)}
         if left and number not in (faulty or ()):
-            names = [joined(s.name, name) for s in left for name in s.bound.module.parameters]
+            names = [qualified_name(s.name, name) for s in left for name in s.bound.module.parameters]
             count = sum(s.count * len(s.bound.module.parameters) for s in left)
-            last = block.entries[-1].place.label()
-            yield broken("F613", block.axes[0].place.label("leaves parameters out"),
+            last = block.entries[-1].location.label()
+            yield diagnostic("F613", block.axes[0].location.label("leaves parameters out"),
                          f"no unit takes in {count} parameter{'s' * (count > 1)}",
-                         f"left: {listed(names)}", "needed: a unit around each, or root",
-                         fix=lines_after(last, ["root"], "add the unit 'root'"),
+                         f"left: {join_names(names)}", "needed: a unit around each, or root",
+                         fix=insert_lines_fix(last, ["root"], "add the unit 'root'"),
                          module=left[0].name)  # fmt: skip

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.checks.traversal import diagnostic
+from planc.closest import closest_match
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.document import Place
-from planc.ir.settled import Settings, Settled
-from planc.near import nearest
+from planc.ir.document import PlanPath
+from planc.ir.resolved import Resolved, Settings
 from planc.paths import shipped_graphs
 
 _GRAPHS = (".graph.json", ".graph.json.gz")
@@ -31,32 +31,32 @@ _FILES = (*_GRAPHS, ".py", ".json")
 """Endings of files: such a name was not meant for a shipped graph."""
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for document in settled.documents:
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    for document in resolved.documents:
         model = document.plan.model
-        if model is None or is_allowed(model):
+        if model is None or is_safe_model_reference(model):
             continue
-        label = Place(document, ("model",)).label()
-        if _leaves_folder(model):
-            yield broken("E504", label, "a plan names files of its own folder tree only",
+        label = PlanPath(document, ("model",)).label()
+        if _escapes_folder(model):
+            yield diagnostic("E504", label, "a plan names files of its own folder tree only",
                          "needed: a path below the plan's folder")  # fmt: skip
             continue
         if model and ":" not in model and not model.endswith(_FILES):
-            meant = nearest(model, shipped_graphs())
+            meant = closest_match(model, shipped_graphs())
             hint = [f"help: did you mean '{meant}'?"] if meant else []
-            yield broken("E504", label, f"no graph '{model}' is shipped with planc", _NEEDED, *hint)
+            yield diagnostic("E504", label, f"no graph '{model}' is shipped with planc", _NEEDED, *hint)
             continue
-        yield broken("E504", label, "a plan names no code to run",
+        yield diagnostic("E504", label, "a plan names no code to run",
                      f"got: {model}", _NEEDED, "help: name other models on the command line")  # fmt: skip
 
 
-def is_allowed(model: str) -> bool:
+def is_safe_model_reference(model: str) -> bool:
     """Whether a plan may name this model."""
     hugging = model.startswith("hf:") and model != "hf:"
-    own = (hugging or model.endswith(_GRAPHS)) and not _leaves_folder(model)
+    own = (hugging or model.endswith(_GRAPHS)) and not _escapes_folder(model)
     return own or model in shipped_graphs()
 
 
-def _leaves_folder(model: str) -> bool:
+def _escapes_folder(model: str) -> bool:
     path = model.removeprefix("hf:")
     return path.startswith(("/", "~")) or ".." in path.replace("\\", "/").split("/")

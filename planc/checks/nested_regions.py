@@ -22,34 +22,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import ModuleGroup, location_note, propagate
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.sites import Site, spread, where
+from planc.ir.resolved import Settings
 
-SAYS = {
+MESSAGES = {
     "recompute": ("a recomputed module inside a recomputed one", "cost: the inner one runs a third time"),
     "compile": ("a compiled module inside a compiled one", "cost: none; the inner line does nothing"),
 }
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for number, block in enumerate(binding.settled.blocks):
-        if block.kind not in SAYS or not block.entries:
+    for number, block in enumerate(binding.resolved.blocks):
+        if block.kind not in MESSAGES or not block.entries:
             continue
 
-        def into(around: int | None, bound: Bound, number: int = number) -> int | None:
+        def into(around: int | None, bound: BoundModule, number: int = number) -> int | None:
             return bound.entries.get(number, around)
 
-        nested: dict[tuple[int, int], list[Site]] = {}
-        for site in spread(binding, None, into):
+        nested: dict[tuple[int, int], list[ModuleGroup]] = {}
+        for site in propagate(binding, None, into):
             inner = site.bound.entries.get(number)
             if inner is not None and site.context is not None:
                 nested.setdefault((site.context, inner), []).append(site)
         for (outer, inner), found in nested.items():
-            message, cost = SAYS[block.kind]
-            others = () if inner == outer else (block.entries[outer].place.label("the outer", "pattern"),)
-            yield broken("F615", block.entries[inner].place.label("the inner", "pattern"), message,
-                         where(found), cost, "help: keep one of them", others=others,
+            message, cost = MESSAGES[block.kind]
+            others = () if inner == outer else (block.entries[outer].location.label("the outer", "pattern"),)
+            yield diagnostic("F615", block.entries[inner].location.label("the inner", "pattern"), message,
+                         location_note(found), cost, "help: keep one of them", others=others,
                          module=found[0].name)  # fmt: skip

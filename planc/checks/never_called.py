@@ -26,53 +26,55 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule, entry_patterns
+from planc.bind.module_calls import module_calls
+from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
+from planc.bind.partial_match import match_segments
+from planc.bind.pattern_source import find_pattern_source
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic, Edit, Fix
-from planc.ir.settled import Placed, Settings
+from planc.ir.resolved import Located, Settings
 from planc.ir.source import Span
-from planc.resolve.bind import Binding, Bound, patterns
-from planc.resolve.calls import calls
-from planc.resolve.follow import follow
-from planc.resolve.sites import Site, governed, where
-from planc.resolve.written import written
 
-SHELVES = {"ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
+CONTAINERS = {"ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
 """Classes of torch that only hold others."""
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    called = calls(binding)
-    alive: dict[Bound, bool] = {}
+    called = module_calls(binding)
+    alive: dict[BoundModule, bool] = {}
 
-    def has_called(bound: Bound) -> bool:
+    def has_called(bound: BoundModule) -> bool:
         if bound not in alive:
             alive[bound] = bound in called or any(map(has_called, bound.children.values()))
         return alive[bound]
 
-    for block, entry, found in governed(binding, "tensor", "fsdp", "recompute", "compile"):
-        if block.kind == "tensor" and not _acts(entry.value):
+    for block, entry, found in rules_with_modules(binding, "tensor", "fsdp", "recompute", "compile"):
+        if block.kind == "tensor" and not _has_boundary(entry.value):
             continue
         # A module without called ones inside may be there under another name, or in another run.
-        unseen = [s for s in found if s.bound not in called and (_is_shelf(s.bound) or has_called(s.bound))]
+        unseen = [
+            s for s in found if s.bound not in called and (_is_container(s.bound) or has_called(s.bound))
+        ]
         if unseen:
             first = unseen[0]
-            yield broken("F610", entry.place.label(f"of class {first.bound.module.class_name}", *_field(entry.value)),
-                         f"the model never calls this module, so {_lost(block.kind)}", where(unseen),
+            yield diagnostic("F610", entry.location.label(f"of class {first.bound.module.class_name}", *_field(entry.value)),
+                         f"the model never calls this module, so {_consequence(block.kind)}", location_note(unseen),
                          "needed: modules that the model's code calls",
-                         fix=_inside(binding, entry, first) if _is_shelf(first.bound) else None,
+                         fix=_contents_fix(binding, entry, first) if _is_container(first.bound) else None,
                          module=first.name)  # fmt: skip
 
 
-def _acts(rule: Any) -> bool:
+def _has_boundary(rule: Any) -> bool:
     """Whether a rule has a boundary."""
     return rule.style is not None or bool(rule.inputs or rule.outputs)
 
 
-def _is_shelf(bound: Bound) -> bool:
-    return not SHELVES.isdisjoint((bound.module.class_name, *bound.module.bases))
+def _is_container(bound: BoundModule) -> bool:
+    return not CONTAINERS.isdisjoint((bound.module.class_name, *bound.module.bases))
 
 
-def _lost(kind: str) -> str:
+def _consequence(kind: str) -> str:
     return {
         "tensor": "nothing passes this boundary",
         "fsdp": "this unit is never gathered",
@@ -85,12 +87,12 @@ def _field(entry: Any) -> tuple[str, ...]:
     return ("patterns",) if hasattr(entry, "patterns") else ("pattern",)
 
 
-def _inside(binding: Binding, entry: Placed, site: Site) -> Fix | None:
+def _contents_fix(binding: Binding, entry: Located, group: ModuleGroup) -> Fix | None:
     """The modules on the shelf, in its place."""
-    for number, pattern in enumerate(patterns(entry.value)):
-        if site.bound in follow(pattern.segments, {binding.root: ""}) and pattern.class_name is None:
-            source = written(binding.settled, entry, number, len(pattern.segments) - 1)
-            if source.span is not None and source.let is None:
+    for number, pattern in enumerate(entry_patterns(entry.value)):
+        if group.bound in match_segments(pattern.segments, {binding.root: ""}) and pattern.class_name is None:
+            source = find_pattern_source(binding.resolved, entry, number, len(pattern.segments) - 1)
+            if source.span is not None and source.let_name is None:
                 end = source.span.end
                 return Fix(f"did you mean '{pattern}.*'?", (Edit(Span(end, end), ".*"),))
     return None

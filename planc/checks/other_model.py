@@ -30,24 +30,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.no_match import is_other, unmatched
-from planc.checks.walk import broken
+from planc.bind.binding import Binding
+from planc.checks.no_match import is_other_model, unmatched_patterns
+from planc.checks.traversal import diagnostic
+from planc.closest import join_names
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.near import listed
-from planc.resolve.bind import Binding
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    misses = unmatched(binding)
-    if not is_other(binding, misses):
+    misses = unmatched_patterns(binding)
+    if not is_other_model(binding, misses):
         return
-    settled, graph = binding.settled, binding.graph
-    place = settled.model.place if settled.model else settled.blocks[misses[0].block].place
-    named = settled.model and settled.model.place.path == ("model",)
+    settled, graph = binding.resolved, binding.graph
+    place = settled.model.location if settled.model else settled.blocks[misses[0].block].location
+    named = settled.model and settled.model.location.path == ("model",)
     label = place.label("", *(() if named or not settled.model else ("model",)))
     patterns = list(dict.fromkeys(str(miss.pattern) for miss in misses))
-    yield broken("F600", label, f"this plan does not fit the model, {graph.model}",
-                 f"got: modules {listed(binding.root.children)}",
+    yield diagnostic("F600", label, f"this plan does not fit the model, {graph.model}",
+                 f"got: modules {join_names(binding.root.children)}",
                  f"needed: modules {', '.join(patterns[:3])}",
                  "help: name the graph of the model that the plan is for")  # fmt: skip

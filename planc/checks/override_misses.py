@@ -27,59 +27,59 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks import KINDS
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule, entry_patterns
+from planc.bind.partial_match import filter_by_class, match_segments, segments_from_root
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.pattern import Pattern
-from planc.ir.settled import Placed, Settings, Settled, SettledBlock
-from planc.resolve.bind import Binding, Bound, patterns
-from planc.resolve.follow import follow, of_class, start
+from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
+from planc.syntax.blocks import BLOCK_KINDS
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for number, block in enumerate(binding.settled.blocks):
+    for number, block in enumerate(binding.resolved.blocks):
         for index, entry in enumerate(block.entries):
-            if not entry.value.override or any((number, index, p) not in binding.matched
-                                               for p in range(len(patterns(entry.value)))):  # fmt: skip
+            if not entry.value.override or any((number, index, p) not in binding.matched_patterns
+                                               for p in range(len(entry_patterns(entry.value)))):  # fmt: skip
                 continue  # a pattern that matches nothing is a fault of its own
-            own = _reached(binding, patterns(entry.value))
-            earlier = _earlier(binding.settled, block, entry)
-            if any(own & _reached(binding, [pattern]) for pattern in earlier):
+            own = _matched_modules(binding, entry_patterns(entry.value))
+            earlier = _earlier_patterns(binding.resolved, block, entry)
+            if any(own & _matched_modules(binding, [pattern]) for pattern in earlier):
                 continue
             field = "patterns" if hasattr(entry.value, "patterns") else "pattern"
-            yield broken("F617", entry.place.label("", field), "this overrides nothing",
-                         f"needed: an earlier one of the {KINDS[block.kind].noun}, for a module that this names",
+            yield diagnostic("F617", entry.location.label("", field), "this overrides nothing",
+                         f"needed: an earlier one of the {BLOCK_KINDS[block.kind].entry_noun}, for a module that this names",
                          "help: leave out 'override'")  # fmt: skip
 
 
-def _reached(binding: Binding, wanted: tuple[Pattern, ...] | list[Pattern]) -> set[Bound]:
-    found: set[Bound] = set()
+def _matched_modules(binding: Binding, wanted: tuple[Pattern, ...] | list[Pattern]) -> set[BoundModule]:
+    found: set[BoundModule] = set()
     for pattern in wanted:
-        segments, here = start(pattern, binding.root)
-        found.update(of_class(follow(segments, here), pattern.class_name))
+        segments, here = segments_from_root(pattern, binding.root)
+        found.update(filter_by_class(match_segments(segments, here), pattern.class_name))
     return found
 
 
-def _earlier(settled: Settled, block: SettledBlock, entry: Placed) -> Iterator[Pattern]:
+def _earlier_patterns(resolved: Resolved, block: ResolvedBlock, entry: Located) -> Iterator[Pattern]:
     """The patterns of all lines that stand before one in its block, also of those that it has
     replaced, and of those whose condition does not hold."""
     axis = block.axes[0].value if block.axes else ""
-    own = next(i for i, d in enumerate(settled.documents) if d is entry.place.document)
-    for number, document in enumerate(settled.documents[own:]):
+    own = next(i for i, d in enumerate(resolved.documents) if d is entry.location.document)
+    for number, document in enumerate(resolved.documents[own:]):
         for i, written in enumerate(document.plan.blocks):
             if written.kind != block.kind or getattr(written, "axis", "") != axis:
                 continue
-            field = KINDS[block.kind].entries
+            field = BLOCK_KINDS[block.kind].entries_field
             for j, line in enumerate(getattr(written, field)):
-                if number == 0 and ("blocks", i, field, j) == entry.place.path:
+                if number == 0 and ("blocks", i, field, j) == entry.location.path:
                     break
-                for pattern in patterns(line):
-                    yield _without_let(settled, pattern)
+                for pattern in entry_patterns(line):
+                    yield _without_let(resolved, pattern)
 
 
-def _without_let(settled: Settled, pattern: Pattern) -> Pattern:
+def _without_let(resolved: Resolved, pattern: Pattern) -> Pattern:
     head = pattern.segments[0]
-    base = settled.patterns.get(str(head[0])) if len(head) == 1 and isinstance(head[0], str) else None
+    base = resolved.patterns.get(str(head[0])) if len(head) == 1 and isinstance(head[0], str) else None
     if base is None:
         return pattern
     return Pattern(base.segments + pattern.segments[1:], pattern.class_name or base.class_name)

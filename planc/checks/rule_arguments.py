@@ -23,79 +23,81 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks.recompute import MODES
-from planc.blocks.tensor import FACETS, Rule
-from planc.checks.walk import broken, entries, of_type
+from planc.checks.traversal import declared_entries, diagnostic, records_of_type
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.document import Place
-from planc.ir.layout import Named
+from planc.ir.document import PlanPath
+from planc.ir.layout import LayoutRef
 from planc.ir.plan import LayoutLet
-from planc.ir.settled import Settings, Settled
-from planc.styles import STYLES
+from planc.ir.resolved import Resolved, Settings
+from planc.ir.styles import STYLES
+from planc.syntax.blocks.recompute_block import RECOMPUTE_MODES
+from planc.syntax.blocks.tensor_block import RULE_CLAUSES, Rule
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for let, place in of_type(settled, LayoutLet):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    for let, place in records_of_type(resolved, LayoutLet):
         if (let.when is None) != (let.otherwise is None):
-            yield broken("R304", place.label(), "'when' and 'otherwise' stand together")
-        elif let.when is None and isinstance(let.layout, Named):
-            yield broken("R304", place.label("", "layout"), "a let of a layout alone names no other let",
+            yield diagnostic("R304", place.label(), "'when' and 'otherwise' stand together")
+        elif let.when is None and isinstance(let.layout, LayoutRef):
+            yield diagnostic("R304", place.label("", "layout"), "a let of a layout alone names no other let",
                          f"help: use '{let.layout.name}' itself")  # fmt: skip
-    for rule, place in entries(settled, "tensor"):
-        yield from _style(rule, place)
-        yield from _repeated(rule, place)
-    for unit, place in entries(settled, "fsdp"):
+    for rule, place in declared_entries(resolved, "tensor"):
+        yield from _check_style(rule, place)
+        yield from _check_repeated(rule, place)
+    for unit, place in declared_entries(resolved, "fsdp"):
         if len(set(unit.patterns)) < len(unit.patterns):
-            yield broken("R304", place.label("", "patterns"), "a unit names a pattern twice")
+            yield diagnostic("R304", place.label("", "patterns"), "a unit names a pattern twice")
         if unit.reshard is True or (
             unit.reshard is not False and unit.reshard is not None and unit.reshard < 1
         ):
-            yield broken("R304", place.label("", "reshard"), "a unit reshards to no such number of ranks",
+            yield diagnostic("R304", place.label("", "reshard"), "a unit reshards to no such number of ranks",
                          "needed: keep, or reshard(N) with N from 1 on")  # fmt: skip
-    yield from _resharded(settled)
-    for region, place in entries(settled, "recompute"):
-        if region.mode in (None, *MODES) and (region.mode == "save") != bool(region.save):
-            yield broken("R304", place.label(), f"'{region.mode or 'full'}' and what it saves do not fit",
+    yield from _check_reshard(resolved)
+    for region, place in declared_entries(resolved, "recompute"):
+        if region.mode in (None, *RECOMPUTE_MODES) and (region.mode == "save") != bool(region.save):
+            yield diagnostic("R304", place.label(), f"'{region.mode or 'full'}' and what it saves do not fit",
                          "needed: full, or save(...) with one name or more")  # fmt: skip
         if len(set(region.save)) < len(region.save):
-            yield broken("R304", place.label("", "save"), "a kind of operation is named twice")
+            yield diagnostic("R304", place.label("", "save"), "a kind of operation is named twice")
 
 
-def _resharded(settled: Settled) -> Iterator[Diagnostic]:
+def _check_reshard(resolved: Resolved) -> Iterator[Diagnostic]:
     """Parameters are resharded to a part of the axis that divides it."""
-    sizes = {axis.name: axis.size for axis in settled.axes}
-    for block in settled.blocks:
+    sizes = {axis.name: axis.size for axis in resolved.axes}
+    for block in resolved.blocks:
         size = sizes.get(block.axes[0].value) if block.axes else None
         for unit in block.entries if block.kind == "fsdp" else ():
             ranks = unit.value.reshard
             if size is not None and type(ranks) is int and ranks > 0 and size % ranks:
-                yield broken("R304", unit.place.label(f"the axis has {size}", "reshard"),
+                yield diagnostic("R304", unit.location.label(f"the axis has {size}", "reshard"),
                              f"{ranks} ranks do not divide the axis", f"needed: a number that divides {size}")  # fmt: skip
 
 
-def _style(rule: Rule, place: Place) -> Iterator[Diagnostic]:
+def _check_style(rule: Rule, place: PlanPath) -> Iterator[Diagnostic]:
     if rule.style is None:
         if rule.parts or rule.input is not None or rule.output is not None:
-            yield broken("R304", place.label(), "layouts and parts stand after a style",
+            yield diagnostic("R304", place.label(), "layouts and parts stand after a style",
                          "help: at a module without a style, write inputs or outputs")  # fmt: skip
-        elif not any(getattr(rule, facet) for facet in FACETS):
-            yield broken("R304", place.label(), "this rule says nothing", "needed: a style, or inputs(...)")
+        elif not any(getattr(rule, facet) for facet in RULE_CLAUSES):
+            yield diagnostic(
+                "R304", place.label(), "this rule says nothing", "needed: a style, or inputs(...)"
+            )
         return
     style = STYLES.get(rule.style)
     if style is None:
         return
     if rule.input is not None and any(port.key == 0 for port in rule.inputs):
-        yield broken("R304", place.label("", "inputs"), "the first input is said twice",
+        yield diagnostic("R304", place.label("", "inputs"), "the first input is said twice",
                      "needed: the layout before '->', or inputs(0: ...)")  # fmt: skip
     if style.parts == "none" and rule.parts:
-        yield broken("R304", place.label("", "parts", 0), f"{style.name} takes no arguments",
+        yield diagnostic("R304", place.label("", "parts", 0), f"{style.name} takes no arguments",
                      f"help: leave out the brackets after '{style.name}'")  # fmt: skip
     if style.parts != "none" and not rule.parts:
-        yield broken("R304", place.label("", "style"), f"{style.name} needs its parts",
+        yield diagnostic("R304", place.label("", "style"), f"{style.name} needs its parts",
                      f"needed: {style.name}(3), or {style.name}(q: 32, k: 8, v: 8)")  # fmt: skip
 
 
-def _repeated(rule: Rule, place: Place) -> Iterator[Diagnostic]:
+def _check_repeated(rule: Rule, place: PlanPath) -> Iterator[Diagnostic]:
     named: tuple[tuple[str, list[object]], ...] = (
         ("parts", [p.name for p in rule.parts]),
         ("inputs", [p.key for p in rule.inputs]),
@@ -107,6 +109,6 @@ def _repeated(rule: Rule, place: Place) -> Iterator[Diagnostic]:
         for i, name in enumerate(names):
             first = names.index(name)
             if first < i and name is not None:
-                yield broken("R304", place.label("the second", field, i), f"'{name}' is said twice in {field}",
+                yield diagnostic("R304", place.label("the second", field, i), f"'{name}' is said twice in {field}",
                              "help: leave one out",
                              others=(place.label("the first", field, first),))  # fmt: skip

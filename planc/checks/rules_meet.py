@@ -25,43 +25,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks import KINDS
+from planc.bind.binding import Binding, EntryConflict
+from planc.bind.module_groups import ModuleGroup, location_note, module_groups
 from planc.checks import two_rules
-from planc.checks.walk import broken
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic, Label
-from planc.ir.settled import Placed, Settings
-from planc.resolve.bind import Binding, Clash
-from planc.resolve.sites import Site, sites, where
+from planc.ir.resolved import Located, Settings
+from planc.syntax.blocks import BLOCK_KINDS
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    met: dict[Clash, list[Site]] = {}
-    for site in sites(binding):
+    met: dict[EntryConflict, list[ModuleGroup]] = {}
+    for site in module_groups(binding):
         for clash in site.bound.clashes:
             met.setdefault(clash, []).append(site)
     if not met:
         return
     # What the plan alone shows is said there.
-    said = {(d.label.path, *(o.path for o in d.others)) for d in two_rules.check(binding.settled, settings)}
+    said = {
+        (d.label.path, *(o.path for o in d.secondary)) for d in two_rules.check(binding.resolved, settings)
+    }
     for clash, found in met.items():
-        block = binding.settled.blocks[clash.block]
+        block = binding.resolved.blocks[clash.block]
         earlier, later = block.entries[clash.first], block.entries[clash.second]
         if earlier.value.when is not None or later.value.when is not None:
             continue  # they may not both be there
         one, other = _label(earlier, "the first"), _label(later, "the second")
-        if (other.path, one.path) in said or _two_blocks(earlier, later):
+        if (other.path, one.path) in said or _in_two_blocks(earlier, later):
             continue
         on = f" on axis '{block.axes[0].value}'" if block.axes else ""
-        yield broken("F602", other, f"two {KINDS[block.kind].noun} meet on one module{on}",
-                     where(found),
+        yield diagnostic("F602", other, f"two {BLOCK_KINDS[block.kind].entry_noun} meet on one module{on}",
+                     location_note(found),
                      "help: write 'override' before the one that is to win, or narrow a pattern",
                      others=(one,), module=found[0].name)  # fmt: skip
 
 
-def _label(entry: Placed, text: str) -> Label:
-    return entry.place.label(text, "patterns" if hasattr(entry.value, "patterns") else "pattern")
+def _label(entry: Located, text: str) -> Label:
+    return entry.location.label(text, "patterns" if hasattr(entry.value, "patterns") else "pattern")
 
 
-def _two_blocks(earlier: Placed, later: Placed) -> bool:
+def _in_two_blocks(earlier: Located, later: Located) -> bool:
     """Two blocks of one kind and axis: that is the fault, and said."""
-    return earlier.place.document is later.place.document and earlier.place.path[1] != later.place.path[1]
+    return (
+        earlier.location.document is later.location.document
+        and earlier.location.path[1] != later.location.path[1]
+    )

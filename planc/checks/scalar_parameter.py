@@ -24,29 +24,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import ModuleGroup, location_note, propagate, qualified_name
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.sites import Site, joined, spread, where
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     if not any(not info.shape for m in binding.graph.modules for info in m.parameters.values()):
         return
-    for number, block in binding.settled.shards():
+    for number, block in binding.resolved.active_fsdp_blocks():
 
-        def into(around: int | None, bound: Bound, number: int = number) -> int | None:
+        def into(around: int | None, bound: BoundModule, number: int = number) -> int | None:
             return bound.entries.get(number, around)
 
-        scalars: dict[tuple[int, str], list[Site]] = {}
-        for site in spread(binding, None, into):
+        scalars: dict[tuple[int, str], list[ModuleGroup]] = {}
+        for site in propagate(binding, None, into):
             unit = into(site.context, site.bound)
             for name, info in site.bound.module.parameters.items():
                 if unit is not None and not info.shape:
                     scalars.setdefault((unit, name), []).append(site)
         for (unit, name), found in scalars.items():
-            yield broken("F618", block.entries[unit].place.label("takes it in", "patterns"),
-                         f"'{joined(found[0].name, name)}' has no dim that could be sharded",
-                         where(found), "needed: a parameter of one dim or more, as one of shape [1]",
+            yield diagnostic("F618", block.entries[unit].location.label("takes it in", "patterns"),
+                         f"'{qualified_name(found[0].name, name)}' has no dim that could be sharded",
+                         location_note(found), "needed: a parameter of one dim or more, as one of shape [1]",
                          module=found[0].name)  # fmt: skip

@@ -24,45 +24,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks.tensor import Rule
-from planc.checks.walk import broken
-from planc.ir.diagnostic import Diagnostic, replace
+from planc.bind.binding import Binding
+from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
+from planc.bind.param_shards import weight_rows
+from planc.checks.traversal import diagnostic
+from planc.closest import join_names
+from planc.ir.diagnostic import Diagnostic, replacement_fix
 from planc.ir.graph import ModuleDef
-from planc.ir.settled import Settings
-from planc.near import listed
-from planc.resolve.bind import Binding
-from planc.resolve.sites import Site, governed, where
-from planc.resolve.weights import rows
-from planc.styles import STYLES
+from planc.ir.resolved import Settings
+from planc.ir.styles import STYLES
+from planc.syntax.blocks.tensor_block import Rule
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in governed(binding, "tensor"):
-        unfit: dict[tuple[str, str, str], list[Site]] = {}
+    for _, entry, found in rules_with_modules(binding, "tensor"):
+        unfit: dict[tuple[str, str, str], list[ModuleGroup]] = {}
         for site in found:
-            fault = _unfit(entry.value, site.bound.module)
+            fault = _mismatch(entry.value, site.bound.module)
             if fault is not None:
                 unfit.setdefault(fault, []).append(site)
         for (message, got, advice), like in unfit.items():
-            label = entry.place.label(got, "style")
+            label = entry.location.label(got, "style")
             whole = all(len(i.shape) < 2 for site in like for i in site.bound.module.parameters.values())
-            fix = replace(label, "replicate") if whole and like[0].bound.module.parameters else None
-            yield broken("F603", label, message, where(like), f"help: {advice}", fix=fix, module=like[0].name)
+            fix = replacement_fix(label, "replicate") if whole and like[0].bound.module.parameters else None
+            yield diagnostic(
+                "F603", label, message, location_note(like), f"help: {advice}", fix=fix, module=like[0].name
+            )
 
 
-def _unfit(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
+def _mismatch(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
     """What is wrong, what was got, and what would fit."""
     style = STYLES.get(rule.style) if rule.style is not None else None
     if style is None:
         return None
     got = f"of class {module.class_name}"
-    known = rows(style, module)
+    known = weight_rows(style, module)
     if known is None:
-        return f"'{style.name}' cannot split this module", got, _fitting(module)
+        return f"'{style.name}' cannot split this module", got, _suggestion(module)
     named = {param.name for param in rule.params}
     if not module.parameters and style.input is None:
         inner = (
-            f"name modules inside it: {listed(module.children)}" if module.children else "leave the rule out"
+            f"name modules inside it: {join_names(module.children)}"
+            if module.children
+            else "leave the rule out"
         )
         return f"'{style.name}' says nothing of a module without parameters of its own", got, inner
     left = [name for name in module.parameters if name not in known and name not in named]
@@ -72,10 +76,12 @@ def _unfit(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
     return None
 
 
-def _fitting(module: ModuleDef) -> str:
+def _suggestion(module: ModuleDef) -> str:
     own = module.parameters
     if not own and module.children:
-        return f"name modules inside it, as {listed(module.children)}, or write inputs(...) and outputs(...)"
+        return (
+            f"name modules inside it, as {join_names(module.children)}, or write inputs(...) and outputs(...)"
+        )
     if not own:
         return "it has no parameters: write inputs(...) and outputs(...), or sequence"
     if all(len(info.shape) < 2 for info in own.values()):

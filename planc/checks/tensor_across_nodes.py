@@ -31,37 +31,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from planc.checks.walk import broken
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings, Settled
+from planc.ir.resolved import Resolved, Settings
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     node = settings.gpus_per_node
     if node is None:
         return
-    names = [axis.name for axis in settled.axes]
-    for block in settled.blocks:
+    names = [axis.name for axis in resolved.axes]
+    for block in resolved.blocks:
         if block.kind != "tensor" or block.axes[0].value not in names:
             continue
-        inner = settled.axes[names.index(block.axes[0].value) :]
+        inner = resolved.axes[names.index(block.axes[0].value) :]
         known = [axis.size for axis in inner if axis.size is not None]
         if len(known) < len(inner):
             continue
-        if crosses(known[0], prod(known[1:]), node, _world(settled)):
+        if spans_nodes(known[0], prod(known[1:]), node, _world_size(resolved)):
             name = inner[0].name
-            yield broken("M206", block.axes[0].place.label(f"its groups span {prod(known)} devices"),
+            yield diagnostic("M206", block.axes[0].location.label(f"its groups span {prod(known)} devices"),
                          f"tensor parallelism on axis '{name}' crosses nodes of {node} devices",
                          f"needed: a span that divides {node}",
                          "help: make the axis smaller, or declare it last")  # fmt: skip
 
 
-def _world(settled: Settled) -> int | None:
-    sizes = [axis.size for axis in settled.axes]
+def _world_size(resolved: Resolved) -> int | None:
+    sizes = [axis.size for axis in resolved.axes]
     return None if None in sizes else prod(size for size in sizes if size is not None)
 
 
-def crosses(size: int, stride: int, node: int, world: int | None) -> bool:
+def spans_nodes(size: int, stride: int, node: int, world: int | None) -> bool:
     """Whether some group of `size` ranks, `stride` apart, has members on two nodes.
 
     A group lies in a run of `size * stride` ranks. If the span divides the node, no run

@@ -24,26 +24,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.no_match import unmatched
-from planc.checks.walk import broken
-from planc.ir.diagnostic import Diagnostic, Fix, Label, replace
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import axis_size
+from planc.bind.param_shards import ParamShard, param_shard
+from planc.bind.pattern_source import insert_lines_fix
+from planc.checks.no_match import unmatched_patterns
+from planc.checks.traversal import diagnostic
+from planc.ir.diagnostic import Diagnostic, Fix, Label, replacement_fix
 from planc.ir.layout import REPLICATE
 from planc.ir.record import Record
-from planc.ir.settled import Placed, Settings, SettledBlock
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.sites import axis_size
-from planc.resolve.weights import Cut, cut_of
-from planc.resolve.written import lines_after
-from planc.styles import STYLES, Style
+from planc.ir.resolved import Located, ResolvedBlock, Settings
+from planc.ir.styles import STYLES, Style
 
 
-class Lying(Record):
+class TiedParam(Record):
     """One name of a tied parameter: how it lies there, and the rule that says so."""
 
     name: str
-    owner: Bound
-    rule: Placed | None
-    cut: Cut | None
+    owner: BoundModule
+    rule: Located | None
+    shard: ParamShard | None
 
     @property
     def module(self) -> str:
@@ -54,70 +54,70 @@ class Lying(Record):
         return (self.owner.module.class_name, *self.owner.module.bases)
 
     def __str__(self) -> str:
-        layout = str(self.cut) if self.cut else "whole on every rank"
+        layout = str(self.shard) if self.shard else "whole on every rank"
         return f"{self.name}: {layout}" + ("" if self.rule else ", by no rule")
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    values = binding.settled.values
-    for number, block in enumerate(binding.settled.blocks):
+    values = binding.resolved.values
+    for number, block in enumerate(binding.resolved.blocks):
         if block.kind != "tensor" or axis_size(binding, block) == 1:
             continue
         for tie in binding.graph.ties:
-            lying: list[Lying] = []
+            lying: list[TiedParam] = []
             for name in tie:
                 owner, _, own = name.rpartition(".")
-                bound = binding.root.below(owner)
+                bound = binding.root.find_submodule(owner)
                 if bound is not None and own in bound.module.parameters:
-                    rule = binding.entry(bound, number)
-                    cut = cut_of(rule.value if rule else None, bound.module, own, values)
-                    lying.append(Lying(name, bound, rule, cut))
-            if len({one.cut for one in lying}) < 2:
+                    rule = binding.entry_for(bound, number)
+                    cut = param_shard(rule.value if rule else None, bound.module, own, values)
+                    lying.append(TiedParam(name, bound, rule, cut))
+            if len({one.shard for one in lying}) < 2:
                 continue
             # A pattern that matches nothing may be the rule that is missing.
-            if all(one.rule for one in lying) or not unmatched(binding):
-                yield _apart(lying, block)
+            if all(one.rule for one in lying) or not unmatched_patterns(binding):
+                yield _diagnose(lying, block)
 
 
-def _apart(lying: list[Lying], block: SettledBlock) -> Diagnostic:
+def _diagnose(tied: list[TiedParam], block: ResolvedBlock) -> Diagnostic:
     # The one that is split over the vocabulary is mostly meant: heads and losses take that.
-    ruled = sorted((one for one in lying if one.rule), key=lambda one: one.cut.dim if one.cut else 99)
+    ruled = sorted((one for one in tied if one.rule), key=lambda one: one.shard.dim if one.shard else 99)
     first = ruled[0]
-    other = next(one for one in lying if one.cut != first.cut)
+    other = next(one for one in tied if one.shard != first.shard)
     late = other if other.rule else first
-    others = () if late is first else (_label(first),)
-    return broken("F605", _label(late), f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
-                  *[f"and: {one}" for one in lying if one.rule is None],
-                  f"needed: the same layout for {' and '.join(one.name for one in lying)}",
-                  others=others, fix=_fix(first, other, lying, bool(block.loss)), module=other.module)  # fmt: skip
+    others = () if late is first else (_tied_label(first),)
+    return diagnostic("F605", _tied_label(late), f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
+                  *[f"and: {one}" for one in tied if one.rule is None],
+                  f"needed: the same layout for {' and '.join(one.name for one in tied)}",
+                  others=others, fix=_matching_fix(first, other, tied, bool(block.loss)), module=other.module)  # fmt: skip
 
 
-def _label(one: Lying) -> Label:
+def _tied_label(one: TiedParam) -> Label:
     assert one.rule is not None
-    return one.rule.place.label(str(one), *["style"] * (one.rule.value.style is not None))
+    return one.rule.location.label(str(one), *["style"] * (one.rule.value.style is not None))
 
 
-def _fix(first: Lying, other: Lying, lying: list[Lying], has_loss: bool) -> Fix | None:
+def _matching_fix(first: TiedParam, other: TiedParam, tied: list[TiedParam], has_loss: bool) -> Fix | None:
     """The styles that lay the others out as the first; a head leaves as the loss takes it."""
     assert first.rule is not None
     if other.rule is not None:
-        style = _style(other, first.cut)
+        style = _style_with_shard(other, first.shard)
         written = style is not None and other.rule.value.style is not None
-        return replace(_label(other), style.name) if style and written else None
+        return replacement_fix(_tied_label(other), style.name) if style and written else None
     lines = []
-    for one in lying:
-        style = _style(one, first.cut)
+    for one in tied:
+        style = _style_with_shard(one, first.shard)
         if one.rule is None and style is not None:
             leaves = "shard(-1)" if has_loss and "Linear" in one.classes else "replicate"
             lines.append(f"{one.module}   {style.name}{f' -> {leaves}' * (style.output != REPLICATE)}")
-    return lines_after(first.rule.place.label(), lines, f"add {', '.join(lines)}") if lines else None
+    return insert_lines_fix(first.rule.location.label(), lines, f"add {', '.join(lines)}") if lines else None
 
 
-def _style(one: Lying, cut: Cut | None) -> Style | None:
+def _style_with_shard(one: TiedParam, shard: ParamShard | None) -> Style | None:
     """The style that cuts a parameter so."""
     own = one.name.rpartition(".")[2]
     for style in STYLES.values():
-        for weight in style.weights if style.parts == "none" and cut is not None else ():
-            if weight.module in one.classes and weight.param == own and str(weight.layout) == str(cut):
+        for weight in style.params if style.parts == "none" and shard is not None else ():
+            if weight.module in one.classes and weight.param == own and str(weight.layout) == str(shard):
                 return style
     return None

@@ -27,18 +27,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.no_match import unmatched
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import display_name
+from planc.bind.partial_match import match_segments
+from planc.bind.pattern_source import remove_pattern_fix
+from planc.checks.no_match import unmatched_patterns
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.record import Record
-from planc.ir.settled import Placed, Settings
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.follow import follow
-from planc.resolve.sites import shown
-from planc.resolve.written import without
+from planc.ir.resolved import Located, Settings
 
 
-class Home(Record):
+class ContainingUnit(Record):
     """The unit that takes in a parameter."""
 
     entry: int | None
@@ -51,22 +51,22 @@ class Home(Record):
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     faulty: set[int] | None = None
-    for number, block in binding.settled.shards():
+    for number, block in binding.resolved.active_fsdp_blocks():
         for tie in binding.graph.ties if block.entries else ():
-            homes = {name: home(binding, number, name) for name in tie}
+            homes = {name: containing_unit(binding, number, name) for name in tie}
             known = {(h.entry, h.module) for h in homes.values() if h is not None}
             if len(known) < 2:
                 continue
             if faulty is None:  # a pattern that matches nothing may be what is missing in the unit
-                faulty = {miss.block for miss in unmatched(binding)}
+                faulty = {miss.block for miss in unmatched_patterns(binding)}
             if number not in faulty:
-                yield _apart(block.entries, {n: h for n, h in homes.items() if h is not None})
+                yield _diagnose(block.entries, {n: h for n, h in homes.items() if h is not None})
 
 
-def home(binding: Binding, block: int, name: str) -> Home | None:
+def containing_unit(binding: Binding, block: int, name: str) -> ContainingUnit | None:
     """The innermost unit around a parameter; None where the model has no such module."""
-    here: Bound | None = binding.root
-    found, path = Home(None, ""), ""
+    here: BoundModule | None = binding.root
+    found, path = ContainingUnit(None, ""), ""
     for part in ["", *name.split(".")[:-1]]:
         here = here.children.get(part) if part and here else here
         if here is None:
@@ -74,32 +74,38 @@ def home(binding: Binding, block: int, name: str) -> Home | None:
         path = f"{path}.{part}" if path and part else path or part
         entry = here.entries.get(block)
         if entry is not None:
-            patterns = binding.settled.blocks[block].entries[entry].value.patterns
+            patterns = binding.resolved.blocks[block].entries[entry].value.patterns
             if len(patterns) == 1:
-                found = Home(entry, path)
+                found = ContainingUnit(entry, path)
             else:
-                reached = (follow(p.segments, {binding.root: ""}) for p in patterns)
-                found = Home(entry, "", next((i for i, met in enumerate(reached) if here in met), 0))
+                reached = (match_segments(p.segments, {binding.root: ""}) for p in patterns)
+                found = ContainingUnit(
+                    entry, "", next((i for i, met in enumerate(reached) if here in met), 0)
+                )
     return found
 
 
-def _apart(entries: tuple[Placed, ...], homes: dict[str, Home]) -> Diagnostic:
+def _diagnose(entries: tuple[Located, ...], units: dict[str, ContainingUnit]) -> Diagnostic:
     def text(name: str) -> str:
-        entry = homes[name].entry
+        entry = units[name].entry
         if entry is None:
             return "no unit"
         value = entries[entry].value
-        return " + ".join(map(str, value.patterns)) if len(value.patterns) > 1 else shown(homes[name].module)
+        return (
+            " + ".join(map(str, value.patterns))
+            if len(value.patterns) > 1
+            else display_name(units[name].module)
+        )
 
-    taken = sorted({h.entry for h in homes.values() if h.entry is not None})
+    taken = sorted({h.entry for h in units.values() if h.entry is not None})
     # The unit that can give its share up is the smaller one: not the model itself.
     told = [e for e in taken if not entries[e].value.patterns[0].is_root] or taken
-    places = {e: next(name for name, h in homes.items() if h.entry == e) for e in taken}
+    places = {e: next(name for name, h in units.items() if h.entry == e) for e in taken}
     last = told[-1]
-    others = tuple(entries[e].place.label(f"takes {places[e]}", "patterns") for e in taken if e != last)
-    return broken("F612", entries[last].place.label(f"takes {places[last]}", "patterns"),
+    others = tuple(entries[e].location.label(f"takes {places[e]}", "patterns") for e in taken if e != last)
+    return diagnostic("F612", entries[last].location.label(f"takes {places[last]}", "patterns"),
                   "tied parameters are in different units, which breaks the tie",
-                  *[f"unit: {name} is in {text(name)}" for name in homes],
+                  *[f"unit: {name} is in {text(name)}" for name in units],
                   "help: leave their modules to one unit, as root",
-                  others=others, fix=without(entries[last], homes[places[last]].pattern),
+                  others=others, fix=remove_pattern_fix(entries[last], units[places[last]].pattern),
                   module=places[last].rpartition(".")[0])  # fmt: skip

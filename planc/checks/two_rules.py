@@ -26,42 +26,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks import KINDS
-from planc.checks.walk import broken
+from planc.bind.pattern_matcher import PatternMatcher, is_literal_path
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.pattern import Pattern
-from planc.ir.settled import Placed, Settings, Settled, SettledBlock
-from planc.matching import Matcher, is_literal
+from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
+from planc.syntax.blocks import BLOCK_KINDS
 
-MAX_SPELLED = 1_000_000
+MAX_SPELLED_NAMES = 1_000_000
 """Names that the patterns of a block may spell out for this check."""
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for block in settled.blocks:
-        yield from _meeting(block)
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    for block in resolved.blocks:
+        yield from _conflicts_in_block(block)
 
 
-def spelled(block: SettledBlock) -> int:
+def count_spelled_names(block: ResolvedBlock) -> int:
     """How many names the patterns of a block spell out."""
-    return sum(len(p) for entry in block.entries for p in patterns(entry))
+    return sum(len(p) for entry in block.entries for p in located_patterns(entry))
 
 
-def patterns(entry: Placed) -> tuple[Pattern, ...]:
+def located_patterns(entry: Located) -> tuple[Pattern, ...]:
     """The patterns of a rule, a unit or a region."""
     value = entry.value
     return value.patterns if hasattr(value, "patterns") else (value.pattern,)
 
 
-def _meeting(block: SettledBlock) -> Iterator[Diagnostic]:
-    if spelled(block) > MAX_SPELLED:
+def _conflicts_in_block(block: ResolvedBlock) -> Iterator[Diagnostic]:
+    if count_spelled_names(block) > MAX_SPELLED_NAMES:
         return
     owner: dict[tuple[str, ...], dict[str | None, int]] = {}
-    matcher = Matcher()
+    matcher = PatternMatcher()
     literals: list[tuple[tuple[str, ...], int, str | None]] = []
     for index, entry in enumerate(block.entries):
         met: dict[int, str] = {}
-        for pattern in patterns(entry):
+        for pattern in located_patterns(entry):
             for names in pattern.alternatives():
                 classes = owner.setdefault(names, {})
                 # Without a class a pattern takes in the modules of every class.
@@ -71,7 +71,7 @@ def _meeting(block: SettledBlock) -> Iterator[Diagnostic]:
                 classes[own] = index
                 if earlier:
                     met.setdefault(earlier[-1], ".".join(names))
-                elif is_literal(names):
+                elif is_literal_path(names):
                     literals.append((names, index, pattern.class_name))
                 else:
                     matcher.add(names, (index, pattern.class_name))
@@ -82,7 +82,7 @@ def _meeting(block: SettledBlock) -> Iterator[Diagnostic]:
 
 
 def _literal_in_pattern(
-    block: SettledBlock, literals: list[tuple[tuple[str, ...], int, str | None]], matcher: Matcher
+    block: ResolvedBlock, literals: list[tuple[tuple[str, ...], int, str | None]], matcher: PatternMatcher
 ) -> Iterator[Diagnostic]:
     """A name spelled out that another entry's pattern matches: both name that module."""
     said: set[tuple[int, int]] = set()
@@ -95,17 +95,20 @@ def _literal_in_pattern(
                 yield from _conflict(block, *pair, ".".join(names))
 
 
-def _conflict(block: SettledBlock, first: int, second: int, module: str) -> Iterator[Diagnostic]:
+def _conflict(block: ResolvedBlock, first: int, second: int, module: str) -> Iterator[Diagnostic]:
     earlier, later = block.entries[first], block.entries[second]
     # `override` says who wins. Entries that need the model to be there may not both be.
     if later.value.override or earlier.value.when is not None or later.value.when is not None:
         return
-    if earlier.place.document is later.place.document and earlier.place.path[1] != later.place.path[1]:
+    if (
+        earlier.location.document is later.location.document
+        and earlier.location.path[1] != later.location.path[1]
+    ):
         return  # two blocks of one kind and axis: that is the fault, and said
-    what = KINDS[block.kind].noun
+    what = BLOCK_KINDS[block.kind].entry_noun
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
     field = "patterns" if hasattr(later.value, "patterns") else "pattern"
-    yield broken("R301", later.place.label("the second", field), f"two {what} for one module{on}",
+    yield diagnostic("R301", later.location.label("the second", field), f"two {what} for one module{on}",
                  f"at: {module or 'root'}",
                  "help: write 'override' before the one that is to win, or narrow a pattern",
-                 others=(earlier.place.label("the first", field),))  # fmt: skip
+                 others=(earlier.location.label("the first", field),))  # fmt: skip

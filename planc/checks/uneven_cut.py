@@ -26,19 +26,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from planc.blocks.tensor import Rule
-from planc.checks.walk import broken
+from planc.bind.binding import Binding
+from planc.bind.module_groups import ModuleGroup, axis_size, location_note, rules_with_modules
+from planc.bind.param_shards import param_shard
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.expr import Value
+from planc.ir.expr import ExprValue
 from planc.ir.graph import ModuleDef
 from planc.ir.record import Record
-from planc.ir.settled import Settings
-from planc.resolve.bind import Binding
-from planc.resolve.sites import Site, axis_size, governed, where
-from planc.resolve.weights import cut_of
+from planc.ir.resolved import Settings
+from planc.syntax.blocks.tensor_block import Rule
 
 
-class Uneven(Record):
+class UnevenShard(Record):
     """A parameter that is cut unevenly, and where the rule says so."""
 
     field: tuple[str | int, ...]
@@ -50,26 +50,28 @@ class Uneven(Record):
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for block, entry, found in governed(binding, "tensor"):
+    for block, entry, found in rules_with_modules(binding, "tensor"):
         ranks, axis = axis_size(binding, block), block.axes[0].value
-        uneven: dict[Uneven, list[Site]] = {}
+        uneven: dict[UnevenShard, list[ModuleGroup]] = {}
         for site in found if ranks > 1 else ():
-            for fault in _uneven(entry.value, site.bound.module, ranks, binding.settled.values):
+            for fault in _uneven_shards(entry.value, site.bound.module, ranks, binding.resolved.values):
                 uneven.setdefault(fault, []).append(site)
         for fault, like in uneven.items():
             fitting = [n for n in range(1, ranks) if all(size % n == 0 for size in fault.sizes)]
             fits = f"help: sizes of '{axis}' that fit: {', '.join(map(str, fitting[-5:]))}"
-            yield broken("F604", entry.place.label(fault.got, *fault.field),
+            yield diagnostic("F604", entry.location.label(fault.got, *fault.field),
                          f"'{fault.param}' cannot be cut into {ranks} equal shares on axis '{axis}'",
-                         where(like), f"needed: {fault.needed}", *[fits] * bool(fault.sizes),
+                         location_note(like), f"needed: {fault.needed}", *[fits] * bool(fault.sizes),
                          module=like[0].name)  # fmt: skip
 
 
-def _uneven(rule: Rule, module: ModuleDef, ranks: int, values: Mapping[str, Value]) -> Iterator[Uneven]:
+def _uneven_shards(
+    rule: Rule, module: ModuleDef, ranks: int, values: Mapping[str, ExprValue]
+) -> Iterator[UnevenShard]:
     """What one module cannot share evenly: of a weight and its bias, cut alike, the first."""
     said: set[tuple[str | int, ...]] = set()
     for name, info in module.parameters.items():
-        cut = cut_of(rule, module, name, values)
+        cut = param_shard(rule, module, name, values)
         if cut is None:
             continue
         size, what = info.shape[cut.dim], f"dim {cut.dim} of {list(info.shape)}"
@@ -83,17 +85,17 @@ def _uneven(rule: Rule, module: ModuleDef, ranks: int, values: Mapping[str, Valu
             continue  # its parts have no value: that is said
         if size % total:
             field = ("parts", 0) if packs else field
-            fault = Uneven(field, f"{total} shares of {what}, which is {size}",
+            fault = UnevenShard(field, f"{total} shares of {what}, which is {size}",
                            f"parts whose sum divides {size}", (), name)  # fmt: skip
         elif bad is None:
             continue
         elif not cut.parts:
-            fault = Uneven(field, f"{what} is {size}", f"a multiple of {ranks}", shares, name)
+            fault = UnevenShard(field, f"{what} is {size}", f"a multiple of {ranks}", shares, name)
         else:
             part = min(bad, len(rule.parts) - 1)
             called = (packs and rule.parts[part].name) or "each part"
             field = ("parts", part) if packs else field
-            fault = Uneven(field, f"{called} has {shares[bad]} of {what}",
+            fault = UnevenShard(field, f"{called} has {shares[bad]} of {what}",
                            f"a multiple of {ranks} in each part", shares, name)  # fmt: skip
         if field not in said:
             said.add(field)

@@ -26,26 +26,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.module_groups import ModuleGroup, location_note, propagate
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings
-from planc.resolve.bind import Binding, Bound
-from planc.resolve.sites import Site, spread, where
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for number, block in binding.settled.shards():
+    for number, block in binding.resolved.active_fsdp_blocks():
         groups = frozenset(i for i, entry in enumerate(block.entries) if len(entry.value.patterns) > 1)
         if not groups:
             continue
 
-        def into(around: frozenset[int], bound: Bound, number: int = number,
+        def into(around: frozenset[int], bound: BoundModule, number: int = number,
                  groups: frozenset[int] = groups) -> frozenset[int]:  # fmt: skip
             return around | ({bound.entries[number]} & groups if number in bound.entries else set())
 
-        inside: dict[tuple[int, int], Site] = {}
-        within: dict[int, list[Site]] = {}
-        for site in spread(binding, frozenset(), into):
+        inside: dict[tuple[int, int], ModuleGroup] = {}
+        within: dict[int, list[ModuleGroup]] = {}
+        for site in propagate(binding, frozenset(), into):
             unit = site.bound.entries.get(number)
             if unit is None:
                 continue
@@ -54,30 +54,30 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             elif unit in groups:
                 inside.update({(unit, outer): site for outer in site.context if (unit, outer) not in inside})
         for unit, found in within.items():
-            yield broken("F611", block.entries[unit].place.label("", "patterns"),
-                         "a unit holds a module and one inside it", where(found),
+            yield diagnostic("F611", block.entries[unit].location.label("", "patterns"),
+                         "a unit holds a module and one inside it", location_note(found),
                          "help: leave the inner one out, or make it a unit of its own",
                          module=found[0].name)  # fmt: skip
-        for inner, outer in _circles(inside):
+        for inner, outer in _cycles(inside):
             site = inside[inner, outer]
-            yield broken("F611", block.entries[outer].place.label("", "patterns"),
+            yield diagnostic("F611", block.entries[outer].location.label("", "patterns"),
                          "two units each lie inside the other, so neither can be sharded first",
                          f"at: {site.name}", "help: make units of modules that lie side by side",
-                         others=(block.entries[inner].place.label("the other", "patterns"),),
+                         others=(block.entries[inner].location.label("the other", "patterns"),),
                          module=site.name)  # fmt: skip
 
 
-def _circles(inside: Mapping[tuple[int, int], Site]) -> Iterator[tuple[int, int]]:
+def _cycles(inside: Mapping[tuple[int, int], ModuleGroup]) -> Iterator[tuple[int, int]]:
     """The last pair of units of each circle."""
     around: dict[int, set[int]] = {}
     for inner, outer in inside:
         around.setdefault(inner, set()).add(outer)
     for inner, outer in inside:
-        if outer > inner and inner in _reached(outer, around):
+        if outer > inner and inner in _enclosing_units(outer, around):
             yield inner, outer
 
 
-def _reached(unit: int, around: Mapping[int, set[int]]) -> set[int]:
+def _enclosing_units(unit: int, around: Mapping[int, set[int]]) -> set[int]:
     found: set[int] = set()
     pending = [unit]
     while pending:

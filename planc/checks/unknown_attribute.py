@@ -23,20 +23,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding
+from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
+from planc.bind.pattern_source import rename_fix
+from planc.checks.traversal import diagnostic
+from planc.closest import closest_match, join_names
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.expr import EvalFault, evaluate
-from planc.ir.settled import Settings
-from planc.near import listed, nearest
-from planc.resolve.bind import Binding
-from planc.resolve.sites import Site, governed, where
-from planc.resolve.written import renamed
+from planc.ir.expr import EvalError, evaluate
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in governed(binding, "tensor"):
+    for _, entry, found in rules_with_modules(binding, "tensor"):
         for i, attribute in enumerate(entry.value.attributes):
-            unread: dict[str, list[Site]] = {}
+            unread: dict[str, list[ModuleGroup]] = {}
             # Where some of the modules read it, it says nothing to the others.
             if not any(attribute.name in site.bound.module.attributes for site in found):
                 for site in found:
@@ -44,25 +44,27 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             for class_name, like in unread.items():
                 read = like[0].bound.module.attributes
                 needed = (
-                    f"needed: {listed(read)}" if read else "needed: a module whose code reads numbers off it"
+                    f"needed: {join_names(read)}"
+                    if read
+                    else "needed: a module whose code reads numbers off it"
                 )
-                label = entry.place.label("", "attributes", i, "name")
-                yield broken("F608", entry.place.label(f"of class {class_name}", "attributes", i),
-                             f"the module's code reads no attribute '{attribute.name}'", where(like), needed,
-                             fix=renamed(label, attribute.name, nearest(attribute.name, read)),
+                label = entry.location.label("", "attributes", i, "name")
+                yield diagnostic("F608", entry.location.label(f"of class {class_name}", "attributes", i),
+                             f"the module's code reads no attribute '{attribute.name}'", location_note(like), needed,
+                             fix=rename_fix(label, attribute.name, closest_match(attribute.name, read)),
                              module=like[0].name)  # fmt: skip
             try:
-                value = evaluate(attribute.value, binding.settled.values)
-            except EvalFault:
+                value = evaluate(attribute.value, binding.resolved.values)
+            except EvalError:
                 continue  # said where arguments are checked
             if not unread and isinstance(value, int) and value < 1:
-                yield broken("F608", entry.place.label(f"this is {value}", "attributes", i, "value"),
-                             f"no rank has such a share of '{attribute.name}'", where(found),
-                             f"whole: {_whole(found, attribute.name)}",
+                yield diagnostic("F608", entry.location.label(f"this is {value}", "attributes", i, "value"),
+                             f"no rank has such a share of '{attribute.name}'", location_note(found),
+                             f"whole: {_unsplit_value(found, attribute.name)}",
                              "needed: a number from 1 on", module=found[0].name)  # fmt: skip
 
 
-def _whole(found: list[Site], name: str) -> int:
+def _unsplit_value(groups: list[ModuleGroup], name: str) -> int:
     """What an attribute is in the whole model."""
-    read = (site.bound.module.attributes for site in found)
+    read = (site.bound.module.attributes for site in groups)
     return next(numbers[name] for numbers in read if name in numbers)

@@ -25,24 +25,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks import KINDS
-from planc.checks.walk import blocks, broken
-from planc.ir.diagnostic import Diagnostic, replace
-from planc.ir.settled import Settings, Settled
-from planc.near import listed, nearest
+from planc.checks.traversal import declared_blocks, diagnostic
+from planc.closest import closest_match, join_names
+from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.resolved import Resolved, Settings
+from planc.syntax.blocks import BLOCK_KINDS
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    known = [axis.name for axis in settled.axes]
-    for block, place in blocks(settled):
-        for field in KINDS[block.kind].axes:
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    known = [axis.name for axis in resolved.axes]
+    for block, place in declared_blocks(resolved):
+        for field in BLOCK_KINDS[block.kind].axis_fields:
             name = getattr(block, field)
-            if name is None or name in known or name in settled.lost:
+            if name is None or name in known or name in resolved.unparsed_words:
                 continue
             label = place.label("no such axis", field)
             if known:
-                needed = f"needed: an axis of the mesh: {listed(known)}"
+                needed = f"needed: an axis of the mesh: {join_names(known)}"
             else:
                 needed = f"help: declare it: mesh {name}"
-            yield broken("N102", label, f"the mesh has no axis '{name}'", needed,
-                         fix=replace(label, nearest(name, known)))  # fmt: skip
+            yield diagnostic("N102", label, f"the mesh has no axis '{name}'", needed,
+                         fix=replacement_fix(label, closest_match(name, known)))  # fmt: skip

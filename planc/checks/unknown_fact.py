@@ -24,32 +24,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planc.bind.binding import Binding
 from planc.checks import unknown_name
-from planc.checks.no_match import is_other
-from planc.checks.walk import broken, of_type
-from planc.ir.diagnostic import Diagnostic, replace
+from planc.checks.no_match import is_other_model
+from planc.checks.traversal import diagnostic, records_of_type
+from planc.closest import closest_match, join_names
+from planc.ir.diagnostic import Diagnostic, replacement_fix
 from planc.ir.expr import Expr
-from planc.ir.settled import Settings
-from planc.near import listed, nearest
-from planc.resolve.bind import Binding
+from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    settled, facts = binding.settled, binding.graph.facts
+    settled, facts = binding.resolved, binding.graph.facts
     own = {*settled.options, *(axis.name for axis in settled.axes)}
-    passed_over = {*own, *facts, *settled.lost, *settled.lets}
+    passed_over = {*own, *facts, *settled.unparsed_words, *settled.lets}
     unknown = [
         (name, place)
-        for expr, place in of_type(settled, Expr)
+        for expr, place in records_of_type(settled, Expr)
         for name in dict.fromkeys(expr.names())
-        if name not in passed_over and not unknown_name.meant(name, own)
+        if name not in passed_over and not unknown_name.typo_of(name, own)
     ]
-    if not unknown or is_other(binding):
+    if not unknown or is_other_model(binding):
         return
     for name, place in unknown:
-        label = unknown_name.label_of(place, name, "no axis, no option, no fact of the model")
-        meant = nearest(name, [*facts, *own])
-        note = f"facts: {listed(facts, 12)}" if facts else "facts: the graph has none"
-        yield broken(
-            "F616", label, f"there is no '{name}'", *[note] * (meant is None), fix=replace(label, meant)
+        label = unknown_name.name_label(place, name, "no axis, no option, no fact of the model")
+        meant = closest_match(name, [*facts, *own])
+        note = f"facts: {join_names(facts, 12)}" if facts else "facts: the graph has none"
+        yield diagnostic(
+            "F616",
+            label,
+            f"there is no '{name}'",
+            *[note] * (meant is None),
+            fix=replacement_fix(label, meant),
         )

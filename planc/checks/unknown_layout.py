@@ -23,24 +23,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken, of_type
-from planc.ir.diagnostic import Diagnostic, replace
-from planc.ir.layout import WORDS, Named
-from planc.ir.settled import Settings, Settled
-from planc.near import listed, nearest
+from planc.checks.traversal import diagnostic, records_of_type
+from planc.closest import closest_match, join_names
+from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.layout import KEYWORD_LAYOUTS, LayoutRef
+from planc.ir.resolved import Resolved, Settings
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for layout, place in of_type(settled, Named):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    for layout, place in records_of_type(resolved, LayoutRef):
         name = layout.name
-        if name in settled.layouts or name in settled.lost:
+        if name in resolved.layouts or name in resolved.unparsed_words:
             continue
-        if name in settled.patterns:
-            yield broken("N108", place.label("a pattern"), f"'{name}' names a pattern, not a layout",
-                         others=(settled.lets[name].place.label("declared here"),))  # fmt: skip
+        if name in resolved.patterns:
+            yield diagnostic("N108", place.label("a pattern"), f"'{name}' names a pattern, not a layout",
+                         others=(resolved.lets[name].location.label("declared here"),))  # fmt: skip
             continue
         label = place.label("no such layout")
-        known = [*settled.layouts, *WORDS, "shard(DIM)"]
-        meant = nearest(name, [*settled.layouts, *WORDS])
-        yield broken("N104", label, f"there is no layout '{name}'", f"needed: {listed(known)}",
-                     fix=replace(label, meant))  # fmt: skip
+        known = [*resolved.layouts, *KEYWORD_LAYOUTS, "shard(DIM)"]
+        meant = closest_match(name, [*resolved.layouts, *KEYWORD_LAYOUTS])
+        yield diagnostic("N104", label, f"there is no layout '{name}'", f"needed: {join_names(known)}",
+                     fix=replacement_fix(label, meant))  # fmt: skip

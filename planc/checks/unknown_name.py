@@ -27,36 +27,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from planc.checks.walk import broken, of_type
+from planc.checks.traversal import diagnostic, records_of_type
 from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label
-from planc.ir.document import Place
+from planc.ir.document import PlanPath
 from planc.ir.expr import Expr
-from planc.ir.settled import Settings, Settled
+from planc.ir.resolved import Resolved, Settings
 from planc.ir.source import Span
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    known = {*settled.options, *(axis.name for axis in settled.axes)}
-    facts = settled.values.keys() - known
-    for expr, place in of_type(settled, Expr):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    known = {*resolved.options, *(axis.name for axis in resolved.axes)}
+    facts = resolved.values.keys() - known
+    for expr, place in records_of_type(resolved, Expr):
         for name in dict.fromkeys(expr.names()):
-            if name in known or name in facts or name in settled.lost:
+            if name in known or name in facts or name in resolved.unparsed_words:
                 continue
-            label = label_of(place, name)
-            if name in settled.lets:
-                yield broken("N108", label, f"'{name}' names a {settled.lets[name].value.kind}, not a value",
+            label = name_label(place, name)
+            if name in resolved.lets:
+                yield diagnostic("N108", label, f"'{name}' names a {resolved.lets[name].value.kind}, not a value",
                              "needed: an axis, an option, or a fact of the model")  # fmt: skip
-            elif near := meant(name, known):
+            elif near := typo_of(name, known):
                 fix = Fix(f"did you mean '{near}'?", (Edit(label.span, near),))
-                yield broken("N103", label, f"there is no option or axis '{name}'", fix=fix)
+                yield diagnostic("N103", label, f"there is no option or axis '{name}'", fix=fix)
 
 
-def meant(name: str, known: set[str]) -> str | None:
+def typo_of(name: str, known: set[str]) -> str | None:
     """The constant, or the declared name, that a slip of the finger makes of a name."""
-    return _constant(name) or _slip(name, known)
+    return _constant(name) or _typo_of_declared(name, known)
 
 
-def label_of(place: Place, name: str, text: str = "not declared") -> Label:
+def name_label(place: PlanPath, name: str, text: str = "not declared") -> Label:
     """Points at the name itself, where the expression is text."""
     whole = place.label(text)
     words = re.compile(rf"\b{re.escape(name)}\b")
@@ -71,13 +71,13 @@ def _constant(name: str) -> str | None:
     return name.lower() if name.lower() in ("true", "false") else None
 
 
-def _slip(name: str, known: set[str]) -> str | None:
+def _typo_of_declared(name: str, known: set[str]) -> str | None:
     """The declared name that differs from this one by a slip: a letter left out, added,
     changed, or swapped with the next. Short names are too near to each other to tell."""
-    return next((k for k in sorted(known) if len(k) > 3 and _one_slip(name, k)), None)
+    return next((k for k in sorted(known) if len(k) > 3 and _is_one_edit_apart(name, k)), None)
 
 
-def _one_slip(a: str, b: str) -> bool:
+def _is_one_edit_apart(a: str, b: str) -> bool:
     if abs(len(a) - len(b)) > 1:
         return False
     start = 0

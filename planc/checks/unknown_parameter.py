@@ -22,38 +22,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks.tensor import ParamLayout
-from planc.checks.walk import broken
+from planc.bind.binding import Binding
+from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
+from planc.bind.pattern_source import rename_fix
+from planc.checks.traversal import diagnostic
+from planc.closest import closest_match, join_names
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Shard
-from planc.ir.settled import Settings
-from planc.near import listed, nearest
-from planc.resolve.bind import Binding
-from planc.resolve.sites import Site, governed, where
-from planc.resolve.written import renamed
+from planc.ir.resolved import Settings
+from planc.syntax.blocks.tensor_block import ParamLayout
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in governed(binding, "tensor"):
+    for _, entry, found in rules_with_modules(binding, "tensor"):
         for i, param in enumerate(entry.value.params):
-            faults: dict[tuple[str, str], list[Site]] = {}
+            faults: dict[tuple[str, str], list[ModuleGroup]] = {}
             for site in found:
-                fault = _fault(param, site.bound.module)
+                fault = _mismatch(param, site.bound.module)
                 if fault is not None:
                     faults.setdefault(fault, []).append(site)
             for (got, needed), like in faults.items():
                 own = like[0].bound.module.parameters
-                meant = nearest(param.name, own) if param.name not in own else None
-                label = entry.place.label(got, "params", i)
-                yield broken("F607", label, f"the module has no parameter '{param.name}'" if param.name not in own
+                meant = closest_match(param.name, own) if param.name not in own else None
+                label = entry.location.label(got, "params", i)
+                yield diagnostic("F607", label, f"the module has no parameter '{param.name}'" if param.name not in own
                              else f"'{param.name}' has no dim {param.layout.dim}",
-                             where(like), f"needed: {needed}",
-                             fix=renamed(entry.place.label("", "params", i, "name"), param.name, meant),
+                             location_note(like), f"needed: {needed}",
+                             fix=rename_fix(entry.location.label("", "params", i, "name"), param.name, meant),
                              module=like[0].name)  # fmt: skip
 
 
-def _fault(param: ParamLayout, module: ModuleDef) -> tuple[str, str] | None:
+def _mismatch(param: ParamLayout, module: ModuleDef) -> tuple[str, str] | None:
     """What was got, and what was needed."""
     info = module.parameters.get(param.name)
     if info is None:
@@ -61,7 +61,7 @@ def _fault(param: ParamLayout, module: ModuleDef) -> tuple[str, str] | None:
             return "a buffer", "a parameter; buffers stay whole"
         if param.name in module.children:
             return "a module inside it", f"a rule for that module, '...{param.name}'"
-        own = listed(module.parameters)
+        own = join_names(module.parameters)
         return f"of class {module.class_name}", own or "parameters of its own; it has none"
     dims = len(info.shape)
     if isinstance(param.layout, Shard) and not -dims <= param.layout.dim < dims:

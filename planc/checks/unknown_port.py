@@ -24,24 +24,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from planc.checks.walk import broken
+from planc.bind.binding import Binding
+from planc.bind.module_calls import ModuleCall, has_tensor, module_calls
+from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
+from planc.bind.pattern_source import rename_fix
+from planc.checks.traversal import diagnostic
+from planc.closest import closest_match
 from planc.ir.diagnostic import Diagnostic, Fix
-from planc.ir.settled import Placed, Settings
-from planc.near import nearest
-from planc.resolve.bind import Binding
-from planc.resolve.calls import Handed, calls, has_tensor
-from planc.resolve.sites import Site, governed, where
-from planc.resolve.written import renamed
+from planc.ir.resolved import Located, Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    called = calls(binding)
-    for _, entry, found in governed(binding, "tensor"):
+    called = module_calls(binding)
+    for _, entry, found in rules_with_modules(binding, "tensor"):
         for side, what in (("inputs", "argument"), ("outputs", "result")):
             for i, port in enumerate(getattr(entry.value, side)):
-                missing: dict[tuple[str, tuple[str, ...]], list[Site]] = {}
+                missing: dict[tuple[str, tuple[str, ...]], list[ModuleGroup]] = {}
                 for site in found:
-                    given = [_given(handed, side) for handed in called.get(site.bound, ())]
+                    given = [_passed_values(handed, side) for handed in called.get(site.bound, ())]
                     tensors = tuple(
                         dict.fromkeys(key for each in given for key, v in each.items() if has_tensor(v))
                     )
@@ -51,25 +51,25 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
                         missing.setdefault((got, tensors), []).append(site)
                 for (got, tensors), like in missing.items():
                     kind = "position" if str(port.key).isdigit() else "keyword"
-                    yield broken("F609", entry.place.label(got, side, i),
-                                 f"the module has no {what} at {kind} '{port.key}'", where(like),
+                    yield diagnostic("F609", entry.location.label(got, side, i),
+                                 f"the module has no {what} at {kind} '{port.key}'", location_note(like),
                                  f"needed: {', '.join(tensors) or f'a module with a tensor as {what}'}",
-                                 fix=_meant(entry, side, i, str(port.key), tensors),
+                                 fix=_port_fix(entry, side, i, str(port.key), tensors),
                                  module=like[0].name)  # fmt: skip
 
 
-def _given(handed: Handed, side: str) -> Mapping[str, Any]:
+def _passed_values(call: ModuleCall, side: str) -> Mapping[str, Any]:
     """What passes at one side of a call, by position or keyword."""
     if side == "inputs":
-        return {str(i): value for i, value in enumerate(handed.arguments)} | dict(handed.keywords)
-    result = handed.result
+        return {str(i): value for i, value in enumerate(call.args)} | dict(call.kwargs)
+    result = call.result
     if isinstance(result, Mapping):
         return {str(i): value for i, value in enumerate(result.values())} | dict(result)
     return {str(i): value for i, value in enumerate(result if isinstance(result, tuple) else (result,))}
 
 
-def _meant(entry: Placed, side: str, number: int, key: str, tensors: tuple[str, ...]) -> Fix | None:
-    meant = nearest(key, tensors)
+def _port_fix(entry: Located, side: str, number: int, key: str, tensors: tuple[str, ...]) -> Fix | None:
+    meant = closest_match(key, tensors)
     if meant is None and tensors and (key == "0" or tensors[0] == "0"):
         meant = tensors[0]  # the first is what mostly is meant, by position or by name
-    return renamed(entry.place.label("", side, number, "key"), key, meant)
+    return rename_fix(entry.location.label("", side, number, "key"), key, meant)

@@ -24,19 +24,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.blocks.tensor import FACETS
-from planc.checks.walk import broken, entries
-from planc.ir.diagnostic import Diagnostic, replace
-from planc.ir.settled import Settings, Settled
-from planc.near import listed, nearest
-from planc.styles import STYLES
+from planc.checks.traversal import declared_entries, diagnostic
+from planc.closest import closest_match, join_names
+from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.resolved import Resolved, Settings
+from planc.ir.styles import STYLES
+from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for rule, place in entries(settled, "tensor"):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    for rule, place in declared_entries(resolved, "tensor"):
         if rule.style is None or rule.style in STYLES:
             continue
         label = place.label("no such style", "style")
-        meant = nearest(rule.style, [*STYLES, *FACETS])
-        yield broken("N101", label, f"there is no style '{rule.style}'",
-                     f"needed: {listed(STYLES)}", fix=replace(label, meant))  # fmt: skip
+        meant = closest_match(rule.style, [*STYLES, *RULE_CLAUSES])
+        yield diagnostic("N101", label, f"there is no style '{rule.style}'",
+                     f"needed: {join_names(STYLES)}", fix=replacement_fix(label, meant))  # fmt: skip

@@ -27,55 +27,55 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from planc.blocks import KINDS
-from planc.blocks.recompute import MODES, SAVED
-from planc.blocks.settings import Setting
-from planc.blocks.tensor import Loss
-from planc.checks.walk import blocks, broken, entries, of_type
-from planc.ir.diagnostic import Diagnostic, replace
-from planc.ir.document import Place
-from planc.ir.expr import show
-from planc.ir.settled import Settings, Settled
-from planc.near import listed, nearest
-from planc.styles import LOSSES
+from planc.checks.traversal import declared_blocks, declared_entries, diagnostic, records_of_type
+from planc.closest import closest_match, join_names
+from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.document import PlanPath
+from planc.ir.expr import format_value
+from planc.ir.resolved import Resolved, Settings
+from planc.ir.styles import LOSSES
+from planc.syntax.blocks import BLOCK_KINDS
+from planc.syntax.blocks.block_settings import Setting
+from planc.syntax.blocks.recompute_block import RECOMPUTE_MODES, SAVEABLE_OPS
+from planc.syntax.blocks.tensor_block import Loss
 
 _TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Dtypes by the names that torch gives them."""
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    for block, place in blocks(settled):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    for block, place in declared_blocks(resolved):
         for i, setting in enumerate(getattr(block, "settings", ())):
-            yield from _setting(block.kind, setting, place.at("settings", i))
-    for loss, place in of_type(settled, Loss):
+            yield from _setting(block.kind, setting, place.child("settings", i))
+    for loss, place in records_of_type(resolved, Loss):
         if loss.style not in LOSSES:
             yield _unknown("loss", loss.style, LOSSES, place, "style")
-    for region, place in entries(settled, "recompute"):
-        if region.mode is not None and region.mode not in MODES:
-            yield _unknown("mode of recompute", region.mode, MODES, place, "mode")
+    for region, place in declared_entries(resolved, "recompute"):
+        if region.mode is not None and region.mode not in RECOMPUTE_MODES:
+            yield _unknown("mode of recompute", region.mode, RECOMPUTE_MODES, place, "mode")
         for i, name in enumerate(region.save):
-            if name not in SAVED:
-                yield _unknown("kind of operation to save", name, SAVED, place, "save", i)
+            if name not in SAVEABLE_OPS:
+                yield _unknown("kind of operation to save", name, SAVEABLE_OPS, place, "save", i)
 
 
-def _setting(kind: str, setting: Setting, place: Place) -> Iterator[Diagnostic]:
-    known = KINDS[kind].settings
+def _setting(kind: str, setting: Setting, place: PlanPath) -> Iterator[Diagnostic]:
+    known = BLOCK_KINDS[kind].settings
     if setting.name not in known:
         yield _unknown(f"setting of {kind}", setting.name, known, place, "name")
         return
     values, value = known[setting.name], setting.value
-    got = value if isinstance(value, str) else show(value)
+    got = value if isinstance(value, str) else format_value(value)
     if values is None:
         if not isinstance(value, str):
             label = place.label("", "value")
-            yield broken("N105", label, f"{setting.name} is a name, not '{got}'", "needed: any name")
+            yield diagnostic("N105", label, f"{setting.name} is a name, not '{got}'", "needed: any name")
     elif not any(value == one and type(value) is type(one) for one in values):
-        said = [v if isinstance(v, str) else show(v) for v in values]
+        said = [v if isinstance(v, str) else format_value(v) for v in values]
         yield _unknown(f"value of {setting.name}", got, said, place, "value")
 
 
-def _unknown(what: str, got: str, known: Iterable[str], place: Place, *path: str | int) -> Diagnostic:
+def _unknown(what: str, got: str, known: Iterable[str], place: PlanPath, *path: str | int) -> Diagnostic:
     names = list(known)
     label = place.label("", *path)
-    return broken("N105", label, f"there is no {what} '{got}'", f"needed: {listed(names)}",
-                  fix=replace(label, _TORCH.get(got) or nearest(got, names)))  # fmt: skip
+    return diagnostic("N105", label, f"there is no {what} '{got}'", f"needed: {join_names(names)}",
+                  fix=replacement_fix(label, _TORCH.get(got) or closest_match(got, names)))  # fmt: skip

@@ -24,16 +24,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken
+from planc.checks.traversal import diagnostic
 from planc.ir.diagnostic import Diagnostic
-from planc.ir.settled import Settings, Settled
+from planc.ir.resolved import Resolved, Settings
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    used = {axis.value for block in settled.blocks for axis in block.axes}
-    if used - {axis.name for axis in settled.axes}:
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    used = {axis.value for block in resolved.blocks for axis in block.axes}
+    if used - {axis.name for axis in resolved.axes}:
         return  # a block is on an axis that is not there: misspelt, it may be this one
-    for axis in settled.axes:
-        if axis.name not in used and axis.name not in settled.lost and axis.size != 1:
-            yield broken("M201", axis.place.label("", "name"), f"no block uses axis '{axis.name}'",
+    for axis in resolved.axes:
+        if axis.name not in used and axis.name not in resolved.unparsed_words and axis.size != 1:
+            yield diagnostic("M201", axis.location.label("", "name"), f"no block uses axis '{axis.name}'",
                          "got: its ranks would all compute the same")  # fmt: skip

@@ -24,30 +24,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.walk import broken, has_broken_lines
+from planc.checks.traversal import diagnostic, has_unreadable_lines
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.expr import Expr
-from planc.ir.layout import Named
+from planc.ir.layout import LayoutRef
 from planc.ir.pattern import Pattern
-from planc.ir.settled import Settings, Settled
+from planc.ir.resolved import Resolved, Settings
 
 
-def check(settled: Settled, settings: Settings) -> Iterator[Diagnostic]:
-    declared = {**settled.lets, **settled.options}
-    if not declared or has_broken_lines(settled):
+def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
+    declared = {**resolved.lets, **resolved.options}
+    if not declared or has_unreadable_lines(resolved):
         return
-    used = _used(settled)
+    used = _used_names(resolved)
     for name, placed in declared.items():
         # A base plan may declare what only its other users need.
-        if name not in used and placed.place.document is settled.documents[0]:
-            what = "option" if name in settled.options else "let"
-            yield broken("N107", placed.place.label("", "name"), f"{what} '{name}' is never used")
+        if name not in used and placed.location.document is resolved.documents[0]:
+            what = "option" if name in resolved.options else "let"
+            yield diagnostic("N107", placed.location.label("", "name"), f"{what} '{name}' is never used")
 
 
-def _used(settled: Settled) -> set[str]:
+def _used_names(resolved: Resolved) -> set[str]:
     """Every word that may be a use of a name."""
-    index = settled.index
+    index = resolved.records_by_type
     used = {name for expr, _, _ in index.get(Expr, ()) for name in expr.names()}
-    used |= {layout.name for layout, _, _ in index.get(Named, ())}
+    used |= {layout.name for layout, _, _ in index.get(LayoutRef, ())}
     used |= {str(pattern.segments[0][0]) for pattern, _, _ in index.get(Pattern, ())}
     return used

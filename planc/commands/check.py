@@ -7,25 +7,25 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import partial
 
-from planc.cli import UNPROVED, USAGE, usage_error
-from planc.commands.model import add_model, graph_for
-from planc.commands.settings import UsageFault, add_settings, settings
-from planc.compile import Result, check
+from planc.cli import EXIT_UNPROVED, EXIT_USAGE, print_usage_error
+from planc.commands.model_flags import add_model_flags, graph_from_flags
+from planc.commands.settings_flags import UsageError, add_settings_flags, settings_from_flags
+from planc.compile import Result, check_document
 from planc.ir.diagnostic import ModelFault
 from planc.ir.document import Document
-from planc.ir.settled import Settings
-from planc.read import Unreadable, read_path
+from planc.ir.resolved import Settings
 from planc.report import FORMATS
-from planc.report.text import complain
-from planc.settle.options import options_fault
+from planc.report.text import print_diagnostics
+from planc.resolve.options import option_error
+from planc.syntax.read_file import PlanFileError, read_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "plans", nargs="+", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input"
     )
-    add_settings(parser)
-    add_model(parser)
+    add_settings_flags(parser)
+    add_model_flags(parser)
     parser.add_argument("--fix", action="store_true", help="write the fixes that were tried into the plans")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how to report (default: text)")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of plans without a fault")
@@ -33,84 +33,86 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     try:
-        given = settings(arguments)
-    except UsageFault as bad:
-        return usage_error(str(bad))
+        given = settings_from_flags(arguments)
+    except UsageError as bad:
+        return print_usage_error(str(bad))
     if arguments.plans.count("-") > 1:
-        return usage_error("standard input is read once")
+        return print_usage_error("standard input is read once")
     if arguments.fix and "-" in arguments.plans:
-        return usage_error("--fix writes files: standard input is none")
+        return print_usage_error("--fix writes files: standard input is none")
     documents: list[Document] = []
     unreadable = False
     for path in arguments.plans:
         try:
             documents.append(read_path(path))
-        except Unreadable as bad:
+        except PlanFileError as bad:
             unreadable = True
-            usage_error(str(bad))
-    results, bad_models = _checked(documents, given, arguments)
-    if results and (fault := options_fault([r.settled.documents for r in results], given.options)):
-        return usage_error(fault)
-    _print(results, arguments)
-    if unreadable or bad_models or any(_is_of_another(result) for result in results):
-        return USAGE
+            print_usage_error(str(bad))
+    results, bad_models = _check_all(documents, given, arguments)
+    if results and (fault := option_error([r.resolved.documents for r in results], given.options)):
+        return print_usage_error(fault)
+    _print_report(results, arguments)
+    if unreadable or bad_models or any(_is_other_model(result) for result in results):
+        return EXIT_USAGE
     if any(r.is_refuted for r in results):
         return 1
-    return UNPROVED if any(r.verdict == "unproved" for r in results) else 0
+    return EXIT_UNPROVED if any(r.verdict == "unproved" for r in results) else 0
 
 
-def _checked(documents: list[Document], given: Settings, arguments: Namespace) -> tuple[list[Result], bool]:
+def _check_all(documents: list[Document], given: Settings, arguments: Namespace) -> tuple[list[Result], bool]:
     """The results, and whether a model could not be had, or a file not be written."""
     results, bad = [], False
     for document in documents:
         try:
-            graph = graph_for(document, arguments)
+            graph = graph_from_flags(document, arguments)
         except ModelFault as fault:
-            complain([fault.diagnostic])
+            print_diagnostics([fault.diagnostic])
             bad = True
             continue
-        result = check(document, given, graph)
+        result = check_document(document, given, graph)
         if arguments.fix:
             try:
-                result = _fixed(result, partial(check, settings=given, graph=graph), arguments.plans)
+                result = _write_fixes(
+                    result, partial(check_document, settings=given, graph=graph), arguments.plans
+                )
             except OSError as failed:
-                usage_error(f"{document.source.name}: {(failed.strerror or str(failed)).lower()}")
+                print_usage_error(f"{document.source.name}: {(failed.strerror or str(failed)).lower()}")
                 bad = True
         results.append(result)
     return results, bad
 
 
-def _is_of_another(result: Result) -> bool:
+def _is_other_model(result: Result) -> bool:
     """Whether the model is none that the plan could be for."""
     return any(diagnostic.law.name == "other-model" for diagnostic in result.diagnostics)
 
 
-def _fixed(result: Result, again: Callable[[Document], Result], named: list[str]) -> Result:
+def _write_fixes(result: Result, recheck: Callable[[Document], Result], named_paths: list[str]) -> Result:
     """The result with all fixes written into the plan's file, which the user has named.
 
     Raises:
         OSError: the file cannot be written.
     """
-    from planc.commands.files import replace_file
-    from planc.commands.fixing import fixed
+    from planc.commands.apply_fixes import apply_fixes
+    from planc.commands.atomic_write import write_atomically
 
-    mended = fixed(result, again)
+    mended = apply_fixes(result, recheck)
     path = result.document.source.name
     if mended is result:
         return result
-    if path not in named:  # a shipped plan, by its name
+    if path not in named_paths:  # a shipped plan, by its name
         print(f"{path}: shipped with planc, and left as it is", file=sys.stderr)
         return result
-    replace_file(path, mended.document.source.text)
+    write_atomically(path, mended.document.source.text)
     print(f"{path}: fixed", file=sys.stderr)
     return mended
 
 
-def _print(results: list[Result], arguments: Namespace) -> None:
+def _print_report(results: list[Result], arguments: Namespace) -> None:
     if arguments.format == "json":
-        from planc.report.data import to_json
+        from planc.report.json_report import results_to_json
 
-        text = to_json(results)
+        text = results_to_json(results)
     elif arguments.format == "sarif":
         from planc.report.sarif import to_sarif
 
@@ -120,7 +122,7 @@ def _print(results: list[Result], arguments: Namespace) -> None:
 
         text = to_github(results)
     else:
-        from planc.report.summary import to_text
+        from planc.report.summary import render_results
 
-        text = to_text(results, quiet=arguments.quiet)
+        text = render_results(results, quiet=arguments.quiet)
     sys.stdout.write(text)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from planc.cli import usage_error
-from planc.compile import check
+from planc.cli import print_usage_error
+from planc.compile import check_document
 from planc.ir.plan import Plan
-from planc.read import Unreadable, read_path
-from planc.report.text import complain
+from planc.report.text import print_diagnostics
+from planc.syntax.read_file import PlanFileError, read_path
 
 FORMS = ("text", "json", "yaml", "python")
 
@@ -22,23 +22,23 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     try:
         document = read_path(arguments.plan)
-    except Unreadable as bad:
-        return usage_error(str(bad))
-    if document.faults:
-        return complain(document.faults)
-    text = _written(document.plan, arguments.to)
+    except PlanFileError as bad:
+        return print_usage_error(str(bad))
+    if document.diagnostics:
+        return print_diagnostics(document.diagnostics)
+    text = _convert(document.plan, arguments.to)
     if text is None:
         # Data can hold faults that text cannot: they are what stands in the way.
-        return complain(check(document).diagnostics)
+        return print_diagnostics(check_document(document).diagnostics)
     sys.stdout.write(text)
     return 0
 
 
-def _written(plan: Plan, form: str) -> str | None:
+def _convert(plan: Plan, form: str) -> str | None:
     if form == "text":
-        from planc.text.write import write_faithfully
+        from planc.syntax.unparse import unparse_round_trip
 
-        return write_faithfully(plan)
-    from planc.data import write as data
+        return unparse_round_trip(plan)
+    from planc.syntax.data import serialize as data
 
-    return {"json": data.to_json, "yaml": data.to_yaml, "python": data.to_python}[form](plan)
+    return {"json": data.plan_to_json, "yaml": data.plan_to_yaml, "python": data.plan_to_python}[form](plan)

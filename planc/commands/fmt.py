@@ -6,11 +6,11 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 
-from planc.cli import usage_error
-from planc.commands.files import replace_file
+from planc.cli import print_usage_error
+from planc.commands.atomic_write import write_atomically
 from planc.ir.document import Document
-from planc.read import Unreadable, read_path
-from planc.report.text import complain
+from planc.report.text import print_diagnostics
+from planc.syntax.read_file import PlanFileError, read_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,28 +24,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     status = 0
     for path in arguments.plans:
-        status = max(status, _one(path, arguments))
+        status = max(status, _format_file(path, arguments))
     return status
 
 
-def _one(path: str, arguments: Namespace) -> int:
+def _format_file(path: str, arguments: Namespace) -> int:
     if path != "-" and not os.path.exists(path):
-        return usage_error(f"{path}: no such file or directory")
+        return print_usage_error(f"{path}: no such file or directory")
     try:
         document = read_path(path)
-    except Unreadable as bad:
-        return usage_error(str(bad))
-    if document.source.form != "text":
-        return usage_error(f"{path}: only .plan files are formatted; see 'planc convert'")
-    if document.faults:
-        return complain(sorted(document.faults, key=lambda fault: fault.label.span.start))
-    from planc.text.format import format_document
+    except PlanFileError as bad:
+        return print_usage_error(str(bad))
+    if document.source.format != "text":
+        return print_usage_error(f"{path}: only .plan files are formatted; see 'planc convert'")
+    if document.diagnostics:
+        return print_diagnostics(sorted(document.diagnostics, key=lambda fault: fault.label.span.start))
+    from planc.syntax.formatter import format_document
 
     text = format_document(document)
     if path == "-" and not (arguments.check or arguments.diff):
         sys.stdout.write(text)
         return 0
-    if text == _original(path, document):
+    if text == _original_text(path, document):
         return 0
     if arguments.diff:
         _print_diff(document, text)
@@ -54,14 +54,14 @@ def _one(path: str, arguments: Namespace) -> int:
     if arguments.check or arguments.diff:
         return 1
     try:
-        replace_file(path, text)
+        write_atomically(path, text)
     except OSError as bad:
-        return usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
+        return print_usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
     print(f"{path}: formatted", file=sys.stderr)
     return 0
 
 
-def _original(path: str, document: Document) -> str:
+def _original_text(path: str, document: Document) -> str:
     """The file as it is: a byte order mark, too, is a difference."""
     if path == "-":
         return document.source.text

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from planc.cli import USAGE, usage_error
-from planc.commands.model import add_model, graph_for
-from planc.commands.settings import UsageFault, add_settings, settings
-from planc.compile import check
+from planc.cli import EXIT_USAGE, print_usage_error
+from planc.commands.model_flags import add_model_flags, graph_from_flags
+from planc.commands.settings_flags import UsageError, add_settings_flags, settings_from_flags
+from planc.compile import check_document
 from planc.ir.diagnostic import ModelFault
-from planc.read import Unreadable, read_path
-from planc.report.text import complain
-from planc.settle.options import options_fault
+from planc.report.text import print_diagnostics
+from planc.resolve.options import option_error
+from planc.syntax.read_file import PlanFileError, read_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("plan", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input")
-    add_settings(parser)
-    add_model(parser)
+    add_settings_flags(parser)
+    add_model_flags(parser)
     parser.add_argument(
         "--collectives", action="store_true", help="the communication of one step, by rule and module"
     )
@@ -26,28 +26,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     try:
-        given = settings(arguments)
+        given = settings_from_flags(arguments)
         document = read_path(arguments.plan)
-        graph = graph_for(document, arguments) if arguments.model or arguments.collectives else None
-    except (UsageFault, Unreadable) as bad:
-        return usage_error(str(bad))
+        graph = graph_from_flags(document, arguments) if arguments.model or arguments.collectives else None
+    except (UsageError, PlanFileError) as bad:
+        return print_usage_error(str(bad))
     except ModelFault as bad:
-        complain([bad.diagnostic])
-        return USAGE
-    result = check(document, given, graph)
-    if fault := options_fault([result.settled.documents], given.options):
-        return usage_error(fault)
+        print_diagnostics([bad.diagnostic])
+        return EXIT_USAGE
+    result = check_document(document, given, graph)
+    if fault := option_error([result.resolved.documents], given.options):
+        return print_usage_error(fault)
     if result.diagnostics:
-        complain(result.diagnostics)
+        print_diagnostics(result.diagnostics)
         print(file=sys.stderr)
     if arguments.collectives and not result.is_refuted:
         if result.binding is None or result.proof is None:
-            return usage_error("collectives need a model: --model MODEL")
-        from planc.report.communication import draw_collectives
+            return print_usage_error("collectives need a model: --model MODEL")
+        from planc.report.collectives_table import print_collectives
 
-        draw_collectives(result.binding, result.proof)
+        print_collectives(result.binding, result.proof)
         return 0
-    from planc.report.drawing import draw
+    from planc.report.plan_tree import print_plan_tree
 
-    draw(result.settled)
+    print_plan_tree(result.resolved)
     return 1 if result.is_refuted else 0

@@ -8,8 +8,8 @@ from planc.ir.record import Record
 from planc.ir.source import Source, Span
 
 Severity = Literal["error", "warning"]
-Step = str | int
-Path = tuple[Step, ...]
+PathStep = str | int
+FieldPath = tuple[PathStep, ...]
 """A place in a plan's data form: field names and indices, `("blocks", 0, "rules", 2)`."""
 
 
@@ -29,7 +29,7 @@ class Label(Record):
     source: Source
     span: Span
     text: str = ""
-    path: Path = ()
+    path: FieldPath = ()
     """The place in the data form, where the plan is data."""
 
 
@@ -55,7 +55,7 @@ class Diagnostic(Record):
     """The headline: the law as it is broken here."""
     label: Label
     """The place; its text says what was got there."""
-    others: tuple[Label, ...] = ()
+    secondary: tuple[Label, ...] = ()
     """Further places that have part in it."""
     notes: tuple[str, ...] = ()
     """Lines of the form `what: text`: `needed: ...`, `at: ...`."""
@@ -69,14 +69,14 @@ class Diagnostic(Record):
         return f"{self.message}: {self.label.text}" if self.label.text else self.message
 
     @property
-    def every_note(self) -> tuple[str, ...]:
+    def all_notes(self) -> tuple[str, ...]:
         """The notes, and before them the module and the operation."""
-        said = [f"module: {self.module}"] if self.module and not self.says_modules else []
+        said = [f"module: {self.module}"] if self.module and not self.has_module_note else []
         said += [f"operation: {self.operation}"] if self.operation else []
         return (*said, *self.notes)
 
     @property
-    def says_modules(self) -> bool:
+    def has_module_note(self) -> bool:
         """Whether a note says at which modules this is."""
         return any(note.startswith("at: ") for note in self.notes)
 
@@ -85,21 +85,21 @@ class Diagnostic(Record):
         return self.law.severity == "error"
 
 
-class Skipped(Record):
+class SkippedCheck(Record):
     """A check that was not made, and why."""
 
     check: str
-    why: str
+    reason: str
     axis: str | None = None
     """The axis whose size is all that is missing."""
 
 
-def replace(label: Label, meant: str | None) -> Fix | None:
+def replacement_fix(label: Label, replacement: str | None) -> Fix | None:
     """Put the word that was meant in the place of the one that was written."""
-    if meant is None:
+    if replacement is None:
         return None
     quote = '"' if label.source.text[label.span.start : label.span.start + 1] == '"' else ""
-    return Fix(f"did you mean '{meant}'?", (Edit(label.span, f"{quote}{meant}{quote}"),))
+    return Fix(f"did you mean '{replacement}'?", (Edit(label.span, f"{quote}{replacement}{quote}"),))
 
 
 class ModelFault(Exception):

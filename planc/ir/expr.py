@@ -12,7 +12,7 @@ from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, sub
 from planc.ir.record import Record
 from planc.ir.scalar import Scalar
 
-Value = bool | int
+ExprValue = bool | int
 
 
 class Expr(Record, Scalar):
@@ -23,9 +23,9 @@ class Expr(Record, Scalar):
         """Read an expression, as `tp <= 8`.
 
         Raises:
-            planc.text.scalars.ScalarFault: the text is not one.
+            planc.syntax.parse_scalar.ScalarFault: the text is not one.
         """
-        from planc.text.scalars import parse_expr
+        from planc.syntax.parse_scalar import parse_expr
 
         return parse_expr(text)
 
@@ -46,7 +46,7 @@ class Expr(Record, Scalar):
 class Const(Expr):
     """An integer or a boolean."""
 
-    value: Value
+    value: ExprValue
 
 
 class Name(Expr):
@@ -97,7 +97,7 @@ def _text(expr: Expr, level: int) -> str:
     return f"({text})" if own < level else text
 
 
-class EvalFault(Exception):
+class EvalError(Exception):
     """An expression that has no value: `kind` is `type` or `zero`."""
 
     def __init__(self, kind: str, expr: Expr, got: str) -> None:
@@ -109,10 +109,10 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "+": add, "-": sub, "*": mul, "//": floordiv, "%": mod,
 }  # fmt: skip
 _ORDER: dict[str, Callable[[int, int], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
-_EQUAL: dict[str, Callable[[Value, Value], bool]] = {"==": eq, "!=": ne}
+_EQUAL: dict[str, Callable[[ExprValue, ExprValue], bool]] = {"==": eq, "!=": ne}
 
 
-def evaluate(expr: Expr, values: Mapping[str, Value]) -> Value | None:
+def evaluate(expr: Expr, values: Mapping[str, ExprValue]) -> ExprValue | None:
     """The value of an expression, or None where a name it needs has none.
 
     `false and x` is false, and `true or x` true, whether or not x is known.
@@ -136,15 +136,15 @@ def evaluate(expr: Expr, values: Mapping[str, Value]) -> Value | None:
     raise TypeError(f"not an expression: {expr!r}")
 
 
-def _either(expr: Binary, values: Mapping[str, Value]) -> bool | None:
+def _either(expr: Binary, values: Mapping[str, ExprValue]) -> bool | None:
     """`and`, `or`: a side that decides does so even where the other has no value."""
     decisive = expr.op == "or"
     sides: list[bool | None] = []
-    fault: EvalFault | None = None
+    fault: EvalError | None = None
     for side in (expr.left, expr.right):
         try:
             value = evaluate(side, values)
-        except EvalFault as bad:
+        except EvalError as bad:
             if bad.kind != "zero":
                 raise
             fault = bad
@@ -159,35 +159,35 @@ def _either(expr: Binary, values: Mapping[str, Value]) -> bool | None:
     return None if None in sides else not decisive
 
 
-def _binary(expr: Binary, left: Value | None, right: Value | None) -> Value | None:
+def _binary(expr: Binary, left: ExprValue | None, right: ExprValue | None) -> ExprValue | None:
     op = expr.op
     if op in _EQUAL:
         if left is None or right is None:
             return None
         if isinstance(left, bool) != isinstance(right, bool):
-            raise EvalFault("type", expr, f"{show(left)} {op} {show(right)}")
+            raise EvalError("type", expr, f"{format_value(left)} {op} {format_value(right)}")
         return _EQUAL[op](left, right)
     numbers = [_integer(expr, v) for v in (left, right) if v is not None]
     if op in ("//", "%") and right == 0 and right is not None:
         what = "the right side" if isinstance(expr.right, Const) else str(expr.right)
-        raise EvalFault("zero", expr, f"{what} is 0")
+        raise EvalError("zero", expr, f"{what} is 0")
     if len(numbers) < 2:
         return None
     return _ORDER[op](*numbers) if op in _ORDER else _ARITHMETIC[op](*numbers)
 
 
-def _boolean(expr: Unary | Binary, value: Value) -> bool:
+def _boolean(expr: Unary | Binary, value: ExprValue) -> bool:
     if isinstance(value, bool):
         return value
-    raise EvalFault("type", expr, f"'{expr.op}' takes true or false, got {value}")
+    raise EvalError("type", expr, f"'{expr.op}' takes true or false, got {value}")
 
 
-def _integer(expr: Unary | Binary, value: Value) -> int:
+def _integer(expr: Unary | Binary, value: ExprValue) -> int:
     if isinstance(value, bool):
-        raise EvalFault("type", expr, f"'{expr.op}' takes integers, got {show(value)}")
+        raise EvalError("type", expr, f"'{expr.op}' takes integers, got {format_value(value)}")
     return value
 
 
-def show(value: Value | None) -> str:
+def format_value(value: ExprValue | None) -> str:
     """A value as a plan writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 from planc.ir.record import Record
 
-VERSION = 2
+FORMAT_VERSION = 2
 """Of the file; a graph of another version is refused."""
 
 
@@ -45,14 +45,14 @@ class Value(Record):
     number: int
 
 
-class Weight(Record):
+class WeightRef(Record):
     """A parameter or a buffer, by its name below the module that runs; a name that begins
     with `/` counts from the whole model."""
 
     name: str
 
 
-class Number(Record):
+class SymNumber(Record):
     """A number that the model's code read off a tensor or a module, or computed from such.
 
     `op` and its arguments: `size` (a tensor, a dim), `numel` (a tensor), `attribute` (a
@@ -75,7 +75,7 @@ class Slice(Record):
     step: Any
 
 
-class Other(Record):
+class TorchConstant(Record):
     """A constant that is no number, text or list: a dtype, a device, `...`."""
 
     text: str
@@ -113,7 +113,7 @@ class Call(Record):
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
     """How it was called: a boundary speaks of these positions and keywords."""
-    outer: tuple[int, ...]
+    free_tensors: tuple[int, ...]
     """Tensors that it used by other ways than being handed them; the same ones may be among its
     arguments. The inputs of the function are those that are handed to it, then these."""
     results: tuple[int, ...]
@@ -121,9 +121,9 @@ class Call(Record):
     that were made in it, or handed to it, and are used outside by other ways."""
 
     @property
-    def handed(self) -> tuple[int, ...]:
+    def argument_tensors(self) -> tuple[int, ...]:
         """The distinct tensors of its arguments and keywords, in order."""
-        return distinct((self.arguments, self.keywords))
+        return distinct_tensors((self.arguments, self.keywords))
 
 
 class Function(Record):
@@ -141,12 +141,12 @@ class Function(Record):
     again if it is used outside as it is in the module, beyond the boundary."""
 
     @property
-    def returned(self) -> tuple[int, ...]:
+    def returned_tensors(self) -> tuple[int, ...]:
         """The distinct tensors of its result, in order: the first of its exports."""
-        return distinct(self.result)
+        return distinct_tensors(self.result)
 
 
-def distinct(item: Any) -> tuple[int, ...]:
+def distinct_tensors(item: Any) -> tuple[int, ...]:
     """The tensors in arguments or a result, each once, in order."""
     found: dict[int, None] = {}
     _collect(item, found)
@@ -198,22 +198,22 @@ class ModelGraph(Record):
     """Names of parameters that are one tensor."""
 
     def __repr__(self) -> str:
-        return f"<ModelGraph of {self.model}: {len(self.names)} modules>"
+        return f"<ModelGraph of {self.model}: {len(self.modules_by_name)} modules>"
 
     @property
-    def root(self) -> int:
+    def root_definition(self) -> int:
         """The definition of the model."""
         return len(self.modules) - 1
 
     @property
-    def main(self) -> Function:
+    def main_function(self) -> Function:
         """What the model does."""
         return self.functions[-1]
 
     @cached_property
-    def names(self) -> Mapping[str, ModuleDef]:
+    def modules_by_name(self) -> Mapping[str, ModuleDef]:
         """Every module by its dotted name, in the order of the model; the model itself is ''."""
-        return dict(self._walk("", self.root))
+        return dict(self._walk("", self.root_definition))
 
     def _walk(self, name: str, number: int) -> Iterator[tuple[str, ModuleDef]]:
         module = self.modules[number]
@@ -226,6 +226,6 @@ class ModelGraph(Record):
         """Every parameter by its dotted name; tied ones under each of their names."""
         return {
             f"{name}.{own}" if name else own: info
-            for name, module in self.names.items()
+            for name, module in self.modules_by_name.items()
             for own, info in module.parameters.items()
         }

@@ -17,9 +17,9 @@ class Layout(Record, Scalar):
         """Read a layout, as `shard(1)`.
 
         Raises:
-            planc.text.scalars.ScalarFault: the text is not one.
+            planc.syntax.parse_scalar.ScalarFault: the text is not one.
         """
-        from planc.text.scalars import parse_layout
+        from planc.syntax.parse_scalar import parse_layout
 
         return parse_layout(text)
 
@@ -50,7 +50,7 @@ class Partial(Layout):
         return "partial"
 
 
-class Named(Layout):
+class LayoutRef(Layout):
     """The layout that a `let` names."""
 
     name: str
@@ -61,5 +61,5 @@ class Named(Layout):
 
 REPLICATE = Replicate()
 PARTIAL = Partial()
-WORDS: dict[str, Layout] = {"replicate": REPLICATE, "partial": PARTIAL}
+KEYWORD_LAYOUTS: dict[str, Layout] = {"replicate": REPLICATE, "partial": PARTIAL}
 """Layouts that are one word."""

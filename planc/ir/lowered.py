@@ -7,64 +7,64 @@ from typing import Literal
 
 from planc.ir.record import Record
 
-Kind = Literal["invariant", "replicated", "constant", "shard", "partial"]
+LocalKind = Literal["invariant", "replicated", "constant", "shard", "partial"]
 """What a value is on an axis: the types of the proof, without packed shards."""
-Steps = tuple[str | int, ...]
+TensorPath = tuple[str | int, ...]
 
 
-class Lay(Record):
+class LocalLayout(Record):
     """How a value lies on an axis."""
 
-    kind: Kind
+    kind: LocalKind
     dim: int | None = None
     """Of a shard."""
 
 
-class Pass(Record):
+class LoweredChange(Record):
     """A tensor at the boundary of a module, brought from one layout to another."""
 
-    place: Steps
+    path: TensorPath
     """A position or a keyword of the arguments, or steps into the result; then into tuples and mappings."""
-    before: Lay
-    after: Lay
+    before: LocalLayout
+    after: LocalLayout
 
 
-class Part(Record):
+class LoweredParam(Record):
     """How a parameter is laid out on an axis."""
 
     dim: int | None
     """The dim that is cut; None: every rank holds all of it."""
-    parts: tuple[int, ...] = ()
+    part_sizes: tuple[int, ...] = ()
     """The whole sizes of the parts of a fused dim, each cut by itself."""
-    summed: bool = False
+    reduce_grad: bool = False
     """Whether the ranks' gradients are parts of the whole, to be summed over the axis."""
-    late: bool = False
+    deferred_bias: bool = False
     """Whether it is added once, after the sum at the module's output."""
 
 
 class LoweredModule(Record):
     """What one module is told on one axis."""
 
-    inputs: tuple[Pass, ...] = ()
-    outputs: tuple[Pass, ...] = ()
-    parameters: Mapping[str, Part] = {}
+    inputs: tuple[LoweredChange, ...] = ()
+    outputs: tuple[LoweredChange, ...] = ()
+    parameters: Mapping[str, LoweredParam] = {}
     """Its own, by name; one that is not named here is whole, and so is its gradient."""
     attributes: Mapping[str, int] = {}
     """Numbers that each rank's module has instead of its own, by dotted name."""
-    looks_up: bool = False
+    masked_lookup: bool = False
     """Whether it looks rows up in a table of which the rank has a slice: other rows are zero."""
-    uses: tuple[str, ...] = ()
+    descendant_params: tuple[str, ...] = ()
     """Parameters of modules below that its own code uses, by dotted name."""
-    draws_apart: tuple[bool, ...] = ()
+    per_rank_rng: tuple[bool, ...] = ()
     """Whether its own code draws random numbers for values that differ between ranks, or for
     values that do not: of each of its calls in one forward pass, in order. Empty: it never draws,
     or no module draws for values that differ."""
 
 
-class Beside(Record):
+class OverlappedGather(Record):
     """A gather at a module's input, and products that run beside it."""
 
-    place: Steps
+    path: TensorPath
     layers: tuple[str, ...]
     """Linear layers that are handed what is gathered, by their names below the module; '' is the module itself."""
 
@@ -77,9 +77,9 @@ class LoweredAxis(Record):
     """By dotted name; a module that is not named does as it always does."""
     loss: str | None
     """How the loss is computed, a row of the table of losses."""
-    logits: Steps = ()
+    logits_path: TensorPath = ()
     """Where in the model's result is what the loss is computed from."""
-    beside: Mapping[str, tuple[Beside, ...]] = {}
+    overlapped_gathers: Mapping[str, tuple[OverlappedGather, ...]] = {}
     """What runs beside the gathers of a module, by dotted name; nothing where the plan has no `overlap`."""
 
 
@@ -100,7 +100,7 @@ class LoweredFsdp(Record):
     """Inner ones before those around them."""
 
 
-class Region(Record):
+class LoweredRegion(Record):
     """Modules that are recomputed or compiled."""
 
     modules: tuple[str, ...]
@@ -114,6 +114,6 @@ class Lowered(Record):
     """A plan, ready to be applied to one model on one mesh."""
 
     tensor: tuple[LoweredAxis, ...]
-    recompute: tuple[Region, ...]
-    compile: tuple[Region, ...]
+    recompute: tuple[LoweredRegion, ...]
+    compile: tuple[LoweredRegion, ...]
     fsdp: LoweredFsdp | None

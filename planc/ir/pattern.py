@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from planc.ir.record import Record
 from planc.ir.scalar import Scalar
 
-MAX_NAMES = 10_000
+MAX_ALTERNATIVES = 10_000
 """Alternatives that the braces of one pattern may spell out."""
 MAX_SEGMENTS = 64
 """Names that one pattern may have."""
 
-NOT_PATTERNS = ("loss", "override", "remove", "replicate", "partial")
+RESERVED_WORDS = ("loss", "override", "remove", "replicate", "partial")
 """Words that are no pattern when they stand alone."""
 
 _TOKEN = re.compile(r"\*\*|\*|!|\{[^{}]*\}|[A-Za-z0-9_-]+")
@@ -31,7 +31,7 @@ _CLASS = re.compile(r":([A-Za-z_][A-Za-z0-9_]*)$")
 _PLAIN = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
 
 
-class PatternFault(Exception):
+class PatternError(Exception):
     """A text that is no pattern. `start` and `end` are offsets in it."""
 
     def __init__(self, message: str, start: int, end: int, *, limit: bool = False) -> None:
@@ -77,9 +77,9 @@ class Choice(Record):
                 yield from map(str, range(item.first, item.last + 1))
 
 
-Piece = str | Choice
+SegmentPiece = str | Choice
 """A part of a name: its own characters, `*`, or a choice."""
-Segment = tuple[Piece, ...]
+Segment = tuple[SegmentPiece, ...]
 """One name of a pattern; `("**",)` is any number of names."""
 
 
@@ -148,9 +148,9 @@ def negated_choice(text: str) -> Choice:
 def _refuse_word(text: str) -> None:
     """A word that means something else where a pattern stands is written in braces."""
     if text.startswith(("root.", "root:", "root?")):
-        raise PatternFault("'root' is the model itself: nothing stands after it", 0, len(text))
-    if text in NOT_PATTERNS:
-        raise PatternFault(f"'{text}' is a word of the language; a module is {{{text}}}", 0, len(text))
+        raise PatternError("'root' is the model itself: nothing stands after it", 0, len(text))
+    if text in RESERVED_WORDS:
+        raise PatternError(f"'{text}' is a word of the language; a module is {{{text}}}", 0, len(text))
 
 
 def _spellings(segment: Segment) -> list[str]:
@@ -166,18 +166,18 @@ def _spellings(segment: Segment) -> list[str]:
 
 def _bounded(pattern: Pattern, text: str) -> Pattern:
     count = len(pattern)
-    if count > MAX_NAMES:
-        message = f"the braces spell out {count:,} names, more than {MAX_NAMES:,}"
-        raise PatternFault(message, 0, len(text), limit=True)
+    if count > MAX_ALTERNATIVES:
+        message = f"the braces spell out {count:,} names, more than {MAX_ALTERNATIVES:,}"
+        raise PatternError(message, 0, len(text), limit=True)
     if len(pattern.segments) > MAX_SEGMENTS:
         message = f"{len(pattern.segments)} dotted names, more than {MAX_SEGMENTS}"
-        raise PatternFault(message, 0, len(text), limit=True)
+        raise PatternError(message, 0, len(text), limit=True)
     return pattern
 
 
 def _segments(body: str) -> tuple[Segment, ...]:
     segments: list[Segment] = []
-    pieces: list[Piece] = []
+    pieces: list[SegmentPiece] = []
     at, begun = 0, 0
     while at < len(body):
         if body[at] == ".":
@@ -193,13 +193,13 @@ def _segments(body: str) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _bad_character(body: str, at: int) -> PatternFault:
+def _bad_character(body: str, at: int) -> PatternError:
     if body[at] == "{":
-        return PatternFault("this brace is not closed", at, len(body))
-    return PatternFault(f"{body[at]!r} cannot stand in a pattern", at, at + 1)
+        return PatternError("this brace is not closed", at, len(body))
+    return PatternError(f"{body[at]!r} cannot stand in a pattern", at, at + 1)
 
 
-def _piece(token: str, at: int) -> Piece:
+def _piece(token: str, at: int) -> SegmentPiece:
     if not token.startswith("{"):
         return token
     items: list[str | Range] = []
@@ -209,23 +209,23 @@ def _piece(token: str, at: int) -> Piece:
         if span := _RANGE.fullmatch(item):
             first, last = int(span[1]), int(span[2])
             if first > last:
-                raise PatternFault(f"the range {item} is empty", at, at + len(token))
+                raise PatternError(f"the range {item} is empty", at, at + len(token))
             items.append(Range(first, last))
         elif _ITEM.fullmatch(item):
             items.append(item)
         else:
             got = f"{item!r} is no name and no range" if item else "an empty choice"
-            raise PatternFault(f"{got} in {token}", at, at + len(token))
+            raise PatternError(f"{got} in {token}", at, at + len(token))
     return Choice(tuple(items))
 
 
-def _segment(pieces: list[Piece], start: int, end: int) -> Segment:
+def _segment(pieces: list[SegmentPiece], start: int, end: int) -> Segment:
     if not pieces:
-        raise PatternFault("a name is missing beside a dot", max(0, start - 1), end + 1)
+        raise PatternError("a name is missing beside a dot", max(0, start - 1), end + 1)
     if "!" in pieces:
         if len(pieces) != 2 or pieces[0] != "!" or not isinstance(pieces[1], Choice):
-            raise PatternFault("'!' stands before braces that are a whole name", start, end)
+            raise PatternError("'!' stands before braces that are a whole name", start, end)
         return (Choice(pieces[1].items, negated=True),)
     if "**" in pieces and len(pieces) > 1:
-        raise PatternFault("'**' is a whole name", start, end)
+        raise PatternError("'**' is a whole name", start, end)
     return tuple(pieces)

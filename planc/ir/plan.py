@@ -1,4 +1,4 @@
-"""The plan: what a `.plan` file says, as frozen records. Blocks are in `planc/blocks/`.
+"""The plan: what a `.plan` file says, as frozen records. Blocks are in `planc/syntax/blocks/`.
 
 This is the schema. Text, JSON, YAML and Python are four ways to write it; its
 JSON Schema is `planc schema`. Patterns, expressions and layouts are strings in
@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from planc.blocks import Block
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import NotEmpty, Number, Tagged, TextLine, Word
+from planc.ir.scalar import BoundedInt, Identifier, NonEmpty, SingleLine, TaggedUnion
+from planc.syntax.blocks import Block
 
 
 class Axis(Record):
     """An axis of the device mesh."""
 
-    name: Word
+    name: Identifier
     """As `dp`, `tp`."""
-    size: Number | Literal["auto"] | None = None
+    size: BoundedInt | Literal["auto"] | None = None
     """Devices along it; `auto`: what the others leave; null: given when the plan is used."""
 
 
 class Mesh(Record):
     """The device mesh."""
 
-    axes: Annotated[tuple[Axis, ...], NotEmpty()]
+    axes: Annotated[tuple[Axis, ...], NonEmpty()]
     """Outermost (slowest varying rank) first."""
     override: bool = False
     """Replace the mesh of the plan this one extends."""
@@ -38,8 +38,8 @@ class Mesh(Record):
 class Option(Record):
     """A switch that the user of the plan may set, with its default."""
 
-    name: Word
-    value: bool | Number
+    name: Identifier
+    value: bool | BoundedInt
     override: bool = False
     """Replace the default that the extended plan gives."""
 
@@ -47,7 +47,7 @@ class Option(Record):
 class PatternLet(Record):
     """A name for a pattern; patterns may start with it."""
 
-    name: Word
+    name: Identifier
     pattern: Pattern
     override: bool = False
     kind: Literal["pattern"] = "pattern"
@@ -56,7 +56,7 @@ class PatternLet(Record):
 class LayoutLet(Record):
     """A name for a layout, or for one of two."""
 
-    name: Word
+    name: Identifier
     layout: Layout
     when: Expr | None = None
     """Where this is false, `otherwise` holds."""
@@ -69,20 +69,20 @@ class Require(Record):
     """A condition that must hold of axes, options and the model's facts."""
 
     condition: Expr
-    why: TextLine | None = None
+    why: SingleLine | None = None
     """Shown where it fails."""
 
 
-Let = Annotated[PatternLet | LayoutLet, Tagged("kind")]
+Let = Annotated[PatternLet | LayoutLet, TaggedUnion("kind")]
 
 
 class Plan(Record):
     """A parallelism plan."""
 
-    name: Word | None = None
-    extends: TextLine | None = None
+    name: Identifier | None = None
+    extends: SingleLine | None = None
     """A file beside this one, or the name of a plan shipped with planc."""
-    model: TextLine | None = None
+    model: SingleLine | None = None
     """What it is for, by default: `hf:CLASS`, or a graph file."""
     mesh: Mesh | None = None
     options: tuple[Option, ...] = ()

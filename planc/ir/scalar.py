@@ -17,12 +17,12 @@ class Scalar:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         # Loaded on first use: reading a plan's text needs no pydantic.
-        from planc.data.scalars import schema
+        from planc.syntax.data.scalar_schema import scalar_schema
 
-        return schema(cls)
+        return scalar_schema(cls)
 
 
-class Tagged:
+class TaggedUnion:
     """Marks a union whose member is named by a field, as `pydantic.Discriminator` does."""
 
     def __init__(self, field: str) -> None:
@@ -34,20 +34,20 @@ class Tagged:
         return Discriminator(self.field).__get_pydantic_core_schema__(source, handler)
 
 
-class Matching:
+class FullMatch:
     """Marks a string that must match a regular expression, whole."""
 
     def __init__(self, pattern: str, what: str) -> None:
-        self.pattern, self.what = f"^(?:{pattern})$", what
+        self.pattern, self.description = f"^(?:{pattern})$", what
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         from pydantic_core import core_schema
 
         text = core_schema.str_schema(pattern=self.pattern)
-        return core_schema.custom_error_schema(text, "planc_word", custom_error_message=self.what)
+        return core_schema.custom_error_schema(text, "planc_word", custom_error_message=self.description)
 
 
-class Within:
+class IntRange:
     """Marks an integer with its least and greatest value."""
 
     def __init__(self, least: int, greatest: int) -> None:
@@ -59,7 +59,7 @@ class Within:
         return core_schema.int_schema(ge=self.least, le=self.greatest)
 
 
-class NotEmpty:
+class NonEmpty:
     """Marks a tuple with at least one item."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
@@ -69,14 +69,14 @@ class NotEmpty:
 
 # What the text can say is what the data may say. Names that a plan declares are words; what is
 # looked up in a table may be any line, since the lookup refuses what is not there.
-Word = Annotated[str, Matching("[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and _")]
-Dotted = Annotated[
+Identifier = Annotated[str, FullMatch("[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and _")]
+DottedName = Annotated[
     str,
-    Matching(
+    FullMatch(
         r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*",
         "names of letters, digits and _, with dots between",
     ),
 ]
-TextLine = Annotated[str, Matching(r"[^\r\n]*", "a text of one line")]
-Count = Annotated[int, Within(0, 10**12 - 1)]
-Number = Annotated[int, Within(1 - 10**12, 10**12 - 1)]
+SingleLine = Annotated[str, FullMatch(r"[^\r\n]*", "a text of one line")]
+BoundedCount = Annotated[int, IntRange(0, 10**12 - 1)]
+BoundedInt = Annotated[int, IntRange(1 - 10**12, 10**12 - 1)]

@@ -27,7 +27,7 @@ class Source(Record):
 
     name: str
     text: str
-    form: str = "text"
+    format: str = "text"
     """`text`, `yaml` or `json`."""
     folder: str | None = None
     """The folder whose tree `extends` may read; None: no file at all."""

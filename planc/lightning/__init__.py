@@ -6,11 +6,11 @@ LightningModule names or that lies next to it. `planc.lightning.fabric` has the 
 
 from lightning.pytorch.strategies import StrategyRegistry
 
-from planc.lightning.norms import grad_norm
-from planc.lightning.together import PlanStop
+from planc.lightning.all_ranks import PlanAbort
+from planc.lightning.grad_norm_logging import grad_norm
 from planc.lightning.trainer import ModelParallelStrategy
 
-__all__ = ["ModelParallelStrategy", "PlanStop", "grad_norm"]
+__all__ = ["ModelParallelStrategy", "PlanAbort", "grad_norm"]
 
 StrategyRegistry.register(
     "plan", ModelParallelStrategy, "Splits the model as the plan next to it says.", override=True, plan="auto"

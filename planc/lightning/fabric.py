@@ -19,21 +19,21 @@ from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
-from planc.ir.expr import Value
-from planc.lightning.data import seed_workers
-from planc.lightning.mesh import Size, World
-from planc.lightning.optimizers import moved
-from planc.lightning.precision import scale_together
-from planc.lightning.reduce import reduced
-from planc.lightning.request import Given, Inputs, Request
-from planc.lightning.run import Run, destroy
-from planc.lightning.saving import load_state, save_state
-from planc.torch.checkpoints.saver import Saver
-from planc.torch.train.accumulate import no_reduction
-from planc.torch.train.norm import clip_by_norm, clip_by_value
-from planc.torch.train.optimizers import by_kind
+from planc.ir.expr import ExprValue
+from planc.lightning.checkpoint_io import load_fabric_state, save_fabric_state
+from planc.lightning.dataloaders import seed_workers
+from planc.lightning.optimizer_params import remap_optimizer_params
+from planc.lightning.plan_arguments import PlanArgument, PlanArguments, PlanInputs
+from planc.lightning.plan_mesh import ParallelSize, WorldSizes
+from planc.lightning.plan_session import PlanSession, destroy_process_groups
+from planc.lightning.precision_plugins import use_synced_scaler
+from planc.lightning.reduce_values import reduce_over_ranks
+from planc.torch.checkpoints.saver import CheckpointSaver
+from planc.torch.train.grad_norm import clip_grad_norm, clip_grad_value
+from planc.torch.train.no_sync import no_sync
+from planc.torch.train.optimizer_step import step_per_mesh
 
-Parallelize = Callable[[Any, DeviceMesh], Any]
+ParallelizeFn = Callable[[Any, DeviceMesh], Any]
 
 
 class ModelParallelStrategy(Stock):
@@ -64,81 +64,83 @@ class ModelParallelStrategy(Stock):
 
     def __init__(
         self,
-        parallelize_fn: Parallelize | None = None,
-        data_parallel_size: Size = "auto",
-        tensor_parallel_size: Size = "auto",
+        parallelize_fn: ParallelizeFn | None = None,
+        data_parallel_size: ParallelSize = "auto",
+        tensor_parallel_size: ParallelSize = "auto",
         save_distributed_checkpoint: bool = True,
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
-        plan: Given | None = None,
+        plan: PlanArgument | None = None,
         plan_target: str | None = None,
-        plan_options: Mapping[str, Value] | None = None,
+        plan_options: Mapping[str, ExprValue] | None = None,
         plan_graph: str | os.PathLike[str] | None = None,
-        plan_inputs: Inputs | None = None,
+        plan_inputs: PlanInputs | None = None,
         save_in_background: bool = False,
     ) -> None:
         if (plan is None) == (parallelize_fn is None):
             raise TypeError(f"{type(self).__name__} takes a plan or a parallelize_fn, one of them")
         super().__init__(
-            parallelize_fn or _unused, data_parallel_size, tensor_parallel_size, save_distributed_checkpoint,
+            parallelize_fn or _unused_parallelize_fn, data_parallel_size, tensor_parallel_size, save_distributed_checkpoint,
             process_group_backend, timeout,
         )  # fmt: skip
-        self._run: Run | None = None
+        self._session: PlanSession | None = None
         if plan is not None:
-            self._run = Run(Request(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs))
-            self._backward_sync_control = _Accumulate()
-        self._saver, self._in_background = Saver(), save_in_background
+            self._session = PlanSession(
+                PlanArguments(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs)
+            )
+            self._backward_sync_control = _NoGradientReduction()
+        self._saver, self._save_in_background = CheckpointSaver(), save_in_background
 
     def setup_environment(self) -> None:
-        if self._run is None:
+        if self._session is None:
             super().setup_environment()
             return
         assert self.accelerator is not None
         self.accelerator.setup_device(self.root_device)
         self._setup_distributed()
-        atexit.register(destroy)
-        world = World(
+        atexit.register(destroy_process_groups)
+        world = WorldSizes(
             self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
         )
-        self._device_mesh = self._run.begin(None, world, self.root_device)
+        self._device_mesh = self._session.setup_mesh(None, world, self.root_device)
 
     def setup_module(self, module: nn.Module) -> nn.Module:
-        if self._run is None:
+        if self._session is None:
             return super().setup_module(module)
-        self._run.split(module, self.precision.precision)
-        scale_together(self.precision)
+        self._session.apply_plan(module, self.precision.precision)
+        use_synced_scaler(self.precision)
         return module
 
     def setup_module_and_optimizers(
         self, module: nn.Module, optimizers: list[Optimizer], scheduler: Any | None = None
     ) -> tuple[nn.Module, list[Optimizer], Any | None]:
-        if self._run is None:
+        if self._session is None:
             return super().setup_module_and_optimizers(module, optimizers, scheduler)
-        with moved(module, optimizers):
+        with remap_optimizer_params(module, optimizers):
             self.setup_module(module)
         return module, [self.setup_optimizer(optimizer) for optimizer in optimizers], scheduler
 
     def optimizer_step(self, optimizer: Any, **kwargs: Any) -> Any:
-        if self._run is None or not isinstance(optimizer, Optimizer):
+        if self._session is None or not isinstance(optimizer, Optimizer):
             return super().optimizer_step(optimizer, **kwargs)
-        with by_kind(optimizer):
+        with step_per_mesh(optimizer):
             return super().optimizer_step(optimizer, **kwargs)
 
     def process_dataloader(self, dataloader: Any) -> Any:
-        if self._run is not None:
+        if self._session is not None:
             seed_workers(dataloader, self.device_mesh)
         return super().process_dataloader(dataloader)
 
     def all_reduce(
         self, tensor: Tensor, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"
     ) -> Tensor:
-        if self._run is None or group is not None:
+        if self._session is None or group is not None:
             return super().all_reduce(tensor, group, reduce_op)
-        made: Tensor = reduced(tensor, self.device_mesh, reduce_op)
+        made: Tensor = reduce_over_ranks(tensor, self.device_mesh, reduce_op)
         return made
 
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
-        if self._run is None:
+        if self._session is None:
             return super().reduce_boolean_decision(decision, all)
         votes = super().all_reduce(torch.tensor(int(decision), device=self.root_device), reduce_op="sum")
         return bool(votes == self.world_size) if all else bool(votes)
@@ -147,28 +149,28 @@ class ModelParallelStrategy(Stock):
         self, module: nn.Module, optimizer: Optimizer, max_norm: float, norm_type: float = 2.0,
         error_if_nonfinite: bool = True,
     ) -> Tensor:  # fmt: skip
-        if self._run is None:
+        if self._session is None:
             return super().clip_gradients_norm(module, optimizer, max_norm, norm_type, error_if_nonfinite)
         self.precision.unscale_gradients(optimizer)
-        return clip_by_norm(self.precision.main_params(optimizer), max_norm, norm_type, error_if_nonfinite)
+        return clip_grad_norm(self.precision.main_params(optimizer), max_norm, norm_type, error_if_nonfinite)
 
     def clip_gradients_value(self, module: nn.Module, optimizer: Optimizer, clip_val: float) -> None:
-        if self._run is None:
+        if self._session is None:
             super().clip_gradients_value(module, optimizer, clip_val)
             return
         self.precision.unscale_gradients(optimizer)
-        clip_by_value(self.precision.main_params(optimizer), clip_val)
+        clip_grad_value(self.precision.main_params(optimizer), clip_val)
 
     def save_checkpoint(
         self, path: str | Path, state: dict[str, Any], storage_options: Any | None = None,
         filter: dict[str, Callable[[str, Any], bool]] | None = None,  # noqa: A002  # Lightning's name
     ) -> None:  # fmt: skip
-        if self._run is None or storage_options is not None:
+        if self._session is None or storage_options is not None:
             super().save_checkpoint(path, state, storage_options, filter)
             return
-        save_state(
-            self._saver, self.broadcast(os.fspath(path)), state, self._run, filter or {},
-            full=not self._save_distributed_checkpoint, background=self._in_background,
+        save_fabric_state(
+            self._saver, self.broadcast(os.fspath(path)), state, self._session, filter or {},
+            full=not self._save_distributed_checkpoint, background=self._save_in_background,
         )  # fmt: skip
 
     def load_checkpoint(
@@ -178,23 +180,23 @@ class ModelParallelStrategy(Stock):
         strict: bool = True,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        if self._run is None or not state or isinstance(state, Optimizer):
+        if self._session is None or not state or isinstance(state, Optimizer):
             return super().load_checkpoint(path, state, strict, weights_only)
         self._saver.wait()
-        return load_state(self.broadcast(os.fspath(path)), state, self._run, strict, weights_only)
+        return load_fabric_state(self.broadcast(os.fspath(path)), state, self._session, strict, weights_only)
 
     def teardown(self) -> None:
         self._saver.wait()
         super().teardown()
 
 
-class _Accumulate(_BackwardSyncControl):
+class _NoGradientReduction(_BackwardSyncControl):
     """Gradients of micro-batches stay on their rank until the last one."""
 
     def no_backward_sync(self, module: nn.Module, enabled: bool) -> AbstractContextManager[None]:
-        return no_reduction(module, enabled=enabled)
+        return no_sync(module, enabled=enabled)
 
 
-def _unused(module: Any, mesh: DeviceMesh) -> Any:
+def _unused_parallelize_fn(module: Any, mesh: DeviceMesh) -> Any:
     """Stands where Lightning wants a function; the plan does its work."""
     return module

@@ -22,21 +22,26 @@ from torch.distributed import ReduceOp
 from torch.distributed.constants import default_pg_timeout
 from torch.optim import Optimizer
 
-from planc.ir.expr import Value
-from planc.lightning.data import check_once, seed_workers
-from planc.lightning.mesh import Size, World
-from planc.lightning.precision import for_split_gradients
-from planc.lightning.reduce import reduced
-from planc.lightning.refused import check_trainer
-from planc.lightning.request import Given, Inputs, Request
-from planc.lightning.run import Run, again, configured, destroy
-from planc.lightning.saving import load, save
-from planc.lightning.together import together
-from planc.torch.checkpoints.saver import Saver
-from planc.torch.checkpoints.state import model_state, optimizer_state
-from planc.torch.train.accumulate import no_reduction
-from planc.torch.train.batches import Batches
-from planc.torch.train.optimizers import by_kind
+from planc.ir.expr import ExprValue
+from planc.lightning.all_ranks import run_on_all_ranks
+from planc.lightning.checkpoint_io import load_trainer_checkpoint, save_trainer_checkpoint
+from planc.lightning.dataloaders import check_first_batch, seed_workers
+from planc.lightning.plan_arguments import PlanArgument, PlanArguments, PlanInputs
+from planc.lightning.plan_mesh import ParallelSize, WorldSizes
+from planc.lightning.plan_session import (
+    PlanSession,
+    destroy_process_groups,
+    rebuild_via,
+    skip_configure_model,
+)
+from planc.lightning.precision_plugins import use_sharded_clipping
+from planc.lightning.reduce_values import reduce_over_ranks
+from planc.lightning.unsupported import reject_unsupported
+from planc.torch.checkpoints.saver import CheckpointSaver
+from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
+from planc.torch.train.batch_consistency import BatchConsistency
+from planc.torch.train.no_sync import no_sync
+from planc.torch.train.optimizer_step import step_per_mesh
 
 
 class ModelParallelStrategy(Stock):
@@ -65,16 +70,16 @@ class ModelParallelStrategy(Stock):
 
     def __init__(
         self,
-        data_parallel_size: Size = "auto",
-        tensor_parallel_size: Size = "auto",
+        data_parallel_size: ParallelSize = "auto",
+        tensor_parallel_size: ParallelSize = "auto",
         save_distributed_checkpoint: bool = True,
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
-        plan: Given | None = None,
+        plan: PlanArgument | None = None,
         plan_target: str | None = None,
-        plan_options: Mapping[str, Value] | None = None,
+        plan_options: Mapping[str, ExprValue] | None = None,
         plan_graph: str | os.PathLike[str] | None = None,
-        plan_inputs: Inputs | None = None,
+        plan_inputs: PlanInputs | None = None,
         save_in_background: bool = False,
     ) -> None:
         super().__init__(
@@ -84,38 +89,40 @@ class ModelParallelStrategy(Stock):
             process_group_backend,
             timeout,
         )
-        self._run: Run | None = None
+        self._session: PlanSession | None = None
         if plan is not None:
-            self._run = Run(Request(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs))
-        self._saver, self._in_background = Saver(), save_in_background
-        self._build: Callable[[], nn.Module] | None = None
-        self._batches: Batches | None = None
+            self._session = PlanSession(
+                PlanArguments(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs)
+            )
+        self._saver, self._save_in_background = CheckpointSaver(), save_in_background
+        self._rebuild: Callable[[], nn.Module] | None = None
+        self._batches: BatchConsistency | None = None
 
     # ---- the environment and the model ------------------------------------------
 
     def setup_environment(self) -> None:
-        if self._run is None:
+        if self._session is None:
             super().setup_environment()
             return
         self._setup_distributed()
-        atexit.register(destroy)
+        atexit.register(destroy_process_groups)
         module = self.lightning_module
         assert module is not None
-        together(lambda: check_trainer(module, self._checkpoint_io))
-        world = World(
+        run_on_all_ranks(lambda: reject_unsupported(module, self._checkpoint_io))
+        world = WorldSizes(
             self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
         )
-        self._device_mesh = module._device_mesh = self._run.begin(module, world, self.root_device)
-        axes = self._run.axes
-        self._data_parallel_size = axes.devices(axes.data)
-        self._tensor_parallel_size = axes.devices(axes.tensor)
-        self._batches = Batches(self._device_mesh)
+        self._device_mesh = module._device_mesh = self._session.setup_mesh(module, world, self.root_device)
+        axes = self._session.axes
+        self._data_parallel_size = axes.device_count(axes.data_axes)
+        self._tensor_parallel_size = axes.device_count(axes.tensor_axes)
+        self._batches = BatchConsistency(self._device_mesh)
         # What is on the meta device already was made elsewhere: it is begun as its parts say.
         if is_overridden("configure_model", module) and not any(p.is_meta for p in module.parameters()):
-            self._build = again(module, "configure_model")
+            self._rebuild = rebuild_via(module, "configure_model")
 
     def setup(self, trainer: pl.Trainer) -> None:
-        if self._run is None:
+        if self._session is None:
             super().setup(trainer)
             return
         module = self.lightning_module
@@ -123,12 +130,12 @@ class ModelParallelStrategy(Stock):
         assert self.accelerator is not None
         self.accelerator.setup(trainer)
         self.model = self.precision_plugin.convert_module(module)
-        self._run.split(module, self.precision_plugin.precision, self._build)
+        self._session.apply_plan(module, self.precision_plugin.precision, self._rebuild)
         if is_overridden("configure_model", module):
             vars(module)["configure_model"] = (
-                configured  # a later run of the Trainer takes the model as it is
+                skip_configure_model  # a later run of the Trainer takes the model as it is
             )
-        for_split_gradients(self.precision_plugin)
+        use_sharded_clipping(self.precision_plugin)
         self.barrier()
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
@@ -140,17 +147,17 @@ class ModelParallelStrategy(Stock):
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         if self._batches is not None:
-            check_once(self._batches, args)
+            check_first_batch(self._batches, args)
             self._batches = None
         return super().training_step(*args, **kwargs)
 
     @contextmanager
     def block_backward_sync(self) -> Generator[None, None, None]:
-        if self._run is None or self.model is None:
+        if self._session is None or self.model is None:
             with super().block_backward_sync():
                 yield
             return
-        with no_reduction(self.model):
+        with no_sync(self.model):
             yield
 
     def optimizer_step(
@@ -160,26 +167,26 @@ class ModelParallelStrategy(Stock):
         model: pl.LightningModule | nn.Module | None = None,
         **kwargs: Any,
     ) -> Any:
-        if self._run is None:
+        if self._session is None:
             return super().optimizer_step(optimizer, closure, model, **kwargs)
-        with by_kind(optimizer):
+        with step_per_mesh(optimizer):
             return super().optimizer_step(optimizer, closure, model, **kwargs)
 
     def process_dataloader(self, dataloader: object) -> object:
-        if self._run is not None:
+        if self._session is not None:
             seed_workers(dataloader, self.device_mesh)
         return super().process_dataloader(dataloader)
 
     def reduce(
         self, tensor: Tensor | Any, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"
     ) -> Tensor:
-        if self._run is None or group is not None:
+        if self._session is None or group is not None:
             return super().reduce(tensor, group, reduce_op)
-        made: Tensor = reduced(tensor, self.device_mesh, reduce_op)
+        made: Tensor = reduce_over_ranks(tensor, self.device_mesh, reduce_op)
         return made
 
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
-        if self._run is None:
+        if self._session is None:
             return super().reduce_boolean_decision(decision, all)
         votes = super().reduce(torch.tensor(int(decision), device=self.root_device), reduce_op="sum")
         return bool(votes == self.world_size) if all else bool(votes)
@@ -187,38 +194,42 @@ class ModelParallelStrategy(Stock):
     # ---- checkpoints ---------------------------------------------------------------
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        if self._run is None:
+        if self._session is None:
             return super().lightning_module_state_dict()
         assert self.model is not None
-        return model_state(self.model, full=not self._save_distributed_checkpoint)
+        return model_state_dict(self.model, full=not self._save_distributed_checkpoint)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        if self._run is None:
+        if self._session is None:
             return super().optimizer_state(optimizer)
         assert self.model is not None
         bare = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
-        return optimizer_state(self.model, bare, full=not self._save_distributed_checkpoint)
+        return optimizer_state_dict(self.model, bare, full=not self._save_distributed_checkpoint)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
     ) -> None:
-        if self._run is None or storage_options is not None:
+        if self._session is None or storage_options is not None:
             super().save_checkpoint(checkpoint, filepath, storage_options)
             return
         path = self.broadcast(os.fspath(filepath))
         full = not self._save_distributed_checkpoint
-        save(self._saver, checkpoint, path, self._run, full=full, background=self._in_background)
+        save_trainer_checkpoint(
+            self._saver, checkpoint, path, self._session, full=full, background=self._save_in_background
+        )
 
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        if self._run is None:
+        if self._session is None:
             return super().load_checkpoint(checkpoint_path, weights_only)
         module = self.lightning_module
         assert module is not None
         self._saver.wait()
         path = self.broadcast(os.fspath(checkpoint_path))
-        return load(path, module, self.optimizers, self._run, module.strict_loading, weights_only)
+        return load_trainer_checkpoint(
+            path, module, self.optimizers, self._session, module.strict_loading, weights_only
+        )
 
     def remove_checkpoint(self, filepath: str | Path) -> None:
         self._saver.wait()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planc.compile import Result
 from planc.ir.diagnostic import Diagnostic, Label
-from planc.report.text import printable
+from planc.report.text import sanitize
 
 
 def to_github(results: Sequence[Result]) -> str:
@@ -26,14 +26,14 @@ def _command(diagnostic: Diagnostic) -> str:
         "title": f"planc {law.code} ({law.name})",
     }
     said = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
-    others = [_other(other) for other in diagnostic.others]
+    others = [_related(other) for other in diagnostic.secondary]
     fix = [f"help: {diagnostic.fix.message}"] if diagnostic.fix else []
-    lines = [printable(line) for line in (diagnostic.headline, *diagnostic.every_note, *others, *fix)]
+    lines = [sanitize(line) for line in (diagnostic.headline, *diagnostic.all_notes, *others, *fix)]
     text = "\n".join(lines)
     return f"::{law.severity} {said}::{_message(text)}"
 
 
-def _other(label: Label) -> str:
+def _related(label: Label) -> str:
     line = label.source.position(label.span.start).line
     return f"see: {label.source.name}:{line}" + (f": {label.text}" if label.text else "")
 

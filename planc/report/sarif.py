@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from planc import __version__
-from planc.checks import explained
+from planc.checks import law_page
 from planc.compile import Result
 from planc.ir.diagnostic import Diagnostic, Label, Law
 
@@ -29,7 +29,7 @@ def to_sarif(results: Sequence[Result]) -> str:
 
 
 def _rule(law: Law) -> dict[str, Any]:
-    title, page = explained(law)
+    title, page = law_page(law)
     return {
         "id": law.code,
         "name": law.name,
@@ -43,12 +43,12 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": diagnostic.law.code,
         "level": diagnostic.law.severity,
-        "message": {"text": "\n".join([diagnostic.headline, *diagnostic.every_note])},
+        "message": {"text": "\n".join([diagnostic.headline, *diagnostic.all_notes])},
         "locations": [_location(diagnostic.label)],
     }
-    if diagnostic.others:
+    if diagnostic.secondary:
         result["relatedLocations"] = [
-            _location(o) | {"message": {"text": o.text or "see also"}} for o in diagnostic.others
+            _location(o) | {"message": {"text": o.text or "see also"}} for o in diagnostic.secondary
         ]
     if diagnostic.fix is not None and diagnostic.fix.edits:
         changes = [

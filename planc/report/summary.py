@@ -6,41 +6,41 @@ import sys
 from collections.abc import Sequence
 
 from planc.compile import Result
-from planc.report.text import Paint, printable, render, wants_color
+from planc.report.text import Palette, render_diagnostic, sanitize, wants_color
 
 
-def to_text(results: Sequence[Result], *, quiet: bool = False) -> str:
+def render_results(results: Sequence[Result], *, quiet: bool = False) -> str:
     """Every diagnostic, then a line or more for each plan."""
-    paint = Paint(wants_color(sys.stdout))
+    paint = Palette(wants_color(sys.stdout))
     parts = []
     for result in results:
-        parts += [render(d, paint) + "\n" for d in result.diagnostics]
+        parts += [render_diagnostic(d, paint) + "\n" for d in result.diagnostics]
         if result.diagnostics or not quiet:
             parts.append(_verdict(result, paint))
             parts += [_skipped(result)] if not quiet and not result.is_refuted else []
     return "".join(parts)
 
 
-def _verdict(result: Result, paint: Paint) -> str:
+def _verdict(result: Result, palette: Palette) -> str:
     errors = sum(d.is_error for d in result.diagnostics)
     warnings = len(result.diagnostics) - errors
     counts = [_count(errors, "error")] * bool(errors) + [_count(warnings, "warning")] * bool(warnings)
-    name = printable(result.document.source.name)
-    mesh = " x ".join(f"{printable(a.name)}={'?' if a.size is None else a.size}" for a in result.settled.axes)
+    name = sanitize(result.document.source.name)
+    mesh = " x ".join(f"{sanitize(a.name)}={'?' if a.size is None else a.size}" for a in result.resolved.axes)
     on = f" on {mesh}" if mesh else ""
     if result.is_refuted:
-        return f"{name}: {paint('error', 'refuted')}{on}: {', '.join(counts)}\n"
+        return f"{name}: {palette('error', 'refuted')}{on}: {', '.join(counts)}\n"
     said = f", {', '.join(counts)}" if counts else ", no fault"
-    return f"{name}: {paint('green', result.verdict)}{on}{said}\n"
+    return f"{name}: {palette('green', result.verdict)}{on}{said}\n"
 
 
 def _skipped(result: Result) -> str:
     """What was not checked, grouped by the reason."""
     reasons: dict[str, list[str]] = {}
     for skipped in result.skipped:
-        reasons.setdefault(skipped.why, []).append(skipped.check)
+        reasons.setdefault(skipped.reason, []).append(skipped.check)
     return "".join(
-        f"  not checked, {printable(why)}:\n" + "".join(f"    - {printable(check)}\n" for check in checks)
+        f"  not checked, {sanitize(why)}:\n" + "".join(f"    - {sanitize(check)}\n" for check in checks)
         for why, checks in reasons.items()
     )
 

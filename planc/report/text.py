@@ -15,7 +15,7 @@ MAX_WIDTH = 120
 _CODES = {"error": "1;31", "warning": "1;33", "bold": "1", "blue": "1;34", "green": "1;32"}
 
 
-class Paint:
+class Palette:
     """Colours, or none."""
 
     def __init__(self, enabled: bool) -> None:
@@ -34,34 +34,34 @@ def wants_color(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def complain(diagnostics: Iterable[Diagnostic]) -> int:
+def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> int:
     """Print diagnostics on standard error. Returns the exit status of a faulty plan."""
-    paint = Paint(wants_color(sys.stderr))
-    sys.stderr.write("\n".join(render(diagnostic, paint) for diagnostic in diagnostics))
+    paint = Palette(wants_color(sys.stderr))
+    sys.stderr.write("\n".join(render_diagnostic(diagnostic, paint) for diagnostic in diagnostics))
     sys.stderr.flush()
     return 1
 
 
-def render(diagnostic: Diagnostic, paint: Paint | None = None) -> str:
+def render_diagnostic(diagnostic: Diagnostic, palette: Palette | None = None) -> str:
     """One diagnostic as lines of text, with a newline at the end."""
-    paint = paint or Paint(False)
-    law, labels = diagnostic.law, (diagnostic.label, *diagnostic.others)
+    palette = palette or Palette(False)
+    law, labels = diagnostic.law, (diagnostic.label, *diagnostic.secondary)
     lines = [
-        f"{paint(law.severity, f'{law.severity}[{law.code}]')}"
-        f"{paint('bold', f': {printable(diagnostic.message)}')}"
+        f"{palette(law.severity, f'{law.severity}[{law.code}]')}"
+        f"{palette('bold', f': {sanitize(diagnostic.message)}')}"
     ]
     gutter = max(len(str(_line(label))) for label in labels)
     for i, label in enumerate(labels):
-        lines += _snippet(label, gutter, paint, law.severity if i == 0 else "blue", first=i == 0)
-    notes = list(diagnostic.every_note)
-    if diagnostic.label.path and diagnostic.label.source.form != "text" and not diagnostic.says_modules:
+        lines += _snippet(label, gutter, palette, law.severity if i == 0 else "blue", first=i == 0)
+    notes = list(diagnostic.all_notes)
+    if diagnostic.label.path and diagnostic.label.source.format != "text" and not diagnostic.has_module_note:
         notes.insert(len(notes) - len(diagnostic.notes), f"at: {_dotted(diagnostic.label)}")
     if diagnostic.fix is not None:
         notes.append(f"help: {diagnostic.fix.message}")
     for note in notes:
         what, _, text = note.partition(": ")
         lines.append(
-            f"{' ' * gutter} {paint('blue', '=')} {paint('bold', f'{printable(what)}:')} {printable(text)}"
+            f"{' ' * gutter} {palette('blue', '=')} {palette('bold', f'{sanitize(what)}:')} {sanitize(text)}"
         )
     return "\n".join(lines) + "\n"
 
@@ -75,25 +75,25 @@ def _line(label: Label) -> int:
     return label.source.position(label.span.start).line
 
 
-def _snippet(label: Label, gutter: int, paint: Paint, style: str, *, first: bool) -> list[str]:
+def _snippet(label: Label, gutter: int, palette: Palette, style: str, *, first: bool) -> list[str]:
     source = label.source
     start = source.position(label.span.start)
     end = source.position(label.span.end)
     arrow = "-->" if first else ":::"
-    place = f"{printable(source.name)}:{start.line}:{start.column}"
-    lines = [f"{' ' * gutter}{paint('blue', arrow)} {place}"]
+    place = f"{sanitize(source.name)}:{start.line}:{start.column}"
+    lines = [f"{' ' * gutter}{palette('blue', arrow)} {place}"]
     if not source.text:
         return lines
     text = source.line(start.line)
     last = end.column - 1 if end.line == start.line else len(text)
     shown, caret, width = _window(text, start.column - 1, max(last, start.column))
-    bar = paint("blue", "|")
+    bar = palette("blue", "|")
     pad = " " * gutter
     mark = ("^" if first else "-") * width
-    said = f" {printable(label.text)}" if label.text else ""
+    said = f" {sanitize(label.text)}" if label.text else ""
     lines.append(f"{pad} {bar}")
-    lines.append(f"{paint('blue', f'{start.line:>{gutter}}')} {bar} {shown}".rstrip())
-    lines.append(f"{pad} {bar} {' ' * caret}{paint(style, mark + said)}")
+    lines.append(f"{palette('blue', f'{start.line:>{gutter}}')} {bar} {shown}".rstrip())
+    lines.append(f"{pad} {bar} {' ' * caret}{palette(style, mark + said)}")
     return lines
 
 
@@ -105,8 +105,8 @@ def _window(text: str, start: int, end: int) -> tuple[str, int, int]:
         right = min(len(text), left + MAX_WIDTH)
         lead, trail = "..." if left else "", "..." if right < len(text) else ""
         text, start, end = text[left:right], start - left, min(end, right) - left
-    before, marked = printable(text[:start]), printable(text[start:end])
-    shown = f"{lead}{before}{marked}{printable(text[end:])}{trail}"
+    before, marked = sanitize(text[:start]), sanitize(text[start:end])
+    shown = f"{lead}{before}{marked}{sanitize(text[end:])}{trail}"
     return shown, len(lead) + _columns(before), max(1, _columns(marked))
 
 
@@ -119,7 +119,7 @@ def _columns(text: str) -> int:
     return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)
 
 
-def printable(text: str) -> str:
+def sanitize(text: str) -> str:
     """A text without what a terminal would obey: a plan may come from anybody."""
     if text.isascii() and text.isprintable():
         return text

@@ -21,17 +21,17 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from planc.text.write import write
-from tests.hunt.bases import DRAWS, bases, cases_of, plan_of, variants_of
-from tests.hunt.pool import Job, Pool
-from tests.hunt.report import faults_of, write_page
-from tests.hunt.table import Table, replay_of
-from tests.judge.pair import ROOT
+from planc.syntax.unparse import unparse
+from tests.hunt.bases import CASES_PER_VARIANT, base_plan, bases, cases_of, variants_of
+from tests.hunt.report import failures_of, write_page
+from tests.hunt.table import AgreementTable, replay_of
+from tests.hunt.worker_pool import Job, WorkerPool
+from tests.judge.rank_pair import ROOT
 
 SEED = 6
 VARIANTS = 7
 """Models, meshes and options of each family."""
-KEPT = ROOT / "build" / "hunt"
+RESULTS_FOLDER = ROOT / "build" / "hunt"
 
 
 def main() -> int:
@@ -56,10 +56,10 @@ def main() -> int:
     names = given.only or list(known)
     hunt = _Hunt(given.seed, names, given.variants or VARIANTS, fresh=given.fresh)
     hunt.run(given.workers)
-    table = Table(hunt.found())
+    table = AgreementTable(hunt.found())
     if given.only is None and given.variants is None:
         write_page(table, given.seed)
-    faults = faults_of(table)
+    faults = failures_of(table)
     print(f"{len(table.mutants)} mutants, {len(table.same)} in other words, {table.no_plan} no plans")
     print("\n".join(faults))
     return 1 if faults else 0
@@ -69,7 +69,7 @@ class _Hunt:
     """Cases of one seed, and what was found of them, now or in a hunt before."""
 
     def __init__(self, seed: int, names: Sequence[str], variants: int, *, fresh: bool) -> None:
-        self._path = KEPT / f"{seed}.jsonl"
+        self._path = RESULTS_FOLDER / f"{seed}.jsonl"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if fresh:
             self._path.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ class _Hunt:
             for number in range(variants)
             for name in names
             if number < len(variants_of(name, seed, variants))
-            for draw in range(DRAWS)
+            for draw in range(CASES_PER_VARIANT)
         ]
         self._seed = seed
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
@@ -95,7 +95,7 @@ class _Hunt:
         if not jobs:
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        pool = Pool(workers)
+        pool = WorkerPool(workers)
         try:
             with (
                 Progress(*columns, console=Console(stderr=True)) as progress,
@@ -106,7 +106,7 @@ class _Hunt:
                     self._known[_key(found)] = found
                     file.write(json.dumps(found) + "\n")
                     file.flush()
-                    if Table([found]).unsound():
+                    if AgreementTable([found]).unsound():
                         progress.print(f"[red]wrong and called right[/]: {replay_of(found)} {found['why']}")
                     progress.update(bar, advance=1, description=found["base"])
         finally:
@@ -130,14 +130,14 @@ def _key(found: dict[str, Any]) -> tuple[str, int, int]:
 
 
 def _replay(words: str) -> int:
-    from tests.hunt.worker import said_of
+    from tests.hunt.worker import judge_cases
 
     base, *numbers = words.split(":")
     seed, variant, number = map(int, numbers)
     *_, case = islice(cases_of(base, seed, variant, number + 1), number + 1)
-    print(write(plan_of(case.family) if case.mutant is None else case.mutant.plan))
+    print(unparse(base_plan(case.family) if case.mutant is None else case.mutant.plan))
     print(case.command)
-    for found in said_of({"base": base, "seed": seed, "variant": variant, "numbers": [number]}):
+    for found in judge_cases({"base": base, "seed": seed, "variant": variant, "numbers": [number]}):
         print(json.dumps(found, indent=2))
     return 0
 

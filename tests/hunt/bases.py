@@ -8,12 +8,12 @@ from random import Random
 
 from planc.ir.plan import Plan
 from planc.ir.source import Source
-from planc.mutate.families import FAMILIES
-from planc.mutate.family import Case, Family, Variant, variants
-from planc.mutate.mutants import mutants
-from planc.mutate.whole import whole
-from planc.read import read_path, read_source
-from planc.torch.capture import capture as captured
+from planc.syntax.read_file import read_path, read_source
+from planc.torch.capture.from_reference import capture_reference as captured
+from tests.mutation.families import FAMILIES
+from tests.mutation.flatten_extends import flatten_extends
+from tests.mutation.mutants import mutants
+from tests.mutation.variants import Case, Family, Variant, model_variants
 
 capture = cache(captured)
 
@@ -41,34 +41,36 @@ def bases() -> dict[str, Family]:
             for key, v in VARIANTS.items()
             if max((n for n in NETS if key.startswith(f"{n}_")), key=len) == name
         ]
-        nets[name] = NetFamily(name, net.reference, vary=tuple(v.reference for v in own), text=net.plan)
+        nets[name] = NetFamily(
+            name, net.reference, alternatives=tuple(v.reference for v in own), text=net.plan
+        )
     return dict(FAMILIES) | nets
 
 
-def plan_of(family: Family) -> Plan:
+def base_plan(family: Family) -> Plan:
     """The plan of a family, with all that it extends."""
     if isinstance(family, NetFamily):
-        return whole(read_source(Source(f"{family.plan}.plan", family.text)))
-    return whole(read_path(family.plan))
+        return flatten_extends(read_source(Source(f"{family.plan}.plan", family.text)))
+    return flatten_extends(read_path(family.plan))
 
 
-DRAWS = 40
+CASES_PER_VARIANT = 40
 """Cases of one variant of a model: the plan as it is, and mutants of it."""
 
 
 def variants_of(name: str, seed: int, count: int) -> list[Variant]:
     """Models, meshes and options of a family, drawn with a seed; the first ones do not depend on the count."""
     family = bases()[name]
-    known = list(variants(family, plan_of(family)))
+    known = list(model_variants(family, base_plan(family)))
     Random(f"{seed}:{name}").shuffle(known)
     return known[:count]
 
 
-def cases_of(name: str, seed: int, number: int, draws: int = DRAWS) -> Iterator[Case]:
+def cases_of(name: str, seed: int, number: int, draws: int = CASES_PER_VARIANT) -> Iterator[Case]:
     """The cases of the variant with this number."""
     family, variant = bases()[name], variants_of(name, seed, number + 1)[number]
     own = seed * 1000 + number
     yield Case(family, variant, own, None)
-    graph, plan = capture(variant.reference), plan_of(family)
+    graph, plan = capture(variant.reference), base_plan(family)
     for mutant in mutants(plan, graph, own, count=draws - 1):
         yield Case(family, variant, own, mutant)

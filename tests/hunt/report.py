@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 
-from tests.hunt.table import Found, Table, replay_of
-from tests.judge.pair import ROOT
+from tests.hunt.table import AgreementTable, Finding, replay_of
+from tests.judge.rank_pair import ROOT
 
 PAGE = ROOT / "docs" / "soundness.md"
 BEGIN, END = "<!-- hunt: written by `make hunt` -->", "<!-- hunt: end -->"
 MOST_STRICT, MOST_UNPROVED = 0.01, 0.02
 
 
-def faults_of(table: Table) -> list[str]:
+def failures_of(table: AgreementTable) -> list[str]:
     """What is not as it must be, a line each."""
     faults = [f"wrong and called right: {replay_of(f)}: {f['why']}" for f in table.unsound()]
     faults += [f"wrong with the fix that was offered: {replay_of(f)}" for f in table.bad_fixes()]
@@ -30,7 +30,7 @@ def faults_of(table: Table) -> list[str]:
     return faults
 
 
-def write_page(table: Table, seed: int) -> None:
+def write_page(table: AgreementTable, seed: int) -> None:
     """Put the tables between their marks."""
     page = PAGE.read_text("utf-8")
     text = "\n".join(_lines(table, seed))
@@ -38,7 +38,7 @@ def write_page(table: Table, seed: int) -> None:
     PAGE.write_text(between.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page), "utf-8")
 
 
-def _lines(table: Table, seed: int) -> Iterator[str]:
+def _lines(table: AgreementTable, seed: int) -> Iterator[str]:
     versions = ", ".join(
         f"{name} {metadata.version(name).partition('+')[0]}" for name in ("torch", "transformers")
     )
@@ -68,12 +68,12 @@ def _lines(table: Table, seed: int) -> Iterator[str]:
     yield ""
 
 
-def _codes(mutants: Iterable[Found]) -> str:
+def _codes(mutants: Iterable[Finding]) -> str:
     counts = Counter(found["codes"][0] for found in mutants)
     return ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
 
 
-def _rows(title: str, groups: Iterable[tuple[str, list[Found]]]) -> Iterator[str]:
+def _rows(title: str, groups: Iterable[tuple[str, list[Finding]]]) -> Iterator[str]:
     yield f"| {title} | mutants | right, proved | wrong, refuted | **wrong, proved** | right, refuted | unproved |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for name, found in groups:

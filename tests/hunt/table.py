@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.hunt.speak import NO_PLAN, UNTRUE
+from tests.hunt.judge import NO_PLAN, UNTRUE
 
-Found = Mapping[str, Any]
+Finding = Mapping[str, Any]
 
 
-class Table:
+class AgreementTable:
     """How often the judges agree."""
 
-    def __init__(self, every: Iterable[Found]) -> None:
-        known: dict[str, Found] = {}
+    def __init__(self, every: Iterable[Finding]) -> None:
+        known: dict[str, Finding] = {}
         for found in every:
             known.setdefault(replay_of(found), found)
         plans = [found for found in known.values() if found["checker"] not in (NO_PLAN, UNTRUE)]
@@ -24,41 +24,41 @@ class Table:
         """Those that tell the model what the base plan tells it."""
         self.mutants = [found for found in plans if not found["same"]]
 
-    def unsound(self) -> list[Found]:
+    def unsound(self) -> list[Finding]:
         """Wrong and called right."""
         return [f for f in self._every() if f["checker"] == "proved" and f["numbers"] == "wrong"]
 
-    def strict(self) -> list[Found]:
+    def strict(self) -> list[Finding]:
         """Right and called wrong."""
         return [f for f in self._every() if f["checker"] == "refuted" and f["numbers"] == "right"]
 
-    def unproved(self) -> list[Found]:
+    def unproved(self) -> list[Finding]:
         return [f for f in self._every() if f["checker"] == "unproved"]
 
-    def fixes(self) -> list[Found]:
+    def fixes(self) -> list[Finding]:
         """Those that planc offers fixes for."""
         return [f for f in self.mutants if f["fix"]]
 
-    def bad_fixes(self) -> list[Found]:
+    def bad_fixes(self) -> list[Finding]:
         """Plans that are proved with the fixes that planc offers, and wrong."""
         return [f for f in self.mutants if f["fixed"] == "wrong"]
 
-    def by(self, key: str) -> dict[str, list[Found]]:
+    def by(self, key: str) -> dict[str, list[Finding]]:
         """The mutants in groups."""
-        groups: dict[str, list[Found]] = {}
+        groups: dict[str, list[Finding]] = {}
         for found in self.mutants:
             groups.setdefault(_text(found[key]), []).append(found)
         return dict(sorted(groups.items()))
 
-    def by_change(self) -> dict[str, list[Found]]:
+    def by_change(self) -> dict[str, list[Finding]]:
         """The mutants by the kinds of their changes; one with two of them stands under both."""
-        groups: dict[str, list[Found]] = {}
+        groups: dict[str, list[Finding]] = {}
         for found in self.mutants:
             for kind in dict.fromkeys(kind for kind, _ in found["changes"]):
                 groups.setdefault(kind, []).append(found)
         return dict(sorted(groups.items()))
 
-    def _every(self) -> list[Found]:
+    def _every(self) -> list[Finding]:
         return [*self.mutants, *self.same]
 
 
@@ -70,6 +70,6 @@ def _text(value: Any) -> str:
     )
 
 
-def replay_of(found: Found) -> str:
+def replay_of(found: Finding) -> str:
     """The words that replay a mutant."""
     return ":".join(str(found[name]) for name in ("base", "seed", "variant", "number"))

@@ -16,40 +16,42 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tests.hunt.bases import capture, cases_of, plan_of
+from tests.hunt.bases import base_plan, capture, cases_of
 
 
-def said_of(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def judge_cases(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What is said of the cases with these numbers, all of one model, mesh and options."""
-    from tests.hunt.speak import Court
+    from tests.hunt.judge import Judges
 
     wanted = set(job["numbers"])
-    court: Court | None = None
+    court: Judges | None = None
     try:
         cases = cases_of(job["base"], job["seed"], job["variant"], max(wanted) + 1)
         for number, case in enumerate(cases):
             if number not in wanted:
                 continue
             reference = case.variant.reference
-            court = court or Court(reference, capture(reference), plan_of(case.family))
+            court = court or Judges(reference, capture(reference), base_plan(case.family))
             begun = time.monotonic()
-            said = court.hear(case)
-            changes = [[change.kind, change.says] for change in case.changes]
+            said = court.judge(case)
+            changes = [[change.kind, change.description] for change in case.changes]
             yield {
                 "base": job["base"], "seed": job["seed"], "variant": job["variant"], "number": number,
                 "reference": reference, "mesh": dict(case.variant.sizes), "options": dict(case.variant.options),
-                "changes": changes, **said.data(), "seconds": round(time.monotonic() - begun, 2),
+                "changes": changes, **said.to_dict(), "seconds": round(time.monotonic() - begun, 2),
             }  # fmt: skip
     finally:
         if court is not None:
             court.close()
 
 
-def _blind(codes: Sequence[str]) -> None:
-    from planc.layouts import say
+def _ignore_laws(codes: Sequence[str]) -> None:
+    from planc.proof import diagnose
 
-    seen = say.diagnostics
-    say.diagnostics = lambda *given: [fault for fault in seen(*given) if fault.law.code not in codes]
+    seen = diagnose.proof_diagnostics
+    diagnose.proof_diagnostics = lambda *given: [
+        fault for fault in seen(*given) if fault.law.code not in codes
+    ]
 
 
 def main() -> None:
@@ -60,10 +62,10 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    _blind(sys.argv[1:])
+    _ignore_laws(sys.argv[1:])
     for line in sys.stdin:
         try:
-            for found in said_of(json.loads(line)):
+            for found in judge_cases(json.loads(line)):
                 answers.write(json.dumps(found) + "\n")
                 answers.flush()
             answers.write("{}\n")

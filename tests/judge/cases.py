@@ -1,13 +1,13 @@
 """Cases of the judge: variants of shipped plans, by edits of their flat lines (see `plans.edited`).
 
-Wrong variants are those of tests/families too; here stand more. A right variant is proved and
+Wrong variants are those of tests/plans/families too; here stand more. A right variant is proved and
 computes the right numbers; a wrong one is neither. STRICT is what planc refuses although the
 numbers of these inputs are right, and why.
 """
 
 from __future__ import annotations
 
-from tests.judge import kept
+from tests.judge import state_cases
 from tests.judge.variant import Variant
 
 
@@ -178,7 +178,7 @@ TOYS: tuple[tuple[str, bool, Variant], ...] = (
         Variant("a tensor in two places, one of them gathered", (", 1: shard(1) -> replicate => ",)),
     ),
     ("echo", False, Variant("a result twice, one of them gathered", (", 1: shard(2) -> replicate => ",))),
-    *kept.CASES,
+    *state_cases.CASES,
 )
 """Toys (tests/judge/toys.py, kept.py): whether the variant of their lines is right."""
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.judge.apply import Applied
-from tests.judge.moves import CameApart, Wire
-from tests.judge.said import piece, side
-from tests.judge.torch_styles import TorchApplied
+from tests.judge.apply_by_hand import AppliedByHand
+from tests.judge.communication import RankLink, RanksDiverged
+from tests.judge.rule_semantics import layout_dim, local_shard
+from tests.judge.torch_styles import AppliedByTorch
 
 TOLERANCE = 2e-4
 """Of the largest number of a tensor. The models compute in float64, but for what their code casts."""
@@ -22,14 +22,14 @@ FLOOR = 1e-6
 """Of the largest gradient of the model: one that is zero but for rounding is not compared."""
 
 
-def family(name: str, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Tensor]]:
+def build_family(name: str, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Tensor]]:
     """A small model with random weights, of transformers or a toy, and what it is called with."""
     if name.startswith("toy:"):
         from tests.judge import toys
 
         torch.manual_seed(0)
         toy, given = toys.model(name.removeprefix("toy:"))
-        _fill(toy.double().train())
+        _randomize(toy.double().train())
         return toy, {key: item.double() if item.is_floating_point() else item for key, item in given.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -45,11 +45,11 @@ def family(name: str, settings: Mapping[str, Any]) -> tuple[nn.Module, dict[str,
             config._experts_implementation = "batched_mm"
         torch.manual_seed(0)
         model = kind(config).double().train()
-    _fill(model)
+    _randomize(model)
     return model, _inputs(model, config)
 
 
-def _fill(model: nn.Module) -> None:
+def _randomize(model: nn.Module) -> None:
     """Numbers that leave no gradient small, and no norm or bias without effect."""
     with torch.no_grad():
         for name, param in model.named_parameters():
@@ -88,7 +88,7 @@ def _inputs(model: Any, config: Any) -> dict[str, Any]:
     return found
 
 
-def run(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+def float_outputs(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
     """What a model gives: tensors that a gradient can flow to, by name."""
     return {name: item for name, item in _leaves(model(**inputs)) if item.is_floating_point()}
 
@@ -101,18 +101,18 @@ def _leaves(result: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from _leaves(part, f"{name}.{key}" if name else str(key))
 
 
-class Whole:
+class Reference:
     """The model as it is: what it gives, and the gradients of a linear function of that."""
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
-        self.model, self.inputs = family(name, settings)
-        self.results = run(self.model, self.inputs)
+        self.model, self.inputs = build_family(name, settings)
+        self.results = float_outputs(self.model, self.inputs)
         random = torch.Generator().manual_seed(2)
-        self.factors = {
+        self.cotangents = {
             key: torch.randn(item.shape, generator=random, dtype=item.dtype)
             for key, item in self.results.items()
         }
-        loss = sum((item * self.factors[key]).sum() for key, item in self.results.items())
+        loss = sum((item * self.cotangents[key]).sum() for key, item in self.results.items())
         assert isinstance(loss, Tensor)
         loss.backward()
         self.grads = {
@@ -124,42 +124,42 @@ class Whole:
         self.largest = max(float(grad.abs().max()) for grad in self.grads.values() if grad is not None)
 
 
-def compare(whole: Whole, case: Mapping[str, Any], wire: Wire, policy: str) -> str | None:
+def compare(whole: Reference, case: Mapping[str, Any], wire: RankLink, policy: str) -> str | None:
     """What is wrong with a plan on this rank; None: nothing."""
     wire.begin()
     found: str | None
     try:
         found = _compare(whole, case, wire, policy)
         wire.end()
-    except CameApart as apart:
+    except RanksDiverged as apart:
         found = f"the ranks come apart: {apart}"
     except Exception as raised:  # noqa: BLE001  # a wrong plan may raise anything
         found = f"raises {type(raised).__name__}: {str(raised)[:200]}"
-        with contextlib.suppress(CameApart):
+        with contextlib.suppress(RanksDiverged):
             wire.end()
     return found
 
 
-def _compare(whole: Whole, case: Mapping[str, Any], wire: Wire, policy: str) -> str | None:
+def _compare(whole: Reference, case: Mapping[str, Any], wire: RankLink, policy: str) -> str | None:
     model = copy.deepcopy(whole.model)
     applied: Any
     if policy == "torch":
-        applied = TorchApplied(model, case["rules"])
+        applied = AppliedByTorch(model, case["rules"])
     else:
-        applied = Applied(model, case["rules"], wire, policy, case.get("told"))
-    results = run(model, whole.inputs)
+        applied = AppliedByHand(model, case["rules"], wire, policy, case.get("told"))
+    results = float_outputs(model, whole.inputs)
     loss: Any = 0
     wrong: list[str] = []
     for number, (name, expected) in enumerate(whole.results.items()):
         said = applied.results.get(name) or applied.results.get(str(number)) or "replicate"
         if case["loss"] and (name == "logits" or len(results) == 1):
             said = "shard(-1)"
-        dim = side(said, expected.ndim)
-        factor = whole.factors[name]
+        dim = layout_dim(said, expected.ndim)
+        factor = whole.cotangents[name]
         if isinstance(dim, int):
-            expected, factor = (piece(item, dim, (), wire.rank) for item in (expected, factor))
+            expected, factor = (local_shard(item, dim, (), wire.rank) for item in (expected, factor))
         result = results[name]
-        wrong += _differ(f"result {name}", result, expected, 0.0)
+        wrong += _mismatch(f"result {name}", result, expected, 0.0)
         if result.shape == factor.shape:
             loss = loss + (result * factor).sum()
     if isinstance(loss, Tensor):
@@ -167,8 +167,8 @@ def _compare(whole: Whole, case: Mapping[str, Any], wire: Wire, policy: str) -> 
     grads = applied.finish()
     for name, grad in whole.grads.items():
         expected_grad = grad
-        if grad is not None and name in applied.cuts:
-            expected_grad = piece(grad, *applied.cuts[name], wire.rank)
+        if grad is not None and name in applied.shards:
+            expected_grad = local_shard(grad, *applied.shards[name], wire.rank)
         own = grads[name]
         if own is None or expected_grad is None:
             if (own is None) != (expected_grad is None) and float(
@@ -176,15 +176,15 @@ def _compare(whole: Whole, case: Mapping[str, Any], wire: Wire, policy: str) -> 
             ):
                 wrong.append(f"gradient of {name} is missing on one side")
             continue
-        wrong += _differ(f"gradient of {name}", own, expected_grad, self_floor(whole))
+        wrong += _mismatch(f"gradient of {name}", own, expected_grad, gradient_floor(whole))
     return "; ".join([*wrong[:3], f"{len(wrong)} in all"]) if wrong else None
 
 
-def self_floor(whole: Whole) -> float:
+def gradient_floor(whole: Reference) -> float:
     return FLOOR * whole.largest
 
 
-def _differ(what: str, got: Tensor, needed: Tensor, floor: float) -> list[str]:
+def _mismatch(what: str, got: Tensor, needed: Tensor, floor: float) -> list[str]:
     if got.shape != needed.shape:
         return [f"{what} has shape {tuple(got.shape)}, not {tuple(needed.shape)}"]
     off = float((got - needed).abs().max()) if needed.numel() else 0.0

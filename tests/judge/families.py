@@ -21,11 +21,11 @@ class Family(NamedTuple):
     def reference(self) -> str:
         if self.model.startswith("toy:"):
             return f"tests/judge/toys.py:{self.plan}"
-        query = "&".join(f"{key}={_written(value)}" for key, value in self.settings.items())
+        query = "&".join(f"{key}={_format_value(value)}" for key, value in self.settings.items())
         return f"hf:{self.model}?{query}"
 
 
-def _written(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

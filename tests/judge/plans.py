@@ -9,26 +9,26 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from planc.blocks.tensor import write_loss, write_rule
-from planc.compile import Result, check
+from planc.compile import Result, check_document
 from planc.ir.expr import evaluate
 from planc.ir.graph import ModelGraph
-from planc.ir.settled import Settings, Settled
+from planc.ir.resolved import Resolved, Settings
 from planc.ir.source import Source
-from planc.read import read_path, read_source
-from planc.settle import settle
+from planc.resolve import resolve
+from planc.syntax.blocks.tensor_block import encode_loss, encode_rule
+from planc.syntax.read_file import read_path, read_source
 
 SIZES = {"tp": 2, "dp": 1}
 
 
-def flat(path: str, facts: Mapping[str, int | bool], options: Mapping[str, int | bool]) -> list[str]:
+def flat_rules(path: str, facts: Mapping[str, int | bool], options: Mapping[str, int | bool]) -> list[str]:
     """The rules of a plan on tp, a line each, with all that they stand on worked in."""
-    settled = settle(read_path(path), Settings(SIZES, options=options), facts)
+    settled = resolve(read_path(path), Settings(SIZES, options=options), facts)
     found: list[str] = []
     for block in settled.blocks:
         if block.kind == "tensor":
-            lines = [write_rule(entry.value) for entry in block.entries]
-            lines += [write_loss(block.loss.value)] if block.loss else []
+            lines = [encode_rule(entry.value) for entry in block.entries]
+            lines += [encode_loss(block.loss.value)] if block.loss else []
             found += [_line(line) for line in lines]
     return found
 
@@ -37,7 +37,7 @@ def _line(line: Any) -> str:
     return re.sub(r" +", " ", " ".join(cell for cell in line.cells if cell))
 
 
-def edited(lines: Iterable[str], edits: Iterable[str]) -> list[str]:
+def apply_edits(lines: Iterable[str], edits: Iterable[str]) -> list[str]:
     """Lines after edits: `- PART` drops the lines with this part, `+ LINE` adds one, and
     `PART => PART` writes something else in every line that has it."""
     found = list(lines)
@@ -53,23 +53,23 @@ def edited(lines: Iterable[str], edits: Iterable[str]) -> list[str]:
     return found
 
 
-def text_of(lines: Iterable[str]) -> str:
+def plan_text(lines: Iterable[str]) -> str:
     return "mesh dp, tp\ntensor tp {\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
 
 
-def verdict(text: str, graph: ModelGraph) -> Result:
+def check_text(text: str, graph: ModelGraph) -> Result:
     """What planc says of a plan."""
-    return check(read_source(Source("case.plan", text)), Settings(SIZES), graph)
+    return check_document(read_source(Source("case.plan", text)), Settings(SIZES), graph)
 
 
-def rules_of(settled: Settled) -> dict[str, Any]:
+def rules_as_data(settled: Resolved) -> dict[str, Any]:
     """The rules of a plan as data, with numbers in the place of expressions."""
     blocks = [block for block in settled.blocks if block.kind == "tensor"]
     rules = [_rule(entry.value, settled) for block in blocks for entry in block.entries]
     return {"rules": rules, "loss": any(block.loss is not None for block in blocks)}
 
 
-def _rule(rule: Any, settled: Settled) -> dict[str, Any]:
+def _rule(rule: Any, settled: Resolved) -> dict[str, Any]:
     values = settled.values
     parts = [evaluate(part.size, values) for part in rule.parts]
     if len(parts) == 1 and rule.parts[0].name is None:
@@ -87,7 +87,7 @@ def _rule(rule: Any, settled: Settled) -> dict[str, Any]:
     }
 
 
-def is_for_torch(rules: list[dict[str, Any]]) -> bool:
+def torch_can_express(rules: list[dict[str, Any]]) -> bool:
     """Whether torch has a style of its own for every rule."""
     return all(
         rule["style"] in (None, "colwise", "rowwise", "sequence")
@@ -98,18 +98,18 @@ def is_for_torch(rules: list[dict[str, Any]]) -> bool:
     )
 
 
-def claims(result: Result) -> dict[str, Any]:
+def backward_claims(result: Result) -> dict[str, Any]:
     """What a proof says of the backward pass: the boundaries that communicate there, and the
     parameters whose gradients are summed. The judge does just that, and nothing else."""
     assert result.proof is not None
     backward: set[tuple[str, str]] = set()
     sums: set[str] = set()
     for axis in result.proof.axes:
-        for path, outcome in axis.outcome.walk():
+        for path, outcome in axis.analysis.walk():
             backward |= {
-                (_joined(path, m.module), m.where) for m in outcome.moves if m.direction == "backward"
+                (_joined(path, m.module), m.port) for m in outcome.collectives if m.direction == "backward"
             }
-            sums |= {_joined(path, name) for name in outcome.sums}
+            sums |= {_joined(path, name) for name in outcome.summed_gradients}
     return {"backward": sorted(backward), "sums": sorted(sums)}
 
 

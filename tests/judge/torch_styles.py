@@ -21,8 +21,8 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from tests.judge.moves import RANKS
-from tests.judge.said import layout, matches
+from tests.judge.communication import RANKS
+from tests.judge.rule_semantics import matches, parse_shard
 
 
 @cache
@@ -30,12 +30,12 @@ def _mesh() -> DeviceMesh:
     return init_device_mesh("cpu", (RANKS,))
 
 
-class TorchApplied:
+class AppliedByTorch:
     """A model after torch applied a plan to it; the same face as `Applied`."""
 
     def __init__(self, model: nn.Module, rules: list[dict[str, Any]]) -> None:
         self.model = model
-        self.cuts: dict[str, Any] = {}
+        self.shards: dict[str, Any] = {}
         self.results: dict[str, str] = {}
         named = dict(model.named_modules())
         for name, module in named.items():
@@ -45,7 +45,7 @@ class TorchApplied:
             if governing and name == "":
                 self.results = {str(key): after for key, _, after in governing[-1]["outputs"]}
 
-    def finish(self) -> dict[str, Tensor | None]:
+    def gradients(self) -> dict[str, Tensor | None]:
         """The whole gradient of every parameter, by its name."""
         found: dict[str, Tensor | None] = {}
         for name, param in self.model.named_parameters(remove_duplicate=False):
@@ -55,7 +55,7 @@ class TorchApplied:
 
 
 def _styles(rule: dict[str, Any], module: nn.Module) -> list[Any]:
-    given = {"input_layouts": _placed(rule["input"]), "output_layouts": _placed(rule["output"])}
+    given = {"input_layouts": _placement(rule["input"]), "output_layouts": _placement(rule["output"])}
     sides = {key: side for key, side in given.items() if side is not None}
     if rule["style"] == "colwise":
         return [ColwiseParallel(**sides)]
@@ -73,19 +73,19 @@ def _styles(rule: dict[str, Any], module: nn.Module) -> list[Any]:
     by_place = {key: sides for key, *sides in rule["inputs"] if isinstance(key, int)}
     by_name = {key: sides for key, *sides in rule["inputs"] if isinstance(key, str)}
     if rule["inputs"]:
-        before, after = (tuple(_placed(by_place[i][n]) for i in sorted(by_place)) or None for n in (0, 1))
-        names: list[Any] = [{key: _placed(sides[n]) for key, sides in by_name.items()} for n in (0, 1)]
+        before, after = (tuple(_placement(by_place[i][n]) for i in sorted(by_place)) or None for n in (0, 1))
+        names: list[Any] = [{key: _placement(sides[n]) for key, sides in by_name.items()} for n in (0, 1)]
         found.append(PrepareModuleInput(
             input_layouts=before, desired_input_layouts=after, input_kwarg_layouts=names[0],
             desired_input_kwarg_layouts=names[1], use_local_output=True))  # fmt: skip
     if rule["outputs"]:
-        before, after = (tuple(_placed(sides[n]) for _, *sides in rule["outputs"]) for n in (0, 1))
+        before, after = (tuple(_placement(sides[n]) for _, *sides in rule["outputs"]) for n in (0, 1))
         found.append(PrepareModuleOutput(output_layouts=before, desired_output_layouts=after))
     return found
 
 
-def _placed(text: str | None) -> Placement | None:
+def _placement(text: str | None) -> Placement | None:
     if text is None:
         return None
-    dim = layout(text)[0]
+    dim = parse_shard(text)[0]
     return Shard(dim) if dim is not None else Partial() if text == "partial" else Replicate()

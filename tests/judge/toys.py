@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.judge import kept
+from tests.judge import state_cases as kept
 
 B, S, D, H, V = 3, 12, 16, 4, 32
 

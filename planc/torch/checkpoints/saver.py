@@ -8,13 +8,13 @@ from typing import Any
 
 import torch.distributed as dist
 
-from planc.torch.checkpoints.places import Path_
-from planc.torch.checkpoints.ranks import together
-from planc.torch.checkpoints.state import staged
-from planc.torch.checkpoints.write import Tree, packed, write
+from planc.torch.checkpoints.rank_sync import is_multi_rank
+from planc.torch.checkpoints.save import Tree, pack_rest, save_checkpoint
+from planc.torch.checkpoints.state_dicts import copy_to_cpu
+from planc.torch.checkpoints.storage import PathOrUrl
 
 
-class Saver:
+class CheckpointSaver:
     """Writes checkpoints, one at a time. All ranks make one, and call it alike.
 
     In the background, tensors are copied to the CPU at once; a thread writes them, and ranks talk by a
@@ -26,11 +26,11 @@ class Saver:
     def __init__(self) -> None:
         self._group: Any = None
         self._thread: Thread | None = None
-        self._fault: BaseException | None = None
+        self._error: BaseException | None = None
 
     def save(
         self,
-        path: Path_,
+        path: PathOrUrl,
         tensors: Tree,
         rest: Tree,
         *,
@@ -55,18 +55,20 @@ class Saver:
         """
         self.wait()
         if not background:
-            write(path, tensors, rest, full=full, storage_options=storage_options)
+            save_checkpoint(path, tensors, rest, full=full, storage_options=storage_options)
             return
-        if self._group is None and together():
+        if self._group is None and is_multi_rank():
             self._group = dist.new_group(backend="gloo")
-        kept = dict(tensors) if full else staged(tensors)
-        said = packed(rest)
+        kept = dict(tensors) if full else copy_to_cpu(tensors)
+        said = pack_rest(rest)
 
         def run() -> None:
             try:
-                write(path, kept, said, full=full, storage_options=storage_options, group=self._group)
+                save_checkpoint(
+                    path, kept, said, full=full, storage_options=storage_options, group=self._group
+                )
             except BaseException as fault:  # noqa: BLE001  # it is raised where somebody waits
-                self._fault = fault
+                self._error = fault
 
         self._thread = Thread(target=run, name="planc-checkpoint")
         self._thread.start()
@@ -81,7 +83,7 @@ class Saver:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        fault, self._fault = self._fault, None
+        fault, self._error = self._error, None
         if fault is not None:
             raise fault
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def mapped(tree: Any, kind: type | tuple[type, ...], change: Callable[[Any], Any]) -> Any:
+def map_leaves(tree: Any, kind: type | tuple[type, ...], change: Callable[[Any], Any]) -> Any:
     """A tree with its leaves of a kind changed; others stay as they are."""
     if isinstance(tree, kind):
         return change(tree)
     if isinstance(tree, Mapping):
-        return {key: mapped(value, kind, change) for key, value in tree.items()}
+        return {key: map_leaves(value, kind, change) for key, value in tree.items()}
     if isinstance(tree, list) or type(tree) is tuple:
-        return type(tree)(mapped(value, kind, change) for value in tree)
+        return type(tree)(map_leaves(value, kind, change) for value in tree)
     return tree

@@ -8,20 +8,20 @@ from functools import cache
 import torch
 from torch import Tensor
 
-_WORDS = 1 << 20
+_CHUNK_WORDS = 1 << 20
 """Words of 8 bytes that are worked on at once."""
 _FIRST, _SECOND = 0x9E3779B97F4A7C15 - 2**64, 0x6C62272E07BB0142 | 1
 
 
-def digest(tensor: Tensor) -> Tensor:
+def tensor_digest(tensor: Tensor) -> Tensor:
     """A number that follows from the bytes of a tensor and their order, and from nothing else: a
     scalar in int64, made where the tensor lies. The same on every device; not made to withstand
     those who look for two tensors with one number."""
     total = torch.zeros((), dtype=torch.int64, device=tensor.device)
     with torch.no_grad():
-        for words in torch.split(_words(tensor), _WORDS):
+        for words in torch.split(_words(tensor), _CHUNK_WORDS):
             # A shift between two products, so that bits at the top of two words do not cancel.
-            mixed = words * _odd(tensor.device)[: len(words)]
+            mixed = words * _odd_factors(tensor.device)[: len(words)]
             mixed = (mixed ^ (mixed >> 29)) * _SECOND
             total = total * _FIRST + mixed.sum()
     return total
@@ -42,6 +42,6 @@ def _words(tensor: Tensor) -> Tensor:
 
 
 @cache
-def _odd(device: torch.device) -> Tensor:
+def _odd_factors(device: torch.device) -> Tensor:
     """A factor for each word; odd, so that no bit of a word is lost."""
-    return (2 * torch.arange(_WORDS, device=device) + 1) * _FIRST
+    return (2 * torch.arange(_CHUNK_WORDS, device=device) + 1) * _FIRST

@@ -11,22 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from planc.ir.weights import WeightsError
-from planc.torch.weights.load import load, planned
-from planc.torch.weights.names import original_class
-from planc.torch.weights.recorder import NotRecordedError, Recorder, Ref, recorded
-from planc.torch.weights.replay import Replay
-from planc.torch.weights.targets import Target, targets
+from planc.ir.errors import WeightsError
+from planc.torch.weights.init_recorder import InitRecorder, InitRecordingError, StorageView, record_init
+from planc.torch.weights.init_replay import InitReplay
+from planc.torch.weights.load import load_into, plan_reads
+from planc.torch.weights.load_targets import LoadTarget, load_targets
+from planc.torch.weights.name_mapping import unsharded_class
 
-Build = Callable[[], nn.Module]
+ModelFactory = Callable[[], nn.Module]
 
 
-def materialize(
+def materialize_model(
     model: nn.Module,
     device: torch.device | str | None,
     seed: int | None,
     weights: str | os.PathLike[str] | None,
-    build: Build | None,
+    build: ModelFactory | None,
 ) -> int:
     """Give a model memory and numbers. Returns the most bytes that whole tensors took meanwhile.
 
@@ -36,44 +36,44 @@ def materialize(
     if (seed is None) == (weights is None):
         raise WeightsError("what a model begins with is a seed or weights: give one of them")
     if weights is not None:
-        planned(model, weights, allocated=False)
-    whole, recorder = _recorded(model, build)
-    wanted = targets(model, everything=True)
-    names = _same_names(model, whole, wanted)
-    _allocate(model, _device(model, device))
-    wanted = targets(model, everything=True)
-    kept = {name for target in targets(model) for name in target.names}
+        plan_reads(model, weights, allocated=False)
+    whole, recorder = _record_build(model, build)
+    wanted = load_targets(model, all_buffers=True)
+    names = _match_unsplit(model, whole, wanted)
+    _allocate(model, _default_device(model, device))
+    wanted = load_targets(model, all_buffers=True)
+    kept = {name for target in load_targets(model) for name in target.names}
     if weights is not None:
         wanted = [target for target in wanted if target.names[0] not in kept]
-    peak = _fill(wanted, names, recorder, seed)
+    peak = _replay_into(wanted, names, recorder, seed)
     if weights is not None:
-        load(model, weights)
+        load_into(model, weights)
     return peak
 
 
-def _recorded(model: nn.Module, build: Build | None) -> tuple[nn.Module, Recorder]:
+def _record_build(model: nn.Module, build: ModelFactory | None) -> tuple[nn.Module, InitRecorder]:
     if build is None:
         if not hasattr(model, "base_model_prefix") or not hasattr(model, "config"):
             raise WeightsError(
                 f"how {type(model).__name__} is made is not known: give build=..., which makes it unsplit"
             )
-        build = _of_transformers(model)
+        build = _transformers_factory(model)
     with torch.random.fork_rng(devices=[]):
         try:
-            return recorded(build)
-        except NotRecordedError as bad:
+            return record_init(build)
+        except InitRecordingError as bad:
             raise WeightsError(
                 f"{type(model).__name__} cannot be initialised tensor by tensor: {bad}"
             ) from bad
 
 
-def _of_transformers(model: Any) -> Build:
-    return lambda: original_class(model)(copy.deepcopy(model.config))
+def _transformers_factory(model: Any) -> ModelFactory:
+    return lambda: unsharded_class(model)(copy.deepcopy(model.config))
 
 
-def _same_names(model: nn.Module, whole: nn.Module, wanted: list[Target]) -> dict[str, Tensor]:
+def _match_unsplit(model: nn.Module, whole: nn.Module, wanted: list[LoadTarget]) -> dict[str, Tensor]:
     """The tensors of the unsplit model by name, where they are those of the model."""
-    found = {name: tensor for target in targets(whole, everything=True) for name in target.names
+    found = {name: tensor for target in load_targets(whole, all_buffers=True) for name in target.names
              for tensor in (target.tensor,)}  # fmt: skip
     faults = [
         f"'{name}.{own}' has no memory, and is neither a parameter nor a buffer"
@@ -94,7 +94,7 @@ def _same_names(model: nn.Module, whole: nn.Module, wanted: list[Target]) -> dic
     return found
 
 
-def _device(model: nn.Module, device: torch.device | str | None) -> torch.device:
+def _default_device(model: nn.Module, device: torch.device | str | None) -> torch.device:
     if device is not None:
         return torch.device(device)
     split = next((p for p in model.parameters() if isinstance(p, DTensor)), None)
@@ -103,10 +103,10 @@ def _device(model: nn.Module, device: torch.device | str | None) -> torch.device
 
 def _allocate(model: nn.Module, device: torch.device) -> None:
     """Memory for the rank's shards. Tied tensors stay one."""
-    tied = [target.names for target in targets(model, everything=True) if len(target.names) > 1]
+    tied = [target.names for target in load_targets(model, all_buffers=True) if len(target.names) > 1]
     model.to_empty(device=device)
     for first, *others in tied:
-        tensor = _of(model, first)
+        tensor = _get_tensor(model, first)
         for name in others:
             owner, _, own = name.rpartition(".")
             module = model.get_submodule(owner)
@@ -114,35 +114,37 @@ def _allocate(model: nn.Module, device: torch.device) -> None:
             held[own] = tensor
 
 
-def _of(model: nn.Module, name: str) -> Tensor:
+def _get_tensor(model: nn.Module, name: str) -> Tensor:
     owner, _, own = name.rpartition(".")
     found: Tensor = getattr(model.get_submodule(owner), own)
     return found
 
 
-def _fill(wanted: list[Target], names: dict[str, Tensor], recorder: Recorder, seed: int | None) -> int:
+def _replay_into(
+    wanted: list[LoadTarget], names: dict[str, Tensor], recorder: InitRecorder, seed: int | None
+) -> int:
     """Numbers for tensors, each from the storage that the unsplit model has for it."""
-    by_storage: dict[int, list[tuple[Target, Ref]]] = {}
+    by_storage: dict[int, list[tuple[LoadTarget, StorageView]]] = {}
     for target in wanted:
         tensor = names[target.names[0]].detach()
         if tensor.is_meta:
-            ref = recorder.ref(tensor)
+            ref = recorder.view_of(tensor)
             by_storage.setdefault(ref.storage, []).append((target, ref))
         else:
-            _put(target, tensor)
+            _copy_local_slices(target, tensor)
 
-    def deliver(storage: int, view: Callable[[Ref], Tensor]) -> None:
+    def deliver(storage: int, view: Callable[[StorageView], Tensor]) -> None:
         for target, ref in by_storage[storage]:
-            _put(target, view(ref))
+            _copy_local_slices(target, view(ref))
 
-    replay = Replay(recorder, by_storage, draws=seed is not None)
+    replay = InitReplay(recorder, by_storage, replay_rng=seed is not None)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed or 0)
         replay.run(deliver)
     return replay.peak
 
 
-def _put(target: Target, whole: Tensor) -> None:
+def _copy_local_slices(target: LoadTarget, whole: Tensor) -> None:
     with torch.no_grad():
-        for box, into in target.pieces():
+        for box, into in target.local_slices():
             into.copy_(whole[tuple(slice(first, first + size) for first, size in box)])

@@ -1,0 +1,133 @@
+"""Patterns against modules, each once. Modules of one definition that stand at one place
+of the patterns are one `Bound`: a model of 126 equal layers has one bound layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from planc.bind.pattern_matcher import MatchState, PatternMatcher
+from planc.ir.graph import ModelGraph, ModuleDef
+from planc.ir.record import Record
+from planc.ir.resolved import Located, Resolved
+
+PatternId = tuple[int, int, int]
+"""A pattern: its block, the entry there, the pattern of the entry."""
+
+
+class EntryConflict(Record):
+    """Two entries of one block for one module, neither of which gives way."""
+
+    block: int
+    first: int
+    second: int
+
+
+class BoundModule:
+    """Modules of one definition with the same entries, here and below; compared by identity."""
+
+    __slots__ = ("children", "clashes", "definition", "entries", "module")
+
+    def __init__(
+        self,
+        definition: int,
+        module: ModuleDef,
+        entries: Mapping[int, int],
+        clashes: tuple[EntryConflict, ...],
+        children: Mapping[str, BoundModule],
+    ) -> None:
+        self.definition = definition
+        self.module = module
+        self.entries = entries
+        """The entry of each block that speaks of it: block number to entry number."""
+        self.clashes = clashes
+        self.children = children
+
+    def find_submodule(self, name: str) -> BoundModule | None:
+        """The module with a dotted name below this one."""
+        here: BoundModule | None = self
+        for part in name.split(".") if name else ():
+            if here is None:
+                return None
+            here = here.children.get(part)
+        return here
+
+    def named_modules(self, name: str = "") -> Iterator[tuple[str, BoundModule]]:
+        """Every module here and below with its dotted name, in the order of the model."""
+        yield name, self
+        for own, child in self.children.items():
+            yield from child.named_modules(f"{name}.{own}" if name else own)
+
+
+class Binding(Record):
+    """A plan bound to a graph."""
+
+    resolved: Resolved
+    graph: ModelGraph
+    root: BoundModule
+    matched_patterns: frozenset[PatternId]
+    """Patterns that match a module."""
+
+    def entry_for(self, bound: BoundModule, block: int) -> Located | None:
+        """What a block says of a module."""
+        number = bound.entries.get(block)
+        return None if number is None else self.resolved.blocks[block].entries[number]
+
+    def module_names(self, block: int, entry: int) -> list[str]:
+        """The names of the modules that an entry governs."""
+        return [name for name, bound in self.root.named_modules() if bound.entries.get(block) == entry]
+
+
+def bind(resolved: Resolved, graph: ModelGraph) -> Binding:
+    """Match every pattern of a plan against the modules of a model."""
+    matcher = PatternMatcher()
+    for b, block in enumerate(resolved.blocks):
+        for e, entry in enumerate(block.entries):
+            for p, pattern in enumerate(entry_patterns(entry.value)):
+                for names in pattern.alternatives():
+                    matcher.add(names, ((b, e, p), pattern.class_name))
+    binder = _Binder(resolved, graph)
+    root = binder.bind_module(graph.root_definition, matcher.start())
+    return Binding(resolved, graph, root, frozenset(binder.matched))
+
+
+def entry_patterns(entry: Any) -> tuple[Any, ...]:
+    """The patterns of a rule, a unit or a region."""
+    found: tuple[Any, ...] = entry.patterns if hasattr(entry, "patterns") else (entry.pattern,)
+    return found
+
+
+class _Binder:
+    def __init__(self, resolved: Resolved, graph: ModelGraph) -> None:
+        self.blocks, self.graph = resolved.blocks, graph
+        self.matched: set[PatternId] = set()
+        self.bound_modules: dict[Any, BoundModule] = {}
+
+    def bind_module(self, definition: int, state: MatchState) -> BoundModule:
+        key = (definition, state.key)
+        found = self.bound_modules.get(key)
+        if found is None:
+            module = self.graph.modules[definition]
+            entries, clashes = self._matching_entries(module, state)
+            children = {
+                name: self.bind_module(child, state.descend(name)) for name, child in module.children.items()
+            }
+            found = self.bound_modules[key] = BoundModule(definition, module, entries, clashes, children)
+        return found
+
+    def _matching_entries(
+        self, module: ModuleDef, state: MatchState
+    ) -> tuple[dict[int, int], tuple[EntryConflict, ...]]:
+        met: dict[int, set[int]] = {}
+        for tag, class_name in state.tags:
+            if class_name is None or class_name == module.class_name or class_name in module.bases:
+                self.matched.add(tag)
+                met.setdefault(tag[0], set()).add(tag[1])
+        entries: dict[int, int] = {}
+        clashes: list[EntryConflict] = []
+        for block, numbers in met.items():
+            *earlier, last = sorted(numbers)
+            entries[block] = last
+            if earlier and not self.blocks[block].entries[last].value.override:
+                clashes.append(EntryConflict(block, earlier[-1], last))
+        return entries, tuple(clashes)

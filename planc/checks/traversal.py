@@ -1,0 +1,54 @@
+"""Walking over all that a plan and its base plans say, whatever their conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from planc.checks import law_by_code
+from planc.ir.diagnostic import Diagnostic, Fix, Label
+from planc.ir.document import PlanPath
+from planc.ir.resolved import Resolved
+from planc.syntax.blocks import BLOCK_KINDS
+
+T = TypeVar("T")
+
+
+def diagnostic(
+    code: str,
+    label: Label,
+    message: str,
+    *notes: str,
+    others: tuple[Label, ...] = (),
+    fix: Fix | None = None,
+    module: str | None = None,
+) -> Diagnostic:
+    """A diagnostic of the law with this code."""
+    return Diagnostic(law_by_code(code), message, label, others, notes, fix, module)
+
+
+def declared_blocks(resolved: Resolved) -> Iterator[tuple[Any, PlanPath]]:
+    """Every block as it is written."""
+    for document in resolved.documents:
+        for i, block in enumerate(document.plan.blocks):
+            yield block, PlanPath(document, ("blocks", i))
+
+
+def declared_entries(resolved: Resolved, kind: str) -> Iterator[tuple[Any, PlanPath]]:
+    """Every rule, unit or region of the blocks of a kind, as it is written."""
+    field = BLOCK_KINDS[kind].entries_field
+    for block, place in declared_blocks(resolved):
+        if block.kind == kind:
+            for i, entry in enumerate(getattr(block, field)):
+                yield entry, PlanPath(place.document, (*place.path, field, i))
+
+
+def records_of_type(resolved: Resolved, kind: type[T]) -> Iterator[tuple[T, PlanPath]]:
+    """Every record of a type, at any depth, with its place."""
+    for record, document, path in resolved.records_by_type.get(kind, ()):
+        yield record, PlanPath(document, path)
+
+
+def has_unreadable_lines(resolved: Resolved) -> bool:
+    """Whether something may be declared or used in a line that could not be read."""
+    return bool(resolved.unparsed_words)

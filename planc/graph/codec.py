@@ -1,0 +1,178 @@
+"""The JSON form of an argument: one way to write each, and to read it back.
+
+A value is `"%3"`, a weight `"@weight"`, a text `"'text"`; numbers, booleans, null and lists
+stand for themselves. A number with an origin is `{"size": ["%0", 1], "is": 384}`; slices,
+mappings and other constants are objects with one key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from planc.ir.graph import Slice, SymNumber, TensorInfo, TorchConstant, Value, WeightRef
+
+MAX_DEPTH = 100
+MAX_NUMBER = 1 << 62
+"""Of sizes and other whole numbers."""
+MAX_EXPONENT = 64
+"""Of exponents: a short formula may stand for a number that fills the memory."""
+
+ORIGIN_OPERATORS = ("add", "sub", "mul", "floordiv", "truediv", "mod", "pow", "neg")
+ORIGIN_ARITY = {"size": 2, "numel": 1, "len": 1, "attribute": 1, "neg": 1} | dict.fromkeys(
+    ORIGIN_OPERATORS[:-1], 2
+)
+"""What a number comes from, and how many arguments say so."""
+
+
+class GraphFormatError(Exception):
+    """Data that is no graph; the message says where and why."""
+
+
+def encode_argument(item: Any) -> Any:
+    """An argument as JSON."""
+    if isinstance(item, Value):
+        return f"%{item.number}"
+    if isinstance(item, WeightRef):
+        return f"@{item.name}"
+    if isinstance(item, str):
+        return f"'{item}"
+    if isinstance(item, float) and not math.isfinite(item):
+        return {"float": str(item)}
+    if item is None or isinstance(item, bool | int | float):
+        return item
+    if isinstance(item, tuple):
+        return [encode_argument(part) for part in item]
+    if isinstance(item, SymNumber):
+        return {item.op: [encode_argument(part) for part in item.arguments], "is": item.captured}
+    if isinstance(item, Slice):
+        return {
+            "slice": [encode_argument(item.start), encode_argument(item.stop), encode_argument(item.step)]
+        }
+    if isinstance(item, TorchConstant):
+        return {"other": item.text}
+    if isinstance(item, Mapping):
+        return {"map": {key: encode_argument(value) for key, value in item.items()}}
+    raise TypeError(f"no form for {item!r}")
+
+
+def decode_argument(data: Any, on_value: Callable[[Value], object], depth: int = 0) -> Any:
+    """The argument that a piece of JSON stands for.
+
+    Args:
+        data: the JSON.
+        on_value: told of every value in it.
+        depth: brackets around it.
+
+    Raises:
+        BadGraph: it stands for none.
+    """
+    if isinstance(data, str):
+        return _word(data, on_value)
+    if data is None or isinstance(data, bool):
+        return data
+    if isinstance(data, int | float):
+        return _plain(data)
+    if depth > MAX_DEPTH:
+        raise GraphFormatError("arguments are nested too deeply")
+    if isinstance(data, list):
+        return tuple([decode_argument(part, on_value, depth + 1) for part in data])
+    if isinstance(data, dict):
+        return _object(data, on_value, depth + 1)
+    raise GraphFormatError(f"this is no argument: {shortened(data)}")
+
+
+def _word(text: str, on_value: Callable[[Value], object]) -> Value | WeightRef | str:
+    kind, rest = text[:1], text[1:]
+    if kind == "%" and rest.isascii() and rest.isdigit() and len(rest) < 10:
+        value = Value(int(rest))
+        on_value(value)
+        return value
+    if kind == "@":
+        return WeightRef(rest)
+    if kind == "'":
+        return rest
+    raise GraphFormatError(f"this is no argument: {shortened(text)}")
+
+
+def _plain(number: float) -> int | float:
+    if not math.isfinite(number) or (isinstance(number, int) and abs(number) > MAX_NUMBER):
+        raise GraphFormatError(f"this is no number of a model: {shortened(number)}")
+    return number
+
+
+def _object(data: Mapping[str, Any], on_value: Callable[[Value], object], depth: int) -> Any:
+    if len(data) == 2 and "is" in data:
+        return _number(data, on_value, depth)
+    if len(data) == 1:
+        ((kind, inner),) = data.items()
+        if kind == "slice" and isinstance(inner, list) and len(inner) == 3:
+            return Slice(*[decode_argument(part, on_value, depth) for part in inner])
+        if kind == "other" and isinstance(inner, str):
+            return TorchConstant(inner)
+        if kind == "float" and inner in ("inf", "-inf", "nan"):
+            return float(inner)
+        if kind == "map" and isinstance(inner, dict):
+            return {key: decode_argument(value, on_value, depth) for key, value in inner.items()}
+    raise GraphFormatError(f"this is no argument: {shortened(data)}")
+
+
+def _number(data: Mapping[str, Any], on_value: Callable[[Value], object], depth: int) -> SymNumber:
+    captured = data["is"]
+    op, given = next((key, value) for key, value in data.items() if key != "is")
+    if isinstance(captured, bool) or not isinstance(captured, int | float) or not isinstance(given, list):
+        raise GraphFormatError(f"this is no number: {shortened(data)}")
+    arguments = tuple([decode_argument(part, on_value, depth) for part in given])
+    if ORIGIN_ARITY.get(op) != len(arguments) or not all(map(_fits(op), arguments, range(2))):
+        raise GraphFormatError(f"this is no origin of a number: {shortened(data)}")
+    return SymNumber(op, arguments, _plain(captured))
+
+
+def _fits(op: str) -> Callable[[Any, int], bool]:
+    """Whether an argument can stand at a place of an origin."""
+    if op == "attribute":
+        return lambda argument, _: isinstance(argument, str)
+    if op in ORIGIN_OPERATORS:
+        return lambda argument, place: _is_number(argument, MAX_EXPONENT if op == "pow" and place else None)
+    return lambda argument, place: (
+        type(argument) is int and 0 <= argument < 64 if place else isinstance(argument, Value | WeightRef)
+    )
+
+
+def _is_number(argument: Any, most: int | None) -> bool:
+    bare = argument.captured if isinstance(argument, SymNumber) else argument
+    if isinstance(bare, bool) or not isinstance(bare, int | float):
+        return False
+    return most is None or abs(bare) <= most
+
+
+def encode_tensor_info(info: TensorInfo) -> str:
+    """A tensor as `float32[4,384]`, with a star where a gradient flows to it."""
+    return f"{info.dtype}[{','.join(map(str, info.shape))}]{'*' * info.grad}"
+
+
+def decode_tensor_info(text: Any) -> TensorInfo:
+    """The tensor that such a text stands for.
+
+    Raises:
+        BadGraph: it stands for none.
+    """
+    if isinstance(text, str) and len(text) < 1000:
+        dtype, _, rest = text.partition("[")
+        sizes, closed, star = rest.partition("]")
+        shape = sizes.split(",") if sizes else []
+        if (
+            dtype.isidentifier()
+            and closed
+            and star in ("", "*")
+            and all(size.isascii() and size.isdigit() and len(size) < 19 for size in shape)
+        ):
+            return TensorInfo(tuple(map(int, shape)), dtype, bool(star))
+    raise GraphFormatError(f"this is no tensor: {shortened(text)}")
+
+
+def shortened(data: Any) -> str:
+    """The beginning of something bad, for a message."""
+    text = repr(data)
+    return text if len(text) <= 60 else f"{text[:57]}..."

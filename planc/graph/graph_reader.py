@@ -1,0 +1,145 @@
+"""Reading graph files: whatever a file holds, it gives a graph or a `BadGraph`."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from planc.graph.codec import GraphFormatError, decode_tensor_info, shortened
+from planc.graph.decode_functions import decode_functions
+from planc.graph.validate import validate_graph
+from planc.ir.graph import FORMAT_VERSION, ModelGraph, ModuleDef, TensorInfo
+
+MAX_FILE_BYTES = 32 << 20
+MAX_UNZIPPED_BYTES = 128 << 20
+"""Of a file as it lies there, and unzipped."""
+
+
+def read_graph_file(path: str) -> ModelGraph:
+    """The graph of a file.
+
+    Raises:
+        BadGraph: the file is damaged, of another version, or no graph at all.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise GraphFormatError("this is no file")
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise GraphFormatError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+    return graph_from_bytes(data)
+
+
+def graph_from_bytes(data: bytes) -> ModelGraph:
+    """The graph of the bytes of a file, gzipped or not.
+
+    Raises:
+        BadGraph: as for `read`.
+    """
+    if data[:2] == b"\x1f\x8b":
+        data = _inflate(data)
+    try:
+        form = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise GraphFormatError("this is not JSON: the file is damaged, or no graph") from None
+    if not isinstance(form, dict) or "planc_graph" not in form:
+        raise GraphFormatError("this is not a graph that planc captured")
+    version = form["planc_graph"]
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise GraphFormatError(
+            f"this graph is of version {shortened(version)}, and planc reads version {FORMAT_VERSION}"
+        )
+    try:
+        graph = _graph(form)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as bad:
+        raise GraphFormatError(f"this graph is damaged: {type(bad).__name__} {shortened(str(bad))}") from None
+    validate_graph(graph)
+    return graph
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(text)
+
+
+def _inflate(data: bytes) -> bytes:
+    """Unzip, to a bound: a small file may stand for terabytes."""
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        text = inflater.decompress(data, MAX_UNZIPPED_BYTES)
+    except zlib.error:
+        raise GraphFormatError("the file is damaged: it does not unzip") from None
+    if inflater.unconsumed_tail:
+        raise GraphFormatError(f"the file holds more than {MAX_UNZIPPED_BYTES >> 20} MiB")
+    if not inflater.eof:
+        raise GraphFormatError("the file ends too early: it was not written to its end")
+    if inflater.unused_data:
+        raise GraphFormatError("the file goes on behind its end")
+    return text
+
+
+def _graph(form: Mapping[str, Any]) -> ModelGraph:
+    facts = form["facts"]
+    if not all(isinstance(fact, bool | int) for fact in facts.values()):
+        raise GraphFormatError("a fact is no number")
+    infos: dict[Any, TensorInfo] = {}
+    modules = tuple([_module(module, number, infos) for number, module in enumerate(_list(form["modules"]))])
+    functions = decode_functions(_list(form["functions"]), partial(_info, infos))
+    if not modules or not functions:
+        raise GraphFormatError("this graph is empty")
+    return ModelGraph(
+        _text(form["model"]),
+        {name: _text(version) for name, version in form["versions"].items()},
+        dict(facts),
+        _infos(form["inputs"], infos),
+        modules,
+        functions,
+        tuple([tuple([_text(name) for name in _list(tie)]) for tie in _list(form["ties"])]),
+    )
+
+
+def _module(form: Mapping[str, Any], number: int, infos: dict[Any, TensorInfo]) -> ModuleDef:
+    children = dict(form.get("children", {}))
+    # A definition stands behind those of its children, so that none holds itself.
+    if not all(type(child) is int and 0 <= child < number for child in children.values()):
+        raise GraphFormatError(f"module {number} holds a module that is not defined before it")
+    attributes = dict(form.get("attributes", {}))
+    if not all(type(value) is int for value in attributes.values()):
+        raise GraphFormatError(f"module {number} has an attribute that is no number")
+    return ModuleDef(
+        _text(form["class"]),
+        tuple([_text(base) for base in _list(form.get("bases", []))]),
+        _infos(form.get("parameters", {}), infos),
+        _infos(form.get("buffers", {}), infos),
+        attributes,
+        children,
+    )
+
+
+def _infos(form: Mapping[str, Any], known: dict[Any, TensorInfo]) -> dict[str, TensorInfo]:
+    return {name: _info(known, text) for name, text in form.items()}
+
+
+def _info(known: dict[Any, TensorInfo], text: Any) -> TensorInfo:
+    """A tensor by its text; most texts come often."""
+    found = known.get(text)
+    if found is None:
+        found = known[text] = decode_tensor_info(text)
+    return found
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str) or len(data) > 10_000:
+        raise GraphFormatError(f"this is no text: {shortened(data)}")
+    return data
+
+
+def _list(data: Any) -> list[Any]:
+    if not isinstance(data, list):
+        raise GraphFormatError(f"this is no list: {shortened(data)}")
+    return data

@@ -1,0 +1,94 @@
+"""A plan with its base plans, options, lets and conditions worked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from planc.ir.diagnostic import Diagnostic, SkippedCheck
+from planc.ir.document import Document, PlanPath
+from planc.ir.expr import ExprValue
+from planc.ir.layout import Layout
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+from planc.ir.record_index import IndexedRecord, index_records
+
+MAX_DEVICES = 10_000_000
+"""Devices of a mesh, and of one axis."""
+
+
+class Settings(Record):
+    """What the user says beside the plan."""
+
+    axis_sizes: Mapping[str, int] = {}
+    """Devices along an axis, by its name."""
+    world_size: int | None = None
+    """Devices in all."""
+    gpus_per_node: int | None = None
+    options: Mapping[str, ExprValue] = {}
+
+
+class Located(Record):
+    """A record of a plan, and where it stands."""
+
+    value: Any
+    location: PlanPath
+
+
+class ResolvedAxis(Record):
+    """An axis of the mesh; its size is None where nobody has given one."""
+
+    name: str
+    size: int | None
+    location: PlanPath
+
+
+class ResolvedBlock(Record):
+    """A block after `extends`, `let`, `when`, `override` and `remove`."""
+
+    kind: str
+    axes: tuple[Located, ...]
+    """The names of its axes: its own, then the one it replicates over."""
+    entries: tuple[Located, ...]
+    """Rules, units, regions: patterns and layouts without let names, conditions that
+    hold taken out. A condition still there needs the model."""
+    settings: tuple[Located, ...]
+    loss: Located | None
+    location: PlanPath
+
+
+class Resolved(Record):
+    """The plan that a mesh and a set of options select."""
+
+    name: str | None
+    model: Located | None
+    documents: tuple[Document, ...]
+    """The plan's own, then the one it extends, and so on."""
+    axes: tuple[ResolvedAxis, ...]
+    options: Mapping[str, Located]
+    values: Mapping[str, ExprValue]
+    """What names in expressions stand for: options, and axes that have a size."""
+    lets: Mapping[str, Located]
+    patterns: Mapping[str, Pattern]
+    """Pattern lets, by name, without let names in them."""
+    layouts: Mapping[str, Layout | None]
+    """Layout lets, by name; None where the condition needs the model."""
+    requires: tuple[Located, ...]
+    blocks: tuple[ResolvedBlock, ...]
+    unparsed_words: frozenset[str]
+    """Words of lines that could not be read: names that may be declared there."""
+    diagnostics: tuple[Diagnostic, ...]
+    skipped: tuple[SkippedCheck, ...]
+
+    @cached_property
+    def records_by_type(self) -> Mapping[type, list[IndexedRecord]]:
+        """All that the documents say, whatever its conditions, by the type of record."""
+        return index_records(self.documents)
+
+    def active_fsdp_blocks(self) -> Iterator[tuple[int, ResolvedBlock]]:
+        """The blocks of FSDP that do something, by number: on axes of one rank they do nothing."""
+        sizes = {axis.name: axis.size for axis in self.axes}
+        for number, block in enumerate(self.blocks):
+            if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes):
+                yield number, block

@@ -1,0 +1,116 @@
+"""The boundaries of one call of a module: which tensors, from which layout to which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from planc.ir.graph import Call, Function, ModuleDef, Value, WeightRef
+from planc.ir.layout import Layout
+from planc.ir.record import Record
+from planc.ir.styles import STYLES, Style
+from planc.syntax.blocks.tensor_block import Port, Rule
+
+TensorPath = tuple[str | int, ...]
+"""Steps to a tensor: first a position or a keyword, then into tuples and mappings."""
+
+
+class BoundaryPort(Record):
+    """A tensor that passes a boundary."""
+
+    tensor: int
+    """Of the tensor: the caller's at an input, the module's own at an output."""
+    before: Layout | None
+    """What the plan says it is; None: it is taken as it comes."""
+    after: Layout
+    rule_field: str
+    """The piece of the rule that says so."""
+    name: str
+    """The port, for people."""
+    path: TensorPath
+    """Where the tensor stands in what the module is handed, or returns."""
+
+
+def style_of(rule: Rule) -> Style | None:
+    return STYLES.get(rule.style) if rule.style else None
+
+
+def style_input(style: Style, module: ModuleDef) -> Layout | None:
+    """What the computation of a styled module takes."""
+    for class_name in (module.class_name, *module.bases):
+        for name, layout in style.input_by_class:
+            if name == class_name:
+                return layout
+    return style.input
+
+
+def input_ports(rule: Rule, module: ModuleDef, call: Call) -> Iterator[BoundaryPort]:
+    """The tensors that change their layout on the way in."""
+    style = style_of(rule)
+    inner = style_input(style, module) if style else None
+    if style is not None and inner is None:
+        inner = rule.input  # it takes what comes, and the rule says what that is
+    if inner is not None:
+        first = next(argument_tensors(call), None)
+        if first is not None:
+            field = "input" if rule.input else "style"
+            yield BoundaryPort(first[1], rule.input or inner, inner, field, "input", first[0])
+    for i, port in enumerate(rule.inputs):
+        for place, number in argument_tensors(call):
+            if place[0] == port.key:
+                name = f"input {port.key}"
+                yield BoundaryPort(number, port.before, port.after, f"inputs/{i}", name, place)
+
+
+def output_ports(rule: Rule, function: Function) -> Iterator[BoundaryPort]:
+    """The tensors that change their layout on the way out."""
+    style = style_of(rule)
+    if style is not None and (rule.output is not None or style.local_output is not None):
+        raw = style.local_output or style.output
+        outer = rule.output or style.output
+        first = next(tensor_paths(function.result), None)
+        if first is not None and outer is not None:
+            yield BoundaryPort(first[1], raw, outer, "output" if rule.output else "style", "output", first[0])
+    for i, port in enumerate(rule.outputs):
+        for place, number in tensor_paths(function.result):
+            if _matches_port(function.result, place, port):
+                name = f"output {port.key}"
+                yield BoundaryPort(number, port.before, port.after, f"outputs/{i}", name, place)
+
+
+def argument_tensors(call: Call) -> Iterator[tuple[TensorPath, int]]:
+    """The tensors that a call hands to a module, with their places."""
+    yield from tensor_paths(call.arguments)
+    yield from tensor_paths(call.keywords)
+
+
+def tensor_paths(item: Any, path: TensorPath = ()) -> Iterator[tuple[TensorPath, int]]:
+    """The tensors in an argument or a result, with their places."""
+    if isinstance(item, Value):
+        yield path, item.number
+    elif isinstance(item, tuple):
+        for i, part in enumerate(item):
+            yield from tensor_paths(part, (*path, i))
+    elif isinstance(item, Mapping):
+        for key, part in item.items():
+            yield from tensor_paths(part, (*path, key))
+
+
+def parameter_paths(item: Any, path: TensorPath = ()) -> Iterator[TensorPath]:
+    """Where parameters stand in an argument or a result: these pass no boundary."""
+    if isinstance(item, WeightRef):
+        yield path
+    elif isinstance(item, tuple | Mapping):
+        for key, part in item.items() if isinstance(item, Mapping) else enumerate(item):
+            yield from parameter_paths(part, (*path, key))
+
+
+def _matches_port(result: Any, place: TensorPath, port: Port) -> bool:
+    """Whether a place lies in the piece of a result that a port names; a single tensor is its
+    first piece, and the pieces of a mapping have numbers too."""
+    if not place:
+        return port.key == 0
+    if place[0] == port.key:
+        return True
+    keys = list(result) if isinstance(result, Mapping) else []
+    return isinstance(port.key, int) and port.key < len(keys) and keys[port.key] == place[0]

@@ -1,0 +1,110 @@
+"""Changes of layout at the inputs and outputs of modules, and the communication they need.
+
+Forward and backward of each are those of the conjugate operators of Megatron-LM and of
+spmd_types: identity and all-reduce, all-gather and reduce-scatter, slice and all-gather.
+"""
+
+from __future__ import annotations
+
+from planc.ir.layout import Layout, Partial, Replicate, Shard
+from planc.ir.record import Record
+from planc.proof.rules.operation import RuleViolation, Unsupported
+from planc.proof.types import (
+    CONSTANT,
+    INVARIANT,
+    PARTIAL,
+    REPLICATED,
+    SAME_ON_ALL_RANKS,
+    PackedShard,
+    Sharded,
+    SpmdType,
+    sharded,
+)
+
+
+class Transition(Record):
+    """What a change of layout costs."""
+
+    forward: str | None
+    """The collective of the forward pass; None: there is none."""
+    backward: str | None
+
+
+_NO_COLLECTIVE = Transition(None, None)
+_TRANSITIONS: dict[tuple[str, str], Transition] = {
+    ("I", "R"): Transition(None, "all_reduce"),
+    ("I", "S"): Transition(None, "all_gather"),
+    ("R", "S"): _NO_COLLECTIVE,
+    ("C", "S"): _NO_COLLECTIVE,
+    ("S", "R"): Transition("all_gather", "reduce_scatter"),
+    ("S", "I"): Transition("all_gather", None),
+    ("S", "C"): Transition("all_gather", None),
+    ("S", "S"): Transition("all_to_all", "all_to_all"),
+    ("P", "I"): Transition("all_reduce", None),
+    ("P", "R"): Transition("all_reduce", "all_reduce"),
+    ("P", "C"): Transition("all_reduce", None),
+    ("P", "S"): Transition("reduce_scatter", "all_gather"),
+}
+_LETTERS = {INVARIANT: "I", REPLICATED: "R", CONSTANT: "C", PARTIAL: "P"}
+
+
+def transition_between(before: SpmdType, after: SpmdType, *, grad: bool) -> Transition:
+    """What it takes to turn one type into another.
+
+    Raises:
+        Refused: what comes together would be in the order of the ranks, not of the parts.
+        NotKnown: there is no such change.
+    """
+    if isinstance(before, PackedShard) and (after in SAME_ON_ALL_RANKS or isinstance(after, Sharded)):
+        raise RuleViolation("cut-along", f"{before} is brought together as if it were one part",
+                      "its parts brought together one by one")  # fmt: skip
+    if before is after or (before is CONSTANT and after in SAME_ON_ALL_RANKS):
+        return _NO_COLLECTIVE
+    found = _TRANSITIONS.get((_letter(before), _letter(after)))
+    if found is None:
+        raise Unsupported(f"no communication turns {before} into {after}")
+    return found if grad else Transition(found.forward, None)
+
+
+def _letter(kind: SpmdType) -> str:
+    return "S" if isinstance(kind, Sharded) else _LETTERS.get(kind, "?")
+
+
+def matches_layout(spmd_type: SpmdType, layout: Layout, ndim: int) -> bool:
+    """Whether a value lies as a plan says that it does."""
+    if isinstance(layout, Replicate):
+        return spmd_type in SAME_ON_ALL_RANKS
+    if isinstance(layout, Partial):
+        return spmd_type is PARTIAL
+    return (
+        isinstance(layout, Shard)
+        and isinstance(spmd_type, Sharded)
+        and spmd_type.dim == _nonnegative_dim(layout, ndim)
+    )
+
+
+def type_of_layout(layout: Layout, shape: tuple[int, ...], ranks: int, replicate_type: SpmdType) -> SpmdType:
+    """The type that a declared layout stands for; `whole` is the one of «replicate».
+
+    Raises:
+        Refused: the layout cuts a dim that the ranks cannot share evenly.
+    """
+    if isinstance(layout, Replicate):
+        return replicate_type
+    if isinstance(layout, Partial):
+        return PARTIAL
+    if not isinstance(layout, Shard):
+        raise Unsupported(f"a value cannot be brought to {layout}")
+    dim = _nonnegative_dim(layout, len(shape))
+    if not 0 <= dim < len(shape):
+        raise RuleViolation(
+            "cut-dim", f"a value of {len(shape)} dims has no dim {layout.dim}", "a dim that it has"
+        )
+    if shape[dim] % ranks:
+        raise RuleViolation("cut-dim", f"dim {dim} has size {shape[dim]}, and {ranks} ranks share it",
+                      f"a size that {ranks} divides")  # fmt: skip
+    return sharded(dim)
+
+
+def _nonnegative_dim(layout: Shard, ndim: int) -> int:
+    return layout.dim + ndim if layout.dim < 0 else layout.dim

@@ -1,0 +1,83 @@
+"""The types of parameters: what styles and `params(...)` make of them on one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from planc.bind.binding import Binding, BoundModule
+from planc.bind.param_shards import ParamShard, is_deferred_bias, param_layout, param_shard
+from planc.ir.expr import EvalError, evaluate
+from planc.ir.graph import ModuleDef, TensorInfo
+from planc.ir.resolved import Located
+from planc.ir.styles import STYLES
+from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
+from planc.syntax.blocks.tensor_block import Rule
+
+FOLLOWS_INPUT = SpmdType("replicate, as its inputs are")
+"""A parameter whose gradient is in parts where what the module takes differs between
+ranks, and whole where it does not."""
+
+
+class ParamTypes:
+    """The types of the parameters of every module, found once for modules that are alike."""
+
+    def __init__(self, binding: Binding, block: int | None, ranks: int) -> None:
+        self.binding, self.block, self.ranks = binding, block, ranks
+        self._cache: dict[int, Mapping[str, SpmdType]] = {}
+
+    def rule_of(self, bound: BoundModule) -> Located | None:
+        """The rule of a module on this axis."""
+        return None if self.block is None else self.binding.entry_for(bound, self.block)
+
+    def types_of(self, bound: BoundModule) -> Mapping[str, SpmdType]:
+        """The type of each parameter of a module; where the batch is split, all are replicated."""
+        found = self._cache.get(id(bound))
+        if found is None:
+            placed = self.rule_of(bound)
+            found = self._cache[id(bound)] = {
+                name: REPLICATED if self.block is None else self._type(bound.module, name, info, placed)
+                for name, info in bound.module.parameters.items()
+            }
+        return found
+
+    def local_attribute(self, bound: BoundModule, name: str, global_value: float) -> int | float:
+        """What each rank's module has for an attribute: what the plan says, else its style's share."""
+        placed = self.rule_of(bound)
+        if placed is None:
+            return global_value
+        for attribute in placed.value.attributes:
+            if attribute.name == name:
+                try:
+                    value = evaluate(attribute.value, self.binding.resolved.values)
+                except EvalError:
+                    return global_value
+                return value if type(value) is int else global_value
+        style = STYLES.get(placed.value.style) if placed.value.style else None
+        classes = (bound.module.class_name, *bound.module.bases)
+        shared = style is not None and any(
+            row[0] in classes and row[1] == name for row in style.divided_attributes
+        )
+        return global_value // self.ranks if shared else global_value
+
+    def _type(self, module: ModuleDef, name: str, info: TensorInfo, placed: Located | None) -> SpmdType:
+        if placed is None:
+            return INVARIANT
+        rule: Rule = placed.value
+        cut = param_shard(rule, module, name, self.binding.resolved.values)
+        if cut is not None:
+            return _type_of_shard(cut, info)
+        if param_layout(rule, module, name) is None:
+            return INVARIANT
+        if is_deferred_bias(rule, module, name):
+            return DEFERRED_BIAS
+        style = STYLES.get(rule.style) if rule.style else None
+        own = any(param.name == name for param in rule.params)
+        return FOLLOWS_INPUT if own or style is None or style.input is None else REPLICATED
+
+
+def _type_of_shard(cut: ParamShard, info: TensorInfo) -> SpmdType:
+    """The type of a parameter that is cut; parts that do not fill its dim are no parts."""
+    size, total = info.shape[cut.dim], sum(cut.parts)
+    if len(cut.parts) < 2 or size % total:
+        return sharded(cut.dim)
+    return packed_shard(cut.dim, tuple(size // total * part for part in cut.parts))

@@ -1,0 +1,152 @@
+"""Operations that make tensors of plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.arguments import as_operand, global_and_local, size_read_violation, unpack_varargs
+from planc.proof.rules.operation import Operand, Operation, RankDependent, Unsupported
+from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType, local_index, sharded
+
+IGNORED_KEYWORDS = ("dtype", "device", "layout", "pin_memory", "memory_format", "out", "names")
+
+
+def creation_keywords(operation: Operation, *known: str) -> dict[str, Any]:
+    """The keywords that say what is made; the result has no gradient of its own."""
+    left = {
+        n: v
+        for n, v in operation.keywords.items()
+        if n not in IGNORED_KEYWORDS or (n in ("out", "names") and v is not None)
+    }
+    if left.pop("requires_grad", False) is not False or any(result.grad for result in operation.results):
+        raise Unsupported(f"{operation.name} makes a tensor that takes a gradient")
+    for name in left:
+        if name not in known:
+            raise Unsupported(f"the rule of {operation.name} does not know its argument '{name}'")
+    return left
+
+
+def filled_type(sizes: Sequence[Any], operation: Operation) -> SpmdType:
+    """The type of a tensor with the same number everywhere: of these sizes, each rank's own."""
+    if len(sizes) != len(operation.results[0].shape):
+        raise Unsupported(f"{operation.name} with {len(sizes)} sizes")
+    unlike = [d for d, item in enumerate(sizes) if global_and_local(item)[0] != global_and_local(item)[1]]
+    if not unlike:
+        return CONSTANT
+    whole, local = global_and_local(sizes[unlike[0]])
+    if len(unlike) > 1 or whole != local * operation.ranks:
+        raise size_read_violation(sizes[unlike[-1]])
+    return sharded(unlike[0])
+
+
+@op_rule("zeros", "ones", "empty", accepts_rank_dependent=True)
+def zeros_rule(operation: Operation) -> SpmdType:
+    """(2, 3) -> a tensor of that shape"""
+    given = creation_keywords(operation, "size")
+    return filled_type(
+        unpack_varargs((given["size"],) if "size" in given else operation.arguments), operation
+    )
+
+
+@op_rule("full", accepts_rank_dependent=True)
+def full_rule(operation: Operation) -> SpmdType:
+    """(2, 3), a number -> a tensor of that shape"""
+    given = creation_keywords(operation, "size", "fill_value")
+    return _filled(operation, operation.arguments, given)
+
+
+@op_rule("new_zeros", "new_ones", "new_empty", accepts_rank_dependent=True)
+def new_zeros_rule(operation: Operation) -> SpmdType:
+    """x, (2, 3) -> a tensor of that shape"""
+    given = creation_keywords(operation, "size")
+    return filled_type(
+        unpack_varargs((given["size"],) if "size" in given else operation.arguments[1:]), operation
+    )
+
+
+@op_rule("new_full", accepts_rank_dependent=True)
+def new_full_rule(operation: Operation) -> SpmdType:
+    """x, (2, 3), a number -> a tensor of that shape"""
+    given = creation_keywords(operation, "size", "fill_value")
+    return _filled(operation, operation.arguments[1:], given)
+
+
+def _filled(operation: Operation, given: tuple[Any, ...], named: dict[str, Any]) -> SpmdType:
+    rest = list(given)
+    size = named["size"] if "size" in named else rest.pop(0)
+    value = named["fill_value"] if "fill_value" in named else rest.pop(0)
+    _plain(value)
+    if rest:
+        raise Unsupported(f"{operation.name} takes more arguments than its rule knows")
+    return filled_type(unpack_varargs((size,)), operation)
+
+
+def _plain(item: Any) -> None:
+    """Refuse what is not plain numbers, the same on every rank."""
+    if isinstance(item, RankDependent):
+        raise size_read_violation(item)
+    if isinstance(item, Operand):
+        if item.type is not CONSTANT or item.shape:
+            raise Unsupported("a tensor is made from the numbers of another one")
+    elif isinstance(item, tuple):
+        for part in item:
+            _plain(part)
+    elif not isinstance(item, int | float | complex):
+        raise Unsupported("a tensor is made from what is no number")
+
+
+@op_rule("zeros_like", "ones_like", "empty_like")
+def zeros_like_rule(operation: Operation) -> SpmdType:
+    """x (a, b) -> a tensor of that shape"""
+    creation_keywords(operation)
+    (x,) = operation.arguments
+    return CONSTANT if as_operand(x).type in (*SAME_ON_ALL_RANKS, PARTIAL) else x.type
+
+
+@op_rule("full_like")
+def full_like_rule(operation: Operation) -> SpmdType:
+    """x (a, b), a number -> a tensor of that shape"""
+    given = creation_keywords(operation, "fill_value")
+    x, *rest = operation.arguments
+    for value in (*rest, *given.values()):
+        _plain(value)
+    return CONSTANT if as_operand(x).type in (*SAME_ON_ALL_RANKS, PARTIAL) else x.type
+
+
+@op_rule("arange", accepts_rank_dependent=True)
+def arange_rule(operation: Operation) -> SpmdType:
+    """n -> 0, 1, ..., n - 1; of a rank's own size, what each rank counts from its own start"""
+    given = creation_keywords(operation, "start", "end", "step")
+    end = operation.arguments[0] if len(operation.arguments) == 1 and not given else None
+    if (
+        isinstance(end, RankDependent)
+        and end.local_value is not None
+        and end.global_value == end.local_value * operation.ranks
+    ):
+        text = f"positions that each rank counts from its own start, up to {end.description}"
+        return local_index(0, int(end.global_value), text)
+    return _constant(operation)
+
+
+@op_rule("tensor", "scalar_tensor", "range", "linspace", "logspace", "eye",
+      "tril_indices", "triu_indices", "hann_window", "hamming_window")  # fmt: skip
+def constant_rule(operation: Operation) -> SpmdType:
+    """Numbers of the code -> a tensor of them: what each rank makes is the same"""
+    return _constant(operation)
+
+
+def _constant(operation: Operation) -> SpmdType:
+    known = ("start", "end", "step", "steps", "n", "m", "data", "base", "row", "col", "offset")
+    given = creation_keywords(operation, *known)
+    _plain((*operation.arguments, *(value for value in given.values() if value is not None)))
+    return CONSTANT
+
+
+@op_rule("new_tensor")
+def new_tensor_rule(operation: Operation) -> SpmdType:
+    """x, numbers of the code -> a tensor of them"""
+    given = creation_keywords(operation, "data")
+    _plain((*operation.arguments[1:], *given.values()))
+    return CONSTANT

@@ -1,0 +1,52 @@
+"""Rows of tables."""
+
+from __future__ import annotations
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.einsum_rule import DimLabels, einsum_rule
+from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
+from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType, sharded
+
+
+@op_rule("embedding")
+def embedding_rule(operation: Operation) -> SpmdType:
+    """input (...) of row numbers, weight (rows, d) -> (..., d)
+
+    A table split by rows is right only in a module that a rowwise style runs: it looks up
+    the rows of its rank, and gives zeros for those of others.
+    """
+    x, weight, _, most, _, frequency, _ = operation.bind_arguments(
+        "input", "weight",
+        padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False,
+    )  # fmt: skip
+    if not isinstance(x, Operand) or not isinstance(weight, Operand):
+        raise Unsupported("an embedding takes row numbers and a table")
+    if most is not None or frequency is not False:
+        raise Unsupported("an embedding with 'max_norm' or 'scale_grad_by_freq' has no rule")
+    if weight.type is sharded(0) and operation.style == "rowwise":
+        if x.type not in SAME_ON_ALL_RANKS:
+            raise RuleViolation(
+                "meet",
+                f"row numbers that are {x.type}, for a table split by rows",
+                "all row numbers on every rank",
+            )
+        return PARTIAL
+    batch: DimLabels = tuple(range(x.ndim))
+    why = "the row numbers count the rows of the whole table"
+    return einsum_rule(
+        [(x, batch), (weight, ("row", "d"))],
+        (*batch, "d"),
+        need_replication=("row",),
+        linear_in=(1,),
+        reason=why,
+    )
+
+
+@op_rule("one_hot")
+def one_hot_rule(operation: Operation) -> SpmdType:
+    """x (...) -> (..., classes)"""
+    x, classes = operation.bind_arguments("input", num_classes=-1)
+    if classes == -1 and x.type not in SAME_ON_ALL_RANKS:
+        raise Unsupported("one_hot finds the number of classes in the numbers that a rank has")
+    batch: DimLabels = tuple(range(x.ndim))
+    return einsum_rule([(x, batch)], (*batch, None))

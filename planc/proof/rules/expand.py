@@ -1,0 +1,156 @@
+"""Operations that repeat the numbers of a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.arguments import (
+    as_operand,
+    bind_with_aliases,
+    global_and_local,
+    normalize_dim,
+    rank_invariant_int,
+    size_read_violation,
+    tensor_and_varargs,
+)
+from planc.proof.rules.dim_mapping import remap_dims
+from planc.proof.rules.einsum_rule import forbid_unreduced_gradients
+from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
+from planc.proof.types import PARTIAL, PackedShard, Sharded, SpmdType, packed_shard, sharded, sharded_dim
+
+
+def repeated_type(x: Operand, dim: int, count: Any, ranks: int) -> SpmdType:
+    """The type of `count` copies of a tensor behind each other along a dim of the result, where a
+    rank makes fewer than the whole model does: each rank has its share of them."""
+    whole, local = global_and_local(count)
+    if sharded_dim(x.type) is not None:
+        raise RuleViolation("meet", f"a tensor that is {x.type} is stretched to a size that differs between ranks",
+                      "a tensor that every rank has whole")  # fmt: skip
+    if x.type is PARTIAL:
+        raise RuleViolation("partial", "a pending sum is stretched to a size that differs between ranks",
+                      "the sum taken first")  # fmt: skip
+    if whole != local * ranks:
+        raise size_read_violation(count)
+    forbid_unreduced_gradients([x], "split between the ranks")
+    return sharded(dim)
+
+
+def expanded_type(x: Operand, sizes: Sequence[Any], operation: Operation) -> SpmdType:
+    """The type of a tensor whose dims of size 1, and new ones before them, take other sizes."""
+    new = len(sizes) - x.ndim
+    if new < 0:
+        raise Unsupported(f"{len(sizes)} sizes for a tensor of {x.ndim} dims")
+    shape, own = (1,) * new + x.shape, (1,) * new + x.local_shape(operation.ranks)
+    born: list[tuple[int, Any]] = []
+    for d, item in enumerate(sizes):
+        whole, local = global_and_local(item)
+        if whole == local == -1:
+            continue
+        if shape[d] == 1 == own[d]:
+            if whole != local:
+                born.append((d, item))
+        elif local != own[d] or whole != shape[d]:
+            if isinstance(item, RankDependent):
+                raise size_read_violation(item)
+            raise RuleViolation("size-written", f"the size of dim {d} is written out as {local}, where a rank has {own[d]}",
+                          "-1 in the code, or attributes(...) that give the module its own share")  # fmt: skip
+    if len(born) > 1:
+        raise size_read_violation(born[1][1])
+    if born:
+        return repeated_type(x, *born[0], operation.ranks)
+    return remap_dims(x.type, [d + new for d in range(x.ndim)])
+
+
+@op_rule("expand", "broadcast_to", accepts_rank_dependent=True)
+def expand_rule(operation: Operation) -> SpmdType:
+    """x (a, 1), sizes (n, a, b) -> (n, a, b)"""
+    operation.keywords = {name: value for name, value in operation.keywords.items() if name != "implicit"}
+    return expanded_type(*tensor_and_varargs(operation, "size"), operation)
+
+
+@op_rule("expand_as")
+def expand_as_rule(operation: Operation) -> SpmdType:
+    """x (a, 1), other (a, b) -> (a, b)"""
+    x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
+    sizes = zip(other.shape, other.local_shape(operation.ranks))
+    what = f"the size of a tensor that is {other.type}"
+    return expanded_type(x, [w if w == n else RankDependent(w, n, what) for w, n in sizes], operation)
+
+
+@op_rule("repeat", accepts_rank_dependent=True)
+def repeat_rule(operation: Operation) -> SpmdType:
+    """x (a, b), repeats (2, 3) -> (2 * a, 3 * b)"""
+    return tiled_type(*tensor_and_varargs(operation, "repeats"), operation)
+
+
+@op_rule("tile", accepts_rank_dependent=True)
+def tile_rule(operation: Operation) -> SpmdType:
+    """x (a, b), repeats (3) -> (a, 3 * b)"""
+    x, counts = tensor_and_varargs(operation, "dims")
+    return tiled_type(x, (1,) * (x.ndim - len(counts)) + counts, operation)
+
+
+def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdType:
+    """The type of a tensor that is laid out several times along its dims, and new ones before them."""
+    new = len(counts) - x.ndim
+    if new < 0:
+        raise Unsupported(f"{len(counts)} repeats for a tensor of {x.ndim} dims")
+    unlike = [(d, item) for d, item in enumerate(counts) if isinstance(item, RankDependent)]
+    if len(unlike) > 1:
+        raise size_read_violation(unlike[1][1])
+    if unlike:
+        return repeated_type(x, *unlike[0], operation.ranks)
+    cut = sharded_dim(x.type)
+    if cut is not None and rank_invariant_int(counts[cut + new]) != 1:
+        raise RuleViolation("cut-along", f"dim {cut} is {x.type}, and is repeated as a whole",
+                      "the whole dim on every rank")  # fmt: skip
+    return remap_dims(x.type, [d + new for d in range(x.ndim)])
+
+
+@op_rule("repeat_interleave", accepts_rank_dependent=True)
+def repeat_interleave_rule(operation: Operation) -> SpmdType:
+    """x (a, b), 3 times along dim 1 -> (a, 3 * b), each entry beside its copies"""
+    x, count, dim = bind_with_aliases(operation, "input", "repeats", dim=None, output_size=None)[:3]
+    kind: SpmdType = as_operand(x).type
+    if isinstance(count, Operand) or dim is None:
+        if sharded_dim(kind) is not None or isinstance(count, Operand):
+            raise Unsupported(
+                "entries are repeated without a dim, or each so many times as another tensor says"
+            )
+        rank_invariant_int(count)
+        return kind
+    dim = normalize_dim(dim, x.ndim)
+    if isinstance(count, RankDependent) and x.shape[dim] == 1:
+        return repeated_type(x, dim, count, operation.ranks)
+    times = rank_invariant_int(count)
+    if isinstance(kind, PackedShard) and kind.dim == dim:
+        return packed_shard(dim, tuple(part * times for part in kind.parts))
+    return kind
+
+
+@op_rule("broadcast_tensors")
+def broadcast_tensors_rule(operation: Operation) -> tuple[SpmdType, ...]:
+    """x (a, 1), y (b) -> (a, b), (a, b)"""
+    given = operation.arguments
+    items = [as_operand(item) for item in (given[0] if given and isinstance(given[0], tuple) else given)]
+    shape = operation.results[0].shape
+    sizes: list[Any] = list(shape)
+    for item in items:
+        cut = sharded_dim(item.type)
+        if cut is not None:
+            place = cut + len(shape) - item.ndim
+            sizes[place] = RankDependent(
+                shape[place], shape[place] // operation.ranks, f"the size of a tensor that is {item.type}"
+            )
+    if operation.keywords or any(isinstance(item.type, PackedShard) for item in items):
+        raise Unsupported("tensors that are cut in parts are broadcast")
+    return tuple(_beside(item, sizes, operation) for item in items)
+
+
+def _beside(x: Operand, sizes: Sequence[Any], operation: Operation) -> SpmdType:
+    kind = expanded_type(x, sizes, operation)
+    if not isinstance(kind, Sharded) and any(isinstance(size, RankDependent) for size in sizes):
+        raise Unsupported("a tensor is broadcast beside one that is split")
+    return kind

@@ -1,0 +1,111 @@
+"""Norms and softmax: everything along some dims enters every entry."""
+
+from __future__ import annotations
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
+from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
+from planc.proof.rules.reduction_dims import bind_ignoring, normalize_plain_dim, reduction_dims
+from planc.proof.types import SpmdType, sharded
+
+_WHY = "it is normalised along that dim"
+
+
+@op_rule("layer_norm", "rms_norm")
+def layer_norm_rule(operation: Operation) -> SpmdType:
+    """x (..., *normalized), weight (*normalized), bias (*normalized) -> as x"""
+    names = {"bias": None} if operation.name == "layer_norm" else {}
+    x, shape, *parameters, _ = operation.bind_arguments(
+        "input", "normalized_shape", weight=None, **names, eps=None
+    )
+    dims = tuple(range(x.ndim))
+    last = dims[x.ndim - (len(shape) if isinstance(shape, tuple) else 1) :]
+    terms: list[LabeledOperand] = [(x, dims), *((p, last) for p in parameters if isinstance(p, Operand))]
+    return einsum_rule(terms, dims, need_replication=last, reason=_WHY)
+
+
+@op_rule("group_norm", accepts_rank_dependent=True)
+def group_norm_rule(operation: Operation) -> SpmdType:
+    """x (b, c, ...), weight (c), bias (c) -> as x
+
+    The ranks may share the groups, where each counts its own.
+    """
+    x, groups, *parameters, _ = operation.bind_arguments(
+        "input", "num_groups", weight=None, bias=None, eps=1e-5
+    )
+    dims = tuple(range(x.ndim))
+    terms: list[LabeledOperand] = [(x, dims), *((p, (1,)) for p in parameters if isinstance(p, Operand))]
+    if not isinstance(groups, RankDependent):
+        return einsum_rule(terms, dims, need_replication=dims[1:], reason=_WHY)
+    fits = groups.local_value is not None and groups.global_value == groups.local_value * operation.ranks
+    if not fits or x.type is not sharded(1):
+        raise RuleViolation("meet", f"a norm of {groups.global_value} groups, {groups.local_value} of them on a rank",
+                      "an input that is split along the groups")  # fmt: skip
+    return einsum_rule(terms, dims, need_replication=dims[2:], reason=_WHY)
+
+
+@op_rule("batch_norm")
+def batch_norm_rule(operation: Operation) -> SpmdType:
+    """x (b, c, ...), running_mean (c), running_var (c), weight (c), bias (c) -> as x"""
+    x, *vectors, training, _, _ = operation.bind_arguments(
+        "input", "running_mean", "running_var", weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+    )
+    dims = tuple(range(x.ndim))
+    terms: list[LabeledOperand] = [(x, dims), *((v, (1,)) for v in vectors if isinstance(v, Operand))]
+    fixed = () if training is False else (0, *dims[2:])
+    return einsum_rule(terms, dims, need_replication=fixed, reason="it mixes the entries of a batch")
+
+
+@op_rule("softmax", "log_softmax", "softmin")
+def softmax_rule(operation: Operation) -> SpmdType:
+    """x (..., dim, ...) -> as x"""
+    x, dim = bind_ignoring(operation, "input", "dim", ignored=("_stacklevel", "dtype"))
+    dims = tuple(range(x.ndim))
+    return einsum_rule(
+        [(x, dims)],
+        dims,
+        need_replication=(normalize_plain_dim(dim, x.ndim),),
+        reason="softmax sums along that dim",
+    )
+
+
+@op_rule("normalize")
+def normalize_rule(operation: Operation) -> SpmdType:
+    """x / |x|, along dim"""
+    x, _, dim, _ = operation.bind_arguments("input", p=2.0, dim=1, eps=1e-12)
+    dims = tuple(range(x.ndim))
+    return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), reason=_WHY)
+
+
+@op_rule("cumsum", "cumprod", "logcumsumexp", "cumsum_")
+def scan_rule(operation: Operation) -> SpmdType:
+    """x (..., dim, ...) -> as x; a running sum is linear"""
+    x, dim = bind_ignoring(operation, "input", "dim", ignored=("dtype",))
+    dims: DimLabels = tuple(range(x.ndim))
+    linear = (0,) if operation.name.startswith("cumsum") and "dtype" not in operation.keywords else ()
+    kind = einsum_rule(
+        [(x, dims)],
+        dims,
+        need_replication=(normalize_plain_dim(dim, x.ndim),),
+        linear_in=linear,
+        reason="it runs along that dim",
+    )
+    if operation.name.endswith("_") and kind is not x.type:
+        raise Unsupported(f"{operation.name} changes the type of its tensor")
+    return kind
+
+
+@op_rule("diff")
+def diff_rule(operation: Operation) -> SpmdType:
+    """Differences of neighbours along dim"""
+    x, _, dim, before, after = operation.bind_arguments("input", n=1, dim=-1, prepend=None, append=None)
+    dims: DimLabels = tuple(range(x.ndim))
+    terms = [(item, dims) for item in (x, before, after) if item is not None]
+    linear = (0,) if len(terms) == 1 else "all"
+    return einsum_rule(
+        terms,
+        dims,
+        need_replication=(normalize_plain_dim(dim, x.ndim),),
+        linear_in=linear,
+        reason="neighbours are subtracted",
+    )

@@ -1,0 +1,130 @@
+"""One operation with its operands, as a rule sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from planc.ir.graph import TensorInfo
+from planc.ir.record import Record
+from planc.proof.types import SpmdType, local_shape
+
+LayoutLaw = Literal[
+    "partial", "cut-dim", "cut-along", "sequence", "gradient", "size-read", "size-written", "meet"
+]
+"""The laws that an operation can break; `planc.checks` has a page for each."""
+
+
+class RuleViolation(Exception):
+    """The operation on each rank's share is not a share of the operation on the whole."""
+
+    def __init__(self, law: LayoutLaw, got: str, needed: str) -> None:
+        super().__init__(got)
+        self.law, self.got, self.needed = law, got, needed
+
+
+class Unsupported(Exception):
+    """The rule cannot tell; the message says why. Never a guess."""
+
+
+class Operand:
+    """A tensor that an operation takes."""
+
+    __slots__ = ("dtype", "grad", "origin", "shape", "type")
+
+    def __init__(
+        self,
+        kind: SpmdType,
+        shape: tuple[int, ...],
+        grad: bool = True,
+        dtype: str = "float32",
+        origin: Any = None,
+    ) -> None:
+        self.type, self.shape, self.grad, self.dtype = kind, shape, grad, dtype
+        """The shape is the whole one."""
+        self.origin = origin
+        """What gave it its type: the checker's own."""
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def local_shape(self, ranks: int) -> tuple[int, ...]:
+        """The shape that one rank holds."""
+        return local_shape(self.shape, self.type, ranks)
+
+
+class RankDependent(Record):
+    """A number of the model's code that is not the same on a rank as in the whole model."""
+
+    global_value: int | float | None
+    local_value: int | float | None
+    description: str
+    """What it is, as «the size of dim 1 of a tensor that is shard(1)»."""
+
+
+class Operation:
+    """A call of a torch function. Arguments are operands, plain constants (numbers that are
+    the same on every rank among them), `Differs`, `Slice`, `Other`, and tuples of these."""
+
+    __slots__ = ("arguments", "keywords", "name", "ranks", "results", "style")
+
+    def __init__(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        results: tuple[TensorInfo, ...],
+        ranks: int,
+        style: str | None = None,
+    ) -> None:
+        self.name, self.arguments, self.keywords = name, arguments, keywords
+        self.results, self.ranks = results, ranks
+        """What it gave in the captured run, whole; and the number of ranks."""
+        self.style = style
+        """The style of the module that runs, where its plan gives it one."""
+
+    def bind_arguments(self, *names: str, **defaults: Any) -> list[Any]:
+        """The arguments by name: `names` in the order of positions, those with a default last.
+
+        Raises:
+            NotKnown: an argument that the rule does not know, or one that is missing.
+        """
+        order = (*names, *defaults)
+        if len(self.arguments) > len(order):
+            raise Unsupported(f"{self.name} takes more arguments than its rule knows")
+        given = dict(zip(order, self.arguments, strict=False))
+        for name, value in self.keywords.items():
+            if name not in order:
+                if value is None or value is False:
+                    continue
+                raise Unsupported(f"the rule of {self.name} does not know its argument '{name}'")
+            given[name] = value
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise Unsupported(f"{self.name} misses its argument '{missing[0]}'")
+        return [given.get(name, defaults.get(name)) for name in order]
+
+    def operands(self) -> list[Operand]:
+        """Every tensor among the arguments, in order."""
+        return [*iter_operands(self.arguments), *iter_operands(tuple(self.keywords.values()))]
+
+
+def iter_operands(item: Any) -> Iterator[Operand]:
+    """The operands in an argument."""
+    if isinstance(item, Operand):
+        yield item
+    elif isinstance(item, tuple):
+        for part in item:
+            yield from iter_operands(part)
+
+
+def iter_rank_dependent(item: Any) -> Iterator[RankDependent]:
+    """The numbers in an argument that differ between a rank and the whole."""
+    if isinstance(item, RankDependent):
+        yield item
+    elif isinstance(item, tuple):
+        for part in item:
+            yield from iter_rank_dependent(part)
+    elif hasattr(item, "step") and hasattr(item, "start"):
+        yield from iter_rank_dependent((item.start, item.stop, item.step))

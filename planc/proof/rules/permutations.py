@@ -1,0 +1,101 @@
+"""Operations that give the dims another order, and add or drop dims of size 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.arguments import (
+    as_operand,
+    bind_with_aliases,
+    normalize_dim,
+    normalize_dims,
+    tensor_and_varargs,
+)
+from planc.proof.rules.dim_mapping import remap_dims
+from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
+from planc.proof.types import SpmdType, sharded_dim
+
+
+def permuted_type(x: Operand, order: Sequence[int]) -> SpmdType:
+    """The type of a tensor whose dim `i` was dim `order[i]`."""
+    if sorted(order) != list(range(x.ndim)):
+        raise Unsupported(f"{tuple(order)} is no order of {x.ndim} dims")
+    return remap_dims(x.type, [order.index(d) for d in range(x.ndim)])
+
+
+def transposed_type(x: Operand, first: int, second: int) -> SpmdType:
+    """The type of a tensor two dims of which change places."""
+    order = list(range(x.ndim))
+    if order:
+        order[first], order[second] = second, first
+    return permuted_type(x, order)
+
+
+@op_rule("transpose", "swapdims", "transpose_", "swapdims_")
+def transpose_rule(operation: Operation) -> SpmdType:
+    """x (a, b, c), dims 0 and 2 -> (c, b, a)"""
+    x, first, second = bind_with_aliases(operation, "input", "dim0", "dim1")
+    return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
+
+
+@op_rule("swapaxes", "swapaxes_")
+def swapaxes_rule(operation: Operation) -> SpmdType:
+    """x (a, b, c), axes 0 and 2 -> (c, b, a)"""
+    x, first, second = bind_with_aliases(operation, "input", "axis0", "axis1")
+    return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
+
+
+@op_rule("t", "t_", "T")
+def t_rule(operation: Operation) -> SpmdType:
+    """x (a, b) -> (b, a)"""
+    (x,) = bind_with_aliases(operation, "input")
+    return permuted_type(as_operand(x), tuple(reversed(range(x.ndim))))
+
+
+@op_rule("mT", "mH", "adjoint")
+def matrix_transpose_rule(operation: Operation) -> SpmdType:
+    """x (a, b, c) -> (a, c, b)"""
+    (x,) = bind_with_aliases(operation, "input")
+    return transposed_type(as_operand(x), x.ndim - 2, x.ndim - 1)
+
+
+@op_rule("permute")
+def permute_rule(operation: Operation) -> SpmdType:
+    """x (a, b, c), dims (2, 0, 1) -> (c, a, b)"""
+    x, dims = tensor_and_varargs(operation, "dims")
+    return permuted_type(x, normalize_dims(dims, x.ndim))
+
+
+@op_rule("movedim", "moveaxis")
+def movedim_rule(operation: Operation) -> SpmdType:
+    """x (a, b, c), 0 to 2 -> (b, c, a)"""
+    x, source, destination = bind_with_aliases(operation, "input", "source", "destination")
+    sources, targets = normalize_dims(source, as_operand(x).ndim), normalize_dims(destination, x.ndim)
+    if len(set(sources)) != len(sources) or len(set(targets)) != len(sources):
+        raise Unsupported("the dims that move do not fit")
+    order = [d for d in range(x.ndim) if d not in sources]
+    for target, old in sorted(zip(targets, sources)):
+        order.insert(target, old)
+    return permuted_type(x, order)
+
+
+@op_rule("unsqueeze", "unsqueeze_")
+def unsqueeze_rule(operation: Operation) -> SpmdType:
+    """x (a, b), dim 1 -> (a, 1, b)"""
+    x, dim = bind_with_aliases(operation, "input", "dim")
+    dim = normalize_dim(dim, as_operand(x).ndim + 1)
+    return remap_dims(x.type, [d + (d >= dim) for d in range(x.ndim)])
+
+
+@op_rule("squeeze", "squeeze_")
+def squeeze_rule(operation: Operation) -> SpmdType:
+    """x (a, 1, b), dim 1 -> (a, b)"""
+    x, dims = bind_with_aliases(operation, "input", dim=None)
+    chosen = range(as_operand(x).ndim) if dims is None else normalize_dims(dims, x.ndim)
+    cut = sharded_dim(x.type)
+    if cut in chosen and x.local(operation.ranks)[cut] == 1:
+        raise RuleViolation("cut-dim", f"dim {cut} has size 1 on a rank, where it is squeezed away; it has {x.shape[cut]}",
+                      "the dims to squeeze by number")  # fmt: skip
+    left = [d for d in range(x.ndim) if d not in chosen or x.shape[d] != 1]
+    return remap_dims(x.type, {d: place for place, d in enumerate(left)})

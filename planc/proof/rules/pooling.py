@@ -1,0 +1,28 @@
+"""Windows of images and sounds, each made one number."""
+
+from __future__ import annotations
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.einsum_rule import einsum_rule
+from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.types import SpmdType
+
+_DIMS = ("1d", "2d", "3d")
+
+
+@op_rule(*(f"{kind}_pool{dims}" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for dims in _DIMS))
+def pooling_rule(operation: Operation) -> SpmdType:
+    """x (..., *places) -> (..., *fewer places); a mean is linear"""
+    x = operation.arguments[0] if operation.arguments else operation.keywords.get("input")
+    if not isinstance(x, Operand):
+        raise Unsupported(f"{operation.name} takes one tensor")
+    dims = tuple(range(x.ndim))
+    places = dims[x.ndim - int(operation.name[-2]) :]
+    linear = (0,) if "avg" in operation.name else ()
+    return einsum_rule(
+        [(x, dims)],
+        dims,
+        need_replication=places,
+        linear_in=linear,
+        reason="windows along that dim are pooled",
+    )

@@ -1,0 +1,85 @@
+"""Operations that take each entry from one of several places: `where` and its kin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planc.proof.rules import op_rule
+from planc.proof.rules.casts import cast_is_nonlinear
+from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
+from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
+from planc.proof.rules.pointwise import broadcast_labels, broadcast_operands, pointwise_result_type
+from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType
+
+
+@op_rule("where")
+def where_rule(operation: Operation) -> SpmdType:
+    """where(c, x, y), x.where(c, y)"""
+    if len(operation.arguments) + len(operation.keywords) != 3:
+        raise Unsupported("where gives places, whose number depends on the numbers in the tensor")
+    first, second, third = operation.bind_arguments("condition", "input", "other")
+    if not isinstance(first, Operand) or first.dtype != "bool":
+        first, second = second, first
+    return masked_selection_type(operation, first, (second, third))
+
+
+@op_rule("masked_fill", "masked_fill_")
+def masked_fill_rule(operation: Operation) -> SpmdType:
+    """where(mask, value, x)"""
+    x, mask, value = operation.bind_arguments("input", "mask", "value")
+    return pointwise_result_type(operation, masked_selection_type(operation, mask, (x, value)))
+
+
+def masked_selection_type(operation: Operation, mask: Any, values: tuple[Any, ...]) -> SpmdType:
+    """Entries of the values, as the mask says: linear in all values together."""
+    terms, result = broadcast_operands(operation)
+    if not isinstance(mask, Operand):
+        raise Unsupported(f"the condition of {operation.name} is no tensor")
+    if not any(isinstance(value, Operand) and value.type is PARTIAL for value in values):
+        return einsum_rule(terms, result)
+    for value in values:
+        if (not isinstance(value, Operand) and value != 0) or mask.type not in SAME_ON_ALL_RANKS:
+            raise RuleViolation(
+                "partial", "a pending sum is filled with a value, on every rank", "the sum taken first"
+            )
+    shape = operation.results[0].shape
+    tensors: list[LabeledOperand] = [
+        (value, broadcast_labels(value, shape)) for value in values if isinstance(value, Operand)
+    ]
+    return einsum_rule(tensors, result, linear_in="all")
+
+
+@op_rule("addcmul", "addcmul_", "addcdiv", "addcdiv_", "lerp", "lerp_")
+def ternary_pointwise_rule(operation: Operation) -> SpmdType:
+    """x + value * y * z and the like: taken as nonlinear."""
+    return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation)))
+
+
+@op_rule("copy_")
+def copy_rule(operation: Operation) -> SpmdType:
+    """What it writes has the source's type."""
+    target, source, _ = operation.bind_arguments("self", "src", non_blocking=False)
+    if not isinstance(target, Operand) or not isinstance(source, Operand):
+        raise Unsupported("copy_ copies a tensor into a tensor")
+    if source.type is PARTIAL and cast_is_nonlinear(source, target.dtype):
+        raise RuleViolation("partial", f"a pending sum is made {target.dtype}", "the sum taken first")
+    labels: DimLabels = tuple(range(target.ndim))
+    return pointwise_result_type(
+        operation,
+        einsum_rule(
+            [(target, labels), (source, broadcast_labels(source, target.shape))], labels, linear_in="all"
+        ),
+    )
+
+
+@op_rule("zero_", "fill_")
+def fill_rule(operation: Operation) -> SpmdType:
+    """The same number everywhere, in a tensor that keeps its type."""
+    target, value = operation.bind_arguments("self", value=0)
+    if isinstance(value, Operand):
+        raise Unsupported(f"{operation.name} fills with the number in a tensor")
+    if target.type is PARTIAL and value != 0:
+        raise RuleViolation(
+            "partial", "a pending sum is filled with a value, on every rank", "the sum taken first"
+        )
+    return pointwise_result_type(operation, target.type)

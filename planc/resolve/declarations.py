@@ -1,0 +1,71 @@
+"""What the plans of a chain declare, base first, each name once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from planc.ir.document import Document, PlanPath
+from planc.ir.expr import format_value
+from planc.ir.record import Record
+from planc.ir.resolved import Located
+from planc.resolve.diagnostic_sink import DiagnosticSink
+
+
+class Declarations(Record):
+    """Declarations of the whole chain."""
+
+    mesh: Located | None
+    model: Located | None
+    options: dict[str, Located]
+    lets: dict[str, Located]
+    requires: tuple[Located, ...]
+
+
+def collect_declarations(documents: tuple[Document, ...], faults: DiagnosticSink) -> Declarations:
+    """Gather what is declared; a name declared again needs `override`."""
+    options: dict[str, Located] = {}
+    lets: dict[str, Located] = {}
+    requires: list[Located] = []
+    mesh = model = None
+    for document in reversed(documents):
+        plan = document.plan
+        add_declarations(options, _placed(document, "options", plan.options), "option", faults)
+        add_declarations(lets, _placed(document, "lets", plan.lets), "let", faults)
+        requires += _placed(document, "requires", plan.requires)
+        if plan.mesh is not None:
+            known: dict[str, Located] = {} if mesh is None else {"mesh": mesh}
+            add_declarations(known, [Located(plan.mesh, PlanPath(document, ("mesh",)))], "mesh", faults)
+            mesh = known.get("mesh", mesh)
+        if plan.model is not None:
+            model = Located(plan.model, PlanPath(document, ("model",)))
+    return Declarations(mesh, model, options, lets, tuple(requires))
+
+
+def _placed(document: Document, field: str, records: Iterable[Any]) -> list[Located]:
+    return [Located(record, PlanPath(document, (field, i))) for i, record in enumerate(records)]
+
+
+def add_declarations(
+    known: dict[str, Located], more: list[Located], what: str, faults: DiagnosticSink
+) -> None:
+    """Add declarations to those of the plans below; `override` replaces, and only replaces."""
+    for placed in more:
+        name = getattr(placed.value, "name", what)
+        earlier = known.get(name)
+        shown = what if name == what else f"{what} '{name}'"
+        same = earlier is not None and earlier.location.document is placed.location.document
+        if placed.value.override and earlier is None:
+            faults.report("R307", placed.location.label("no earlier one"), f"this {shown} overrides nothing",
+                       "needed: one in a plan that this one extends",
+                       "help: leave out 'override'")  # fmt: skip
+        elif earlier is not None and (same or not placed.value.override):
+            help_ = "help: leave one out" if same else "help: to replace it, write 'override' before it"
+            faults.report("N106", placed.location.label("declared again"), f"{shown} is declared twice", help_,
+                       secondary=(earlier.location.label("declared first"),))  # fmt: skip
+            continue
+        known[name] = placed
+        values = [getattr(p.value, "value", None) for p in (earlier, placed) if p is not None]
+        if what == "option" and len(values) == 2 and type(values[0]) is not type(values[1]):
+            faults.report("X402", placed.location.label("another type", "value"), f"{shown} changes its type",
+                       f"needed: a value such as {format_value(values[0])}")  # fmt: skip

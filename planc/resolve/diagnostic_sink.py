@@ -1,0 +1,28 @@
+"""The faults and the skipped checks that settling a plan collects."""
+
+from __future__ import annotations
+
+from planc.checks import law_by_code
+from planc.ir.diagnostic import Diagnostic, Fix, Label, SkippedCheck
+
+
+class DiagnosticSink:
+    """A list that stages add to."""
+
+    def __init__(self) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self.skipped: list[SkippedCheck] = []
+
+    def report(
+        self,
+        code: str,
+        label: Label,
+        message: str,
+        *notes: str,
+        secondary: tuple[Label, ...] = (),
+        fix: Fix | None = None,
+    ) -> None:
+        self.diagnostics.append(Diagnostic(law_by_code(code), message, label, secondary, notes, fix))
+
+    def skip(self, check: str, reason: str, axis: str | None = None) -> None:
+        self.skipped.append(SkippedCheck(check, reason, axis))

@@ -1,0 +1,155 @@
+"""`fsdp AXIS [replicate AXIS] { ... }`: FSDP2, and with a second axis HSDP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from planc.closest import closest_match
+from planc.ir.expr import Expr, format_value
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+from planc.ir.scalar import BoundedInt, Identifier, NonEmpty
+from planc.syntax.blocks.block_settings import (
+    Setting,
+    decode_settings,
+    encode_settings,
+    report_missing_blank,
+)
+from planc.syntax.blocks.entries import EntryLine, decode_entries, encode_removes, last_cell, records_of
+from planc.syntax.spanned import Spanned, spanned_items, spanned_values
+
+if TYPE_CHECKING:
+    from planc.syntax.tree_reader import CallSyntax, TreeReader
+
+DTYPES = ("bf16", "fp16", "fp32")
+FSDP_SETTINGS: dict[str, tuple[str | bool, ...]] = {
+    "params": DTYPES,  # dtype in which parameters are gathered and used
+    "reduce": DTYPES,  # dtype in which gradients are reduced
+    "output": DTYPES,  # dtype of what a unit gives
+    "offload": ("cpu", "none"),  # where shards rest between uses
+}
+"""Settings of a block, and the values that each takes (torch's MixedPrecisionPolicy
+and OffloadPolicy)."""
+
+
+class Unit(Record):
+    """Modules that FSDP2 shards and gathers together: one `fully_shard` call."""
+
+    patterns: Annotated[tuple[Pattern, ...], NonEmpty()]
+    reshard: bool | BoundedInt | None = None
+    """After the forward pass: false keeps it gathered, a number reshards to so many ranks."""
+    when: Expr | None = None
+    """Where this is false, the unit is not there."""
+    override: bool = False
+    """Take the place of an earlier unit of the same modules."""
+
+
+class FsdpBlock(Record):
+    """FSDP2 on one axis; with `replicate`, HSDP."""
+
+    axis: Identifier
+    replicate: Identifier | None = None
+    """The axis over which the shards are replicated."""
+    settings: tuple[Setting, ...] = ()
+    units: tuple[Unit, ...] = ()
+    remove: tuple[Pattern, ...] = ()
+    """Units of the extended plan to drop, by their pattern."""
+    kind: Literal["fsdp"] = "fsdp"
+
+
+# ---- text to records ---------------------------------------------------------
+
+
+def decode_fsdp(branch: Any, reader: TreeReader) -> Spanned[FsdpBlock]:
+    axis = reader.name(branch.children[0])
+    over = branch.children[1].children
+    replicate = reader.name(over[0]) if over else None
+    entries = decode_entries(branch, reader, {"unit": _unit, "settings": decode_settings})
+    settings = [node for line in entries["settings"] for node in line.value]
+    units, remove = entries["unit"], entries["remove"]
+    block = FsdpBlock(
+        axis.value,
+        replicate.value if replicate else None,
+        spanned_values(settings),
+        spanned_values(units),
+        spanned_values(remove),
+    )
+    parts = {
+        "axis": axis,
+        "settings": spanned_items(settings),
+        "units": spanned_items(units),
+        "remove": spanned_items(remove),
+    }
+    return Spanned(block, branch, parts | ({"replicate": replicate} if replicate else {}))
+
+
+def _unit(branch: Any, reader: TreeReader, override: bool) -> Spanned[Unit] | None:
+    *heads, tail = branch.children
+    patterns = [reader.pattern(h) for h in heads if not hasattr(h, "children")]
+    calls = [reader.call(h) for h in heads if hasattr(h, "children")]
+    slip = str(patterns[0].value) if patterns and patterns[0] else ""
+    if calls and str(calls[0].name) in FSDP_SETTINGS.get(slip, ()):
+        reader.report("S001", branch, "a setting has a colon after its name", "a unit and its modifier",
+                     f"help: write {slip}: {calls[0].name}")  # fmt: skip
+        return None
+    reshard = _reshard(calls[0], reader) if calls else None
+    for extra in calls[1:]:
+        reader.report("R304", extra.tree, "a unit takes one modifier", "", "needed: keep, or reshard(N)")
+    when = reader.when(tail)
+    known = [p for p in patterns if p is not None]
+    for node in known:
+        report_missing_blank(node, FSDP_SETTINGS, reader)
+    if len(known) < len(patterns):
+        return None
+    parts: dict[str, Spanned[Any]] = {"patterns": spanned_items(known)}
+    if when:
+        parts["when"] = when
+    if calls:
+        parts["reshard"] = Spanned(reshard, calls[0].tree)
+    return Spanned(
+        Unit(spanned_values(known), reshard, when.value if when else None, override), branch, parts
+    )
+
+
+def _reshard(modifier: CallSyntax, reader: TreeReader) -> bool | int | None:
+    name, items = str(modifier.name), modifier.arguments
+    if name == "keep" and items is None:
+        return False
+    if name == "reshard" and items is not None and len(items) == 1 and items[0].key is None:
+        value = items[0].value
+        if getattr(value, "type", "") == "INT":
+            return reader.integer(value)  # type: ignore[arg-type]
+    if name in ("keep", "reshard"):
+        needed = "keep" if name == "keep" else "reshard(N), N a number of ranks"
+        reader.report("R304", modifier.tree, f"'{name}' does not take this", "", f"needed: {needed}")
+        return None
+    meant = closest_match(name, ("keep", "reshard"))
+    hint = (f"help: did you mean '{meant}'?",) if meant else ()
+    reader.report("N105", modifier.name, f"'{name}' is no modifier of a unit", "",
+                 "needed: keep, or reshard(N)", *hint)  # fmt: skip
+    return None
+
+
+def fsdp_from_records(records: Sequence[Record]) -> FsdpBlock:
+    settings, units = records_of(records, Setting), records_of(records, Unit)
+    return FsdpBlock("", None, settings, units, records_of(records, Pattern))
+
+
+# ---- records to text ---------------------------------------------------------
+
+
+def encode_fsdp(block: FsdpBlock) -> tuple[str, list[EntryLine]]:
+    lines = [*encode_removes(block.remove), *encode_settings(block.settings), *map(encode_unit, block.units)]
+    over = f" replicate {block.replicate}" if block.replicate else ""
+    return f"fsdp {block.axis}{over}", lines
+
+
+def encode_unit(unit: Unit) -> EntryLine:
+    modifier = ""
+    if unit.reshard is False:
+        modifier = "keep"
+    elif unit.reshard is not None:
+        modifier = f"reshard({format_value(unit.reshard)})"
+    patterns = " + ".join(map(str, unit.patterns))
+    return EntryLine((patterns, last_cell(modifier, when=unit.when)), unit.override)

@@ -1,0 +1,108 @@
+"""`recompute { ... }`: activation checkpointing, a region a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from planc.ir.expr import Expr
+from planc.ir.pattern import Pattern
+from planc.ir.record import Record
+from planc.ir.scalar import SingleLine
+from planc.syntax.blocks.entries import (
+    EntryLine,
+    decode_entries,
+    encode_removes,
+    format_call,
+    last_cell,
+    records_of,
+)
+from planc.syntax.spanned import Spanned, spanned_items, spanned_values
+
+if TYPE_CHECKING:
+    from planc.syntax.tree_reader import CallSyntax, TreeReader
+
+RECOMPUTE_MODES = {
+    "full": "keep nothing but the inputs of the module",
+    "save": "keep the results of the kinds of operation named, recompute the rest",
+}
+SAVEABLE_OPS = {
+    "matmul": "matrix products",
+    "attention": "fused attention",
+    "collective": "results of communication",
+}
+"""Kinds of operation that `save(...)` may keep."""
+
+
+class Recompute(Record):
+    """Modules whose forward pass is run again in the backward pass."""
+
+    pattern: Pattern
+    mode: SingleLine | None = None
+    """`full`, the default, or `save`."""
+    save: tuple[SingleLine, ...] = ()
+    """What mode `save` keeps."""
+    when: Expr | None = None
+    """Where this is false, the line is not there."""
+    override: bool = False
+    """Take the place of an earlier line for the modules that both name."""
+
+
+class RecomputeBlock(Record):
+    """Activation checkpointing."""
+
+    regions: tuple[Recompute, ...] = ()
+    remove: tuple[Pattern, ...] = ()
+    """Regions of the extended plan to drop, by their pattern."""
+    kind: Literal["recompute"] = "recompute"
+
+
+def decode_recompute(branch: Any, reader: TreeReader) -> Spanned[RecomputeBlock]:
+    entries = decode_entries(branch, reader, {"region": _region})
+    regions, remove = entries["region"], entries["remove"]
+    parts = {"regions": spanned_items(regions), "remove": spanned_items(remove)}
+    return Spanned(RecomputeBlock(spanned_values(regions), spanned_values(remove)), branch, parts)
+
+
+def _region(branch: Any, reader: TreeReader, override: bool) -> Spanned[Recompute] | None:
+    pattern = reader.pattern(branch.children[0])
+    calls = [reader.call(child) for child in branch.children[1:-1]]
+    when = reader.when(branch.children[-1])
+    for extra in calls[1:]:
+        reader.report("R304", extra.tree, "a region takes one mode", "", "needed: full, or save(...)")
+    if pattern is None:
+        return None
+    parts: dict[str, Spanned[Any]] = {"pattern": pattern}
+    mode, save = None, []
+    if calls:
+        mode = str(calls[0].name)
+        save = _saved(calls[0], reader)
+        parts |= {"mode": reader.name(calls[0].name), "save": spanned_items(save)}
+    if when:
+        parts["when"] = when
+    region = Recompute(pattern.value, mode, spanned_values(save), when.value if when else None, override)
+    return Spanned(region, branch, parts)
+
+
+def _saved(mode: CallSyntax, reader: TreeReader) -> list[Spanned[str]]:
+    names = []
+    for item in mode.arguments or ():
+        value = item.value
+        if item.key is None and item.after is None and getattr(value, "data", "") == "call":
+            names.append(reader.name(value.children[0]))  # type: ignore[union-attr, arg-type]
+        else:
+            reader.report("R304", item.tree, f"'{mode.name}' takes names", "", "needed: as save(matmul)")
+    return names
+
+
+def recompute_from_records(records: Sequence[Record]) -> RecomputeBlock:
+    return RecomputeBlock(records_of(records, Recompute), records_of(records, Pattern))
+
+
+def encode_recompute(block: RecomputeBlock) -> tuple[str, list[EntryLine]]:
+    return "recompute", [*encode_removes(block.remove), *map(encode_region, block.regions)]
+
+
+def encode_region(region: Recompute) -> EntryLine:
+    mode = format_call(region.mode or "", region.save) or region.mode or ""
+    return EntryLine((str(region.pattern), last_cell(mode, when=region.when)), region.override)

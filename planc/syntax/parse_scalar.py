@@ -1,0 +1,62 @@
+"""One expression or layout by itself, for the data form and for Python."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.expr import Expr
+from planc.ir.layout import Layout
+from planc.ir.source import Source
+from planc.syntax.read_text import read_text
+
+
+class ScalarError(Exception):
+    """A text that is no expression, or no layout. `code` is the law it breaks."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@lru_cache(maxsize=4096)
+def parse_expr(text: str) -> Expr:
+    """Read an expression, as `tp <= 8`.
+
+    Raises:
+        ScalarFault: the text is not one.
+    """
+    # Brackets, so that it may go on over lines here as in data.
+    document = read_text(Source("", f"require (\n{text}\n)"))
+    _refuse(document.diagnostics, text, "an expression", len("require (\n"))
+    if len(document.plan.requires) != 1 or document.plan.requires[0].why is not None:
+        raise ScalarError("S001", f"{text!r} is not an expression")
+    return document.plan.requires[0].condition
+
+
+@lru_cache(maxsize=4096)
+def parse_layout(text: str) -> Layout:
+    """Read a layout: `replicate`, `partial`, `shard(1)`, or the name of a let.
+
+    Raises:
+        ScalarFault: the text is not one.
+    """
+    # The one place where a layout stands alone: after the arrow of a rule.
+    document = read_text(Source("", f"tensor x {{\nx y -> {text}\n}}"))
+    _refuse(document.diagnostics, text, "a layout", len("tensor x {\nx y -> "))
+    rules = document.plan.blocks[0].rules if document.plan.blocks else ()  # type: ignore[union-attr]
+    layout = rules[0].output if len(rules) == 1 else None
+    if layout is None or "".join(str(layout).split()) != "".join(text.split()):
+        raise ScalarError("S001", f"{text!r} is not a layout")
+    return layout
+
+
+def _refuse(faults: tuple[Diagnostic, ...], text: str, what: str, start: int) -> None:
+    for fault in faults:
+        # Laws of the line that the scalar was put into are not laws of the scalar.
+        code = fault.law.code if fault.law.code in ("S003", "S006") else "S001"
+        # What stands behind the text is ours, and nothing that its author could know.
+        ends = fault.label.span.start >= start + len(text)
+        message = "it ends too early" if ends else fault.message
+        shown = text if len(text) < 60 else text[:57] + "..."
+        raise ScalarError(code, f"{shown!r} is not {what}: {message}")

@@ -1,0 +1,51 @@
+"""Terminals of the grammar in the words of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from planc.syntax.blocks import BLOCK_KINDS
+
+STATEMENT_KEYWORDS = (
+    "plan",
+    "extends",
+    "model",
+    "mesh",
+    "option",
+    "let",
+    "require",
+    "override",
+    *BLOCK_KINDS,
+)
+"""The words a statement begins with."""
+
+_WORDS = {
+    "NAME": "a name", "DOTTED": "a dotted name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",
+    "KEY": "a setting", "DASHED": "a value", "ARROW": "'->'", "COMPARE": "a comparison", "TIMES": "an operator",
+    "PLUS": "an operator", "MINUS": "an operator", "_PLUS": "'+'", "_EQUAL": "'='",
+    "_COMMA": "','", "_COLON": "':'", "_LPAR": "'('", "RPAR": "')'", "LBRACE": "'{'",
+    "RBRACE": "'}'", "_NEWLINE": "the end of the line", "$END": "the end of the plan",
+    "TRUE": "true or false", "FALSE": "true or false",
+}  # fmt: skip
+_OPERATORS = {"COMPARE", "TIMES", "PLUS", "MINUS", "_OR", "_AND"}
+
+
+def terminal_name(terminal: str) -> str:
+    """One terminal: `_WHEN` is 'when', `_COMMA` is ','."""
+    return _WORDS.get(terminal) or f"'{terminal.strip('_').lower()}'"
+
+
+def describe_terminals(terminals: Iterable[str]) -> str:
+    """What may stand at a place, as one phrase."""
+    allowed = set(terminals)
+    if {"_PLAN", "_LET", "_MESH"} <= allowed:
+        return f"a statement: {', '.join(STATEMENT_KEYWORDS)}"
+    if "TIMES" in allowed:
+        allowed -= _OPERATORS
+    if "$END" in allowed:
+        allowed = allowed - {"$END"} | {"_NEWLINE"}
+    elif len(allowed) > 1:
+        # What may follow anywhere is no help at a place that wants something.
+        allowed.discard("_NEWLINE")
+    words = sorted({terminal_name(t) for t in allowed}, key=lambda w: (w[0] == "'", w))
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,0 +1,208 @@
+"""Logits that stay split over the vocabulary, as a tensor of the whole shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+from planc.ir.lowered import LocalLayout, LoweredAxis
+from planc.torch.apply.redistribute import redistribute
+from planc.torch.apply.tensor_paths import has_tensor_at, map_tensor_at
+from planc.torch.apply.vocab_parallel_loss import vocab_parallel_cross_entropy
+
+_FROM_GLOBAL_SHAPE = frozenset({
+    "shape", "size", "dim", "ndim", "ndimension", "numel", "nelement", "dtype", "device", "layout", "__len__",
+    "is_floating_point", "is_complex", "is_cuda", "is_cpu", "is_meta", "is_sparse", "is_nested", "get_device",
+    "element_size", "itemsize", "__hash__",
+})  # fmt: skip
+"""What the whole shape and the type answer."""
+_FROM_LOCAL = frozenset({"requires_grad", "grad_fn", "is_leaf", "is_contiguous", "output_nr"})
+"""What the rank's slice answers."""
+_ELEMENTWISE = frozenset({
+    "float", "double", "half", "bfloat16", "to", "type", "cpu", "cuda", "contiguous", "detach", "clone",
+    "mul", "div", "true_divide", "__mul__", "__rmul__", "__truediv__",
+})  # fmt: skip
+"""What is done to each element by itself."""
+_VIEWS = frozenset({"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"})
+
+
+class VocabParallelLogits(Tensor):
+    """Shows the whole shape; each rank holds its slice along the last dim in `local`."""
+
+    local: Tensor
+    group: ProcessGroup
+
+    @staticmethod
+    def __new__(cls: type[Self], local: Tensor, group: ProcessGroup) -> Self:
+        shape = (*local.shape[:-1], local.shape[-1] * group.size())
+        made: Self = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=local.dtype, device=local.device)
+        made.local, made.group = local, group
+        return made
+
+    def gathered(self) -> Tensor:
+        """The whole logits, on every rank: one all-gather; gradients flow back through it."""
+        return redistribute(
+            self.local, LocalLayout("shard", self.local.ndim - 1), LocalLayout("invariant"), self.group
+        )
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return f"SplitLogits(shape={tuple(self.shape)}, local={self.local!r})"
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = _function_name(func)
+        if name in _FROM_GLOBAL_SHAPE:
+            return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
+        if func is nn.functional.cross_entropy:
+            return _cross_entropy(*args, **kwargs)
+        if args and isinstance(args[0], cls):
+            return _apply_to_local(name, func, *args, **kwargs)
+        raise _unsupported(name)
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        raise _unsupported(str(func))
+
+
+def _function_name(func: Any) -> str:
+    """The name of a function, a method, or what reads an attribute."""
+    name = getattr(func, "__name__", "")
+    return getattr(getattr(func, "__self__", None), "__name__", "") if name == "__get__" else name
+
+
+def _apply_to_local(
+    name: str, func: Callable[..., Any], x: VocabParallelLogits, *rest: Any, **kwargs: Any
+) -> Any:
+    """What a function or a method does, done to the slice."""
+    if name in _VIEWS:
+        return _view(x, func, rest, kwargs)
+    if name == "__getitem__":
+        return _index_leading_dims(x, rest[0])
+    if name == "register_hook":
+        return _register_grad_hook(x, *rest, **kwargs)
+    if not any(map(_is_tensor, (*rest, *kwargs.values()))):
+        if name in _FROM_LOCAL:
+            return func(x.local, *rest, **kwargs)
+        if name in _ELEMENTWISE:
+            return VocabParallelLogits(func(x.local, *rest, **kwargs), x.group)
+    raise _unsupported(name)
+
+
+def _is_tensor(item: Any) -> bool:
+    return isinstance(item, Tensor) or (isinstance(item, tuple | list) and any(map(_is_tensor, item)))
+
+
+def _unsupported(name: str) -> RuntimeError:
+    # No TypeError: Python's operators would take it for "not implemented".
+    return RuntimeError(
+        f"'{name}' on logits that are split over the vocabulary ('loss vocab_parallel'): each rank holds a "
+        "slice. F.cross_entropy takes them, after views and slices of the dims before the last, casts, and "
+        "products with a number. For anything else bring them together: logits.gathered()"
+    )
+
+
+def _view(x: VocabParallelLogits, func: Callable[..., Any], rest: Any, kwargs: Any) -> VocabParallelLogits:
+    """The same view of the slice: the last dim has to stay as it is."""
+    whole = func(torch.empty(x.shape, device="meta"), *rest, **kwargs).shape
+    if not whole or whole[-1] != x.shape[-1]:
+        raise _unsupported(_function_name(func))
+    shape = (*whole[:-1], x.local.shape[-1])
+    # A view stays a view: on what is not contiguous it raises, as it does on whole logits.
+    view = x.local.view if _function_name(func) == "view" else x.local.reshape
+    return VocabParallelLogits(view(shape), x.group)
+
+
+def _index_leading_dims(x: VocabParallelLogits, index: Any) -> VocabParallelLogits:
+    """Slices, numbers, ids and masks of the dims before the last."""
+    items = index if isinstance(index, tuple) else (index,)
+    taken = sum(_dims_indexed(item) for item in items)
+    if any(item is Ellipsis for item in items):
+        to_the_last = items[-1] is not Ellipsis
+    else:
+        to_the_last = taken >= x.local.ndim
+    last = items[-1] if items else None
+    if to_the_last and not (isinstance(last, slice) and last == slice(None)):
+        raise _unsupported("indexing the last dim")
+    return VocabParallelLogits(x.local[index], x.group)
+
+
+def _register_grad_hook(x: VocabParallelLogits, hook: Callable[[Any], Any]) -> Any:
+    """A hook of the gradient sees it split, as the logits are."""
+
+    def run(gradient: Tensor) -> Tensor | None:
+        given = hook(VocabParallelLogits(gradient, x.group))
+        if given is None or isinstance(given, VocabParallelLogits):
+            return None if given is None else given.local
+        raise _unsupported("a hook that gives another gradient")
+
+    return x.local.register_hook(run)  # type: ignore[no-untyped-call]
+
+
+def _dims_indexed(item: Any) -> int:
+    """How many dims an index takes."""
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return 0
+    if isinstance(item, Tensor) and item.dtype in (torch.bool, torch.uint8):
+        return item.ndim
+    return 1
+
+
+def _cross_entropy(
+    input: Any,  # noqa: A002  # the names of F.cross_entropy
+    target: Any,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    if weight is not None or size_average is not None or reduce is not None:
+        raise _unsupported("cross_entropy with weight, size_average or reduce")
+    if (
+        not isinstance(input, VocabParallelLogits)
+        or isinstance(target, VocabParallelLogits)
+        or input.ndim > 2
+    ):
+        raise _unsupported("cross_entropy but of logits (rows, classes) with the rows' labels")
+    return vocab_parallel_cross_entropy(
+        input.local, target, input.group,
+        ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+def apply_vocab_parallel_loss(model: nn.Module, axis: LoweredAxis, group: ProcessGroup) -> None:
+    """Let the logits leave a model as what they are. To be called after everything else is applied:
+    what torch hooks onto results has to get the slices."""
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def leave(_: nn.Module, __: Any, result: Any) -> Any:
+        if not has_tensor_at(result, axis.logits_path):
+            where = ".".join(map(str, axis.logits_path)) or "a tensor"
+            raise TypeError(
+                f"the logits are not where they were when the plan was proved: {where} of the result"
+            )
+        return map_tensor_at(result, axis.logits_path, lambda x: VocabParallelLogits(x, group))
+
+    model.register_forward_hook(leave)
+    if any(base.__name__ == "PreTrainedModel" for base in type(model).__mro__):
+        _wrap_model_loss(model, group)
+
+
+def _wrap_model_loss(model: Any, group: ProcessGroup) -> None:
+    """The loss that a model of transformers computes itself where it is called with labels."""
+    own = model.loss_function
+
+    def loss(logits: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return own(VocabParallelLogits(logits, group), *args, **kwargs)
+
+    model.loss_function = loss

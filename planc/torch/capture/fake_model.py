@@ -1,0 +1,94 @@
+"""Turns the tensors of a model into fake ones: they have a shape and no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+
+
+class ModelFaker:
+    """Makes fake tensors; one that is found twice is made once, so that ties stay."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Tensor, Tensor]] = {}
+        self.weights_in_attributes: dict[int, Tensor] = {}
+        """Weights, by the identity of tensors that plain attributes hold of them."""
+
+    def fake_model(self, model: nn.Module) -> None:
+        """Replace all tensors that modules hold: parameters, buffers, and plain attributes.
+
+        A weight that a plain attribute holds too, alone or in a list, is another tensor there: a
+        split model has other parameters, and knows of no such attribute.
+        """
+        for module in model.modules():
+            kinds: Any = (module._parameters, module._buffers)
+            for held in kinds:
+                for name, tensor in list(held.items()):
+                    if tensor is not None:
+                        held[name] = self.fake_tensor(tensor)
+        weights, self._made = self._made, {}
+        self._attributes(model)
+        for key, (_, made) in self._made.items():
+            if key in weights:
+                self.weights_in_attributes[id(made)] = weights[key][1]
+
+    def _attributes(self, model: nn.Module) -> None:
+        for module in model.modules():
+            for name, value in list(module.__dict__.items()):
+                if name not in ("_parameters", "_buffers", "_modules"):
+                    changed = self.fake_item(value)
+                    if changed is not value:
+                        module.__dict__[name] = changed
+
+    def fake_item(self, item: Any, depth: int = 0) -> Any:
+        """An attribute or an argument, with what tensors it holds made fake."""
+        if isinstance(item, Tensor):
+            return self.fake_tensor(item)
+        if depth < 4 and type(item) in (list, tuple, dict):
+            return _mapped(item, lambda part: self.fake_item(part, depth + 1))
+        return item
+
+    def fake_tensor(self, tensor: Tensor) -> Tensor:
+        """The fake of a tensor."""
+        if id(tensor) not in self._made:
+            strides = tensor.stride() if tensor.layout is torch.strided else None
+            if strides is None:
+                raise TypeError(f"a tensor of layout {tensor.layout} is not supported")
+            if overrides_dispatch(type(tensor)):
+                raise TypeError(
+                    f"a {type(tensor).__name__} is not supported: it decides what operations on it do"
+                )
+            made = torch.empty_strided(tuple(tensor.shape), strides, dtype=tensor.dtype)
+            if isinstance(tensor, nn.Parameter):
+                made = nn.Parameter(made, requires_grad=tensor.requires_grad)
+            elif tensor.requires_grad:
+                made.requires_grad_()
+            # The original is kept: its identity must not go to another one.
+            self._made[id(tensor)] = tensor, made
+        return self._made[id(tensor)][1]
+
+
+def overrides_dispatch(kind: type[Tensor]) -> bool:
+    """Whether tensors of a class do something of their own where an operation is called."""
+    torchs: Any = (Tensor, nn.Parameter)
+    if issubclass(kind, FakeTensor):
+        return False
+    return any(
+        getattr(kind, name) not in [getattr(one, name) for one in torchs]
+        for name in ("__torch_function__", "__torch_dispatch__")
+    )
+
+
+def _mapped(items: Any, change: Callable[[Any], Any]) -> Any:
+    """A list, tuple or dictionary with its parts changed; the same one if none is."""
+    if isinstance(items, dict):
+        changed: Any = {key: change(value) for key, value in items.items()}
+        same = all(changed[key] is value for key, value in items.items())
+    else:
+        changed = type(items)([change(part) for part in items])
+        same = all(new is old for new, old in zip(changed, items))
+    return items if same else changed

@@ -1,0 +1,96 @@
+"""The table of module definitions: equal modules are stored once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from planc.graph.graph_writer import encode_module
+from planc.ir.graph import ModuleDef, Slice, SymNumber
+from planc.torch.capture.name_scope import NameScope
+from planc.torch.capture.tensor_table import tensor_info
+from planc.torch.capture.trace_records import ModuleCall
+
+Attributes = Mapping[str, Mapping[str, int]]
+"""Numbers that were read off modules: by the module's name, then by their own."""
+
+
+def module_definitions(model: nn.Module, attributes: Attributes) -> tuple[ModuleDef, ...]:
+    """The definitions of a model's modules; the last one is the model's."""
+    found: list[ModuleDef] = []
+    known: dict[str, int] = {}
+
+    def define(module: nn.Module, name: str) -> int:
+        children = {
+            child: define(inner, f"{name}.{child}" if name else child)
+            for child, inner in module._modules.items()
+            if inner is not None
+        }
+        made = _definition(module, attributes.get(name, {}), children)
+        key = json.dumps(encode_module(made))
+        if key not in known:
+            known[key] = len(found)
+            found.append(made)
+        return known[key]
+
+    define(model, "")
+    return tuple(found)
+
+
+def _definition(module: nn.Module, attributes: Mapping[str, int], children: Mapping[str, int]) -> ModuleDef:
+    def infos(tensors: Mapping[str, Tensor | None]) -> dict[str, Any]:
+        return {name: tensor_info(tensor) for name, tensor in tensors.items() if tensor is not None}
+
+    return ModuleDef(
+        type(module).__name__,
+        tuple(_bases(type(module))),
+        infos(module._parameters),
+        infos(module._buffers),
+        dict(sorted(attributes.items())),
+        dict(children),
+    )
+
+
+def _bases(kind: type) -> Iterator[str]:
+    for base in kind.__mro__[1:]:
+        if base is nn.Module:
+            return
+        if issubclass(base, nn.Module):
+            yield base.__name__
+
+
+def attributes_used(root: ModuleCall, names: NameScope) -> dict[str, dict[str, int]]:
+    """The attributes that the numbers of a run come from; a module that has several names
+    has them under each."""
+    found: dict[str, dict[str, int]] = {}
+    for frame in _frames(root):
+        items = [(step.arguments, step.keywords) for step in frame.steps]
+        for number in _numbers((*items, frame.result)):
+            if number.op == "attribute":
+                owner, _, own = str(number.arguments[0]).removeprefix("/").partition(":")
+                for name in names.all_names(owner):
+                    found.setdefault(name, {})[own] = int(number.captured)
+    return found
+
+
+def _frames(frame: ModuleCall) -> Iterator[ModuleCall]:
+    yield frame
+    for step in frame.steps:
+        if isinstance(step, ModuleCall):
+            yield from _frames(step)
+
+
+def _numbers(item: Any) -> Iterator[SymNumber]:
+    if isinstance(item, SymNumber):
+        yield item
+        yield from _numbers(item.arguments)
+    elif isinstance(item, Slice):
+        yield from _numbers((item.start, item.stop, item.step))
+    elif isinstance(item, tuple):
+        for part in item:
+            yield from _numbers(part)
+    elif isinstance(item, Mapping):
+        yield from _numbers(tuple(item.values()))

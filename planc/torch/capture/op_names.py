@@ -1,0 +1,131 @@
+"""Which calls of torch a graph keeps, and under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+COMPUTED_PROPERTIES = ("T", "mT", "H", "mH", "real", "imag", "data")
+"""Properties of tensors that compute something; their names are those of the operations."""
+
+IN_PLACE_DUNDERS = frozenset(
+    f"__i{name}__"
+    for name in (
+        "add",
+        "sub",
+        "mul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "pow",
+        "and",
+        "or",
+        "xor",
+        "lshift",
+        "rshift",
+    )
+) | {"__setitem__", "__idiv__"}
+
+_COMPUTES_NOTHING = frozenset(
+    [
+        "_set_grad_enabled",
+        "set_grad_enabled",
+        "dim",
+        "ndimension",
+        "is_floating_point",
+        "is_complex",
+        "is_signed",
+        "is_inference",
+        "is_contiguous",
+        "is_conj",
+        "is_neg",
+        "is_nonzero",
+        "is_same_size",
+        "is_set_to",
+        "is_storage",
+        "is_tensor",
+        "stride",
+        "storage_offset",
+        "element_size",
+        "data_ptr",
+        "get_device",
+        "untyped_storage",
+        "storage",
+        "_typed_storage",
+        "requires_grad_",
+        "retain_grad",
+        "__repr__",
+        "__format__",
+        "__hash__",
+        "__reduce_ex__",
+        "__len__",
+        "__dir__",
+        "__bool__",
+        "__int__",
+        "__float__",
+        "__index__",
+        "item",
+        "tolist",
+        "numpy",
+        "result_type",
+        "can_cast",
+        "promote_types",
+        "_is_view",
+        "__torch_function__",
+        "__set__",
+        "__delete__",
+        "has_names",
+        "broadcast_shapes",
+        "_assert",
+    ]
+)
+
+_ON_GRADIENTS = ("register_hook", "register_post_accumulate_grad_hook", "backward")
+GRADIENT_ACCESS = (*_ON_GRADIENTS, "grad_fn", "_grad_fn", "grad", "_grad")
+"""Methods and properties that read or change the backward pass, where no operation says how."""
+
+CONTENT_PROPERTIES = ("data", "real", "imag")
+"""Properties of tensors that are their content: who sets one writes to the tensor."""
+
+DATA_READS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
+"""Methods that take numbers out of a tensor."""
+
+_SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]
+
+
+def reads_size(function: Callable[..., Any]) -> bool:
+    """Whether it is `x.shape` or `x.size`."""
+    return function == _SHAPE or function is Tensor.size
+
+
+def op_name(function: Callable[..., Any]) -> str | None:
+    """The name of an operation, as torch calls the function; None: it computes nothing."""
+    name: str = getattr(function, "__name__", "")
+    if name in ("__get__", "__set__"):
+        of = getattr(getattr(function, "__self__", None), "__name__", "")
+        if name == "__set__":
+            return f"set_{of}_" if of in CONTENT_PROPERTIES else None
+        return of if of in COMPUTED_PROPERTIES else None
+    if not name or name in _COMPUTES_NOTHING or name in _ON_GRADIENTS:
+        return None
+    if home := _home_of(function):
+        return f"{home}::{name}"
+    # The one function of torch that takes its arguments in another order than its namesake.
+    is_swapped = name in ("embedding", "embedding_bag") and getattr(function, "__module__", "") is None
+    return f"torch.{name}" if is_swapped else name
+
+
+def _home_of(function: Callable[..., Any]) -> str:
+    """Where a function of others comes from: it may have the name of one of torch's, and do something else."""
+    module = getattr(function, "__module__", None) or "torch"
+    parts = module.split(".")
+    if parts[:2] == ["torch", "_ops"] and len(parts) > 2:  # of torch.library
+        return "" if parts[2] == "aten" else parts[2]
+    return "" if parts[0] == "torch" else module
+
+
+def is_in_place(name: str) -> bool:
+    """Whether an operation of this name changes its first argument."""
+    return name in IN_PLACE_DUNDERS or (name.endswith("_") and not name.endswith("__"))

@@ -1,0 +1,108 @@
+"""What is taken out of sight, though no operation of Python says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from planc.ir.graph import Slice, SymNumber
+from planc.torch.capture.trace_records import ModuleCall, RecordedOp
+from planc.torch.capture.tracked_sizes import value_of
+
+_OF_EVERY_SIZE = frozenset(
+    ("__hash__", "dim", "ndimension", "ndim", "element_size", "itemsize", "get_device", "output_nr", "_version",
+     "data_ptr", "_cdata", "dense_dim", "sparse_dim", "item", "tolist", "__int__", "__float__", "__index__")
+)  # fmt: skip
+"""What gives numbers that say nothing of a tensor's size."""
+_OF_ITS_SIZE = frozenset(
+    ("untyped_storage", "storage", "_typed_storage", "is_same_size", "__repr__", "__format__", "__reduce_ex__",
+     "__dlpack__")
+)  # fmt: skip
+"""What says something of a tensor's size, and gives no number."""
+
+
+def reveals_size(name: str, result: Any) -> bool:
+    """Whether a call that gave this says how large the tensors are that it took."""
+    counts = (isinstance(part, int | float) and not isinstance(part, bool) for part in _parts(result))
+    return name in _OF_ITS_SIZE or (name not in _OF_EVERY_SIZE and any(counts))
+
+
+def has_plain_value(result: Any) -> bool:
+    """Whether there is a number, a truth or a text in a result: from there on, none can follow it."""
+    return any(isinstance(part, int | float | str) for part in _parts(result))
+
+
+def _parts(result: Any, depth: int = 0) -> Iterator[Any]:
+    if isinstance(result, list | tuple) and depth < 4:
+        for part in result:
+            yield from _parts(part, depth + 1)
+    else:
+        yield result
+
+
+def untracked_numel(tensor: Tensor) -> int:
+    """How many numbers a tensor has; nobody is told."""
+    with torch._C.DisableTorchFunction():
+        return tensor.numel()
+
+
+def tracked_strides(sizes: Sequence[Any], found: Sequence[int]) -> tuple[Any, ...] | None:
+    """The strides of a tensor, computed from its sizes; None: it has others, as a slice may."""
+    made: list[Any] = [1] * len(found)
+    step: Any = 1
+    plain_step = 1
+    for dim in sorted(range(len(found)), key=lambda dim: (found[dim], value_of(sizes[dim]))):
+        if found[dim] != plain_step:
+            return None
+        made[dim] = step
+        step, plain_step = sizes[dim] * step, value_of(sizes[dim]) * plain_step
+    return tuple(made)
+
+
+STYLE_ATTRIBUTES = ("nf",)
+"""Attributes that styles divide."""
+
+# ---- attributes --------------------------------------------------------------------
+
+
+def resolve_maybe_escaped(root: ModuleCall) -> None:
+    """Say that an attribute was taken where a plan can set it: where other code reads it in
+    sight, or a style divides it; any other one is the same number on every rank."""
+    names = set(STYLE_ATTRIBUTES)
+    for frame in _frames(root):
+        for step in frame.steps:
+            if isinstance(step, ModuleCall) or step.name != "number.taken":
+                names.update(_attributes((step.arguments, step.keywords)))
+        names.update(_attributes(frame.result))
+    for frame in _frames(root):
+        kept: list[RecordedOp | ModuleCall] = []
+        for step in frame.steps:
+            if isinstance(step, RecordedOp) and step.name == "number.taken":
+                if names.isdisjoint(_attributes(step.arguments)):
+                    continue
+                step.name = "number.lost"
+            kept.append(step)
+        frame.steps[:] = kept
+
+
+def _frames(frame: ModuleCall) -> Iterator[ModuleCall]:
+    yield frame
+    for step in frame.steps:
+        if isinstance(step, ModuleCall):
+            yield from _frames(step)
+
+
+def _attributes(item: Any) -> Iterator[str]:
+    """The names of the attributes that numbers come from, without their modules."""
+    if isinstance(item, SymNumber):
+        if item.op == "attribute":
+            yield str(item.arguments[0]).partition(":")[2]
+        yield from _attributes(item.arguments)
+    elif isinstance(item, Slice):
+        yield from _attributes((item.start, item.stop, item.step))
+    elif isinstance(item, tuple | Mapping):
+        for part in item.values() if isinstance(item, Mapping) else item:
+            yield from _attributes(part)

@@ -1,0 +1,178 @@
+"""How a model initialises itself: all that its class does to make it, recorded without memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+
+class StorageView(NamedTuple):
+    """A tensor, as a view of a storage."""
+
+    storage: int
+    dtype: torch.dtype
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    storage_bytes: int
+    """Of the whole storage."""
+
+    @property
+    def covers_storage(self) -> bool:
+        """Whether it is all of its storage."""
+        size = self.dtype.itemsize
+        for length in self.size:
+            size *= length
+        return self.offset == 0 and size == self.storage_bytes
+
+
+class RecordedOp(NamedTuple):
+    """An operation, with references in place of tensors."""
+
+    op: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    reads: frozenset[int]
+    writes: frozenset[int]
+    overwritten: int | None
+    """The storage of which nothing is left as it was."""
+    outputs: tuple[StorageView | None, ...]
+    uses_rng: bool
+
+
+_OVERWRITING_OPS = {"uniform_", "normal_", "fill_", "zero_", "random_", "exponential_", "bernoulli_", "copy_"}
+
+
+class InitRecordingError(Exception):
+    """An operation that cannot be recorded."""
+
+
+class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Tensors that are made get no memory; what is done to them is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.steps: list[RecordedOp] = []
+        self.constants: dict[int, Tensor] = {}
+        self._kept: list[Tensor] = []  # so that no storage gets the name of another
+        self._known: dict[int, Tensor] = {}
+
+    def view_of(self, tensor: Tensor) -> StorageView:
+        storage = tensor.untyped_storage()
+        return StorageView(
+            storage._cdata, tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()),
+            int(tensor.storage_offset()), int(storage.nbytes()),
+        )  # fmt: skip
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        if tensors and not any(x.is_meta for x in tensors):
+            if random:
+                raise InitRecordingError(f"{func} draws numbers for a tensor made of given ones")
+            return func(*args, **kwargs)
+        args, kwargs = tree_map(self._to_meta, (args, kwargs))
+        takes = {argument.name for argument in func._schema.arguments}
+        if kwargs.get("device") is not None or (not tensors and "device" in takes):
+            kwargs["device"] = torch.device("meta")
+        result = func(*args, **kwargs)
+        if not tensors and "dtype" in takes and isinstance(result, Tensor):
+            kwargs["dtype"] = result.dtype
+        self._record(func, args, kwargs, result, random)
+        return result
+
+    def _to_meta(self, item: Any) -> Any:
+        """A tensor with numbers of its own is a constant."""
+        if not isinstance(item, Tensor) or item.is_meta:
+            return item
+        if id(item) not in self._known:
+            made = torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
+            self._known[id(item)] = made
+            self._kept += [item, made]
+            self.constants[self.view_of(made).storage] = item.clone()
+        return self._known[id(item)]
+
+    def _record(self, func: Any, args: Any, kwargs: Any, result: Any, random: bool) -> None:
+        given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        made = [x for x in tree_flatten(result)[0] if isinstance(x, Tensor)]
+        self._kept += [*given, *made]
+        read = {self.view_of(x).storage for x in given}
+        written = {
+            self.view_of(x).storage
+            for argument, x in zip(func._schema.arguments, args)
+            if argument.alias_info is not None and argument.alias_info.is_write and isinstance(x, Tensor)
+        }
+        fresh = [None if self.view_of(x).storage in read else self.view_of(x) for x in made]
+        if not written and not any(fresh):
+            return  # a view
+        overwritten = None
+        if (
+            func._opname in _OVERWRITING_OPS
+            and isinstance(args[0], Tensor)
+            and self.view_of(args[0]).covers_storage
+        ):
+            overwritten = self.view_of(args[0]).storage
+            read = {self.view_of(x).storage for x in given if x is not args[0]}
+        arguments, keywords = tree_map(
+            lambda x: self.view_of(x) if isinstance(x, Tensor) else x, (args, kwargs)
+        )
+        if "device" in keywords:
+            keywords["device"] = torch.device("cpu")
+        self.steps.append(
+            RecordedOp(func, arguments, keywords, frozenset(read), frozenset(written), overwritten,
+                 tuple(fresh), random)
+        )  # fmt: skip
+
+    def record_initializer(
+        self, function: Callable[..., Any], tensor: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Record a function that fills a tensor and looks at the numbers it draws."""
+        if not tensor.is_meta:
+            raise InitRecordingError(f"{function.__name__} draws numbers for a tensor made of given ones")
+        ref = self.view_of(tensor.detach())
+        self._kept.append(tensor)
+        written = frozenset({ref.storage})
+        read, overwritten = (frozenset[int](), ref.storage) if ref.covers_storage else (written, None)
+        self.steps.append(RecordedOp(function, (ref, *args), kwargs, read, written, overwritten, (), True))
+        return tensor
+
+
+def record_init(build: Callable[[], nn.Module]) -> tuple[nn.Module, InitRecorder]:
+    """A model without memory, and how its numbers come about.
+
+    Raises:
+        NotRecordedError: they depend on each other in a way that cannot be recorded.
+    """
+    recorder = InitRecorder()
+    try:
+        with _patch_initializers(recorder), recorder:
+            return build(), recorder
+    except (NotImplementedError, RuntimeError) as bad:
+        raise InitRecordingError(str(bad).strip().partition("\n")[0]) from bad
+
+
+@contextmanager
+def _patch_initializers(recorder: InitRecorder) -> Iterator[None]:
+    """Initialisers that look at numbers are recorded whole: on meta tensors they do nothing at all."""
+    names = ("_no_grad_trunc_normal_", "orthogonal_", "sparse_", "dirac_")
+    own: dict[str, Any] = {
+        name: partial(recorder.record_initializer, getattr(nn.init, name)) for name in names
+    }
+    with ExitStack() as patches:
+        patches.enter_context(patch.multiple(nn.init, **own))
+        # Transformers has kept torch's functions to call them behind its own.
+        kept = getattr(sys.modules.get("transformers.initialization"), "TORCH_INIT_FUNCTIONS", {})
+        patches.enter_context(patch.dict(kept, {name: own[name] for name in names if name in kept}))
+        yield

@@ -1,0 +1,91 @@
+"""The table of changes: one row each."""
+
+from __future__ import annotations
+
+from tests.mutation import (
+    blocks,
+    equivalent,
+    facets,
+    layouts,
+    numbers,
+    patterns,
+    rule_groups,
+    rules,
+    styles,
+)
+from tests.mutation.records import MutationOperator
+
+CHANGES = (
+    # which rules there are
+    MutationOperator("drop-rule", 5, rules.drop_rule),
+    MutationOperator("add-rule", 8, rules.add_rule),
+    MutationOperator("override-rule", 4, rules.override_rule),
+    MutationOperator("exchange-rules", 1, rules.exchange_rules),
+    MutationOperator("duplicate-rule", 3, rules.duplicate_rule, equivalent=True),
+    MutationOperator("move-rule", 2, rules.move_rule, equivalent=True),
+    MutationOperator("shuffle-rules", 2, rules.shuffle_rules, equivalent=True),
+    MutationOperator("drop-inside", 3, rule_groups.drop_subtree),
+    MutationOperator("push-port", 3, rule_groups.push_port),
+    # styles, and what stands beside them
+    MutationOperator("swap-style", 5, styles.swap_style),
+    MutationOperator("exchange-styles", 2, styles.exchange_styles),
+    MutationOperator("drop-style", 2, styles.drop_style),
+    MutationOperator("drop-facet", 3, facets.drop_facet),
+    MutationOperator("add-port", 4, facets.add_port),
+    MutationOperator("add-attribute", 1, facets.add_attribute),
+    # layouts
+    MutationOperator("arrow", 6, layouts.change_arrow),
+    MutationOperator("port", 5, layouts.change_port),
+    MutationOperator("turn-port", 1, layouts.reverse_port),
+    MutationOperator("port-key", 1, layouts.change_port_key),
+    MutationOperator("let-layout", 3, layouts.change_let),
+    MutationOperator("turn-let", 1, layouts.reverse_let),
+    MutationOperator("let-side", 3, layouts.inline_let_side),
+    MutationOperator("param", 3, layouts.change_param),
+    MutationOperator("add-param", 2, layouts.add_param),
+    MutationOperator("loss", 2, layouts.change_loss),
+    MutationOperator("gather-logits", 3, layouts.gather_logits),
+    # patterns
+    MutationOperator("narrow", 6, patterns.narrow),
+    MutationOperator("widen", 4, patterns.widen),
+    MutationOperator("rename", 3, patterns.rename_segment),
+    MutationOperator("parent", 1, patterns.to_parent),
+    MutationOperator("child", 1, patterns.to_child),
+    MutationOperator("class", 2, patterns.restrict_class),
+    MutationOperator("spell", 4, patterns.enumerate_star),
+    # numbers and conditions
+    MutationOperator("attribute", 3, numbers.change_attribute),
+    MutationOperator("attribute-name", 1, numbers.change_attribute_name),
+    MutationOperator("parts", 3, numbers.change_parts),
+    MutationOperator("option", 2, numbers.change_option),
+    MutationOperator("drop-when", 2, numbers.drop_when),
+    MutationOperator("turn-when", 2, numbers.negate_when),
+    MutationOperator("add-when", 3, numbers.add_when),
+    MutationOperator("drop-require", 2, numbers.drop_require),
+    # units, regions, the mesh
+    MutationOperator("drop-block", 2, blocks.drop_block),
+    MutationOperator("drop-unit", 2, blocks.drop_unit),
+    MutationOperator("add-unit", 3, blocks.add_unit),
+    MutationOperator("split-unit", 1, blocks.split_unit),
+    MutationOperator("join-units", 1, blocks.join_units),
+    MutationOperator("unit-part", 1, blocks.drop_unit_pattern),
+    MutationOperator("reshard", 2, blocks.change_reshard),
+    MutationOperator("setting", 2, blocks.change_setting),
+    MutationOperator("drop-region", 1, blocks.drop_region),
+    MutationOperator("add-region", 2, blocks.add_region),
+    MutationOperator("recompute-mode", 2, blocks.change_recompute_mode),
+    MutationOperator("swap-axes", 2, blocks.swap_axes),
+    # the same in other words
+    MutationOperator("say-default", 3, layouts.write_default, equivalent=True),
+    MutationOperator("own-class", 3, patterns.name_common_class, equivalent=True),
+    MutationOperator("optional", 2, patterns.make_optional, equivalent=True),
+    MutationOperator("scale-parts", 2, numbers.scale_parts, equivalent=True),
+    MutationOperator("split-when", 3, numbers.add_axis_condition, equivalent=True),
+    MutationOperator("split-choice", 3, equivalent.split_choice, equivalent=True),
+    MutationOperator("split-star", 3, equivalent.split_star, equivalent=True),
+    MutationOperator("spell-modules", 3, equivalent.spell_modules, equivalent=True),
+    MutationOperator("split-conditions", 3, equivalent.split_conditions, equivalent=True),
+    MutationOperator("inline-layout", 3, equivalent.inline_layout, equivalent=True),
+    MutationOperator("inline-pattern", 2, equivalent.inline_pattern, equivalent=True),
+    MutationOperator("inline-let", 1, equivalent.inline_let, equivalent=True),
+)

@@ -1,0 +1,38 @@
+"""State dicts of split models are those of the unsplit model, and so are their optimizers'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.torch.weights.rank_server import Ranks, shared
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Ranks:
+    return shared()
+
+
+@pytest.mark.parametrize("family", ["bert_mlm", "gpt2", "phi3", "qwen3_moe", "whisper"])
+def test_shown_in_the_models_order(ranks: Ranks, family: str) -> None:
+    assert ranks.run(2, "state_dict_round_trip", family=family, dp=1, tp=2)
+
+
+@pytest.mark.parametrize("family", ["phi3", "mixtral", "t5"])
+def test_shown_in_the_models_order_under_fsdp(ranks: Ranks, family: str) -> None:
+    assert ranks.run(4, "state_dict_round_trip", family=family, dp=2, tp=2)
+
+
+@pytest.mark.parametrize("family", ["phi3", "gpt2"])
+def test_a_distributed_checkpoint_goes_to_other_meshes(ranks: Ranks, family: str, tmp_path: Path) -> None:
+    folder = str(tmp_path / "checkpoint")
+    ranks.run(4, "save_sharded", family=family, dp=2, tp=2, folder=folder)
+    for dp, tp in ((1, 2), (1, 4), (4, 1), (1, 1)):
+        ranks.run(dp * tp, "resume_on_mesh", family=family, dp=dp, tp=tp, folder=folder)
+
+
+def test_an_optimizer_that_never_stepped_takes_a_state(ranks: Ranks, tmp_path: Path) -> None:
+    folder = str(tmp_path / "checkpoint")
+    ranks.run(1, "save_unsharded", family="phi3", folder=folder)
+    ranks.run(2, "resume_on_mesh", family="phi3", dp=1, tp=2, folder=folder, raw=True)
