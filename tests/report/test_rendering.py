@@ -65,7 +65,7 @@ def test_a_failed_require_says_the_values_and_why() -> None:
         require tp <= 8  "a node has 8 devices"
         tensor tp { lm_head colwise }
     """
-    assert rendered(text, sizes={"tp": 16}) == dedent("""\
+    assert rendered(text, axis_sizes={"tp": 16}) == dedent("""\
         error[X401]: this plan requires tp <= 8
          --> a.plan:2:9
           |

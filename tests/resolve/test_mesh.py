@@ -37,21 +37,21 @@ def test_crossing_of_an_unknown_world_is_said_only_where_it_is_sure() -> None:
 SIZES = [
     # mesh, flags, sizes, codes
     ("dp, tp", {}, [None, None], []),
-    ("dp, tp", {"sizes": {"tp": 8}}, [None, 8], []),
-    ("dp, tp", {"sizes": {"tp": 8}, "world_size": 64}, [8, 8], []),
-    ("dp, tp", {"sizes": {"tp": 8, "dp": 8}, "world_size": 64}, [8, 8], []),
+    ("dp, tp", {"axis_sizes": {"tp": 8}}, [None, 8], []),
+    ("dp, tp", {"axis_sizes": {"tp": 8}, "world_size": 64}, [8, 8], []),
+    ("dp, tp", {"axis_sizes": {"tp": 8, "dp": 8}, "world_size": 64}, [8, 8], []),
     ("dp=auto, tp=8", {"world_size": 64}, [8, 8], []),
     ("dp=auto, tp=8", {}, [None, 8], []),
-    ("dp=2, tp=8", {"sizes": {"tp": 8}}, [2, 8], []),
+    ("dp=2, tp=8", {"axis_sizes": {"tp": 8}}, [2, 8], []),
     ("dp, tp", {"world_size": 64}, [None, None], ["M204"]),
     ("dp=auto, tp=auto", {}, [None, None], ["M204"]),
     ("dp=auto, tp", {"world_size": 8}, [None, None], ["M204"]),
     ("dp, tp=8", {"world_size": 12}, [None, 8], ["M203"]),
     ("dp=2, tp=8", {"world_size": 12}, [2, 8], ["M203"]),
-    ("dp=2, tp=8", {"sizes": {"tp": 4}}, [2, 8], ["M205"]),
+    ("dp=2, tp=8", {"axis_sizes": {"tp": 4}}, [2, 8], ["M205"]),
     ("dp=0, tp=8", {}, [None, 8], ["M205"]),
-    ("dp, tp", {"sizes": {"pp": 4}}, [None, None], ["M205"]),
-    ("dp, tp", {"sizes": {"pp": 1}}, [None, None], []),
+    ("dp, tp", {"axis_sizes": {"pp": 4}}, [None, None], ["M205"]),
+    ("dp, tp", {"axis_sizes": {"pp": 1}}, [None, None], []),
     ("dp, tp=16", {"world_size": 8}, [None, 16], ["M203"]),
 ]
 

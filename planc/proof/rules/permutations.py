@@ -94,7 +94,7 @@ def squeeze_rule(operation: Operation) -> SpmdType:
     x, dims = bind_with_aliases(operation, "input", dim=None)
     chosen = range(as_operand(x).ndim) if dims is None else normalize_dims(dims, x.ndim)
     cut = sharded_dim(x.type)
-    if cut in chosen and x.local(operation.ranks)[cut] == 1:
+    if cut in chosen and x.local_shape(operation.ranks)[cut] == 1:
         raise RuleViolation("cut-dim", f"dim {cut} has size 1 on a rank, where it is squeezed away; it has {x.shape[cut]}",
                       "the dims to squeeze by number")  # fmt: skip
     left = [d for d in range(x.ndim) if d not in chosen or x.shape[d] != 1]

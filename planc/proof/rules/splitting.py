@@ -137,7 +137,7 @@ def narrow_rule(operation: Operation) -> SpmdType:
     """x (a, 5), dim 1, start 1, length 3 -> (a, 3)"""
     x, dim, start, length = bind_with_aliases(operation, "input", "dim", "start", "length")
     dim = normalize_dim(dim, as_operand(x).ndim)
-    sizes = (x.shape[dim], x.local(operation.ranks)[dim])
+    sizes = (x.shape[dim], x.local_shape(operation.ranks)[dim])
     starts = [n + size if n < 0 else n for n, size in zip(global_and_local(start), sizes)]
     whole, local = (range(n, n + m) for n, m in zip(starts, global_and_local(length)))
     written = not isinstance(start, RankDependent) and not isinstance(length, RankDependent)

@@ -34,7 +34,7 @@ class ModelLoadPlan:
         """Give modules what they take by their own ways, once all is read. All ranks must take part."""
         if self.extra_state:
             self.model.load_state_dict(
-                map_leaves(self.extra_state, ReadTarget, lambda space: space.made()), strict=False
+                map_leaves(self.extra_state, ReadTarget, lambda target: target.to_tensor()), strict=False
             )
 
 

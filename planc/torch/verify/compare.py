@@ -118,7 +118,7 @@ class ShardedComparison:
 
     def rows(self) -> Iterator[TensorComparison]:
         """Everything that can be compared."""
-        exact, units = self.reference.exact, self.reference.units
+        exact, units = self.reference.exact, self.reference.output_scales
         with NoDropout():
             results = self._forward()
             for name, needed in exact.results.items():
