@@ -109,7 +109,7 @@ class DistributedReader(DcpSource):
         items = [_bytes_read_item(name) for name in names]
         planner: Any = _BytesCollector(self._weights_only)
         self._reader.read_data(LoadPlan(items), planner).wait()
-        return dict(planner.found)
+        return dict(planner.values)
 
     def rest(self, used: Iterable[str]) -> Tree:
         said = self._metadata.storage_meta

@@ -122,7 +122,7 @@ class VerifyResultBuilder:
         self._ran.append(ScenarioRun(run))
         for answer in answers:
             for row in answer.value:
-                key = (row.kind, row.name, row.run)
+                key = (row.kind, row.name, row.scenario)
                 if key not in self._rows or row.error > self._rows[key].error:
                     self._rows[key] = row
 
