@@ -15,11 +15,11 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from planc.checks import CHECKS
 from planc.checks.skipped import BASE_PLAN_LAWS, lacks_base_plan, skipped_checks
 from planc.fixes.try_fixes import keep_working_fixes
 from planc.ir.diagnostic import Diagnostic, SkippedCheck
 from planc.ir.document import Document
+from planc.ir.laws import LAWS
 from planc.ir.record import Record
 from planc.ir.resolved import Resolved, Settings
 from planc.resolve import resolve
@@ -80,9 +80,9 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
     """Settle a plan and hold it against every law; fixes are not tried yet."""
     settled = resolve(document, settings, graph.facts if graph else None)
     said = [*document.diagnostics, *settled.diagnostics]
-    for row in CHECKS:
-        if row.stage == "check":
-            said += import_module(row.module).check(settled, settings)
+    for law in LAWS:
+        if law.stage == "check":
+            said += import_module(law.module).check(settled, settings)
     if lacks_base_plan(settled):
         said = [fault for fault in said if fault.law.code not in BASE_PLAN_LAWS]
     if graph is None or lacks_base_plan(settled):
@@ -93,9 +93,9 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
     from planc.proof.prove import prove
 
     binding = bind(settled, graph)
-    for row in CHECKS:
-        if row.stage == "model":
-            said += import_module(row.module).check(binding, settings)
+    for law in LAWS:
+        if law.stage == "model":
+            said += import_module(law.module).check(binding, settings)
     if any(fault.is_error for fault in said):
         # A rule that is not there, or not as it was meant, would make faults of right ones.
         return Diagnosis(settled, _in_source_order(said, settled), binding)

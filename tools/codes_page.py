@@ -5,7 +5,8 @@ python -m tools.codes_page > docs/codes.md
 
 from __future__ import annotations
 
-from planc.checks import CHECKS, law_page
+from planc.checks import law_page
+from planc.ir.laws import LAWS
 
 _HEAD = """\
 # Codes of diagnostics
@@ -20,9 +21,7 @@ a wrong and a right example. An error refutes the plan; a warning does not.
 
 def codes_page() -> str:
     """The text of `docs/codes.md`."""
-    rows = [
-        f"| {r.law.code} | {r.law.name} | {r.law.severity} | {_cell(law_page(r.law)[0])} |\n" for r in CHECKS
-    ]
+    rows = [f"| {law.code} | {law.name} | {law.severity} | {_cell(law_page(law)[0])} |\n" for law in LAWS]
     return _HEAD + "".join(rows)
 
 

@@ -28,8 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved, Settings
 
@@ -44,5 +43,5 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
                 yield diagnostic("M202", axis.location.label(f"used by '{block.kind}'"),
                              f"axis '{name}' is given to two blocks that exclude each other",
                              "needed: an axis of its own for each",
-                             others=(place.label(f"used by '{kind}'"),))  # fmt: skip
+                             secondary=(place.label(f"used by '{kind}'"),))  # fmt: skip
             first.setdefault(name, (block.kind, axis.location))

@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from planc.checks.traversal import diagnostic, records_of_type
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.traversal import records_of_type
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.expr import EvalError, Expr, ExprValue, evaluate
 from planc.ir.resolved import Resolved, Settings

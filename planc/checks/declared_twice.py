@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved, Settings
 
@@ -39,7 +38,7 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
         if name in places:
             yield diagnostic("N106", place.label(f"{kind} here"), f"'{name}' is {kinds[name]} and {kind}",
                          "help: give one of them another name",
-                         others=(places[name].label(f"{kinds[name]} here"),))  # fmt: skip
+                         secondary=(places[name].label(f"{kinds[name]} here"),))  # fmt: skip
         places.setdefault(name, place)
         kinds.setdefault(name, kind)
     for name, place in places.items():

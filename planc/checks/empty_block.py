@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import declared_blocks, diagnostic, has_unreadable_lines
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.traversal import declared_blocks, has_unreadable_lines
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
 from planc.syntax.blocks import BLOCK_KINDS
 

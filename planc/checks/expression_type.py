@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic, records_of_type
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.traversal import records_of_type
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.resolved import Resolved, Settings
 from planc.resolve.expr_types import infer_type

@@ -31,8 +31,7 @@ from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, axis_size, module_groups, qualified_name
 from planc.bind.param_shards import param_layout, param_shard
 from planc.checks.no_match import unmatched_patterns
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 MIB = 1 << 20

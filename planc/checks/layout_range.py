@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic, records_of_type
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.traversal import records_of_type
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.layout import MAX_DIMS, Layout, LayoutRef, Partial, Shard
 from planc.ir.resolved import Resolved, Settings

@@ -27,9 +27,8 @@ from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import propagate, qualified_name
 from planc.bind.pattern_source import insert_lines_fix
 from planc.checks.no_match import unmatched_patterns
-from planc.checks.traversal import diagnostic
 from planc.closest import join_names
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 

@@ -18,9 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic
 from planc.closest import closest_match
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved, Settings
 from planc.paths import shipped_graphs

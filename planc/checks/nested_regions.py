@@ -24,8 +24,7 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import ModuleGroup, location_note, propagate
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 MESSAGES = {
@@ -51,5 +50,5 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             message, cost = MESSAGES[block.kind]
             others = () if inner == outer else (block.entries[outer].location.label("the outer", "pattern"),)
             yield diagnostic("F615", block.entries[inner].location.label("the inner", "pattern"), message,
-                         location_note(found), cost, "help: keep one of them", others=others,
+                         location_note(found), cost, "help: keep one of them", secondary=others,
                          module=found[0].name)  # fmt: skip

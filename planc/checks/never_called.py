@@ -31,8 +31,7 @@ from planc.bind.module_calls import module_calls
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.bind.partial_match import match_segments
 from planc.bind.pattern_source import find_pattern_source
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic, Edit, Fix
+from planc.ir.diagnostic import Diagnostic, Edit, Fix, diagnostic
 from planc.ir.resolved import Located, Settings
 from planc.ir.source import Span
 

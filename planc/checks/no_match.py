@@ -41,9 +41,8 @@ from planc.bind.partial_match import (
 )
 from planc.bind.pattern_fix import pattern_fix
 from planc.bind.pattern_source import PatternSource, find_pattern_source, pattern_path
-from planc.checks import law_by_code
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, Edit, Fix
+from planc.ir.diagnostic import Diagnostic, Edit, Fix, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.ir.resolved import Located, Settings
@@ -129,7 +128,7 @@ def _segment_unmatched(
         notes.append("help: end the pattern with '?' if some models have no such module")
     meant = pattern if source.let_name is None else source.pattern
     module = next(iter(here.values()))
-    return Diagnostic(law_by_code("F601"), f"no module is {meant}", label, (), tuple(notes), fix, module)
+    return diagnostic("F601", label, f"no module is {meant}", *notes, fix=fix, module=module)
 
 
 def _abbreviate(names: dict[str, None]) -> str:
@@ -152,8 +151,9 @@ def _class_differs(entry: Located, number: int, pattern: Pattern, here: MatchedM
         span = Span(at, at + len(str(pattern.class_name)))
         fix = Fix(f"did you mean '{meant}'?", (Edit(span, meant),))
     module = next(iter(here.values()))
-    return Diagnostic(law_by_code("F601"), f"no module is {pattern}", label, (),
-                      (f"at: {display_name(module)}",), fix, module)  # fmt: skip
+    return diagnostic(
+        "F601", label, f"no module is {pattern}", f"at: {display_name(module)}", fix=fix, module=module
+    )
 
 
 def _unmatched_choices(
@@ -174,4 +174,4 @@ def _unmatched_choices(
                 )
                 fix = pattern_fix(source, alone, i, here, item)
             notes = () if fix else (f"help: leave out '{item}', or give it a pattern that ends in '?'",)
-            yield Diagnostic(law_by_code("F601"), f"no module is {alone}", label, (), notes, fix, module)
+            yield diagnostic("F601", label, f"no module is {alone}", *notes, fix=fix, module=module)

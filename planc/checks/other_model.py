@@ -32,9 +32,8 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding
 from planc.checks.no_match import is_other_model, unmatched_patterns
-from planc.checks.traversal import diagnostic
 from planc.closest import join_names
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 

@@ -29,8 +29,7 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule, entry_patterns
 from planc.bind.partial_match import filter_by_class, match_segments, segments_from_root
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
 from planc.syntax.blocks import BLOCK_KINDS

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import declared_entries, diagnostic, records_of_type
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.traversal import declared_entries, records_of_type
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.layout import LayoutRef
 from planc.ir.plan import LayoutLet
@@ -111,4 +111,4 @@ def _check_repeated(rule: Rule, place: PlanPath) -> Iterator[Diagnostic]:
             if first < i and name is not None:
                 yield diagnostic("R304", place.label("the second", field, i), f"'{name}' is said twice in {field}",
                              "help: leave one out",
-                             others=(place.label("the first", field, first),))  # fmt: skip
+                             secondary=(place.label("the first", field, first),))  # fmt: skip

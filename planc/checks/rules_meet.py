@@ -28,8 +28,7 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding, EntryConflict
 from planc.bind.module_groups import ModuleGroup, location_note, module_groups
 from planc.checks import two_rules
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.diagnostic import Diagnostic, Label, diagnostic
 from planc.ir.resolved import Located, Settings
 from planc.syntax.blocks import BLOCK_KINDS
 
@@ -57,7 +56,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         yield diagnostic("F602", other, f"two {BLOCK_KINDS[block.kind].entry_noun} meet on one module{on}",
                      location_note(found),
                      "help: write 'override' before the one that is to win, or narrow a pattern",
-                     others=(one,), module=found[0].name)  # fmt: skip
+                     secondary=(one,), module=found[0].name)  # fmt: skip
 
 
 def _label(entry: Located, text: str) -> Label:

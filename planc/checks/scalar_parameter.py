@@ -26,8 +26,7 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import ModuleGroup, location_note, propagate, qualified_name
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 

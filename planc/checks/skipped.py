@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planc.checks import law_by_code
 from planc.checks.two_rules import MAX_SPELLED_NAMES, count_spelled_names
 from planc.ir.diagnostic import SkippedCheck
+from planc.ir.laws import law_by_code
 from planc.ir.resolved import Resolved, Settings
 
 if TYPE_CHECKING:

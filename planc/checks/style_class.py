@@ -27,9 +27,8 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.bind.param_shards import weight_rows
-from planc.checks.traversal import diagnostic
 from planc.closest import join_names
-from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Settings
 from planc.ir.styles import STYLES

@@ -31,8 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
 
 

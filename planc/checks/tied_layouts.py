@@ -29,8 +29,7 @@ from planc.bind.module_groups import axis_size
 from planc.bind.param_shards import ParamShard, param_shard
 from planc.bind.pattern_source import insert_lines_fix
 from planc.checks.no_match import unmatched_patterns
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic, Fix, Label, replacement_fix
+from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic, replacement_fix
 from planc.ir.layout import REPLICATE
 from planc.ir.record import Record
 from planc.ir.resolved import Located, ResolvedBlock, Settings
@@ -89,7 +88,7 @@ def _diagnose(tied: list[TiedParam], block: ResolvedBlock) -> Diagnostic:
     return diagnostic("F605", _tied_label(late), f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
                   *[f"and: {one}" for one in tied if one.rule is None],
                   f"needed: the same layout for {' and '.join(one.name for one in tied)}",
-                  others=others, fix=_matching_fix(first, other, tied, bool(block.loss)), module=other.module)  # fmt: skip
+                  secondary=others, fix=_matching_fix(first, other, tied, bool(block.loss)), module=other.module)  # fmt: skip
 
 
 def _tied_label(one: TiedParam) -> Label:

@@ -32,8 +32,7 @@ from planc.bind.module_groups import display_name
 from planc.bind.partial_match import match_segments
 from planc.bind.pattern_source import remove_pattern_fix
 from planc.checks.no_match import unmatched_patterns
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.record import Record
 from planc.ir.resolved import Located, Settings
 
@@ -107,5 +106,5 @@ def _diagnose(entries: tuple[Located, ...], units: dict[str, ContainingUnit]) ->
                   "tied parameters are in different units, which breaks the tie",
                   *[f"unit: {name} is in {text(name)}" for name in units],
                   "help: leave their modules to one unit, as root",
-                  others=others, fix=remove_pattern_fix(entries[last], units[places[last]].pattern),
+                  secondary=others, fix=remove_pattern_fix(entries[last], units[places[last]].pattern),
                   module=places[last].rpartition(".")[0])  # fmt: skip

@@ -5,26 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from planc.checks import law_by_code
-from planc.ir.diagnostic import Diagnostic, Fix, Label
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved
 from planc.syntax.blocks import BLOCK_KINDS
 
 T = TypeVar("T")
-
-
-def diagnostic(
-    code: str,
-    label: Label,
-    message: str,
-    *notes: str,
-    others: tuple[Label, ...] = (),
-    fix: Fix | None = None,
-    module: str | None = None,
-) -> Diagnostic:
-    """A diagnostic of the law with this code."""
-    return Diagnostic(law_by_code(code), message, label, others, notes, fix, module)
 
 
 def declared_blocks(resolved: Resolved) -> Iterator[tuple[Any, PlanPath]]:

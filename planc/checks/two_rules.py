@@ -27,8 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.bind.pattern_matcher import PatternMatcher, is_literal_path
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
 from planc.syntax.blocks import BLOCK_KINDS
@@ -111,4 +110,4 @@ def _conflict(block: ResolvedBlock, first: int, second: int, module: str) -> Ite
     yield diagnostic("R301", later.location.label("the second", field), f"two {what} for one module{on}",
                  f"at: {module or 'root'}",
                  "help: write 'override' before the one that is to win, or narrow a pattern",
-                 others=(earlier.location.label("the first", field),))  # fmt: skip
+                 secondary=(earlier.location.label("the first", field),))  # fmt: skip

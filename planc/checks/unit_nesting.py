@@ -28,8 +28,7 @@ from collections.abc import Iterator, Mapping
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import ModuleGroup, location_note, propagate
-from planc.checks.traversal import diagnostic
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 
@@ -63,7 +62,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             yield diagnostic("F611", block.entries[outer].location.label("", "patterns"),
                          "two units each lie inside the other, so neither can be sharded first",
                          f"at: {site.name}", "help: make units of modules that lie side by side",
-                         others=(block.entries[inner].location.label("the other", "patterns"),),
+                         secondary=(block.entries[inner].location.label("the other", "patterns"),),
                          module=site.name)  # fmt: skip
 
 

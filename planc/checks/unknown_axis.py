@@ -25,9 +25,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import declared_blocks, diagnostic
+from planc.checks.traversal import declared_blocks
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.resolved import Resolved, Settings
 from planc.syntax.blocks import BLOCK_KINDS
 

@@ -27,9 +27,9 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding
 from planc.checks import unknown_name
 from planc.checks.no_match import is_other_model
-from planc.checks.traversal import diagnostic, records_of_type
+from planc.checks.traversal import records_of_type
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.expr import Expr
 from planc.ir.resolved import Settings
 

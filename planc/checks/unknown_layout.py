@@ -23,9 +23,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic, records_of_type
+from planc.checks.traversal import records_of_type
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.layout import KEYWORD_LAYOUTS, LayoutRef
 from planc.ir.resolved import Resolved, Settings
 
@@ -37,7 +37,7 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
             continue
         if name in resolved.patterns:
             yield diagnostic("N108", place.label("a pattern"), f"'{name}' names a pattern, not a layout",
-                         others=(resolved.lets[name].location.label("declared here"),))  # fmt: skip
+                         secondary=(resolved.lets[name].location.label("declared here"),))  # fmt: skip
             continue
         label = place.label("no such layout")
         known = [*resolved.layouts, *KEYWORD_LAYOUTS, "shard(DIM)"]

@@ -27,8 +27,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic, records_of_type
-from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label
+from planc.checks.traversal import records_of_type
+from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.expr import Expr
 from planc.ir.resolved import Resolved, Settings

@@ -25,9 +25,8 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.bind.pattern_source import rename_fix
-from planc.checks.traversal import diagnostic
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Shard
 from planc.ir.resolved import Settings

@@ -28,9 +28,8 @@ from planc.bind.binding import Binding
 from planc.bind.module_calls import ModuleCall, has_tensor, module_calls
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.bind.pattern_source import rename_fix
-from planc.checks.traversal import diagnostic
 from planc.closest import closest_match
-from planc.ir.diagnostic import Diagnostic, Fix
+from planc.ir.diagnostic import Diagnostic, Fix, diagnostic
 from planc.ir.resolved import Located, Settings
 
 

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import declared_entries, diagnostic
+from planc.checks.traversal import declared_entries
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import STYLES
 from planc.syntax.blocks.tensor_block import RULE_CLAUSES

@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from planc.checks.traversal import declared_blocks, declared_entries, diagnostic, records_of_type
+from planc.checks.traversal import declared_blocks, declared_entries, records_of_type
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.document import PlanPath
 from planc.ir.expr import format_value
 from planc.ir.resolved import Resolved, Settings

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import diagnostic, has_unreadable_lines
-from planc.ir.diagnostic import Diagnostic
+from planc.checks.traversal import has_unreadable_lines
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import Expr
 from planc.ir.layout import LayoutRef
 from planc.ir.pattern import Pattern

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from planc.checks import CHECKS, Check, law_page
+from planc.checks import law_page
 from planc.cli import print_usage_error
 from planc.closest import closest_match
+from planc.ir.laws import LAWS, Law
 from planc.report.text import Palette, wants_color
 
 
@@ -18,16 +19,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     if arguments.list:
-        for row in CHECKS:
-            print(f"{row.law.code}  {row.law.severity:<7}  {row.law.name:<20} {law_page(row.law)[0]}")
+        for law in LAWS:
+            print(f"{law.code}  {law.severity:<7}  {law.name:<20} {law_page(law)[0]}")
         return 0
     if not arguments.codes:
         return print_usage_error("which code? 'planc explain --list' names them all")
-    known = {row.law.code.lower(): row for row in CHECKS} | {row.law.name: row for row in CHECKS}
+    known = {law.code.lower(): law for law in LAWS} | {law.name: law for law in LAWS}
     for code in arguments.codes:
         found = known.get(code.lower())
         if found is None:
-            meant = closest_match(code.upper(), [r.law.code for r in CHECKS]) or closest_match(
+            meant = closest_match(code.upper(), [law.code for law in LAWS]) or closest_match(
                 code.lower(), known
             )
             hint = f"; did you mean '{meant}'?" if meant else "; 'planc explain --list' names them all"
@@ -36,10 +37,9 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def format_page(check: Check, palette: Palette | None = None) -> str:
+def format_page(law: Law, palette: Palette | None = None) -> str:
     """The page of a law for the terminal."""
     palette = palette or Palette(False)
-    head, text = law_page(check.law)
-    body = text.removeprefix(head)
-    law = check.law
-    return f"{palette(law.severity, f'{law.severity}[{law.code}]')} {palette('bold', law.name)}\n\n{head}{body}\n\n"
+    title, page = law_page(law)
+    code = palette(law.severity, f"{law.severity}[{law.code}]")
+    return f"{code} {palette('bold', law.name)}\n\n{title}{page.removeprefix(title)}\n\n"

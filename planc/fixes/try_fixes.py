@@ -72,4 +72,4 @@ def _edit_source(source: Source, fix: Fix) -> Source:
 
 
 def _without_fix(d: Diagnostic) -> Diagnostic:
-    return Diagnostic(d.law, d.message, d.label, d.secondary, d.notes, None, d.module, d.operation)
+    return d.with_(fix=None)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from planc.checks import law_by_code
-from planc.ir.diagnostic import Diagnostic, Edit, Fix, Label, ModelFault
+from planc.ir.diagnostic import Edit, Fix, Label, ModelFault, diagnostic
 from planc.ir.source import Source, Span
 
 
@@ -23,8 +22,8 @@ def word_label(source: Source, word: str = "") -> Label:
 
 def raise_capture_error(
     code: str,
-    message: str,
     label: Label,
+    message: str,
     *notes: str,
     suggestion: str | None = None,
     module: str | None = None,
@@ -38,4 +37,4 @@ def raise_capture_error(
     fix = None
     if suggestion is not None:
         fix = Fix(f"did you mean '{suggestion}'?", (Edit(label.span, suggestion),))
-    raise CaptureError(Diagnostic(law_by_code(code), message, label, (), notes, fix, module, operation))
+    raise CaptureError(diagnostic(code, label, message, *notes, fix=fix, module=module, operation=operation))

@@ -45,7 +45,7 @@ def load_graph(
     is_hugging = reference.startswith("hf:")
     if named_by_plan and not is_hugging:
         raise_capture_error(
-            "G803", "a plan names no code to run", word_label(source), "needed: hf:CLASS, or a graph file"
+            "G803", word_label(source), "a plan names no code to run", "needed: hf:CLASS, or a graph file"
         )
     if not is_hugging:
         return _captured(reference, source)
@@ -69,8 +69,8 @@ def _shipped(name: str, source: Source) -> ModelGraph:
     if name not in every:
         raise_capture_error(
             "G803",
-            f"no graph {name!r} is shipped with planc",
             word_label(source),
+            f"no graph {name!r} is shipped with planc",
             "needed: a graph file, the name of a shipped graph, or a model that can be captured",
             suggestion=closest_match(name, every),
         )
@@ -97,7 +97,7 @@ def _captured(reference: str, source: Source) -> ModelGraph:
     try:
         from planc.torch.capture.from_reference import capture_reference
     except ImportError as missing:
-        raise_capture_error("G802", "capturing a model needs torch and transformers", word_label(source), f"raised: {missing}",
+        raise_capture_error("G802", word_label(source), "capturing a model needs torch and transformers", f"raised: {missing}",
                "help: capture it elsewhere with planc capture, and name the graph file")  # fmt: skip
     return capture_reference(reference, source_name=source.name)
 

@@ -57,8 +57,8 @@ def reference_for_plan(document: Document, reference: str | None = None) -> str:
         source = Source("--model", "")
         raise_capture_error(
             "G803",
-            "no model is named",
             word_label(source),
+            "no model is named",
             "needed: --model hf:CLASS, hf:CONFIG.json or FILE.py:FACTORY",
         )
     folder = named.source.folder
@@ -78,4 +78,4 @@ def _at_line(fault: Diagnostic, document: Document) -> Diagnostic:
     span = line.span if start < 0 else Span(start + words.span.start, start + words.span.end)
     label = Label(line.source, span, words.text, line.path)
     fix = Fix(fault.fix.message) if fault.fix else None
-    return Diagnostic(fault.law, fault.message, label, (), fault.notes, fix, fault.module, fault.operation)
+    return fault.with_(label=label, secondary=(), fix=fix)

@@ -22,13 +22,13 @@ def open_graph(path: str, source: Source) -> ModelGraph:
     except GraphFormatError as bad:
         return raise_capture_error(
             "G801",
-            f"{os.path.basename(path)}: {bad}",
             word_label(source, path),
+            f"{os.path.basename(path)}: {bad}",
             "help: capture the model again",
         )
     except OSError as bad:
         return raise_capture_error(
-            "G801", f"{path}: {(bad.strerror or str(bad)).lower()}", word_label(source, path)
+            "G801", word_label(source, path), f"{path}: {(bad.strerror or str(bad)).lower()}"
         )
     except ValueError:
-        return raise_capture_error("G801", f"{path!r} is no file name", word_label(source))
+        return raise_capture_error("G801", word_label(source), f"{path!r} is no file name")

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from planc.ir.laws import Law, law_by_code
 from planc.ir.record import Record
 from planc.ir.source import Source, Span
 
-Severity = Literal["error", "warning"]
 PathStep = str | int
 FieldPath = tuple[PathStep, ...]
 """A place in a plan's data form: field names and indices, `("blocks", 0, "rules", 2)`."""
-
-
-class Law(Record):
-    """What a diagnostic says is broken: one row of the table of codes."""
-
-    code: str
-    """Stable: never given to another law."""
-    name: str
-    """The code in words, as `unknown-axis`."""
-    severity: Severity = "error"
 
 
 class Label(Record):
@@ -83,6 +71,34 @@ class Diagnostic(Record):
     @property
     def is_error(self) -> bool:
         return self.law.severity == "error"
+
+
+def diagnostic(
+    code: str,
+    label: Label,
+    message: str,
+    *notes: str,
+    secondary: tuple[Label, ...] = (),
+    fix: Fix | None = None,
+    module: str | None = None,
+    operation: str | None = None,
+) -> Diagnostic:
+    """A diagnostic of the law with this code; every diagnostic of planc is made here.
+
+    Args:
+        code: the code of the law, as `N101`.
+        label: the place in the plan; its text says what planc found there.
+        message: the headline: how the law is violated here.
+        notes: lines of the form `what: text`, as `needed: shard(DIM) or replicate`.
+        secondary: further places that have part in it.
+        fix: a change of the plan that may repair it; planc shows it only after trying it.
+        module: the module of the model where it is, the first of them.
+        operation: the operation of the model, with the layouts of its operands.
+
+    Raises:
+        KeyError: no law has this code.
+    """
+    return Diagnostic(law_by_code(code), message, label, secondary, notes, fix, module, operation)
 
 
 class SkippedCheck(Record):

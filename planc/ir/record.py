@@ -13,7 +13,7 @@ from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 if TYPE_CHECKING:
-    from typing import dataclass_transform
+    from typing import Self, dataclass_transform
 else:
 
     def dataclass_transform(**_: Any) -> Any:
@@ -76,6 +76,11 @@ class Record:
         twice = [n for n in kwargs if n in placed]
         faults = (("unknown", unknown), ("missing", missing), ("repeated", twice))
         return "; ".join(f"{what} {names}" for what, names in faults if names) or "too many arguments"
+
+    def with_(self, **changes: Any) -> Self:
+        """The same record with some fields changed, as `dataclasses.replace` makes it."""
+        fields = {name: self.__dict__[name] for name in self._names}
+        return type(self)(**{**fields, **changes})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: cannot set {name!r}")

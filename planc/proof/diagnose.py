@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.bind.binding import Binding
-from planc.checks import law_by_code
 from planc.fixes.edit_plan import PlanEditor
 from planc.fixes.enclosing_boundary import share_gather
 from planc.fixes.suggest import FixContext, suggest_fix
-from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.diagnostic import Diagnostic, Label, diagnostic
 from planc.ir.resolved import Located
 from planc.proof.prove import AxisProof, Proof
 from planc.proof.result import RedundantCollective, Violation, join_module_path
@@ -69,7 +68,7 @@ def _redundant_diagnostics(axis: AxisProof, lines: PlanEditor) -> Iterator[Diagn
         notes = [f"like it: {len(paths) - 1} more"] if len(paths) > 1 else []
         notes.append(f"needed: {waste.needed}")
         fix = share_gather(waste, paths[0], lines) if waste.law == "repeated" else None
-        yield Diagnostic(law_by_code(code), message, label, others, tuple(notes), fix, paths[0] or "root")
+        yield diagnostic(code, label, message, *notes, secondary=others, fix=fix, module=paths[0] or "root")
 
 
 def _violation_diagnostic(
@@ -93,8 +92,15 @@ def _violation_diagnostic(
         if data
         else suggest_fix(FixContext(fault, paths, PlanEditor(binding, axis.block.value), axis.axis))
     )
-    return Diagnostic(
-        law_by_code(code), message, label, others, tuple(notes), fix, paths[0] or "root", fault.operation
+    return diagnostic(
+        code,
+        label,
+        message,
+        *notes,
+        secondary=others,
+        fix=fix,
+        module=paths[0] or "root",
+        operation=fault.operation,
     )
 
 

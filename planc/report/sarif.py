@@ -11,7 +11,8 @@ from urllib.parse import quote
 from planc import __version__
 from planc.checks import law_page
 from planc.compile import Result
-from planc.ir.diagnostic import Diagnostic, Label, Law
+from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.laws import Law
 
 
 def to_sarif(results: Sequence[Result]) -> str:

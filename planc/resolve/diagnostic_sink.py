@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from planc.checks import law_by_code
-from planc.ir.diagnostic import Diagnostic, Fix, Label, SkippedCheck
+from planc.ir.diagnostic import Diagnostic, Fix, Label, SkippedCheck, diagnostic
 
 
 class DiagnosticSink:
@@ -22,7 +21,7 @@ class DiagnosticSink:
         secondary: tuple[Label, ...] = (),
         fix: Fix | None = None,
     ) -> None:
-        self.diagnostics.append(Diagnostic(law_by_code(code), message, label, secondary, notes, fix))
+        self.diagnostics.append(diagnostic(code, label, message, *notes, secondary=secondary, fix=fix))
 
     def skip(self, check: str, reason: str, axis: str | None = None) -> None:
         self.skipped.append(SkippedCheck(check, reason, axis))

@@ -6,8 +6,7 @@ import os
 import stat
 import sys
 
-from planc.checks import law_by_code
-from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.diagnostic import Label, diagnostic
 from planc.ir.document import Document
 from planc.ir.plan import Plan
 from planc.ir.source import Source, Span
@@ -111,5 +110,5 @@ def _meant(path: str) -> str | None:
 
 
 def _refused(source: Source, code: str, span: Span, message: str, note: str) -> Document:
-    fault = Diagnostic(law_by_code(code), message, Label(source, span), (), (note,))
+    fault = diagnostic(code, Label(source, span), message, note)
     return Document(source, Plan(), lambda _: Span(0, 0), (fault,))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from planc.checks import law_by_code
-from planc.ir.diagnostic import Diagnostic, Label, replacement_fix
+from planc.ir.diagnostic import Diagnostic, Label, diagnostic, replacement_fix
 from planc.ir.document import Document
 from planc.ir.source import Source
 from planc.syntax.parser import parse_tree
@@ -25,7 +24,7 @@ def read_text(source: Source) -> Document:
         notes = tuple(f"{what}: {details[what]}" for what in ("needed", "help") if what in details)
         label = Label(source, source.span(start, end))
         fix = replacement_fix(label, details.get("meant"))
-        faults.append(Diagnostic(law_by_code(code), message, label, (), notes, fix))
+        faults.append(diagnostic(code, label, message, *notes, fix=fix))
         broken.append(start)
 
     tree = parse_tree(source.text, report)

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from lark import Token, Tree
 
-from planc.checks import law_by_code
-from planc.ir.diagnostic import Diagnostic, Fix, Label
+from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic
 from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import KEYWORD_LAYOUTS, Layout, LayoutRef, Shard
 from planc.ir.pattern import Pattern, PatternError
@@ -65,7 +64,7 @@ class TreeReader:
         """Report a fault at a token, a tree, or a pair of offsets; `others` have part in it."""
         place = self._label(branch, label)
         further = tuple(self._label(other, text) for other, text in secondary)
-        self.diagnostics.append(Diagnostic(law_by_code(code), message, place, further, notes, fix))
+        self.diagnostics.append(diagnostic(code, place, message, *notes, secondary=further, fix=fix))
 
     def _label(self, branch: Any, text: str) -> Label:
         return Label(self.source, self.source.span(*tree_span(branch)), text)

@@ -37,12 +37,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from planc.checks import CHECKS
 from planc.cli import main
+from planc.ir.laws import LAWS
 from tests.graph import handwritten as graphs
 
 FOLDER = Path(__file__).parent / "cases"
-CODES = [row.law.code for row in CHECKS if row.stage != "capture"]
+CODES = [law.code for law in LAWS if law.stage != "capture"]
 """Faults of a capture are no faults of a plan: `planc explain` shows them."""
 
 _CASE = re.compile(r"# --- (?:(plan\.(?:yaml|json)): )?(.+?)(?: \| (--.+))?")

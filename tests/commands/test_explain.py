@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import pytest
 
-from planc.checks import CHECKS, Check, law_page
+from planc.checks import law_page
 from planc.cli import main
+from planc.ir.laws import LAWS, Law
 from tests.checks.test_cases import Checker, checker, format_diagnostics
 from tools.codes_page import codes_page
 
@@ -30,7 +31,7 @@ __all__ = ["checker"]  # the fixture
 
 ROOT = Path(__file__).parents[2]
 REGENERATE = "python -m tools.codes_page > docs/codes.md"
-ROWS = [pytest.param(row, id=row.law.code) for row in CHECKS]
+ROWS = [pytest.param(law, id=law.code) for law in LAWS]
 
 _HEADING = re.compile(r"(?:(Wrong|Right)(?: \((.+)\))?|File (\S+)):")
 _FLAGS = re.compile(r"planc check (--.+)")
@@ -84,96 +85,98 @@ def _block(lines: list[str]) -> str:
 
 def _examples(*, of_captures: bool) -> Sequence[object]:
     found = []
-    for row in CHECKS:
-        if (row.stage == "capture") is not of_captures:
+    for law in LAWS:
+        if (law.stage == "capture") is not of_captures:
             continue
-        for count, example in enumerate(read_page(law_page(row.law)[1]).examples, start=1):
-            name = f"{row.law.code}-{'right' if example.is_right else 'wrong'}-{count}"
-            found.append(pytest.param(row, example, id=name))
+        for count, example in enumerate(read_page(law_page(law)[1]).examples, start=1):
+            name = f"{law.code}-{'right' if example.is_right else 'wrong'}-{count}"
+            found.append(pytest.param(law, example, id=name))
     return found
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_a_page_has_a_title_a_text_and_both_examples(row: Check) -> None:
-    head, blank, *_ = [*law_page(row.law)[1].splitlines(), "", ""]
+@pytest.mark.parametrize("law", ROWS)
+def test_a_page_has_a_title_a_text_and_both_examples(law: Law) -> None:
+    head, blank, *_ = [*law_page(law)[1].splitlines(), "", ""]
     assert head.endswith(".")
     assert head[0].isupper() or head[0] == "`"
     assert blank == "", "an empty line follows the title"
-    examples = read_page(law_page(row.law)[1]).examples
+    examples = read_page(law_page(law)[1]).examples
     assert {example.is_right for example in examples} == {True, False}
     assert all(example.text.strip() for example in examples)
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_every_indented_block_is_an_example(row: Check) -> None:
+@pytest.mark.parametrize("law", ROWS)
+def test_every_indented_block_is_an_example(law: Law) -> None:
     # An example under a heading that is spelt otherwise would never be run.
-    lines = law_page(row.law)[1].splitlines()
+    lines = law_page(law)[1].splitlines()
     for number, line in enumerate(lines[2:], start=2):
         if line.startswith("    ") and not lines[number - 1] and not lines[number - 2].startswith("    "):
             assert _HEADING.fullmatch(lines[number - 2]), lines[number - 2]
 
 
-@pytest.mark.parametrize(("row", "example"), _examples(of_captures=False))
-def test_an_example_is_what_it_is_said_to_be(row: Check, example: Example, checker: Checker) -> None:
-    files = read_page(law_page(row.law)[1]).files | {example.plan: example.text}
+@pytest.mark.parametrize(("law", "example"), _examples(of_captures=False))
+def test_an_example_is_what_it_is_said_to_be(law: Law, example: Example, checker: Checker) -> None:
+    files = read_page(law_page(law)[1]).files | {example.plan: example.text}
     status, found = checker.check(files, example.plan, example.flags)
     codes = {diagnostic["code"] for diagnostic in found}
     if example.is_right:
-        assert row.law.code not in codes, format_diagnostics(found)
+        assert law.code not in codes, format_diagnostics(found)
         assert status == 0, format_diagnostics(found)
     else:
-        assert row.law.code in codes, format_diagnostics(found)
+        assert law.code in codes, format_diagnostics(found)
         errors = {d["code"] for d in found if d["severity"] == "error"}
-        assert errors <= {row.law.code}, f"the example breaks other laws too\n{format_diagnostics(found)}"
+        assert errors <= {law.code}, f"the example breaks other laws too\n{format_diagnostics(found)}"
 
 
-@pytest.mark.parametrize(("row", "example"), _examples(of_captures=True))
+@pytest.mark.parametrize(("law", "example"), _examples(of_captures=True))
 def test_a_command_does_what_it_is_said_to_do(
-    row: Check,
+    law: Law,
     example: Example,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, text in read_page(law_page(row.law)[1]).files.items():
+    for name, text in read_page(law_page(law)[1]).files.items():
         (tmp_path / name).write_text(text)
     program, *words = shlex.split(example.text)
     assert program == "planc"
     status = main(words)
     codes = re.findall(r"error\[(\w+)\]", capsys.readouterr().err)
-    assert (status, codes) == ((0, []) if example.is_right else (2, [row.law.code]))
+    assert (status, codes) == ((0, []) if example.is_right else (2, [law.code]))
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_explain_prints_the_page(row: Check, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", row.law.code]) == 0
+@pytest.mark.parametrize("law", ROWS)
+def test_explain_prints_the_page(law: Law, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", law.code]) == 0
     by_code = capsys.readouterr().out
-    assert main(["explain", row.law.name]) == 0
+    assert main(["explain", law.name]) == 0
     assert capsys.readouterr().out == by_code
-    assert by_code.startswith(
-        f"{row.law.severity}[{row.law.code}] {row.law.name}\n\n{law_page(row.law)[0]}\n"
-    )
-    assert law_page(row.law)[1].partition("\n")[2].strip() in by_code
+    assert by_code.startswith(f"{law.severity}[{law.code}] {law.name}\n\n{law_page(law)[0]}\n")
+    assert law_page(law)[1].partition("\n")[2].strip() in by_code
 
 
 def test_explain_lists_every_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [row.law.code for row in CHECKS]
-    assert all(line.endswith(law_page(row.law)[0]) for line, row in zip(lines, CHECKS, strict=True))
+    assert [line.split()[0] for line in lines] == [law.code for law in LAWS]
+    assert all(line.endswith(law_page(law)[0]) for line, law in zip(lines, LAWS, strict=True))
 
 
 def test_codes_and_names_are_given_once() -> None:
-    codes = [row.law.code for row in CHECKS]
-    names = [row.law.name for row in CHECKS]
+    codes = [law.code for law in LAWS]
+    names = [law.name for law in LAWS]
     assert sorted(set(codes)) == sorted(codes)
     assert len(set(names)) == len(names)
 
 
 def test_every_file_of_a_law_has_its_row() -> None:
-    files = {path.stem for path in (ROOT / "planc" / "checks").glob("*.py")} - {"__init__", "walk"}
-    assert files == {row.law.name.replace("-", "_") for row in CHECKS}
+    folder = ROOT / "planc" / "checks"
+    others = {"__init__", "skipped", "traversal"}
+    checks = {f"planc.checks.{path.stem}" for path in folder.glob("*.py") if path.stem not in others}
+    pages = {f"planc.checks.pages.{path.stem}" for path in (folder / "pages").glob("*.py")}
+    assert checks == {law.module for law in LAWS if law.has_check}
+    assert pages - {"planc.checks.pages.__init__"} == {law.module for law in LAWS if not law.has_check}
 
 
 def test_the_page_of_all_codes_is_up_to_date() -> None:

@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from planc.checks import law_by_code
 from planc.closest import closest_match
-from planc.ir.diagnostic import Diagnostic, FieldPath, Label
+from planc.ir.diagnostic import Diagnostic, FieldPath, Label, diagnostic
 from planc.ir.document import Document
 from planc.ir.plan import Plan
 from planc.ir.record import Record
@@ -37,7 +36,7 @@ def read_data(source: Source) -> Document:
             data = tree_to_data(root)
     except DataError as bad:
         span = source.span(bad.span.start, bad.span.end)
-        fault = Diagnostic(law_by_code(bad.code), bad.message, Label(source, span), (), bad.notes)
+        fault = diagnostic(bad.code, Label(source, span), bad.message, *bad.notes)
         return Document(source, Plan(), lambda _: span, (fault,))
     find: Callable[[FieldPath], Span] = lambda path: value_span(root, path)  # noqa: E731
     try:
@@ -115,13 +114,7 @@ def _diagnostic(
             message = f"this is not what '{field}' holds" if field else "this is not a plan"
             wanted = [_wanted(e) for e in errors]
             notes.append(f"needed: {', or '.join(dict.fromkeys(wanted))}")
-    return Diagnostic(
-        law_by_code(code),
-        message,
-        Label(source, source.span(span.start, span.end), "", path),
-        (),
-        tuple(notes),
-    )
+    return diagnostic(code, Label(source, source.span(span.start, span.end), "", path), message, *notes)
 
 
 def _wanted(error: Any) -> str:

@@ -46,7 +46,7 @@ def capture_reference(
     if parsed.kind == "graph":
         if given:
             raise_capture_error(
-                "G804", "a graph is captured already: it takes no inputs", word_label(given[0].source)
+                "G804", word_label(given[0].source), "a graph is captured already: it takes no inputs"
             )
         return open_graph(parsed.name, source)
     arguments: tuple[Any, ...] = ()
@@ -98,7 +98,7 @@ def _refuse_run(model: nn.Module, ended: TraceError, source: Source) -> ModelGra
     if isinstance(raised, _READS_NUMBERS):
         reads = _reads(raised, ended.last_op)
         return raise_capture_error(
-            "G802", "the model's code looks at the numbers in a tensor", word_label(source),
+            "G802", word_label(source), "the model's code looks at the numbers in a tensor",
             *at, "needed: code that does the same whatever the numbers are",
             "help: replace .item(), .tolist(), `if tensor:` and boolean masks by torch.where and the like, "
             "or capture the part of the model that has none",
@@ -106,12 +106,12 @@ def _refuse_run(model: nn.Module, ended: TraceError, source: Source) -> ModelGra
         )  # fmt: skip
     if isinstance(raised, _NO_FAKE):
         return raise_capture_error(
-            "G802", "an operation is not known without numbers", word_label(source), *at,
+            "G802", word_label(source), "an operation is not known without numbers", *at,
             f"raised: {exception_line(raised)}", "help: register a fake for it with torch.library.register_fake",
             module=module, operation=operation,
         )  # fmt: skip
     return raise_capture_error(
-        "G802", "the model raises when it is run", word_label(source), f"raised: {exception_line(raised)}", *at,
+        "G802", word_label(source), "the model raises when it is run", f"raised: {exception_line(raised)}", *at,
         "help: give inputs that it takes with --input NAME=DTYPE[d0,d1,...]",
         module=module, operation=operation,
     )  # fmt: skip

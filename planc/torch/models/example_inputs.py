@@ -40,10 +40,10 @@ def parse_input_options(options: Sequence[str]) -> tuple[InputOption, ...]:
         name = name.strip()
         if not equal or not (name.isidentifier() or (name.isascii() and name.isdigit())):
             raise_capture_error(
-                "G804", f"{text!r} is no input", word_label(source), "needed: NAME=DTYPE[d0,d1,...]"
+                "G804", word_label(source), f"{text!r} is no input", "needed: NAME=DTYPE[d0,d1,...]"
             )
         if name in given:
-            raise_capture_error("G804", f"'{name}' is given twice", word_label(source, name))
+            raise_capture_error("G804", word_label(source, name), f"'{name}' is given twice")
         given[name] = InputOption(source, name, _info(source, form.strip()))
     return tuple(given.values())
 
@@ -56,21 +56,21 @@ def _info(source: Source, form: str) -> TensorInfo:
     if info is None or info.grad or "[" not in form:
         raise_capture_error(
             "G804",
-            f"{form!r} is no tensor",
             word_label(source, form),
+            f"{form!r} is no tensor",
             "needed: DTYPE[d0,d1,...], as int64[4,384]",
         )
     dtypes = sorted(name for name in dir(torch) if isinstance(getattr(torch, name), torch.dtype))
     if info.dtype not in dtypes:
         meant = closest_name(info.dtype, dtypes)
         raise_capture_error(
-            "G804", f"torch has no dtype '{info.dtype}'", word_label(source, info.dtype), suggestion=meant
+            "G804", word_label(source, info.dtype), f"torch has no dtype '{info.dtype}'", suggestion=meant
         )
     elements = 1
     for size in info.shape:
         elements *= size
     if elements > MAX_INPUT_ELEMENTS:
-        raise_capture_error("G804", f"{form} is larger than any batch", word_label(source, form))
+        raise_capture_error("G804", word_label(source, form), f"{form} is larger than any batch")
     return info
 
 
@@ -96,8 +96,8 @@ def override_inputs(
             if place > len(places):
                 raise_capture_error(
                     "G804",
-                    f"there is no input {len(places)} before input {place}",
                     word_label(one.source, one.name),
+                    f"there is no input {len(places)} before input {place}",
                 )
             places[place : place + 1] = [made]
         elif one.name in words or is_open:
@@ -108,8 +108,8 @@ def override_inputs(
         else:
             raise_capture_error(
                 "G804",
-                f"{type(model).__name__} takes no input '{one.name}'",
                 word_label(one.source, one.name),
+                f"{type(model).__name__} takes no input '{one.name}'",
                 f"needed: one of {', '.join(words)}",
                 suggestion=closest_name(one.name, words),
             )
@@ -129,8 +129,8 @@ def check_signature(
     except TypeError as bad:
         raise_capture_error(
             "G804",
-            f"{type(model).__name__} cannot be called so: {bad}",
             word_label(source),
+            f"{type(model).__name__} cannot be called so: {bad}",
             "help: give its inputs with --input NAME=DTYPE[d0,d1,...]",
         )
 

@@ -44,8 +44,8 @@ def build_from_factory(
             return model, (), {str(name): value for name, value in inputs.items()}
     return raise_capture_error(
         "G802",
-        f"'{reference.factory}' makes no model",
         word_label(source, reference.factory),
+        f"'{reference.factory}' makes no model",
         f"got: {_described(made)}",
         "needed: a torch.nn.Module, or a pair of one and its example inputs: a tensor, a tuple or a dictionary",
     )
@@ -64,16 +64,16 @@ def _function(reference: ModelReference, source: Source) -> Callable[[], Any]:
         if not hasattr(found, name):
             raise_capture_error(
                 "G803",
-                f"{reference.name} has no '{name}'",
                 word_label(source, name),
+                f"{reference.name} has no '{name}'",
                 suggestion=closest_name(name, dir(found)),
             )
         found = getattr(found, name)
     if not callable(found):
         raise_capture_error(
             "G803",
-            f"'{reference.factory}' of {reference.name} cannot be called",
             word_label(source, reference.factory),
+            f"'{reference.factory}' of {reference.name} cannot be called",
         )
     function: Callable[[], Any] = found
     return function
@@ -83,13 +83,13 @@ def _module(reference: ModelReference, source: Source) -> Any:
     name = reference.name
     is_file = name.endswith(".py") or os.sep in name
     if is_file and not os.path.isfile(name):
-        raise_capture_error("G803", f"{name}: no such file", word_label(source, name))
+        raise_capture_error("G803", word_label(source, name), f"{name}: no such file")
     try:
         with _found_from_here():
             return _of_file(name) if is_file else importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
-            raise_capture_error("G803", f"there is no module '{missing.name}'", word_label(source, name))
+            raise_capture_error("G803", word_label(source, name), f"there is no module '{missing.name}'")
         return _refuse_code(name, missing, source)
     except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way
         return _refuse_code(name, raised, source)
@@ -98,7 +98,7 @@ def _module(reference: ModelReference, source: Source) -> Any:
 def _refuse_code(name: str, raised: BaseException, source: Source) -> Any:
     place = exception_location(raised)
     notes = [f"raised: {exception_line(raised)}", *([f"where: {place}"] if place else [])]
-    return raise_capture_error("G802", f"{name} raises when it is imported", word_label(source, name), *notes)
+    return raise_capture_error("G802", word_label(source, name), f"{name} raises when it is imported", *notes)
 
 
 @contextlib.contextmanager
@@ -142,5 +142,5 @@ def _called(function: Callable[[], Any], reference: ModelReference, source: Sour
         place = exception_location(raised)
         notes = [f"raised: {exception_line(raised)}", *([f"where: {place}"] if place else [])]
         return raise_capture_error(
-            "G802", f"'{reference.factory}' raises", word_label(source, reference.factory), *notes
+            "G802", word_label(source, reference.factory), f"'{reference.factory}' raises", *notes
         )

@@ -98,14 +98,14 @@ def _class(name: str, source: Source) -> Any:
     if kind is None:
         raise_capture_error(
             "G803",
-            f"transformers has no class '{name}'",
             word_label(source, name),
+            f"transformers has no class '{name}'",
             suggestion=closest_name(name, names),
         )
     return raise_capture_error(
         "G803",
-        f"'{name}' of transformers is no class of models with a configuration",
         word_label(source, name),
+        f"'{name}' of transformers is no class of models with a configuration",
         "needed: a class as LlamaForCausalLM",
     )
 
@@ -121,12 +121,12 @@ def _is_model(kind: Any, transformers: Any) -> bool:
 def _from_file(reference: ModelReference, source: Source) -> tuple[Any, dict[str, Any]]:
     data = read_config_json(reference.name, source)
     if "auto_map" in data:
-        raise_capture_error("G803", "this configuration asks for code of its own", word_label(source, reference.name),
+        raise_capture_error("G803", word_label(source, reference.name), "this configuration asks for code of its own",
                "note: 'auto_map' names Python files of a hub; planc never runs them",
                "help: write a factory that builds the model, and capture file.py:factory")  # fmt: skip
     names = data.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
-        raise_capture_error("G803", "this configuration names no class", word_label(source, reference.name),
+        raise_capture_error("G803", word_label(source, reference.name), "this configuration names no class",
                'needed: "architectures": ["LlamaForCausalLM"]')  # fmt: skip
     kind = _class_of_file(names[0], reference.name, source)
     kept = {k: v for k, v in data.items() if k not in _DROPPED and not k.startswith("_")}
@@ -152,12 +152,12 @@ def read_config_json(path: str, source: Source) -> dict[str, Any]:
         with open(path, "rb") as file:
             data = json.loads(file.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES].decode("utf-8"))
     except OSError as bad:
-        raise_capture_error("G803", f"{path}: {(bad.strerror or str(bad)).lower()}", word_label(source, path))
+        raise_capture_error("G803", word_label(source, path), f"{path}: {(bad.strerror or str(bad)).lower()}")
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         raise_capture_error(
-            "G803", f"{path} is no configuration", word_label(source, path), "needed: a JSON object"
+            "G803", word_label(source, path), f"{path} is no configuration", "needed: a JSON object"
         )
     return dict(data)
 
@@ -224,7 +224,7 @@ def _made(make: Any, kind: type, source: Source) -> Any:
     try:
         return make()
     except Exception as raised:  # noqa: BLE001  # a configuration may fail in any way
-        return raise_capture_error("G803", f"{kind.__name__} cannot be built of this configuration", word_label(source),
+        return raise_capture_error("G803", word_label(source), f"{kind.__name__} cannot be built of this configuration",
                       f"raised: {exception_line(raised)}")  # fmt: skip
 
 

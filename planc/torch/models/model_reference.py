@@ -43,8 +43,8 @@ def parse_reference(source: Source) -> ModelReference:
         return ModelReference("factory", text, name, factory)
     return raise_capture_error(
         "G803",
-        f"{text!r} names no model",
         word_label(source),
+        f"{text!r} names no model",
         "needed: hf:CLASS, hf:path/to/config.json, package.module:factory, file.py:factory, or a graph file",
     )
 
@@ -56,18 +56,18 @@ def _transformers(source: Source) -> ModelReference:
         key, equal, value = part.partition("=")
         if not equal or not all(word.isidentifier() for word in key.split(".")):
             raise_capture_error(
-                "G803", f"{part!r} sets nothing", word_label(source, part), "needed: NAME=VALUE&NAME=VALUE..."
+                "G803", word_label(source, part), f"{part!r} sets nothing", "needed: NAME=VALUE&NAME=VALUE..."
             )
         if key in settings:
-            raise_capture_error("G803", f"'{key}' is set twice", word_label(source, part))
+            raise_capture_error("G803", word_label(source, part), f"'{key}' is set twice")
         settings[key] = value
     if name.endswith(".json"):
         return ModelReference("config", source.text, name, settings=settings)
     if not name.isidentifier():
         raise_capture_error(
             "G803",
-            f"{name!r} is no class of transformers",
             word_label(source, name),
+            f"{name!r} is no class of transformers",
             "needed: the name of a class, as hf:LlamaForCausalLM, or a configuration, as hf:path/to/config.json",
             "note: nothing is fetched from a hub: give the config.json of the model",
         )
@@ -84,7 +84,7 @@ def parse_setting(source: Source, name: str, text: str, default: Any) -> Any:
     if value is None:
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise_capture_error(
-            "G803", f"'{name}' cannot be {text!r}", word_label(source, f"{name}={text}"), f"needed: {wanted}"
+            "G803", word_label(source, f"{name}={text}"), f"'{name}' cannot be {text!r}", f"needed: {wanted}"
         )
     return None if value is _NONE else value
 
@@ -131,5 +131,5 @@ def raise_unknown_setting(source: Source, name: str, names: Sequence[str], confi
     last = name.rpartition(".")[2]
     meant = closest_name(last, list(names))
     raise_capture_error(
-        "G803", f"{config_class} has no setting '{name}'", word_label(source, last), suggestion=meant
+        "G803", word_label(source, last), f"{config_class} has no setting '{name}'", suggestion=meant
     )

@@ -46,7 +46,7 @@ def build_model_under_test(reference: str, seed: int, *, dropout: bool = False) 
     arguments: tuple[Any, ...] = ()
     config = None
     if parsed.kind == "graph":
-        raise_capture_error("G803", f"{reference!r} is a graph, which has no code to run", word_label(source),
+        raise_capture_error("G803", word_label(source), f"{reference!r} is a graph, which has no code to run",
                "needed: hf:CLASS, hf:path/to/config.json, package.module:factory or file.py:factory")  # fmt: skip
     if parsed.kind == "factory":
         model, arguments, keywords = factory.build_from_factory(parsed, source, device="cpu")

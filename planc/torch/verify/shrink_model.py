@@ -60,7 +60,7 @@ def resolve_reference(reference: str) -> str:
         return reference
     graph = load_graph(reference)
     if not graph.model.startswith("hf:"):
-        raise_capture_error("G803", f"{reference!r} was captured from code", word_label(Source("--model", reference)),
+        raise_capture_error("G803", word_label(Source("--model", reference)), f"{reference!r} was captured from code",
                f"got: {graph.model}", "needed: the code itself, --model FILE.py:FACTORY")  # fmt: skip
     model = reference_from_folder(graph.model, os.path.dirname(reference))
     source = Source("--model", model)
@@ -69,7 +69,7 @@ def resolve_reference(reference: str) -> str:
         facts = hugging_face.config_facts(hugging_face.class_and_config(parsed, source)[1])
         other = [name for name, value in graph.facts.items() if facts.get(name, value) != value]
         if other:
-            raise_capture_error("G803", f"{reference!r} was captured from another configuration", word_label(source, parsed.name),
+            raise_capture_error("G803", word_label(source, parsed.name), f"{reference!r} was captured from another configuration",
                    f"got: {other[0]} {facts[other[0]]}", f"needed: {other[0]} {graph.facts[other[0]]}")  # fmt: skip
     return model
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from planc.checks import CHECKS
+from planc.ir.laws import LAWS
 from tests.judge.families import FAMILIES
 from tests.torch.verify.verify_process import ROOT, CommandResult, VerifyProcess
 
 NETS = f"{ROOT / 'tests' / 'torch' / 'verify' / 'verify_models.py'}"
-NOT_PROVED = next(row.law.code for row in CHECKS if row.law.name == "not-proved")
+NOT_PROVED = next(law.code for law in LAWS if law.name == "not-proved")
 MLP = "mesh tp\ntensor tp {\n    up    colwise\n    down  rowwise\n}\n"
 
 

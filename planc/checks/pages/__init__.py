@@ -1,0 +1,1 @@
+"""Pages of the laws that reading, resolving, capturing or proving finds violated: a docstring each."""
