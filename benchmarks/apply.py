@@ -30,7 +30,8 @@ import planc
 from planc.api import to_document
 from planc.graph.graph_reader import read_graph_file
 from planc.paths import shipped_path
-from planc.torch.apply.parallelize import PreparedPlan, apply_lowered, prepare_plan
+from planc.prepare_plan import PreparedPlan, prepare_plan
+from planc.torch.apply.apply_lowered import apply_lowered
 
 RANKS = 8
 LARGE = Model(126, 16384, 53248, 128, 8, 128256, 131072)

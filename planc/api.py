@@ -173,7 +173,7 @@ def parallelize(
     """
     from planc.graph.model_source import graph_for_plan
     from planc.ir.graph import ModelGraph
-    from planc.torch.apply.parallelize import NotApplicable, prove_and_apply
+    from planc.prepare_plan import NotApplicable, prove_and_apply
 
     document, given = to_document(plan), dict(options or {})
     if fault := option_error([resolve(document, Settings(options=given)).documents], given):

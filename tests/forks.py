@@ -29,7 +29,7 @@ PRELOADED = (
     "functorch.compile",
     "networkx",
     "planc.syntax.data.read_data",
-    "planc.torch.apply.parallelize",
+    "planc.torch.apply.apply_lowered",
     "pydantic.json_schema",
     "pydantic.type_adapter",
     "torch._dynamo.debug_utils",

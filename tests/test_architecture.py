@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
     "near": set(),
     "graphs": {"checks", "ir", "near", "paths", "settle", "torch", "__init__"},  # torch: see LATE
+    "prepare_plan": {"compile", "ir", "lower", "torch"},
     "torch": {"checks", "compile", "graphs", "ir", "lower", "near", "resolve", "settle"},
     "paths": set(),
     "styles": {"ir"},
@@ -47,11 +48,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settle",
     }
     | {"text", "torch"},
-    "lightning": {"api", "graphs", "ir", "read", "report", "settle", "torch"},
+    "lightning": {"api", "graphs", "prepare_plan", "ir", "read", "report", "settle", "torch"},
     # A command of its own beside `planc`, and for those who work on planc: it judges as `planc check` does.
     "mutate": {"blocks", "cli", "commands", "compile", "graphs", "ir", "matching", "read"}
     | {"report", "resolve", "settle", "styles", "text"},
-    "api": {"compile", "data", "graphs", "ir", "read", "report", "settle", "text", "torch"},
+    "api": {"compile", "data", "graphs", "ir", "prepare_plan", "read", "report", "settle", "text", "torch"},
     "cli": {"near", "__init__"},
     "__main__": {"cli"},
     "__init__": {"api", "blocks", "ir"},

@@ -11,9 +11,9 @@ import torch.distributed as dist
 from planc.api import PlanError
 from planc.ir.diagnostic import Diagnostic, ModelFault
 from planc.ir.errors import WeightsError
+from planc.prepare_plan import NotApplicable
 from planc.report.text import render_diagnostic
 from planc.syntax.read_file import PlanFileError
-from planc.torch.apply.parallelize import NotApplicable
 
 T = TypeVar("T")
 

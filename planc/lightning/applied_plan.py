@@ -18,7 +18,8 @@ from planc.ir.lowered import Lowered
 from planc.ir.record import Record
 from planc.lightning.plan_arguments import PlanArguments, plan_digest
 from planc.lightning.plan_mesh import PlanAxes
-from planc.torch.apply.parallelize import NotApplicable, PreparedPlan, apply_lowered, prepare_plan
+from planc.prepare_plan import NotApplicable, PreparedPlan, prepare_plan
+from planc.torch.apply.apply_lowered import apply_lowered
 from planc.torch.models.example_inputs import override_inputs, parse_input_options
 
 _APPLIED_ATTRIBUTE = "_planc_applied"
@@ -66,7 +67,7 @@ def prove_on_module(
     """Prove the plan on the module, or on what `plan_target` names. Nothing is changed.
 
     Raises:
-        NotApplicable, ModelFault: as `planc.torch.apply.parallelize.prepare` does; where the plan is
+        NotApplicable, ModelFault: as `planc.prepare_plan.prepare_plan` does; where the plan is
             right for a submodule, that is said.
     """
     target = target_module(module, arguments.target)

@@ -11,7 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.lightning.all_ranks import run_on_all_ranks
-from planc.torch.apply.parallelize import NotApplicable
+from planc.prepare_plan import NotApplicable
 from planc.torch.train.batch_consistency import BatchConsistency
 
 

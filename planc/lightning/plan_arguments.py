@@ -19,12 +19,12 @@ from planc.ir.record import Record
 from planc.ir.resolved import Settings
 from planc.ir.source import Source
 from planc.lightning.all_ranks import run_on_all_ranks
+from planc.prepare_plan import NotApplicable
 from planc.resolve import resolve
 from planc.resolve.diagnostic_sink import DiagnosticSink
 from planc.resolve.extends import extends_chain
 from planc.resolve.options import option_error
 from planc.syntax.read_file import read_source
-from planc.torch.apply.parallelize import NotApplicable
 
 if TYPE_CHECKING:
     PlanArgument = PlanLike

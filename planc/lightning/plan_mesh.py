@@ -13,8 +13,8 @@ from planc.ir.document import Document
 from planc.ir.expr import ExprValue
 from planc.ir.record import Record
 from planc.ir.resolved import Resolved, Settings
+from planc.prepare_plan import NotApplicable
 from planc.resolve import resolve
-from planc.torch.apply.parallelize import NotApplicable
 
 ParallelSize = int | Literal["auto"]
 DATA_PARALLEL, TENSOR_PARALLEL = "data_parallel", "tensor_parallel"

@@ -28,7 +28,7 @@ from planc.lightning.applied_plan import (
 from planc.lightning.plan_arguments import PlanArguments, plan_digest, read_plan_on_all_ranks
 from planc.lightning.plan_mesh import PlanAxes, WorldSizes, make_meshes, resolve_axes
 from planc.lightning.reinitialize import rebuild_via_reset_parameters
-from planc.torch.apply.parallelize import NotApplicable, PreparedPlan
+from planc.prepare_plan import NotApplicable, PreparedPlan
 from planc.torch.train.precision_conflicts import needs_loss_scaling, precision_conflicts
 from planc.torch.train.sync_params import sync_params
 from planc.torch.train.sync_rng import sync_rng

@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import WeightAveraging
 
-from planc.torch.apply.parallelize import NotApplicable
+from planc.prepare_plan import NotApplicable
 
 
 def reject_unsupported(module: pl.LightningModule, checkpoint_io: Any) -> None:

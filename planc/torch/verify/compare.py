@@ -15,7 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from planc.ir.lowered import Lowered
 from planc.ir.record import Record
 from planc.ir.verify_result import TensorComparison
-from planc.torch.apply.parallelize import apply_lowered
+from planc.torch.apply.apply_lowered import apply_lowered
 from planc.torch.apply.vocab_parallel import VocabParallelLogits
 from planc.torch.verify.error_scale import scaled_error
 from planc.torch.verify.local_view import LocalView, batch_size, gather_full

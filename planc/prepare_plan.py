@@ -1,0 +1,120 @@
+"""From a plan to a split model: prove the plan on this very model, lower it, apply it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planc.compile import Result, check_document
+from planc.ir.diagnostic import Diagnostic
+from planc.ir.document import Document
+from planc.ir.expr import ExprValue
+from planc.ir.graph import ModelGraph
+from planc.ir.lowered import Lowered
+from planc.ir.record import Record
+from planc.ir.resolved import Settings
+from planc.lower.lower_plan import lower
+from planc.lower.tensor_axis import LoweringError
+
+
+class NotApplicable(Exception):
+    """A plan that cannot be applied: the diagnostics of the proof, and reasons that are not diagnostics."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], reasons: tuple[str, ...] = ()) -> None:
+        self.diagnostics, self.reasons = diagnostics, reasons
+        super().__init__("; ".join((*reasons, *(d.headline for d in diagnostics))))
+
+
+class PreparedPlan(Record):
+    """A plan that is proved on a model and a mesh, and its instructions for each module."""
+
+    result: Result
+    lowered: Lowered
+
+
+def prepare_plan(
+    model: Any,
+    document: Document,
+    sizes: Mapping[str, int],
+    *,
+    graph: ModelGraph | None,
+    inputs: Any,
+    options: Mapping[str, ExprValue],
+) -> PreparedPlan:
+    """Prove a plan on a model. The model is not changed, and no other rank takes part.
+
+    Args:
+        model: an `nn.Module`.
+        sizes: the axes of the mesh, outermost first.
+        graph: the model's graph; None: it is captured.
+        inputs: tensors for that capture, as a sequence or a mapping; None: a transformers model needs none.
+
+    Raises:
+        NotApplicable: the plan is refuted or not proved, the mesh lacks an axis, the model is already
+            split, or the graph is of another model.
+        ModelFault: the model cannot be captured.
+    """
+    from planc.torch.apply.applicable import already_split
+    from planc.torch.apply.module_graph import capture_module, graph_mismatch
+
+    if reason := already_split(model):
+        raise NotApplicable((), (reason,))
+    known = graph if graph is not None else capture_module(model, inputs)
+    if reason := graph_mismatch(model, known):
+        raise NotApplicable((), (reason,))
+    result = check_document(document, Settings(sizes, options=dict(options)), known)
+    return PreparedPlan(result, _lower_if_proved(result, tuple(sizes)))
+
+
+def prove_and_apply(
+    model: Any,
+    document: Document,
+    mesh: Any,
+    *,
+    graph: ModelGraph | None,
+    inputs: Any,
+    options: Mapping[str, ExprValue],
+) -> Result:
+    """Prove a plan on a model, then apply it in place. Nothing is changed before everything is proved.
+
+    Args:
+        model: an `nn.Module`.
+        mesh: a `DeviceMesh` with names; every rank of it calls this.
+        graph, inputs: as `prepare_plan` takes them.
+
+    Raises:
+        NotApplicable, ModelFault: as `prepare_plan` does, or the mesh has no names.
+    """
+    from planc.torch.apply.apply_lowered import apply_lowered
+
+    names = mesh.mesh_dim_names or ()
+    if len(names) != mesh.ndim:
+        reason = "the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))"
+        raise NotApplicable((), (reason,))
+    sizes = {name: mesh.size(i) for i, name in enumerate(names)}
+    prepared = prepare_plan(model, document, sizes, graph=graph, inputs=inputs, options=options)
+    apply_lowered(model, prepared.lowered, mesh)
+    return prepared.result
+
+
+def _lower_if_proved(result: Result, axis_names: tuple[str, ...]) -> Lowered:
+    from planc.torch.apply.applicable import inapplicable_reason
+
+    missing = [axis.name for axis in result.resolved.axes if axis.name not in axis_names and axis.size != 1]
+    if missing:
+        has = f"it has {', '.join(axis_names)}"
+        raise NotApplicable(
+            result.diagnostics, tuple(f"the mesh has no axis '{name}'; {has}" for name in missing)
+        )
+    if result.is_refuted:
+        raise NotApplicable(result.diagnostics)
+    if result.verdict != "proved" or result.binding is None or result.proof is None:
+        skipped = tuple(f"{check.check}: {check.reason}" for check in result.skipped)
+        raise NotApplicable(result.diagnostics, skipped)
+    try:
+        lowered = lower(result.binding, result.proof)
+    except LoweringError as error:
+        raise NotApplicable((), (str(error),)) from None
+    if reason := inapplicable_reason(lowered, axis_names):
+        raise NotApplicable((), (reason,))
+    return lowered
