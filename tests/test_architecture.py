@@ -1,150 +1,166 @@
-"""Which part of planc may know which: data flows one way, and libraries have one home."""
+"""Which part of planc may know which, and the figures of `tools/house.py`: data flows one way, a fact has one place."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "planc"
+from tools import house
+from tools.measures import dependencies
+from tools.measures.codebase import Codebase, imported_names
+from tools.measures.naming import everyday_words
 
-# A part, and the parts of planc that it may import. `near` and `paths` are leaves that any may use.
-MAY_IMPORT: dict[str, set[str]] = {
-    "ir": {"blocks", "data", "text"},  # blocks: the schema's union; data, text: see LATE
-    "near": set(),
-    "graphs": {"checks", "ir", "near", "paths", "settle", "torch", "__init__"},  # torch: see LATE
-    "prepare_plan": {"compile", "ir", "lower", "torch"},
-    "torch": {"checks", "compile", "graphs", "ir", "lower", "near", "resolve", "settle"},
-    "paths": set(),
-    "styles": {"ir"},
-    "matching": {"ir"},
-    "resolve": {"blocks", "ir", "matching", "near", "styles"},
-    "blocks": {"ir", "near", "styles", "text"},
-    "text": {"blocks", "checks", "ir", "near", "paths"},
-    "data": {"checks", "ir", "near", "text"},
-    "read": {"checks", "data", "ir", "near", "paths", "text"},
-    "settle": {"blocks", "checks", "ir", "near", "paths", "read"},
-    "checks": {"blocks", "ir", "matching", "near", "paths", "resolve", "settle", "styles"},
-    "mend": {"ir", "read"},
-    "layouts": {"blocks", "checks", "ir", "near", "resolve", "styles"},
-    "forecast": {"ir", "layouts", "resolve"},
-    "lower": {"ir", "layouts", "resolve"},
-    "skips": {"checks", "ir", "layouts"},
-    "compile": {"checks", "ir", "layouts", "mend", "resolve", "settle", "skips"},
-    "report": {"blocks", "checks", "compile", "forecast", "ir", "layouts", "resolve", "text", "__init__"},
-    "commands": {
-        "checks",
-        "cli",
-        "compile",
-        "data",
-        "graphs",
-        "ir",
-        "mend",
-        "near",
-        "read",
-        "report",
-        "settle",
-    }
-    | {"text", "torch"},
-    "lightning": {"api", "graphs", "prepare_plan", "ir", "read", "report", "settle", "torch"},
-    # A command of its own beside `planc`, and for those who work on planc: it judges as `planc check` does.
-    "mutate": {"blocks", "cli", "commands", "compile", "graphs", "ir", "matching", "read"}
-    | {"report", "resolve", "settle", "styles", "text"},
-    "api": {"compile", "data", "graphs", "ir", "prepare_plan", "read", "report", "settle", "text", "torch"},
-    "cli": {"near", "__init__"},
-    "__main__": {"cli"},
-    "__init__": {"api", "blocks", "ir"},
+ROOT = Path(__file__).parent.parent
+CODE = Codebase(ROOT)
+LIMITS: dict[str, int] = {
+    "circles": 4,
+    "flow": 10,
+    "ir": 4,
+    "words": 6,
+    "layouts": 4,
+    "walkers": 47,
+    "operations": 6,
+    "kinds": 73,
+    "diagnostics": 16,
+    "forward": 4,
+    "private": 53,
+    "pages": 39,
 }
-
-# Imports against the current, allowed inside functions or for types only, each with its reason.
-LATE = {
-    ("ir", "data"): "a record tells pydantic how it is written",
-    ("ir", "text"): "Expr.parse and Layout.parse",
-    ("blocks", "text"): "the reader that a block is handed, as a type",
-    ("graphs", "torch"): "a model that is not captured yet",
-    ("api", "graphs"): "a check without a model does not pay for graphs",
-    ("api", "torch"): "only a capture needs torch",
-    ("commands", "torch"): "only a capture needs torch",
-    ("mutate", "graphs"): "mutants are made of a graph that is there",
-    ("skips", "layouts"): "a check without a model does not pay for the proof",
-    ("compile", "layouts"): "a check without a model does not pay for the proof",
-    ("compile", "resolve"): "a check without a model does not pay for the proof",
-    ("settle", "read"): "base plans are read when they are named",
-}
+"""Figures that are not at their wanted value yet; none of them may grow."""
+LONGEST_TEST = 450
+TEST_WORDS = 40
+"""Names of tests' files and helpers in everyday English; none may be added."""
 
 # A library, and the only parts that may import it.
 HOMES = {
-    "lark": {"text"},
-    "pydantic": {"data", "ir"},
-    "pydantic_core": {"data", "ir"},
-    "yaml": {"data", "api"},
+    "lark": {"syntax"},
+    "pydantic": {"ir", "syntax"},
+    "pydantic_core": {"ir", "syntax"},
+    "yaml": {"api", "syntax"},
     "rich": {"report"},
-    "argparse": {"cli", "commands", "mutate"},
+    "argparse": {"cli", "commands"},
     "torch": {"lightning", "torch"},
     "transformers": {"torch"},
     "lightning": {"lightning"},
     "lightning_utilities": {"lightning"},
 }
+# Imports that only some runs need: they stand inside functions, so that the others start sooner.
+LAZY = {
+    ("api", "graph"): "a check without a model reads no graph",
+    ("api", "torch"): "only a capture needs torch",
+    ("commands", "torch"): "only a capture needs torch",
+    ("graph", "torch"): "only a capture needs torch",
+    ("compile", "proof"): "a check without a model proves nothing",
+    ("compile", "bind"): "a check without a model binds nothing",
+    ("resolve", "syntax.read_file"): "a base plan is read when a plan names it",
+}
 
 
-def part_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+@pytest.mark.parametrize("row", house.ROWS, ids=lambda row: row.name)
+def test_a_figure_is_within_its_limit(row: house.Row) -> None:
+    found = row.found(CODE)
+    limit = LIMITS.get(row.name, row.wanted)
+    assert row.figure(found) <= limit, "\n".join([f"{row.measured}: at most {limit}", *found[:200]])
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """The modules that a file imports, and whether it does so as soon as it is loaded."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        above: ast.AST = node
-        early = True
-        while above in parents:
-            above = parents[above]
-            typing_only = isinstance(above, ast.If) and "TYPE_CHECKING" in ast.unparse(above.test)
-            early &= not (typing_only or isinstance(above, ast.FunctionDef))
-        for name in names:
-            yield name, early
+def test_what_is_excused_is_there() -> None:
+    """An excuse that nothing needs any more goes."""
+    pairs = {(CODE.part(path), CODE.part(other)) for path, found in CODE.imports.items() for other in found}
+    assert set(dependencies.EXCUSED) <= pairs
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def test_the_order_names_every_part() -> None:
+    assert {CODE.part(path) for path in CODE.paths} <= set(dependencies.ORDER)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports(path: Path) -> None:
-    own = part_of(path)
-    for name, early in imports(path):
-        first, *rest = name.split(".")
-        if first == "planc":
-            other = (
-                rest[0]
-                if (PACKAGE / rest[0]).is_dir() or (PACKAGE / f"{rest[0]}.py").exists()
-                else "__init__"
-            )
-            if other == own:
-                continue
-            assert other in MAY_IMPORT[own], f"{own} may not import {name}"
-            if LATE.get((own, other)):
-                assert not early, f"{name} is imported late: {LATE[own, other]}"
-        elif first in HOMES:
-            assert own in HOMES[first], f"{first} has its home in {HOMES[first]}"
+@pytest.mark.parametrize("path", CODE.paths, ids=CODE.name)
+def test_libraries_have_one_home(path: Path) -> None:
+    part = CODE.part(path).partition(".")[0]
+    for name, _ in imported_names(CODE.trees[path]):
+        home = HOMES.get(name.partition(".")[0])
+        assert home is None or part in home, f"{part} imports {name}, whose home is {home}"
 
 
-def test_every_part_is_in_the_table() -> None:
-    assert {part_of(path) for path in FILES} == set(MAY_IMPORT)
+@pytest.mark.parametrize("pair", LAZY, ids=" -> ".join)
+def test_what_few_runs_need_is_imported_late(pair: tuple[str, str]) -> None:
+    importer, imported = pair
+    for path, others in CODE.imports.items():
+        if CODE.part(path).partition(".")[0] == importer:
+            for other, is_eager in others.items():
+                name = CODE.name(other).removesuffix(".py").replace("/", ".")
+                assert not (is_eager and f"{name}.".startswith(f"{imported}.")), (
+                    f"{CODE.name(path)}: {LAZY[pair]}"
+                )
 
 
-def test_files_stay_small() -> None:
-    sizes = sorted(len(p.read_text(encoding="utf-8").splitlines()) for p in FILES)
-    tests = [len(p.read_text(encoding="utf-8").splitlines()) for p in Path(__file__).parent.glob("*.py")]
-    assert max(tests) <= 400
-    assert sizes[-1] <= 400
-    assert sizes[len(sizes) // 2] <= 120
+def test_names_in_tests() -> None:
+    found = everyday_words(Codebase(ROOT, "tests"))
+    assert len(found) <= TEST_WORDS, "\n".join(found)
+
+
+def test_files_of_tests_stay_small() -> None:
+    sizes = {path: len(path.read_text("utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert [str(path) for path, size in sizes.items() if size > LONGEST_TEST] == []
+
+
+# ---- the figures can fail ---------------------------------------------------------------------
+
+
+def of_files(tmp_path: Path, files: dict[str, str]) -> Codebase:
+    for name, text in files.items():
+        path = tmp_path / "planc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return Codebase(tmp_path)
+
+
+WALK = "def walk(x):\n    return [walk(y) for y in x] if isinstance(x, tuple | list) else x\n"
+FAULTS: dict[str, tuple[dict[str, str], int]] = {
+    "circles": (
+        {"ir/a.py": "import planc.ir.b\n", "ir/b.py": "def late():\n    from planc.ir import a\n    return a\n"}, 1,
+    ),
+    "flow": ({"ir/a.py": "if TYPE_CHECKING:\n    from planc.proof.types import Type\n", "proof/types.py": "class Type: ...\n"}, 1),
+    "ir": ({"ir/a.py": "from planc.syntax import parser\n", "syntax/parser.py": ""}, 1),
+    "names": ({"ir/a.py": "def one(): ...\n", "bind/b.py": "class one: ...\n"}, 1),
+    "files": ({"ir/read.py": "", "bind/read.py": ""}, 1),
+    "words": ({"ir/said.py": "class ToldTwice: ...\n\ndef _said(): ...\n\ndef whole_tensor(): ...\n"}, 3),
+    "layouts": ({"ir/a.py": "class Cut: ...\nclass Part: ...\n\ndef share(): ...\n"}, 3),
+    "walkers": ({"bind/a.py": WALK, "ir/tree.py": WALK}, 1),
+    "operations": (
+        {"proof/rules/a.py": "@op_rule('mm', 'bmm', 'view')\ndef matmul(): ...\n", "lower/b.py": "SAVED = ('mm', 'bmm', 'view')\n"}, 1,
+    ),
+    "kinds": (
+        {"proof/a.py": "x = block.kind == 'tensor'\ny = f('fsdp')\nz = rule.style in ('replicate',)\nw = text == 'replicate'\n"}, 3,
+    ),
+    "diagnostics": ({"ir/a.py": "def one():\n    return Diagnostic()\n", "bind/b.py": "def other():\n    Diagnostic(1)\n"}, 2),
+    "forward": ({"torch/apply/a.py": "module.forward = 1\nobject.__setattr__(module, 'forward', 1)\nself.backward = 1\n"}, 2),
+    "private": (
+        {"torch/apply/a.py": "from torch._a import b\n_own = 1\nx._own\nx._b\ngetattr(x, '_c')\nx._replace()\n", "torch/compat.py": "x._d\n"}, 3,
+    ),
+    "pages": ({"checks/a.py": '"""A page."""\n', "checks/b.py": "def check(): ...\n", "checks/pages/c.py": ""}, 1),
+    "mutation": ({"mutate/a.py": "x = 1\ny = 2\n"}, 2),
+    "loose": ({"torch/a.py": "", "torch/compat.py": "", "torch/apply/b.py": ""}, 1),
+    "largest": ({"ir/a.py": "x = 1\n" * 401}, 401),
+    "median": ({"ir/a.py": "x = 1\n" * 121}, 121),
+}  # fmt: skip
+"""A small package with faults of each kind, and how many there are."""
+
+
+@pytest.mark.parametrize("row", house.ROWS, ids=lambda row: row.name)
+def test_a_figure_counts_faults(row: house.Row, tmp_path: Path) -> None:
+    files, count = FAULTS[row.name]
+    found = row.found(of_files(tmp_path, files))
+    assert row.figure(found) == count, found
+    assert count > row.wanted or row.name in ("names", "files", "flow", "diagnostics", "layouts")
+
+
+def test_a_figure_above_its_limit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.CODE", of_files(tmp_path, FAULTS["circles"][0]))
+    monkeypatch.setattr(f"{__name__}.LIMITS", {})
+    check: Callable[[house.Row], None] = test_a_figure_is_within_its_limit
+    rows = {row.name: row for row in house.ROWS}
+    check(rows["names"])
+    with pytest.raises(AssertionError, match=r"import circles: at most 0\n  2 files: ir/a.py, ir/b.py"):
+        check(rows["circles"])
