@@ -32,7 +32,16 @@ ORDER = (
         "torch.weights",
         "torch.train",
     ),
-    *("torch.checkpoints", "compile", "torch.verify", "report", "api", "__init__", "lightning"),
+    *(
+        "torch.checkpoints",
+        "compile",
+        "prepare_plan",
+        "torch.verify",
+        "report",
+        "api",
+        "__init__",
+        "lightning",
+    ),
     *("cli", "commands", "__main__"),
 )
 """The parts of planc as data flows through them: a part imports those that stand before it."""
