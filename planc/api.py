@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
 from planc.ir.expr import ExprValue

@@ -1,28 +1,36 @@
-"""The stages of planc, on one screen.
+"""The stages of planc, on one screen. Data flows one way, and a stage returns new records.
 
-read     a file            -> Document   (text or data; every broken line is reported)
-settle   Document          -> Settled    (extends, mesh sizes, options, lets, conditions)
-check    Settled           -> diagnostics
-bind     Settled x graph   -> Binding    (every pattern matched once)
-fit      Binding           -> diagnostics
-prove    Binding           -> Proof      (layouts of all values and gradients, collectives)
-mend     diagnostics       -> the same, with the fixes that really mend
+read      a file                 -> Document     text or data; every broken line is a diagnostic
+resolve   Document               -> Resolved     base plans, mesh sizes, options, lets, conditions
+check     Resolved               -> diagnostics  the laws that need no model
+bind      Resolved x ModelGraph  -> Binding      every pattern matched once
+check     Binding                -> diagnostics  the laws that need a model
+prove     Binding                -> Proof        the layout of every value and gradient, the collectives
+forecast  Binding x Proof        -> Collectives  what one step sends over each axis
+lower     Binding x Proof        -> Lowered      instructions for each module
+apply     Lowered x nn.Module                    the instructions carried out, in place: needs torch
+
+A diagnostic keeps its fix only if the plan was checked with the fix, and the fix works. Stages that only
+some runs need are imported where they are called: a plan that is checked without a model does not pay
+for the proof, and nothing but `apply` imports torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from planc.checks.skipped import BASE_PLAN_LAWS, lacks_base_plan, skipped_checks
+from planc.check_result import Result
 from planc.fixes.try_fixes import keep_working_fixes
-from planc.ir.diagnostic import Diagnostic, SkippedCheck
+from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
-from planc.ir.laws import LAWS
+from planc.ir.laws import LAWS, Stage
 from planc.ir.record import Record
 from planc.ir.resolved import Resolved, Settings
 from planc.resolve import resolve
+from planc.verdict import BASE_PLAN_LAWS, lacks_base_plan, skipped_checks, verdict
 
 if TYPE_CHECKING:
     from planc.bind.binding import Binding
@@ -31,91 +39,60 @@ if TYPE_CHECKING:
 
 
 class Diagnosis(Record):
-    """What the stages gave."""
+    """What the stages from `resolve` to `prove` gave, before fixes are tried."""
 
     resolved: Resolved
     diagnostics: tuple[Diagnostic, ...]
     binding: Binding | None = None
-    """The plan bound to the model, where one is given and the plan can be read."""
     proof: Proof | None = None
-
-
-class Result(Record):
-    """What checking one plan gave."""
-
-    document: Document
-    resolved: Resolved
-    diagnostics: tuple[Diagnostic, ...]
-    skipped: tuple[SkippedCheck, ...]
-    verdict: str
-    """`proved`: right for this model and mesh; `refuted`: an error; `unproved`: no error, but
-    not all could be shown; `checked`: no error, and no model given."""
-    binding: Binding | None = None
-    proof: Proof | None = None
-
-    def __repr__(self) -> str:
-        """Short: all that it holds would fill a screen a hundred times."""
-        return (
-            f"<Result of {self.document.source.name}: {self.verdict}, diagnostics: {len(self.diagnostics)}>"
-        )
-
-    @property
-    def is_refuted(self) -> bool:
-        return self.verdict == "refuted"
 
 
 def check_document(
     document: Document, settings: Settings | None = None, graph: ModelGraph | None = None
 ) -> Result:
-    """Check a plan: against a model where one is given, else as far as that can be done without."""
+    """Check a plan: on a model where one is given, else as far as that is possible without."""
     settings = settings or Settings()
     found = diagnose(document, settings, graph)
-    said = keep_working_fixes(document, settings, found.diagnostics, partial(diagnose, graph=graph))
-    skipped = (*found.resolved.skipped, *skipped_checks(found.resolved, settings, found.proof, graph))
-    verdict = _verdict(said, skipped, found)
-    return Result(document, found.resolved, said, skipped, verdict, found.binding, found.proof)
+    diagnostics = keep_working_fixes(document, settings, found.diagnostics, partial(diagnose, graph=graph))
+    skipped = skipped_checks(found.resolved, settings, found.proof, graph)
+    return Result(
+        document,
+        found.resolved,
+        diagnostics,
+        skipped,
+        verdict(diagnostics, skipped, found.proof),
+        found.binding,
+        found.proof,
+    )
 
 
 def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = None) -> Diagnosis:
-    """Settle a plan and hold it against every law; fixes are not tried yet."""
-    settled = resolve(document, settings, graph.facts if graph else None)
-    said = [*document.diagnostics, *settled.diagnostics]
-    for law in LAWS:
-        if law.stage == "check":
-            said += import_module(law.module).check(settled, settings)
-    if lacks_base_plan(settled):
-        said = [fault for fault in said if fault.law.code not in BASE_PLAN_LAWS]
-    if graph is None or lacks_base_plan(settled):
-        return Diagnosis(settled, _in_source_order(said, settled))
-    # Loaded here: a plan that is checked without a model does not pay for it.
+    """Resolve, bind and prove a plan, and check every law on the way."""
+    resolved = resolve(document, settings, graph.facts if graph else None)
+    diagnostics = [*document.diagnostics, *resolved.diagnostics, *_check("check", resolved, settings)]
+    if lacks_base_plan(resolved):
+        diagnostics = [each for each in diagnostics if each.law.code not in BASE_PLAN_LAWS]
+    if graph is None or lacks_base_plan(resolved):
+        return Diagnosis(resolved, _in_source_order(diagnostics, resolved))
     from planc.bind.binding import bind
     from planc.proof.diagnose import proof_diagnostics
     from planc.proof.prove import prove
 
-    binding = bind(settled, graph)
-    for law in LAWS:
-        if law.stage == "model":
-            said += import_module(law.module).check(binding, settings)
-    if any(fault.is_error for fault in said):
-        # A rule that is not there, or not as it was meant, would make faults of right ones.
-        return Diagnosis(settled, _in_source_order(said, settled), binding)
+    binding = bind(resolved, graph)
+    diagnostics += _check("model", binding, settings)
+    if any(each.is_error for each in diagnostics):
+        # The proof would blame right rules for what a missing or mistaken one does.
+        return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding)
     proof = prove(binding)
-    return Diagnosis(
-        settled, _in_source_order([*said, *proof_diagnostics(proof, binding)], settled), binding, proof
-    )
+    diagnostics += proof_diagnostics(proof, binding)
+    return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding, proof)
 
 
-def _verdict(
-    diagnostics: tuple[Diagnostic, ...], skipped: tuple[SkippedCheck, ...], diagnosis: Diagnosis
-) -> str:
-    if any(fault.is_error for fault in diagnostics):
-        return "refuted"
-    if diagnosis.proof is None:
-        return "checked"
-    # Every size of an axis that only splits the batch is proved at once.
-    weak = [check for check in skipped if check.axis is None or check.axis in diagnosis.proof.unsized_axes]
-    is_open = bool(weak) or any(fault.law.name == "not-proved" for fault in diagnostics)
-    return "unproved" if is_open else "proved"
+def _check(stage: Stage, subject: Resolved | Binding, settings: Settings) -> Iterator[Diagnostic]:
+    """The violations of all laws whose own check runs at a stage."""
+    for law in LAWS:
+        if law.stage == stage:
+            yield from import_module(law.module).check(subject, settings)
 
 
 def _in_source_order(diagnostics: list[Diagnostic], resolved: Resolved) -> tuple[Diagnostic, ...]:

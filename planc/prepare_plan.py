@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
 from planc.ir.expr import ExprValue

@@ -37,8 +37,9 @@ import pytest
 import yaml
 
 from planc import api
+from planc.check_result import Result
 from planc.cli import COMMANDS, main
-from planc.compile import Result, check_document
+from planc.compile import check_document
 from planc.ir.laws import LAWS
 from planc.ir.resolved import Settings
 from planc.ir.source import Source

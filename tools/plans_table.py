@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.forecast.collectives import forecast_collectives
 from planc.graph.graph_reader import read_graph_file
 from planc.ir.resolved import Settings

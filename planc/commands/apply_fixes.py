@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planc.compile import Result
+from planc.check_result import Result
 from planc.fixes.try_fixes import apply_edits
 from planc.ir.document import Document
 from planc.ir.source import Source

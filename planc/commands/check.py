@@ -7,10 +7,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import partial
 
+from planc.check_result import Result
 from planc.cli import EXIT_UNPROVED, EXIT_USAGE, print_usage_error
 from planc.commands.model_flags import add_model_flags, graph_from_flags
 from planc.commands.settings_flags import UsageError, add_settings_flags, settings_from_flags
-from planc.compile import Result, check_document
+from planc.compile import check_document
 from planc.ir.diagnostic import ModelFault
 from planc.ir.document import Document
 from planc.ir.resolved import Settings

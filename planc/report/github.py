@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planc.compile import Result
+from planc.check_result import Result
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.report.text import sanitize
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from planc.compile import Result
+from planc.check_result import Result
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.source import Source, Span
 

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from planc import __version__
+from planc.check_result import Result
 from planc.checks import law_page
-from planc.compile import Result
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.laws import Law
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from planc.compile import Result
+from planc.check_result import Result
 from planc.report.text import Palette, render_diagnostic, sanitize, wants_color
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from planc.check_result import Result
 from planc.cli import main
 from planc.commands.apply_fixes import apply_fixes
-from planc.compile import Result, check_document
+from planc.compile import check_document
 from planc.graph.graph_reader import graph_from_bytes
 from planc.ir.document import Document
 from planc.ir.resolved import Settings

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from planc.check_result import Result
 from planc.commands.apply_fixes import apply_fixes
-from planc.compile import Result, check_document
+from planc.compile import check_document
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.ir.expr import evaluate
 from planc.ir.graph import ModelGraph
 from planc.ir.resolved import Resolved, Settings

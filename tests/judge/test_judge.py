@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.graph.graph_reader import read_graph_file
 from planc.ir.graph import ModelGraph
 from planc.ir.resolved import Settings

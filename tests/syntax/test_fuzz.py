@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.ir.document import Document
 from planc.ir.resolved import Settings
 from planc.report import github, json_report, sarif, summary

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.bind.binding import Binding
-from planc.compile import Result, check_document
+from planc.check_result import Result
+from planc.compile import check_document
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.layout import Shard
