@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planc.check_result import Result
 from planc.fixes.try_fixes import keep_working_fixes
@@ -34,7 +34,9 @@ from planc.verdict import BASE_PLAN_LAWS, lacks_base_plan, skipped_checks, verdi
 
 if TYPE_CHECKING:
     from planc.bind.binding import Binding
+    from planc.forecast.collectives import Collective
     from planc.ir.graph import ModelGraph
+    from planc.ir.lowered import Lowered
     from planc.proof.prove import Proof
 
 
@@ -86,6 +88,36 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
     proof = prove(binding)
     diagnostics += proof_diagnostics(proof, binding)
     return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding, proof)
+
+
+def forecast(result: Result) -> tuple[Collective, ...]:
+    """The collectives of one step: none where planc refuted the plan, or had no model to prove it on."""
+    if result.binding is None or result.proof is None or result.is_refuted:
+        return ()
+    from planc.forecast.collectives import forecast_collectives
+
+    return forecast_collectives(result.binding, result.proof)
+
+
+def lower(result: Result) -> Lowered:
+    """The instructions of a proved plan for each module.
+
+    Raises:
+        ValueError: planc did not prove the plan.
+        LoweringError: no instructions do what the plan says.
+    """
+    if result.verdict != "proved" or result.binding is None or result.proof is None:
+        raise ValueError(f"only a proved plan is lowered, and this one is {result.verdict}")
+    from planc.lower.lower_plan import lower_binding
+
+    return lower_binding(result.binding, result.proof)
+
+
+def apply(lowered: Lowered, model: Any, mesh: Any) -> None:
+    """Carry out the instructions on an `nn.Module`, in place. Every rank of the `DeviceMesh` calls this."""
+    from planc.torch.apply.apply_lowered import apply_lowered
+
+    apply_lowered(model, lowered, mesh)
 
 
 def _check(stage: Stage, subject: Resolved | Binding, settings: Settings) -> Iterator[Diagnostic]:

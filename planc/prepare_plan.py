@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from planc.check_result import Result
-from planc.compile import check_document
+from planc.compile import apply, check_document, lower
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
 from planc.ir.expr import ExprValue
@@ -14,7 +14,6 @@ from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered
 from planc.ir.record import Record
 from planc.ir.resolved import Settings
-from planc.lower.lower_plan import lower
 from planc.lower.tensor_axis import LoweringError
 
 
@@ -86,15 +85,13 @@ def prove_and_apply(
     Raises:
         NotApplicable, ModelFault: as `prepare_plan` does, or the mesh has no names.
     """
-    from planc.torch.apply.apply_lowered import apply_lowered
-
     names = mesh.mesh_dim_names or ()
     if len(names) != mesh.ndim:
         reason = "the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))"
         raise NotApplicable((), (reason,))
     sizes = {name: mesh.size(i) for i, name in enumerate(names)}
     prepared = prepare_plan(model, document, sizes, graph=graph, inputs=inputs, options=options)
-    apply_lowered(model, prepared.lowered, mesh)
+    apply(prepared.lowered, model, mesh)
     return prepared.result
 
 
@@ -109,11 +106,11 @@ def _lower_if_proved(result: Result, axis_names: tuple[str, ...]) -> Lowered:
         )
     if result.is_refuted:
         raise NotApplicable(result.diagnostics)
-    if result.verdict != "proved" or result.binding is None or result.proof is None:
+    if result.verdict != "proved":
         skipped = tuple(f"{check.check}: {check.reason}" for check in result.skipped)
         raise NotApplicable(result.diagnostics, skipped)
     try:
-        lowered = lower(result.binding, result.proof)
+        lowered = lower(result)
     except LoweringError as error:
         raise NotApplicable((), (str(error),)) from None
     if reason := inapplicable_reason(lowered, axis_names):

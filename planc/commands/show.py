@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
             return print_usage_error("collectives need a model: --model MODEL")
         from planc.report.collectives_table import print_collectives
 
-        print_collectives(result.binding, result.proof)
+        print_collectives(result)
         return 0
     from planc.report.plan_tree import print_plan_tree
 

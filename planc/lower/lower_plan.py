@@ -12,7 +12,7 @@ from planc.lower.tensor_axis import LoweringError, lower_tensor_axis
 from planc.proof.prove import Proof, prove
 
 
-def lower(binding: Binding, proof: Proof) -> Lowered:
+def lower_binding(binding: Binding, proof: Proof) -> Lowered:
     """What a proved plan tells every module. Axes of size 1 say nothing.
 
     Raises:
@@ -48,7 +48,7 @@ def lower_unproved(binding: Binding, proof: Proof | None) -> Lowered:
     Raises:
         planc.lower.tensor_axis.NotLowered: nobody can tell a module that.
     """
-    return lower(binding, prove(binding) if proof is None else proof)
+    return lower_binding(binding, prove(binding) if proof is None else proof)
 
 
 def _regions(binding: Binding, number: int) -> list[LoweredRegion]:

@@ -10,23 +10,31 @@ from rich.table import Table
 from rich.text import Text
 
 from planc.bind.binding import Binding
-from planc.forecast.collectives import Collective, forecast_collectives
-from planc.proof.prove import Proof
+from planc.check_result import Result
+from planc.compile import forecast
+from planc.forecast.collectives import Collective
 from planc.report.text import sanitize
 
 
-def print_collectives(binding: Binding, proof: Proof, console: Console | None = None) -> None:
-    """Print every collective of one forward and backward pass, and the sums by axis."""
+def print_collectives(result: Result, console: Console | None = None) -> None:
+    """Print every collective of one forward and backward pass, and the totals of each axis.
+
+    Raises:
+        ValueError: the plan has no proof.
+    """
+    binding, proof = result.binding, result.proof
+    if binding is None or proof is None:
+        raise ValueError("the result has no proof: check the plan on a model")
     console = console or Console(highlight=False)
-    found = forecast_collectives(binding, proof)
+    collectives = forecast(result)
     sizes = ", ".join(
         f"{name} {'x'.join(map(str, info.shape))}" for name, info in binding.graph.inputs.items()
     )
     console.print(Text(sanitize(f"one step of {binding.graph.model.partition('?')[0]} on {sizes}")))
     # Lines are whole however narrow the terminal: they can be searched and copied.
     console.width = max(console.width, 240)
-    console.print(_table(found, binding), crop=False)
-    for line in totals_by_axis(found):
+    console.print(_table(collectives, binding), crop=False)
+    for line in totals_by_axis(collectives):
         console.print(Text(sanitize(line)))
     for axis in proof.unsized_axes:
         console.print(Text(sanitize(f"{axis}: not known, the axis has no size: --{_size_flag(axis)}")))

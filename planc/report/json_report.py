@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planc.check_result import Result
+from planc.compile import forecast
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.source import Source, Span
 
@@ -30,18 +31,13 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _collectives(result: Result) -> list[dict[str, Any]]:
-    """What is known of communication: of a plan without an error, on axes that have a size."""
-    if result.binding is None or result.proof is None or result.is_refuted:
-        return []
-    from planc.forecast.collectives import forecast_collectives
-
     return [
         {
             "kind": one.kind, "axis": one.axis, "direction": one.direction, "dtype": one.dtype,
             "bytes": one.bytes, "what": one.tensor, "module": one.module, "count": one.count,
             "rule": None if one.rule is None else _location(one.rule.location.label()),
         }
-        for one in forecast_collectives(result.binding, result.proof)
+        for one in forecast(result)
     ]  # fmt: skip
 
 

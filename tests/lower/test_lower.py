@@ -14,7 +14,7 @@ from planc.compile import check_document  # noqa: E402
 from planc.ir.lowered import LocalLayout, Lowered, LoweredChange  # noqa: E402
 from planc.ir.resolved import Settings  # noqa: E402
 from planc.ir.source import Source  # noqa: E402
-from planc.lower.lower_plan import lower  # noqa: E402
+from planc.lower.lower_plan import lower_binding  # noqa: E402
 from planc.lower.tensor_axis import LoweringError  # noqa: E402
 from planc.syntax.read_file import read_source  # noqa: E402
 from tests.torch.capture.tiny import graph_of  # noqa: E402
@@ -62,7 +62,7 @@ def of_model(model: nn.Module, inputs: int, *rules: str) -> Lowered:
     assert result.verdict == "proved"
     assert result.binding is not None
     assert result.proof is not None
-    return lower(result.binding, result.proof)
+    return lower_binding(result.binding, result.proof)
 
 
 def of(module: str, *rules: str) -> list[str]:

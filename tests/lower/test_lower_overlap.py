@@ -14,7 +14,7 @@ from planc.compile import check_document  # noqa: E402
 from planc.ir.lowered import OverlappedGather  # noqa: E402
 from planc.ir.resolved import Settings  # noqa: E402
 from planc.ir.source import Source  # noqa: E402
-from planc.lower.lower_plan import lower  # noqa: E402
+from planc.lower.lower_plan import lower_binding  # noqa: E402
 from planc.syntax.read_file import read_source  # noqa: E402
 from tests.torch.capture.tiny import graph_of  # noqa: E402
 
@@ -111,7 +111,7 @@ def told(
     assert result.verdict == "proved", [d.headline for d in result.diagnostics]
     assert result.binding is not None
     assert result.proof is not None
-    (axis,) = (a for a in lower(result.binding, result.proof).tensor if a.axis == "tp")
+    (axis,) = (a for a in lower_binding(result.binding, result.proof).tensor if a.axis == "tp")
     return dict(axis.overlapped_gathers)
 
 

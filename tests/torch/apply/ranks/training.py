@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 
 import planc
 from planc.ir.lowered import Lowered, LoweredParam
-from planc.lower.lower_plan import lower
+from planc.lower.lower_plan import lower_binding
 from planc.torch.apply.param_shards import local_shard
 from tests.torch.apply.ranks.models import BATCH, build_model, example_inputs, plan_options, plan_text
 from tests.torch.apply.ranks.overlap import count_overlapped
@@ -100,7 +100,7 @@ def lower_plan(plan: Any, sizes: dict[str, int], graph: str | None, options: Map
     result = planc.check(plan, mesh=sizes, model=graph, options=options)
     assert result.binding is not None
     assert result.proof is not None
-    return lower(result.binding, result.proof)
+    return lower_binding(result.binding, result.proof)
 
 
 def _mismatches(whole: Reference, model: nn.Module, mesh: DeviceMesh, told: Lowered) -> Iterator[str]:
