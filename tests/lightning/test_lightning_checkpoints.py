@@ -84,7 +84,7 @@ import atexit
 import torch.distributed as dist
 
 atexit.register(lambda: print("at the end", dist.is_initialized()))
-from tests.lightning.ranks.models import seeded, strategy, trainer, Model
+from tests.lightning.ranks.models import Model, make_strategy, make_trainer, seeded_model
 
 model = seeded_model(Model)
 make_trainer(make_strategy(True), 1, max_steps=1).fit(model)

@@ -285,7 +285,7 @@ import torch
 import lightning.pytorch as pl
 import planc
 from planc.lightning import ModelParallelStrategy
-from tests.lightning.ranks.models import Model, plan, trainer
+from tests.lightning.ranks.models import Model, body_plan, make_trainer
 
 text = planc.to_text(body_plan("body.")).replace("rowwise", "colwise")
 if __name__ == "__main__":

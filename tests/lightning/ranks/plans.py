@@ -24,7 +24,7 @@ from torch.nn.functional import mse_loss
 
 import planc
 from planc.lightning import ModelParallelStrategy, PlanAbort
-from tests.lightning.rank_server import models
+from tests.lightning.ranks import models
 from tests.lightning.ranks.models import (
     WIDTH,
     Body,

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 
 import planc
 from planc.lightning import ModelParallelStrategy
-from tests.lightning.rank_server import checkpoints as saved
+from tests.lightning.ranks import checkpoints as saved
 from tests.lightning.ranks.models import (
     BODY,
     Model,
