@@ -1,4 +1,4 @@
-"""A fault on one rank stops all of them, with one report."""
+"""An error on one rank stops all ranks, with one report."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 class PlanAbort(PlanError, SystemExit):
-    """A plan that cannot be applied. All ranks raise it, and rank 0 has printed the report: where
-    nobody catches it, the process ends with status 1 and says no more."""
+    """planc cannot apply the plan. All ranks raise this, and rank 0 has printed the report: where
+    nobody catches it, the process ends with status 1 and prints nothing else."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...], reasons: tuple[str, ...] = ()) -> None:
         super().__init__(diagnostics, reasons)
@@ -28,81 +28,83 @@ class PlanAbort(PlanError, SystemExit):
 
 
 class _Failure:
-    """What kept a rank from going on, in a form that other ranks can be told."""
+    """Why a rank could not go on, in a form that can be sent to other ranks."""
 
     def __init__(self, reasons: tuple[str, ...], diagnostics: tuple[Diagnostic, ...] = ()) -> None:
         self.reasons, self.diagnostics = reasons, diagnostics
 
     @property
     def text(self) -> str:
-        # Once each: the reader says the same of a line that it has tried in two ways.
-        said = dict.fromkeys(
-            (*(f"planc: {reason}" for reason in self.reasons), *map(render_diagnostic, self.diagnostics))
+        # Once each: the parser may report a line twice, for two ways to read it.
+        lines = (
+            *(f"planc: {reason}" for reason in self.reasons),
+            *map(render_diagnostic, self.diagnostics),
         )
-        return "\n".join(said)
+        return "\n".join(dict.fromkeys(lines))
 
 
 def run_on_all_ranks(function: Callable[[], T], outcome: str = "nothing was changed") -> T:
-    """Do what all ranks do; return if all of them could.
+    """Call a function on every rank, and return its value if no rank failed.
 
     Args:
-        work: what this rank does.
-        state: what the report says of the model, if one could not.
+        function: what this rank does; it must not wait for other ranks after it may have failed.
+        outcome: the state of the model after a failure, for the report.
 
     Raises:
-        PlanStop: one of them could not. Rank 0 has printed why, once.
+        PlanAbort: a rank failed with an error of planc, or another rank failed. Rank 0 has printed why, once.
+        Exception: whatever else the function raised on this rank.
     """
-    done, said, raised = None, None, None
+    value, failure, raised = None, None, None
     try:
-        done = function()
-    except Exception as bad:  # noqa: BLE001  # whatever it is, no rank may wait for this one
-        said = _planc_failure(bad)
-        raised = bad if said is None else None
-        said = said or _Failure((f"{type(bad).__name__}: {bad}",))
-    texts = _gather_texts(None if said is None else said.text)
+        value = function()
+    except Exception as error:  # noqa: BLE001  # whatever it is, no rank may wait for this one
+        failure = _planc_failure(error)
+        raised = error if failure is None else None
+        failure = failure or _Failure((f"{type(error).__name__}: {error}",))
+    texts = _gather_texts(None if failure is None else failure.text)
     if raised is not None:
         raise raised
     if not any(texts):
-        return done  # type: ignore[return-value]  # it was set: this rank, too, said nothing
+        return value  # type: ignore[return-value]  # no rank failed, so this one has a value
     if _rank() == 0:
         print(_report_text(texts, outcome), file=sys.stderr, flush=True)
     if dist.is_initialized():
-        dist.barrier()  # no launcher sees a process end before the report is out
-    said = said or _Failure(("another rank could not go on",))
-    raise PlanAbort(said.diagnostics, said.reasons)
+        dist.barrier()  # no launcher sees a process end before the report is printed
+    failure = failure or _Failure(("another rank could not go on",))
+    raise PlanAbort(failure.diagnostics, failure.reasons)
 
 
-def _planc_failure(bad: Exception) -> _Failure | None:
-    """What planc says of a plan, a model or weights; None: an exception of something else."""
-    if isinstance(bad, NotApplicable | PlanError):
-        return _Failure(bad.reasons, bad.diagnostics)
-    if isinstance(bad, ModelFault):
-        return _Failure((), (bad.diagnostic,))
-    if isinstance(bad, WeightsError | PlanFileError):
-        return _Failure((str(bad),))
+def _planc_failure(error: Exception) -> _Failure | None:
+    """What planc reports about a plan, a model or weights; None: the exception comes from somewhere else."""
+    if isinstance(error, NotApplicable | PlanError):
+        return _Failure(error.reasons, error.diagnostics)
+    if isinstance(error, ModelFault):
+        return _Failure((), (error.diagnostic,))
+    if isinstance(error, WeightsError | PlanFileError):
+        return _Failure((str(error),))
     return None
 
 
-def _report_text(texts: list[str | None], state: str) -> str:
-    """What the ranks said: once where they agree."""
-    ranks: dict[str, list[int]] = {}
+def _report_text(texts: list[str | None], outcome: str) -> str:
+    """The texts of all ranks, one after the other: once where ranks agree."""
+    ranks_by_text: dict[str, list[int]] = {}
     for rank, text in enumerate(texts):
         if text is not None:
-            ranks.setdefault(text, []).append(rank)
-    parts = []
-    for text, who in ranks.items():
-        if len(who) < len(texts):
-            parts.append(f"planc: on rank {', '.join(map(str, who))} alone:")
-        parts.append(text)
-    return "\n".join((*parts, f"planc: {state}; all {len(texts)} ranks stop"))
+            ranks_by_text.setdefault(text, []).append(rank)
+    lines = []
+    for text, ranks in ranks_by_text.items():
+        if len(ranks) < len(texts):
+            lines.append(f"planc: on rank {', '.join(map(str, ranks))} alone:")
+        lines.append(text)
+    return "\n".join((*lines, f"planc: {outcome}; all {len(texts)} ranks stop"))
 
 
 def _gather_texts(text: str | None) -> list[str | None]:
     if not dist.is_initialized():
         return [text]
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, text)
-    return found
+    texts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(texts, text)
+    return texts
 
 
 def _rank() -> int:

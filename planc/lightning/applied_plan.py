@@ -1,4 +1,4 @@
-"""A plan on its way into a model: proved on all ranks, applied, given memory and numbers."""
+"""A plan proved on a module of Lightning, applied to it, and remembered there."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from planc.torch.models.example_inputs import override_inputs, parse_input_optio
 
 _APPLIED_ATTRIBUTE = "_planc_applied"
 STEP_METHODS = ("training_step", "validation_step", "test_step", "predict_step")
-"""Methods of a LightningModule that run its forward code under another name."""
+"""Methods of a LightningModule that run its forward pass, as `forward` does."""
 
 
 class AppliedPlan(Record):
-    """What was done to a module."""
+    """The plan that split a module."""
 
     digest: str
     """SHA-256 of the plan's text."""
@@ -37,21 +37,21 @@ class AppliedPlan(Record):
 
     @property
     def offloads(self) -> bool:
-        """Whether shards rest on the CPU between uses."""
+        """Whether FSDP2 keeps shards on the CPU between uses."""
         return self.lowered.fsdp is not None and self.lowered.fsdp.settings.get("offload") == "cpu"
 
 
 def applied_plan_of(module: nn.Module) -> AppliedPlan | None:
-    """What an earlier run has done to this module."""
-    found: AppliedPlan | None = vars(module).get(_APPLIED_ATTRIBUTE)
-    return found
+    """The plan that an earlier run has applied to this module, or None."""
+    applied: AppliedPlan | None = vars(module).get(_APPLIED_ATTRIBUTE)
+    return applied
 
 
 def target_module(module: nn.Module, name: str | None) -> nn.Module:
-    """The module that a plan is for.
+    """The submodule of a name, which the plan is for; None: the module itself.
 
     Raises:
-        NotApplicable: there is none of that name.
+        NotApplicable: the module has no such submodule.
     """
     try:
         return module.get_submodule(name or "")
@@ -64,19 +64,20 @@ def target_module(module: nn.Module, name: str | None) -> nn.Module:
 def prove_on_module(
     module: nn.Module, arguments: PlanArguments, document: Document, axes: PlanAxes
 ) -> PreparedPlan:
-    """Prove the plan on the module, or on what `plan_target` names. Nothing is changed.
+    """Prove the plan on the module, or on the submodule that `plan_target` names. Nothing is changed.
 
     Raises:
-        NotApplicable, ModelFault: as `planc.prepare_plan.prepare_plan` does; where the plan is
-            right for a submodule, that is said.
+        NotApplicable: the plan is not proved, or does not fit; where it is proved for a child, the reasons
+            suggest that as `plan_target`.
+        ModelFault: planc cannot capture the module.
     """
     target = target_module(module, arguments.target)
     try:
         return _prepare(target, arguments, document, axes, _example_inputs(module, target, arguments))
-    except NotApplicable as bad:
+    except NotApplicable as error:
         fitting = [] if arguments.target else _fitting_children(module, arguments, document, axes)
-        help_ = tuple(f"help: the plan is right for '{name}': plan_target='{name}'" for name in fitting)
-        raise NotApplicable(bad.diagnostics, (*bad.reasons, *help_)) from None
+        help_ = tuple(f"help: planc proves the plan for '{name}': plan_target='{name}'" for name in fitting)
+        raise NotApplicable(error.diagnostics, (*error.reasons, *help_)) from None
 
 
 def apply_to_module(
@@ -87,16 +88,16 @@ def apply_to_module(
     axes: PlanAxes,
     mesh: DeviceMesh,
 ) -> AppliedPlan:
-    """Apply a proved plan, and remember that it was done."""
+    """Apply a proved plan, and remember it on the module."""
     target = target_module(module, arguments.target)
     apply_lowered(target, prepared.lowered, mesh)
-    done = AppliedPlan(plan_digest(document), axes, prepared.lowered)
-    vars(target)[_APPLIED_ATTRIBUTE] = done
+    applied = AppliedPlan(plan_digest(document), axes, prepared.lowered)
+    vars(target)[_APPLIED_ATTRIBUTE] = applied
     if target is module:
         for step in STEP_METHODS:
             if hasattr(module, step):
                 register_fsdp_forward_method(module, step)
-    return done
+    return applied
 
 
 def _prepare(
@@ -109,33 +110,33 @@ def _prepare(
         return prepare_plan(
             target, document, axes.sizes, graph=graph, inputs=inputs, options=arguments.options
         )
-    except ValueError as bad:
-        # The arguments have other names here.
-        why = str(bad).replace(" inputs=", " plan_inputs=").replace(" graph=", " plan_graph=")
+    except ValueError as error:
+        # The strategy has other names for these arguments.
+        why = str(error).replace(" inputs=", " plan_inputs=").replace(" graph=", " plan_graph=")
         raise NotApplicable((), (why,)) from None
 
 
 def _fitting_children(
     module: nn.Module, arguments: PlanArguments, document: Document, axes: PlanAxes
 ) -> list[str]:
-    """Children that the plan is proved for."""
-    found = []
+    """Children that planc proves the plan for."""
+    fitting = []
     for name, child in module.named_children():
         try:
             _prepare(child, arguments, document, axes, _example_inputs(module, child, arguments))
-            found.append(name)
+            fitting.append(name)
         except (NotApplicable, ModelFault):
-            pass  # it is only asked whether this could be meant
-    return found
+            pass  # the plan is for another module
+    return fitting
 
 
 def _example_inputs(module: nn.Module, target: nn.Module, arguments: PlanArguments) -> Any:
-    """What the target is called with, where somebody says it: tensors, or their text form."""
-    given: Any = arguments.inputs
-    if given is None and target is module:
-        given = getattr(module, "example_input_array", None)
-        given = (given,) if isinstance(given, Tensor) else given
-    if isinstance(given, Sequence) and given and all(isinstance(one, str) for one in given):
-        places, named = override_inputs(target, (), {}, parse_input_options(list(given)))
-        return named if named and not places else (*places, *named.values())
-    return given
+    """The example inputs of the target, where they are given: tensors by position, or by name."""
+    inputs: Any = arguments.inputs
+    if inputs is None and target is module:
+        inputs = getattr(module, "example_input_array", None)
+        inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
+    if isinstance(inputs, Sequence) and inputs and all(isinstance(text, str) for text in inputs):
+        args, kwargs = override_inputs(target, (), {}, parse_input_options(list(inputs)))
+        return kwargs if kwargs and not args else (*args, *kwargs.values())
+    return inputs

@@ -1,25 +1,25 @@
-"""Checkpoints of Lightning, by way of planc's: whole or not there, and for any mesh."""
+"""Checkpoints of Trainer and Fabric, which planc writes atomically, and reads on any mesh."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lightning.fabric.strategies.strategy import _apply_filter, _validate_keys_for_strict_loading
-from lightning.fabric.utilities.load import _move_state_into
-from lightning.fabric.utilities.types import _Stateful
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import nn
+from torch.distributed.checkpoint.stateful import Stateful
 from torch.optim import Optimizer
 
+from planc.lightning import compat
 from planc.lightning.plan_session import PlanSession
 from planc.torch.checkpoints.load import load_checkpoint
 from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
 
 PLAN_KEY = "planc"
-"""The key of what a checkpoint keeps of its plan: text, digest and mesh."""
+"""The key under which a checkpoint keeps its plan: text, digest and mesh."""
 StateFilter = Mapping[str, Callable[[str, Any], bool]]
+"""By the key of a Fabric state, which entries of a state dict to save."""
 
 
 def save_trainer_checkpoint(
@@ -31,16 +31,20 @@ def save_trainer_checkpoint(
     full: bool,
     background: bool,
 ) -> None:
-    """Write what the Trainer has gathered, in Lightning's form."""
+    """Write what the Trainer has gathered, in Lightning's format. All ranks call this.
+
+    Args:
+        checkpoint: with `state_dict`, and `optimizer_states` unless it has weights alone.
+        full: write one file, else a folder of shards.
+        background: return as soon as everything is copied.
+    """
     rest = dict(checkpoint) | {PLAN_KEY: session.checkpoint_metadata()}
     tensors = {"state_dict": rest.pop("state_dict")}
     states = rest.pop("optimizer_states", None)
-    if states is not None:
-        tensors |= (
-            {"optimizer_states": states}
-            if full
-            else {_optimizer_key(n): state for n, state in enumerate(states)}
-        )
+    if states is not None and full:
+        tensors["optimizer_states"] = states
+    elif states is not None:
+        tensors |= {_optimizer_key(number): state for number, state in enumerate(states)}
     saver.save(path, tensors, rest, full=full, background=background)
 
 
@@ -52,18 +56,18 @@ def load_trainer_checkpoint(
     strict: bool,
     weights_only: bool | None,
 ) -> dict[str, Any]:
-    """Load weights and optimizers; give what else the Trainer has saved.
+    """Load weights and optimizers, and return everything else that the Trainer saved. All ranks call this.
 
     Raises:
-        planc.WeightsError: it does not fit the model; nothing has been changed.
+        planc.WeightsError: the checkpoint does not fit the model; nothing has been changed.
     """
     into: dict[str, nn.Module | Optimizer] = {
         "state_dict": module,
-        **{_optimizer_key(n): optimizer for n, optimizer in enumerate(optimizers)},
+        **{_optimizer_key(number): optimizer for number, optimizer in enumerate(optimizers)},
     }
     rest, notes = load_checkpoint(path, into, strict=strict, weights_only=weights_only)
     _report_load(path, rest.pop(PLAN_KEY, None), notes, session)
-    # Lightning asks for it where it resumes, and a checkpoint of weights alone has none.
+    # Lightning asks for these when it resumes, and a checkpoint of weights alone has none.
     rest.setdefault("lr_schedulers", [])
     return rest
 
@@ -78,7 +82,7 @@ def save_fabric_state(
     full: bool,
     background: bool,
 ) -> None:
-    """Write what the user of Fabric gives, each object by its key.
+    """Write a Fabric state, each object under its key. All ranks call this.
 
     Raises:
         ValueError: the state has no model, or several.
@@ -86,7 +90,7 @@ def save_fabric_state(
     """
     if filters and not full:
         raise NotImplementedError(
-            "a filter needs save_distributed_checkpoint=False: shards are saved all or none"
+            "a filter needs save_distributed_checkpoint=False: a folder of shards is saved completely"
         )
     models = [item for item in state.values() if isinstance(item, nn.Module)]
     if len(models) != 1:
@@ -97,37 +101,39 @@ def save_fabric_state(
     rest: dict[str, Any] = {PLAN_KEY: session.checkpoint_metadata()}
     for key, item in state.items():
         if isinstance(item, nn.Module):
-            _apply_filter(key, dict(filters), model_state_dict(item, full=full), tensors)
+            compat.apply_filter(key, dict(filters), model_state_dict(item, full=full), tensors)
         elif isinstance(item, Optimizer):
-            _apply_filter(key, dict(filters), optimizer_state_dict(models[0], item, full=full), tensors)
+            states = optimizer_state_dict(models[0], item, full=full)
+            compat.apply_filter(key, dict(filters), states, tensors)
         else:
-            _apply_filter(
-                key, dict(filters), item.state_dict() if isinstance(item, _Stateful) else item, rest
-            )
+            value = item.state_dict() if isinstance(item, Stateful) else item
+            compat.apply_filter(key, dict(filters), value, rest)
     saver.save(path, tensors, rest, full=full, background=background)
 
 
 def load_fabric_state(
     path: str, state: Any, session: PlanSession, strict: bool, weights_only: bool | None
 ) -> dict[str, Any]:
-    """Load a checkpoint of Fabric into the objects of a state, or weights into a model. Gives what the
-    state does not ask for.
+    """Load a checkpoint into the objects of a Fabric state, or weights into a model. All ranks call this.
+
+    Returns:
+        What the checkpoint has and the state does not ask for.
 
     Raises:
-        planc.WeightsError: it does not fit the model; nothing has been changed.
+        planc.WeightsError: the checkpoint does not fit the model; nothing has been changed.
         KeyError: the checkpoint lacks what the state asks for.
     """
     if isinstance(state, nn.Module):
-        # No key: weights at the top level are what is expected here.
+        # The empty key: the file has the weights at its top level.
         rest, notes = load_checkpoint(path, {"": state}, strict=strict, weights_only=weights_only)
         _report_load(path, rest.pop(PLAN_KEY, None), notes, session)
         return {}
     into = {key: item for key, item in state.items() if isinstance(item, nn.Module | Optimizer)}
     rest, notes = load_checkpoint(path, into, strict=strict, weights_only=weights_only)
     _report_load(path, rest.pop(PLAN_KEY, None), notes, session)
-    wanted = state.keys() - into.keys()
-    _validate_keys_for_strict_loading(wanted, rest.keys(), strict=strict)
-    _move_state_into(source=rest, destination=state, keys=wanted)
+    requested = state.keys() - into.keys()
+    compat.validate_keys(requested, rest.keys(), strict=strict)
+    compat.move_state_into(source=rest, destination=state, keys=requested)
     return rest
 
 
@@ -135,15 +141,17 @@ def _optimizer_key(number: int) -> str:
     return f"optimizer_{number}"
 
 
-def _report_load(path: str, saved: Any, notes: Sequence[str], session: PlanSession) -> None:
-    """Tell what was not loaded, and that the plan or the mesh is another one now."""
+def _report_load(path: str, saved_plan: Any, notes: Sequence[str], session: PlanSession) -> None:
+    """Warn about what was not loaded, and mention that the plan or the mesh has changed."""
     for note in notes:
         rank_zero_warn(f"planc: {note}")
-    now = session.checkpoint_metadata()
-    if not isinstance(saved, Mapping) or saved == now:
+    current = session.checkpoint_metadata()
+    if not isinstance(saved_plan, Mapping) or saved_plan == current:
         return
-    changed = [what for what, key in (("plan", "digest"), ("mesh", "mesh")) if saved.get(key) != now[key]]
-    meshes = " x ".join(f"{name}={size}" for name, size in dict(saved.get("mesh", {})).items())
+    changed = [
+        name for name, key in (("plan", "digest"), ("mesh", "mesh")) if saved_plan.get(key) != current[key]
+    ]
+    mesh = " x ".join(f"{name}={size}" for name, size in dict(saved_plan.get("mesh", {})).items())
     rank_zero_info(
-        f"planc: '{path}' was saved under another {' and '.join(changed)} ({meshes}); it is loaded into this one"
+        f"planc: '{path}' was saved under another {' and '.join(changed)} ({mesh}); it is loaded into this one"
     )

@@ -1,11 +1,11 @@
-"""The data of the ranks: the same in a tensor group, different ones between groups."""
+"""The batches of the ranks: the ranks of a tensor group get the same one, each group gets its own."""
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
-from lightning.fabric.utilities.data import _auto_add_worker_init_fn
 from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.distributed.device_mesh import DeviceMesh
@@ -16,26 +16,33 @@ from planc.torch.train.batch_consistency import BatchConsistency
 
 
 def seed_workers(dataloader: Any, mesh: DeviceMesh) -> None:
-    """Let Lightning's seeds of workers follow the data rank. By the global rank, as they are, the
-    ranks of a tensor group would see different augmentations of one sample."""
-    rank = mesh["data_parallel"].get_local_rank()
-    given = getattr(dataloader, "worker_init_fn", None)
-    if isinstance(given, partial) and given.func is pl_worker_init_function:
+    """Have `seed_everything(workers=True)` seed the workers of a loader by the data rank. Lightning seeds them by
+    the global rank: the ranks of a tensor group would see different augmentations of one sample.
+
+    Args:
+        dataloader: any loader; one without `worker_init_fn`, or with the user's own, stays as it is.
+        mesh: Lightning's mesh, with an axis `data_parallel`.
+    """
+    if not hasattr(dataloader, "worker_init_fn"):
+        return
+    current = dataloader.worker_init_fn
+    # Fabric has set its function before this call; the Trainer sets one after it, where there is none.
+    is_lightnings = isinstance(current, partial) and current.func is pl_worker_init_function
+    if is_lightnings or (current is None and int(os.environ.get("PL_SEED_WORKERS", "0"))):
+        rank = mesh["data_parallel"].get_local_rank()
         dataloader.worker_init_fn = partial(pl_worker_init_function, rank=rank)
-    # Fabric has set it before, and the Trainer does after this, but only where there is none.
-    _auto_add_worker_init_fn(dataloader, rank)
 
 
 def check_first_batch(batches: BatchConsistency, batch: Any) -> None:
-    """Look at a batch on all ranks, and warn where data ranks have the same.
+    """Compare the first batch of all ranks, and warn where two data ranks have the same one.
 
     Raises:
-        PlanStop: the ranks of a tensor group have different ones: their gradients would be wrong.
+        PlanAbort: the ranks of a tensor group have different batches: their gradients would be wrong.
     """
-    said = batches.check(batch)
-    if said.warning:
-        rank_zero_warn(f"planc: {said.warning}")
-    run_on_all_ranks(lambda: _raise_not_applicable(said.error), "no step was made")
+    report = batches.check(batch)
+    if report.warning:
+        rank_zero_warn(f"planc: {report.warning}")
+    run_on_all_ranks(lambda: _raise_not_applicable(report.error), "no step was made")
 
 
 def _raise_not_applicable(error: str | None) -> None:

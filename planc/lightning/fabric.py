@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -10,9 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.fabric.strategies.model_parallel import ModelParallelStrategy as Stock
-from lightning.fabric.strategies.strategy import _BackwardSyncControl
+from lightning.fabric.strategies.model_parallel import ModelParallelStrategy as LightningStrategy
 from torch import Tensor, nn
 from torch.distributed import ReduceOp
 from torch.distributed.constants import default_pg_timeout
@@ -20,15 +17,14 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from planc.ir.expr import ExprValue
+from planc.lightning import compat
 from planc.lightning.checkpoint_io import load_fabric_state, save_fabric_state
-from planc.lightning.dataloaders import seed_workers
 from planc.lightning.optimizer_params import remap_optimizer_params
 from planc.lightning.plan_arguments import PlanArgument, PlanArguments, PlanInputs
-from planc.lightning.plan_mesh import ParallelSize, WorldSizes
-from planc.lightning.plan_session import PlanSession, destroy_process_groups
+from planc.lightning.plan_mesh import ParallelSize
+from planc.lightning.plan_strategy import PlanStrategy
 from planc.lightning.precision_plugins import use_synced_scaler
 from planc.lightning.reduce_values import reduce_over_ranks
-from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.train.grad_norm import clip_grad_norm, clip_grad_value
 from planc.torch.train.no_sync import no_sync
 from planc.torch.train.optimizer_step import step_per_mesh
@@ -36,25 +32,25 @@ from planc.torch.train.optimizer_step import step_per_mesh
 ParallelizeFn = Callable[[Any, DeviceMesh], Any]
 
 
-class ModelParallelStrategy(Stock):
-    """Lightning's strategy of that name. With a plan, a model is split as the plan says when it is set
-    up, after the plan was proved on it; with `parallelize_fn`, all is as in Lightning.
+class ModelParallelStrategy(PlanStrategy, LightningStrategy):
+    """Lightning's strategy of the same name, with a plan. Given a plan, `fabric.setup` proves it on the
+    module and then splits the module; given `parallelize_fn`, the strategy is Lightning's own.
 
     Args:
         parallelize_fn: A function that applies parallelism to a module, given the mesh.
-        data_parallel_size: Devices along the axes that split the batch. ``"auto"``: what the plan says,
+        data_parallel_size: Devices along the axes that split the batch. ``"auto"``: what the plan declares,
             else the number of nodes.
-        tensor_parallel_size: Devices along the axes that split tensors. ``"auto"``: what the plan says,
+        tensor_parallel_size: Devices along the axes that split tensors. ``"auto"``: what the plan declares,
             else the devices of a node.
         save_distributed_checkpoint: Whether each rank saves its shards, into a folder; else rank 0
             writes one file with all of the model.
         process_group_backend: The backend of torch.distributed; by default the device's own.
         timeout: How long a rank waits for the others in one operation.
         plan: A plan: its path, the name of a shipped one, a `planc.Plan`, or its data form.
-        plan_target: The submodule whose names the plan uses; by default the module that is set up.
+        plan_target: The submodule that the plan's names are relative to; by default the module that is set up.
         plan_options: Values for the options of the plan.
-        plan_graph: The captured graph of the target, or its file; by default it is captured.
-        plan_inputs: What the target is called with, for capture: tensors, or their form as
+        plan_graph: The captured graph of the target, or its file; by default the strategy captures it.
+        plan_inputs: Example inputs of the target, for capture: tensors, or text such as
             ``["x=float32[4,16]"]``. Models of transformers need none.
         save_in_background: Whether training goes on while a checkpoint is written.
 
@@ -78,18 +74,15 @@ class ModelParallelStrategy(Stock):
         save_in_background: bool = False,
     ) -> None:
         if (plan is None) == (parallelize_fn is None):
-            raise TypeError(f"{type(self).__name__} takes a plan or a parallelize_fn, one of them")
+            raise TypeError(f"{type(self).__name__} takes either a plan or a parallelize_fn")
         super().__init__(
             parallelize_fn or _unused_parallelize_fn, data_parallel_size, tensor_parallel_size, save_distributed_checkpoint,
             process_group_backend, timeout,
         )  # fmt: skip
-        self._session: PlanSession | None = None
-        if plan is not None:
-            self._session = PlanSession(
-                PlanArguments(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs)
-            )
-            self._backward_sync_control = _NoGradientReduction()
-        self._saver, self._save_in_background = CheckpointSaver(), save_in_background
+        arguments = PlanArguments.of(plan, plan_target, plan_options, plan_graph, plan_inputs)
+        self._init_plan(arguments, save_in_background=save_in_background)
+        if arguments is not None:
+            compat.set_backward_sync_control(self, _NoGradientReduction())
 
     def setup_environment(self) -> None:
         if self._session is None:
@@ -97,12 +90,8 @@ class ModelParallelStrategy(Stock):
             return
         assert self.accelerator is not None
         self.accelerator.setup_device(self.root_device)
-        self._setup_distributed()
-        atexit.register(destroy_process_groups)
-        world = WorldSizes(
-            self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
-        )
-        self._device_mesh = self._session.setup_mesh(None, world, self.root_device)
+        self._init_process_group()
+        self._setup_plan_mesh(self._session, None)
 
     def setup_module(self, module: nn.Module) -> nn.Module:
         if self._session is None:
@@ -126,24 +115,13 @@ class ModelParallelStrategy(Stock):
         with step_per_mesh(optimizer):
             return super().optimizer_step(optimizer, **kwargs)
 
-    def process_dataloader(self, dataloader: Any) -> Any:
-        if self._session is not None:
-            seed_workers(dataloader, self.device_mesh)
-        return super().process_dataloader(dataloader)
-
     def all_reduce(
         self, tensor: Tensor, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"
     ) -> Tensor:
         if self._session is None or group is not None:
             return super().all_reduce(tensor, group, reduce_op)
-        made: Tensor = reduce_over_ranks(tensor, self.device_mesh, reduce_op)
-        return made
-
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
-        if self._session is None:
-            return super().reduce_boolean_decision(decision, all)
-        votes = super().all_reduce(torch.tensor(int(decision), device=self.root_device), reduce_op="sum")
-        return bool(votes == self.world_size) if all else bool(votes)
+        reduced: Tensor = reduce_over_ranks(tensor, self._session.mesh, reduce_op)
+        return reduced
 
     def clip_gradients_norm(
         self, module: nn.Module, optimizer: Optimizer, max_norm: float, norm_type: float = 2.0,
@@ -170,7 +148,7 @@ class ModelParallelStrategy(Stock):
             return
         save_fabric_state(
             self._saver, self.broadcast(os.fspath(path)), state, self._session, filter or {},
-            full=not self._save_distributed_checkpoint, background=self._save_in_background,
+            full=compat.saves_full_checkpoints(self), background=self._save_in_background,
         )  # fmt: skip
 
     def load_checkpoint(
@@ -185,18 +163,14 @@ class ModelParallelStrategy(Stock):
         self._saver.wait()
         return load_fabric_state(self.broadcast(os.fspath(path)), state, self._session, strict, weights_only)
 
-    def teardown(self) -> None:
-        self._saver.wait()
-        super().teardown()
 
-
-class _NoGradientReduction(_BackwardSyncControl):
-    """Gradients of micro-batches stay on their rank until the last one."""
+class _NoGradientReduction(compat.BackwardSyncControl):
+    """Keeps the gradients of micro-batches on their rank until the last one."""
 
     def no_backward_sync(self, module: nn.Module, enabled: bool) -> AbstractContextManager[None]:
         return no_sync(module, enabled=enabled)
 
 
 def _unused_parallelize_fn(module: Any, mesh: DeviceMesh) -> Any:
-    """Stands where Lightning wants a function; the plan does its work."""
+    """Lightning requires a function; under a plan it is never called."""
     return module

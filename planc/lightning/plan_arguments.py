@@ -1,4 +1,4 @@
-"""What the user asks of a strategy, and the plan that all ranks take from it."""
+"""The arguments of a strategy that concern its plan, and the plan that all ranks read by them."""
 
 from __future__ import annotations
 
@@ -29,91 +29,109 @@ from planc.syntax.read_file import read_source
 if TYPE_CHECKING:
     PlanArgument = PlanLike
 else:
-    # LightningCLI looks at this. With a class in the union it would read the file that a path
+    # LightningCLI reads this annotation. With a class in the union it would read the file that a path
     # names; with os.PathLike before Mapping it would take data for a path.
     PlanArgument = str | Mapping[str, Any] | os.PathLike[str]
 """What a strategy takes for a plan."""
 PlanInputs = Sequence[str] | Sequence[Tensor] | Mapping[str, Tensor]
+"""What a strategy takes for example inputs: `name=dtype[sizes]`, or tensors by position or by name."""
 
 
 class PlanArguments(Record):
-    """The arguments of a strategy that speak of its plan."""
+    """The arguments of a strategy that concern its plan."""
 
     plan: PlanLike
     target: str | None
-    """The submodule whose names the plan uses; None: the module itself."""
+    """The submodule that the plan's names are relative to; None: the module itself."""
     options: Mapping[str, ExprValue]
     graph: ModelGraph | str | os.PathLike[str] | None
     inputs: PlanInputs | None
 
+    @classmethod
+    def of(
+        cls,
+        plan: PlanLike | None,
+        target: str | None,
+        options: Mapping[str, ExprValue] | None,
+        graph: str | os.PathLike[str] | None,
+        inputs: PlanInputs | None,
+    ) -> PlanArguments | None:
+        """The arguments as a strategy gets them; None: without a plan."""
+        return None if plan is None else cls(plan, target, dict(options or {}), graph, inputs)
+
 
 def read_plan_on_all_ranks(arguments: PlanArguments, module: nn.Module | None) -> Document:
-    """The plan, as rank 0 reads it. Every rank calls this.
+    """The plan, which rank 0 reads and sends to the others. Every rank calls this.
+
+    Args:
+        module: with `plan="auto"`, the module whose plan it is.
 
     Raises:
-        PlanStop: there is none, an option is not the plan's, or ranks read different base plans.
+        PlanAbort: there is no plan, the plan does not have one of the options, or ranks read different base
+            plans.
     """
-    first = not dist.is_initialized() or dist.get_rank() == 0
+    is_rank_zero = not dist.is_initialized() or dist.get_rank() == 0
     source = run_on_all_ranks(
-        lambda: to_document(_find_plan(arguments.plan, module)).source if first else None
+        lambda: to_document(_find_plan(arguments.plan, module)).source if is_rank_zero else None
     )
     sent: list[Any] = [(source.name, source.text, source.format, source.folder) if source else None]
     if dist.is_initialized():
         dist.broadcast_object_list(sent, 0)
     document = read_source(Source(*sent[0]))
-    own = plan_digest(document)
-    sums: list[Any] = [own] * (dist.get_world_size() if dist.is_initialized() else 1)
+    digest = plan_digest(document)
+    digests: list[Any] = [digest] * (dist.get_world_size() if dist.is_initialized() else 1)
     if dist.is_initialized():
-        dist.all_gather_object(sums, own)
-    run_on_all_ranks(lambda: _check_consistent(document, arguments, sums))
+        dist.all_gather_object(digests, digest)
+    run_on_all_ranks(lambda: _check_consistent(document, arguments, digests))
     return document
 
 
-def _check_consistent(document: Document, arguments: PlanArguments, sums: list[str]) -> None:
-    """Refuse options that are not the plan's, and plans that differ between ranks."""
+def _check_consistent(document: Document, arguments: PlanArguments, digests: list[str]) -> None:
+    """Reject options that the plan does not have, and plans that differ between ranks."""
     options = dict(arguments.options)
-    others = [rank for rank, found in enumerate(sums) if found != sums[0]]
+    others = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
     if others:
         raise NotApplicable((), (f"ranks {others} read other base plans than rank 0",))
-    if fault := option_error([resolve(document, Settings(options=options)).documents], options):
-        raise NotApplicable((), (fault,))
+    if error := option_error([resolve(document, Settings(options=options)).documents], options):
+        raise NotApplicable((), (error,))
 
 
 def plan_digest(document: Document) -> str:
-    """SHA-256 of a plan's text and of the plans that it extends, as hexadecimal digits."""
-    whole = hashlib.sha256()
-    for one in extends_chain(document, DiagnosticSink()):
-        whole.update(one.source.text.encode())
-        whole.update(b"\0")
-    return whole.hexdigest()
+    """SHA-256 of the texts of a plan and of the plans that it extends, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for each in extends_chain(document, DiagnosticSink()):
+        digest.update(each.source.text.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def _find_plan(plan: PlanLike, module: nn.Module | None) -> PlanLike:
-    """The plan, or with `auto` the module's own: its attribute `plan`, or the file beside its class."""
+    """The plan. For `auto` the module's own: its attribute `plan`, or the file next to its class."""
     if plan != "auto" or module is None:
         return plan
-    own = getattr(module, "plan", None)
-    if own is not None:
-        return (
-            own if isinstance(own, Mapping) or not isinstance(own, str) else _relative_to_class(own, module)
-        )
+    attribute = getattr(module, "plan", None)
+    if isinstance(attribute, str):
+        return _relative_to_class(attribute, module)
+    if attribute is not None:
+        named: PlanLike = attribute
+        return named
     stem = os.path.splitext(_source_file(module))[0]
     if os.path.exists(f"{stem}.plan"):
         return f"{stem}.plan"
     name = type(module).__name__
     raise NotApplicable(
-        (), (f"{name} has no attribute 'plan', and there is no {os.path.basename(stem)}.plan beside it",)
+        (), (f"{name} has no attribute 'plan', and there is no {os.path.basename(stem)}.plan next to it",)
     )
 
 
 def _relative_to_class(path: str, module: nn.Module) -> str:
-    """A path, as seen from the file of the module's class where there is such a file."""
-    near = os.path.join(os.path.dirname(_source_file(module)), path)
-    return near if os.path.exists(near) else path
+    """A path relative to the file of the module's class, where that file exists."""
+    relative = os.path.join(os.path.dirname(_source_file(module)), path)
+    return relative if os.path.exists(relative) else path
 
 
 def _source_file(module: nn.Module) -> str:
     try:
         return os.path.abspath(inspect.getfile(type(module)))
-    except (OSError, TypeError):  # a class that was typed in
+    except (OSError, TypeError):  # a class that was defined in an interactive session
         return os.path.join(os.getcwd(), "model")

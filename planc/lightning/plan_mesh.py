@@ -1,4 +1,4 @@
-"""The mesh of a plan, and Lightning's two axes over the same ranks."""
+"""The mesh of a plan, and Lightning's mesh of two axes over the same ranks."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ class PlanAxes(Record):
 
     sizes: Mapping[str, int]
     tensor_axes: tuple[str, ...]
-    """Those that split tensors; the others split the batch."""
+    """The axes that split tensors; the others split the batch."""
 
     @property
     def data_axes(self) -> tuple[str, ...]:
+        """The axes that split the batch."""
         return tuple(name for name in self.sizes if name not in self.tensor_axes)
 
     def device_count(self, names: tuple[str, ...]) -> int:
-        """Devices along some of the axes."""
+        """The product of the sizes of some axes."""
         return prod(self.sizes[name] for name in names)
 
 
 class WorldSizes(Record):
-    """The processes there are, and how the user wants them used."""
+    """The processes of a run, and the sizes that the user gave."""
 
     world_size: int
     ranks_per_node: int
@@ -46,31 +47,31 @@ class WorldSizes(Record):
 
 
 def resolve_axes(document: Document, options: Mapping[str, ExprValue], world: WorldSizes) -> PlanAxes:
-    """The axes of a plan over all processes. What the plan leaves open the user's sizes fill, then,
-    as in Lightning, a tensor axis takes the devices of a node, and a data axis the nodes.
+    """The axes of a plan over all processes. An axis without a size gets the user's; where there is none,
+    a tensor axis gets the devices of a node, and a data axis the number of nodes, as in Lightning.
 
     Raises:
         NotApplicable: the sizes do not fit each other, the plan or the number of processes.
     """
-    said = resolve(document, Settings(options=dict(options)))
-    tensor = tuple(dict.fromkeys(b.axes[0].value for b in said.blocks if b.kind == "tensor"))
-    given = _open_axis_sizes(said, tensor, world)
-    settled = resolve(document, Settings(given, world_size=world.world_size, options=dict(options)))
-    faults = (*document.diagnostics, *settled.diagnostics)
-    if any(fault.is_error for fault in faults):
-        raise NotApplicable(faults)
-    axes = PlanAxes({axis.name: axis.size or 1 for axis in settled.axes}, tensor)
-    reasons = [*_contradictions(axes, world), *_unreduced_axes(settled, axes)]
+    open_plan = resolve(document, Settings(options=dict(options)))
+    tensor = tuple(dict.fromkeys(b.axes[0].value for b in open_plan.blocks if b.kind == "tensor"))
+    given = _open_axis_sizes(open_plan, tensor, world)
+    resolved = resolve(document, Settings(given, world_size=world.world_size, options=dict(options)))
+    diagnostics = (*document.diagnostics, *resolved.diagnostics)
+    if any(diagnostic.is_error for diagnostic in diagnostics):
+        raise NotApplicable(diagnostics)
+    axes = PlanAxes({axis.name: axis.size or 1 for axis in resolved.axes}, tensor)
+    reasons = [*_contradictions(axes, world), *_unreduced_axes(resolved, axes)]
     if reasons:
         raise NotApplicable((), tuple(reasons))
     return axes
 
 
-def _open_axis_sizes(said: Resolved, tensor: tuple[str, ...], world: WorldSizes) -> dict[str, int]:
-    """Sizes for the open axes, as far as what the user says gives them one."""
+def _open_axis_sizes(plan: Resolved, tensor: tuple[str, ...], world: WorldSizes) -> dict[str, int]:
+    """Sizes for axes that have none in the plan, as far as the user's sizes determine them."""
     open_: dict[bool, list[str]] = {True: [], False: []}
     fixed = {True: 1, False: 1}
-    for axis in said.axes:
+    for axis in plan.axes:
         splits = axis.name in tensor
         if axis.size is None:
             open_[splits].append(axis.name)
@@ -81,23 +82,23 @@ def _open_axis_sizes(said: Resolved, tensor: tuple[str, ...], world: WorldSizes)
         wanted[True] = world.ranks_per_node
     given = {}
     for splits, size in wanted.items():
-        # One axis can be given what is said of all; what does not divide is said below.
+        # One open axis takes what the others leave; `_contradictions` reports a size that does not divide.
         if size != "auto" and len(open_[splits]) == 1 and size % fixed[splits] == 0:
             given[open_[splits][0]] = size // fixed[splits]
     return given
 
 
 def _contradictions(axes: PlanAxes, world: WorldSizes) -> list[str]:
-    """Sizes that the user gives and the plan does not take."""
+    """Sizes that the user gave and that contradict the plan."""
     found = []
-    for name, said, own in (
+    for name, requested, names in (
         (DATA_PARALLEL, world.data_parallel_size, axes.data_axes),
         (TENSOR_PARALLEL, world.tensor_parallel_size, axes.tensor_axes),
     ):
-        has = axes.device_count(own)
-        if said not in ("auto", has):
-            shown = ", ".join(f"{axis}={axes.sizes[axis]}" for axis in own) or "no such axis"
-            found.append(f"{name}_size={said}, and the plan has {shown}: leave one of them open")
+        has = axes.device_count(names)
+        if requested not in ("auto", has):
+            shown = ", ".join(f"{axis}={axes.sizes[axis]}" for axis in names) or "no such axis"
+            found.append(f"{name}_size={requested}, and the plan has {shown}: leave one of them open")
     if not found and prod(axes.sizes.values()) != world.world_size:
         shown = ", ".join(f"{name}={size}" for name, size in axes.sizes.items()) or "no axis"
         found.append(
@@ -106,9 +107,9 @@ def _contradictions(axes: PlanAxes, world: WorldSizes) -> list[str]:
     return found
 
 
-def _unreduced_axes(settled: Resolved, axes: PlanAxes) -> list[str]:
-    """Data axes over which nobody averages gradients."""
-    averaged = {axis.value for block in settled.blocks if block.kind == "fsdp" for axis in block.axes}
+def _unreduced_axes(resolved: Resolved, axes: PlanAxes) -> list[str]:
+    """Data axes over which no fsdp block averages gradients."""
+    averaged = {axis.value for block in resolved.blocks if block.kind == "fsdp" for axis in block.axes}
     return [
         f"axis '{name}' splits the batch, and no fsdp block averages gradients over it: "
         f"its {axes.sizes[name]} ranks would drift apart"
@@ -118,7 +119,9 @@ def _unreduced_axes(settled: Resolved, axes: PlanAxes) -> list[str]:
 
 
 def make_meshes(device_type: str, axes: PlanAxes) -> tuple[DeviceMesh, DeviceMesh]:
-    """Lightning's mesh of two axes, and the plan's own; they share process groups where they can."""
+    """Lightning's mesh of two axes, and the mesh of the plan's axes; they share process groups where possible.
+    All ranks call this.
+    """
     names, shape = tuple(axes.sizes), tuple(axes.sizes.values())
     ranks = torch.arange(prod(shape)).reshape(shape)
     order = [names.index(name) for name in (*axes.data_axes, *axes.tensor_axes)]

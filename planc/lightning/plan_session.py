@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -10,13 +9,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.utilities.init import _materialize_distributed_module
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from planc.ir.document import Document
+from planc.lightning import compat
 from planc.lightning.all_ranks import run_on_all_ranks
 from planc.lightning.applied_plan import (
     AppliedPlan,
@@ -37,7 +36,7 @@ from planc.torch.weights.materialize import materialize_model
 
 
 class PlanSession:
-    """A plan that a strategy runs: what is known of it grows from the environment to the model."""
+    """The plan of one strategy: its arguments, then its mesh, then the module that it splits."""
 
     def __init__(self, arguments: PlanArguments) -> None:
         self.arguments = arguments
@@ -45,16 +44,24 @@ class PlanSession:
         self.document: Document
         self.axes: PlanAxes
         self.mesh: DeviceMesh
-        """Lightning's two axes."""
+        """Lightning's mesh, of the axes `data_parallel` and `tensor_parallel`."""
         self.plan_mesh: DeviceMesh
-        """The plan's axes."""
+        """The same ranks, with the plan's axes."""
 
     def setup_mesh(self, module: nn.Module | None, sizes: WorldSizes, device: torch.device) -> DeviceMesh:
         """Read the plan on all ranks, and make its mesh. From here on the ranks of a tensor group draw
-        the same random numbers. Returns the mesh of Lightning's two axes.
+        the same random numbers.
+
+        Args:
+            module: with `plan="auto"`, the module whose plan it is.
+            sizes: the processes, and the sizes that the user gave.
+            device: of this rank.
+
+        Returns:
+            Lightning's mesh of two axes.
 
         Raises:
-            PlanStop: there is no plan, or it does not fit the processes.
+            PlanAbort: there is no plan, or it does not fit the processes.
         """
         document, options = read_plan_on_all_ranks(self.arguments, module), self.arguments.options
         self.axes = run_on_all_ranks(lambda: resolve_axes(document, options, sizes))
@@ -66,100 +73,103 @@ class PlanSession:
     def apply_plan(
         self, module: nn.Module, precision: str, rebuild: Callable[[], nn.Module] | None = None
     ) -> AppliedPlan:
-        """Prove the plan on a module, and apply it. A module that it was applied to is left as it is.
+        """Prove the plan on a module, and apply it. A module that is split by this plan already stays as it is.
 
         Args:
-            precision: what the Trainer says, as `bf16-mixed`.
-            build: makes the module anew, unsplit, for numbers where it is on the meta device; by default
-                as its parts' `reset_parameters` do.
+            precision: the Trainer's or Fabric's, as `bf16-mixed`.
+            rebuild: makes an unsplit copy of the module, which gives a module on the meta device its weights;
+                by default the `reset_parameters` of its modules do.
 
         Raises:
-            PlanStop: the plan is not proved, or does not fit; the module is as it was.
+            PlanAbort: the plan is not proved, or does not fit; the module is as it was.
         """
         run_on_all_ranks(lambda: _reject_fsdp1(module))
-        done = run_on_all_ranks(lambda: self._already_applied(module))
-        if done is not None:
-            return done
-        made = run_on_all_ranks(lambda: self._prove(module, precision))
+        applied = run_on_all_ranks(lambda: self._already_applied(module))
+        if applied is not None:
+            return applied
+        prepared = run_on_all_ranks(lambda: self._prove(module, precision))
         run_on_all_ranks(lambda: _sync_initial_params(module))
-        anew = run_on_all_ranks(lambda: self._rebuild_function(module, rebuild))
-        done = apply_to_module(module, self.arguments, self.document, made, self.axes, self.plan_mesh)
-        self._materialize(module, anew)
-        self._move_to_device(module, done)
-        return done
+        rebuild_target = run_on_all_ranks(lambda: self._rebuild_target(module, rebuild))
+        applied = apply_to_module(module, self.arguments, self.document, prepared, self.axes, self.plan_mesh)
+        self._materialize(module, rebuild_target)
+        self._move_to_device(module, applied)
+        return applied
 
     def checkpoint_metadata(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the plan."""
+        """What a checkpoint keeps of the plan: its text, the digest and the sizes of the mesh."""
         text = self.document.source.text
         return {"plan": text, "digest": plan_digest(self.document), "mesh": dict(self.axes.sizes)}
 
     def _already_applied(self, module: nn.Module) -> AppliedPlan | None:
-        done = applied_plan_of(target_module(module, self.arguments.target))
-        if done is not None and (done.digest, done.axes) != (plan_digest(self.document), self.axes):
+        applied = applied_plan_of(target_module(module, self.arguments.target))
+        if applied is None:
+            return None
+        if (applied.digest, applied.axes) != (plan_digest(self.document), self.axes):
             raise NotApplicable((), ("the model is split already, by another plan or over another mesh",))
-        return done
+        return applied
 
     def _prove(self, module: nn.Module, precision: str) -> PreparedPlan:
-        made = prove_on_module(module, self.arguments, self.document, self.axes)
-        reasons = precision_conflicts(made.lowered.fsdp, precision)
-        data = self.axes.device_count(self.axes.data_axes)
-        fault = uncovered_params_error(module, self.arguments.target or "", data)
-        reasons = (*reasons, fault) if fault else reasons
+        prepared = prove_on_module(module, self.arguments, self.document, self.axes)
+        reasons = list(precision_conflicts(prepared.lowered.fsdp, precision))
+        data_ranks = self.axes.device_count(self.axes.data_axes)
+        uncovered = uncovered_params_error(module, self.arguments.target or "", data_ranks)
+        reasons += [uncovered] if uncovered else []
         if reasons:
             raise NotApplicable((), tuple(reasons))
-        if needs_loss_scaling(made.lowered.fsdp) and precision != "16-mixed":
+        if needs_loss_scaling(prepared.lowered.fsdp) and precision != "16-mixed":
             rank_zero_warn(
-                "planc: the plan has gradients in fp16, and nothing scales the loss: small ones vanish"
+                "planc: the plan reduces gradients in fp16, and nothing scales the loss: small gradients "
+                "become zero"
             )
-        return made
+        return prepared
 
-    def _rebuild_function(
+    def _rebuild_target(
         self, module: nn.Module, rebuild: Callable[[], nn.Module] | None
     ) -> Callable[[], nn.Module] | None:
-        """Makes what the plan is for, unsplit; None: its class does."""
+        """What makes the unsplit target anew; None: a model of transformers, which its class makes."""
         name = self.arguments.target
         target = target_module(module, name)
         if hasattr(target, "config") and hasattr(target, "base_model_prefix"):
             return None
-        return (
-            rebuild_via_reset_parameters(target)
-            if rebuild is None
-            else lambda: target_module(rebuild(), name)
-        )
+        if rebuild is None:
+            return rebuild_via_reset_parameters(target)
+        return lambda: target_module(rebuild(), name)
 
     def _materialize(self, module: nn.Module, rebuild: Callable[[], nn.Module] | None) -> None:
-        """Memory and numbers for what is on the meta device: those of the unsplit model and this seed."""
+        """Give what is on the meta device memory, and the weights that the unsplit model has for the same seed."""
         target = target_module(module, self.arguments.target)
         if any(tensor.is_meta for tensor in _tensors(target)):
-            offloads = applied_plan_of(target)
-            device = torch.device("cpu") if offloads and offloads.offloads else self.device
+            applied = applied_plan_of(target)
+            device = torch.device("cpu") if applied and applied.offloads else self.device
             seed = _shared_seed()
             _materialize_example(module, device)
-            state = "the model is split, and has no numbers"
-            run_on_all_ranks(lambda: materialize_model(target, device, seed, None, rebuild), state)
-        _materialize_distributed_module(module, self.device)
+            run_on_all_ranks(
+                lambda: materialize_model(target, device, seed, None, rebuild),
+                "the model is split, and has no weights",
+            )
+        compat.materialize_module(module, self.device)
 
-    def _move_to_device(self, module: nn.Module, done: AppliedPlan) -> None:
-        """Everything to the rank's device, but what rests on the CPU between uses."""
-        if not done.offloads:
+    def _move_to_device(self, module: nn.Module, applied: AppliedPlan) -> None:
+        """Move everything to this rank's device, except shards that are offloaded to the CPU."""
+        if not applied.offloads:
             module.to(self.device)
             return
-        own = frozenset(map(id, target_module(module, self.arguments.target).parameters()))
+        offloaded = frozenset(map(id, target_module(module, self.arguments.target).parameters()))
         for tensor in _tensors(module):
-            if id(tensor) not in own:
+            if id(tensor) not in offloaded:
                 tensor.data = tensor.data.to(self.device)
 
 
 def _materialize_example(module: nn.Module, device: torch.device) -> None:
-    """A LightningModule that is made on the meta device holds its example there, too, where it has
-    no numbers that anybody could want."""
+    """Replace `example_input_array` by zeros where a LightningModule made it on the meta device: only its shape
+    matters."""
     example = getattr(module, "example_input_array", None)
     if isinstance(example, torch.Tensor) and example.is_meta:
-        vars(module)["_example_input_array"] = torch.zeros_like(example, device=device)
+        module.example_input_array = torch.zeros_like(example, device=device)
 
 
 def _reject_fsdp1(module: nn.Module) -> None:
-    """Refuse what the older FSDP has wrapped: it hides the parameters that a plan names."""
+    """Reject modules that FSDP1 wraps: it hides the parameters that a plan names."""
     names = [name for name, part in module.named_modules() if isinstance(part, FullyShardedDataParallel)]
     if names:
         shown = f"'{names[0]}'" if names[0] else "the model"
@@ -168,11 +178,11 @@ def _reject_fsdp1(module: nn.Module) -> None:
 
 
 def _sync_initial_params(module: nn.Module) -> None:
-    """What rank 0 has, on all ranks: they have drawn their numbers each for itself."""
+    """Copy rank 0's parameters and buffers to all ranks: each rank has drawn its own."""
     try:
         sync_params(module)
-    except ValueError as bad:
-        raise NotApplicable((), (str(bad),)) from None
+    except ValueError as error:
+        raise NotApplicable((), (str(error),)) from None
 
 
 def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
@@ -186,31 +196,3 @@ def _shared_seed() -> int:
     if dist.is_initialized():
         dist.broadcast_object_list(seed, 0)
     return seed[0]
-
-
-def rebuild_via(module: nn.Module, method: str) -> Callable[[], nn.Module]:
-    """Makes a module anew from what it is now, by a method that fills it: call this before the
-    method runs."""
-    bare = copy.copy(module)
-    for held in ("_parameters", "_buffers", "_modules"):
-        vars(bare)[held] = dict(vars(module)[held])
-
-    def build() -> nn.Module:
-        made = copy.copy(bare)
-        for held in ("_parameters", "_buffers", "_modules"):
-            vars(made)[held] = dict(vars(bare)[held])
-        getattr(made, method)()
-        return made
-
-    return build
-
-
-def skip_configure_model() -> None:
-    """Stands in place of a `configure_model` that has run."""
-
-
-def destroy_process_groups() -> None:
-    """End the process groups, at the end of the process: a model that is split can be asked and saved
-    until then."""
-    if dist.is_initialized():
-        dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What Lightning's precision plugins do to gradients, right on split ones."""
+"""Lightning's precision plugins, made right for gradients that are split."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from planc.torch.train.grad_scaler import ShardedGradScaler
 
 
 def use_sharded_clipping(plugin: Precision) -> None:
-    """Let a plugin clip and unscale what is split over meshes, and what is not, as one model's gradients."""
-    # Not a class of its own: the plugin is the user's, or one that the Trainer chose.
-    held: Any = plugin
-    held.clip_grad_by_norm = MethodType(_clip_by_norm, plugin)
-    held.clip_grad_by_value = MethodType(_clip_by_value, plugin)
+    """Have a plugin clip and unscale plain gradients and split ones, over any meshes, as those of one model."""
+    # Methods of this one object: the plugin is the user's, or one that the Trainer chose.
+    patched: Any = plugin
+    patched.clip_grad_by_norm = MethodType(_clip_by_norm, plugin)
+    patched.clip_grad_by_value = MethodType(_clip_by_value, plugin)
     use_synced_scaler(plugin)
 
 
 def use_synced_scaler(plugin: Any) -> None:
-    """Give a plugin that scales losses a scaler that has one answer on all ranks."""
-    given = getattr(plugin, "scaler", None)
-    if type(given) is torch.amp.GradScaler:
+    """Replace torch's GradScaler of a plugin by one that finds the same scale on all ranks."""
+    scaler = getattr(plugin, "scaler", None)
+    if type(scaler) is torch.amp.GradScaler:
         settings: dict[str, Any] = {
-            "init_scale": given.get_scale(),
-            "growth_factor": given.get_growth_factor(),
-            "backoff_factor": given.get_backoff_factor(),
-            "growth_interval": given.get_growth_interval(),
+            "init_scale": scaler.get_scale(),
+            "growth_factor": scaler.get_growth_factor(),
+            "backoff_factor": scaler.get_backoff_factor(),
+            "growth_interval": scaler.get_growth_interval(),
         }
-        plugin.scaler = ShardedGradScaler(given._device, enabled=given.is_enabled(), **settings)
+        plugin.scaler = ShardedGradScaler(scaler._device, enabled=scaler.is_enabled(), **settings)
 
 
 def _clip_by_norm(plugin: Precision, optimizer: Optimizer, clip_val: float) -> None:

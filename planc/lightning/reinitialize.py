@@ -1,10 +1,11 @@
-"""A model on the meta device, made again by what its parts say of how they begin."""
+"""Functions that build an unsplit copy of a module, for the weights of one that was made on the meta device."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,69 +13,95 @@ from torch import Tensor, nn
 from planc.ir.errors import WeightsError
 
 
-def rebuild_via_reset_parameters(module: nn.Module) -> Callable[[], nn.Module]:
-    """Makes an unsplit copy of a module, filled by the `reset_parameters` of its parts: inner ones
-    first, as constructors do it. Call this before the module is split.
+def rebuild_via(module: nn.Module, method: str) -> Callable[[], nn.Module]:
+    """Build a module as one of its methods does, which adds submodules to it. Call this before that
+    method runs.
 
-    Raises:
-        WeightsError: parts on the meta device have no such method.
+    Args:
+        module: as it is before the method runs.
+        method: its name, as `configure_model`.
     """
-    _require_reset_parameters(module)
-    bare = _copy_structure(module, {})
+    template = _shallow_copy(module)
 
     def build() -> nn.Module:
-        made = _copy_structure(bare, {})
-        _allocate_meta_tensors(made)
-        for part in _post_order(made):
-            reset = getattr(part, "reset_parameters", None)
-            if callable(reset) and any(tensor.is_meta for tensor in chain(part.parameters(), part.buffers())):
-                reset()
-        return made
+        rebuilt = _shallow_copy(template)
+        getattr(rebuilt, method)()
+        return rebuilt
 
     return build
 
 
-def _copy_structure(module: nn.Module, seen: dict[int, nn.Module]) -> nn.Module:
-    """The same modules with the same tensors; what is later put in place of either is not seen."""
-    if id(module) not in seen:
-        made = seen[id(module)] = copy.copy(module)
-        for held in ("_parameters", "_buffers"):
-            vars(made)[held] = dict(vars(module)[held])
-        children = {
-            name: None if child is None else _copy_structure(child, seen)
-            for name, child in module._modules.items()
-        }
-        vars(made)["_modules"] = children
-    return seen[id(module)]
+def skip_configure_model() -> None:
+    """Replaces a `configure_model` that has run."""
+
+
+def rebuild_via_reset_parameters(module: nn.Module) -> Callable[[], nn.Module]:
+    """Build a module by the `reset_parameters` of its submodules, the inner ones first, as constructors call
+    them. Call this before the module is split.
+
+    Raises:
+        WeightsError: submodules on the meta device have no such method.
+    """
+    _require_reset_parameters(module)
+    template = _copy_structure(module, {})
+
+    def build() -> nn.Module:
+        rebuilt = _copy_structure(template, {})
+        _allocate_meta_tensors(rebuilt)
+        for part in _post_order(rebuilt):
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset) and any(tensor.is_meta for tensor in chain(part.parameters(), part.buffers())):
+                reset()
+        return rebuilt
+
+    return build
+
+
+def _shallow_copy(module: nn.Module) -> nn.Module:
+    """The same tensors and submodules; adding or replacing some in one of the two does not show in the other."""
+    copied = copy.copy(module)
+    for registry in ("_parameters", "_buffers", "_modules"):
+        vars(copied)[registry] = dict(vars(module)[registry])
+    return copied
+
+
+def _copy_structure(module: nn.Module, copies: dict[int, nn.Module]) -> nn.Module:
+    """Shallow copies of a module and of all its submodules; shared ones stay shared."""
+    if id(module) not in copies:
+        copied = copies[id(module)] = _shallow_copy(module)
+        children: dict[str, Any] = vars(copied)["_modules"]
+        for name, child in children.items():
+            children[name] = None if child is None else _copy_structure(child, copies)
+    return copies[id(module)]
 
 
 def _require_reset_parameters(module: nn.Module) -> None:
-    faults = [
+    missing = [
         f"'{name}' ({type(part).__name__}) holds tensors and has no reset_parameters()"
         for name, part in module.named_modules()
         if any(tensor.is_meta for tensor in _own_tensors(part)) and not hasattr(part, "reset_parameters")
     ]
-    if faults:
+    if missing:
         why = (
-            f"how {type(module).__name__}, which is on the meta device, is made is not known. needed: these "
-            "methods, a LightningModule that makes it in configure_model, or a model with numbers:"
+            f"{type(module).__name__} is on the meta device, and planc does not know how to initialize it. "
+            "needed: these methods, a LightningModule that makes the model in configure_model, or a model with weights:"
         )
-        raise WeightsError(why, faults)
+        raise WeightsError(why, missing)
 
 
 def _allocate_meta_tensors(module: nn.Module) -> None:
-    """Tensors of this copy's own in place of those on the meta device; tied ones stay tied."""
-    made: dict[int, Tensor] = {}
+    """Replace tensors on the meta device by empty ones; tied tensors stay tied."""
+    allocated: dict[int, Tensor] = {}
     for part in list(module.modules()):
-        for held in (part._parameters, part._buffers):
-            for name, old in held.items():
+        for registry in (part._parameters, part._buffers):
+            for name, old in registry.items():
                 if old is None or not old.is_meta:
                     continue
-                if id(old) not in made:
+                if id(old) not in allocated:
                     new = torch.empty(old.shape, dtype=old.dtype)
                     is_parameter = isinstance(old, nn.Parameter)
-                    made[id(old)] = nn.Parameter(new, old.requires_grad) if is_parameter else new
-                held[name] = made[id(old)]  # type: ignore[assignment]
+                    allocated[id(old)] = nn.Parameter(new, old.requires_grad) if is_parameter else new
+                registry[name] = allocated[id(old)]  # type: ignore[assignment]
 
 
 def _post_order(module: nn.Module) -> Iterator[nn.Module]:

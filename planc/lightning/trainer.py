@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -11,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.fabric.utilities.optimizer import _optimizers_to_device
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies.model_parallel import ModelParallelStrategy as Stock
+from lightning.pytorch.strategies.model_parallel import ModelParallelStrategy as LightningStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
@@ -23,47 +20,43 @@ from torch.distributed.constants import default_pg_timeout
 from torch.optim import Optimizer
 
 from planc.ir.expr import ExprValue
+from planc.lightning import compat
 from planc.lightning.all_ranks import run_on_all_ranks
 from planc.lightning.checkpoint_io import load_trainer_checkpoint, save_trainer_checkpoint
-from planc.lightning.dataloaders import check_first_batch, seed_workers
+from planc.lightning.dataloaders import check_first_batch
 from planc.lightning.plan_arguments import PlanArgument, PlanArguments, PlanInputs
-from planc.lightning.plan_mesh import ParallelSize, WorldSizes
-from planc.lightning.plan_session import (
-    PlanSession,
-    destroy_process_groups,
-    rebuild_via,
-    skip_configure_model,
-)
+from planc.lightning.plan_mesh import ParallelSize
+from planc.lightning.plan_strategy import PlanStrategy
 from planc.lightning.precision_plugins import use_sharded_clipping
 from planc.lightning.reduce_values import reduce_over_ranks
+from planc.lightning.reinitialize import rebuild_via, skip_configure_model
 from planc.lightning.unsupported import reject_unsupported
-from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
 from planc.torch.train.batch_consistency import BatchConsistency
 from planc.torch.train.no_sync import no_sync
 from planc.torch.train.optimizer_step import step_per_mesh
 
 
-class ModelParallelStrategy(Stock):
-    """Lightning's strategy of that name. With a plan, the model is split as the plan says, after the
-    plan was proved on this very model; without one, all is as in Lightning.
+class ModelParallelStrategy(PlanStrategy, LightningStrategy):
+    """Lightning's strategy of the same name, with a plan. Given a plan, the strategy proves it on the
+    LightningModule and then splits the module; without one, the strategy is Lightning's own.
 
     Args:
-        data_parallel_size: Devices along the axes that split the batch. ``"auto"``: what the plan says,
+        data_parallel_size: Devices along the axes that split the batch. ``"auto"``: what the plan declares,
             else the number of nodes.
-        tensor_parallel_size: Devices along the axes that split tensors. ``"auto"``: what the plan says,
+        tensor_parallel_size: Devices along the axes that split tensors. ``"auto"``: what the plan declares,
             else the devices of a node.
         save_distributed_checkpoint: Whether each rank saves its shards, into a folder; else rank 0
             writes one file with all of the model.
         process_group_backend: The backend of torch.distributed; by default the device's own.
         timeout: How long a rank waits for the others in one operation.
         plan: A plan: its path, the name of a shipped one, a `planc.Plan`, or its data form. ``"auto"``: the
-            LightningModule's attribute `plan`, or the file with the ending `.plan` beside its own.
-        plan_target: The submodule whose names the plan uses, as ``"model"``; by default the
+            LightningModule's attribute `plan`, or the `.plan` file next to its source file.
+        plan_target: The submodule that the plan's names are relative to, as ``"model"``; by default the
             LightningModule itself.
         plan_options: Values for the options of the plan.
-        plan_graph: The captured graph of the target, or its file; by default it is captured.
-        plan_inputs: What the target is called with, for capture: tensors, or their form as
+        plan_graph: The captured graph of the target, or its file; by default the strategy captures it.
+        plan_inputs: Example inputs of the target, for capture: tensors, or text such as
             ``["x=float32[4,16]"]``. By default `example_input_array`; models of transformers need none.
         save_in_background: Whether training goes on while a checkpoint is written.
     """
@@ -89,14 +82,12 @@ class ModelParallelStrategy(Stock):
             process_group_backend,
             timeout,
         )
-        self._session: PlanSession | None = None
-        if plan is not None:
-            self._session = PlanSession(
-                PlanArguments(plan, plan_target, dict(plan_options or {}), plan_graph, plan_inputs)
-            )
-        self._saver, self._save_in_background = CheckpointSaver(), save_in_background
+        arguments = PlanArguments.of(plan, plan_target, plan_options, plan_graph, plan_inputs)
+        self._init_plan(arguments, save_in_background=save_in_background)
         self._rebuild: Callable[[], nn.Module] | None = None
-        self._batches: BatchConsistency | None = None
+        """Makes the unsplit module as `configure_model` does; None: its modules' `reset_parameters` do."""
+        self._unchecked_batches: BatchConsistency | None = None
+        """Until the first training step, which checks its batch."""
 
     # ---- the environment and the model ------------------------------------------
 
@@ -104,20 +95,19 @@ class ModelParallelStrategy(Stock):
         if self._session is None:
             super().setup_environment()
             return
-        self._setup_distributed()
-        atexit.register(destroy_process_groups)
+        self._init_process_group()
         module = self.lightning_module
         assert module is not None
-        run_on_all_ranks(lambda: reject_unsupported(module, self._checkpoint_io))
-        world = WorldSizes(
-            self.world_size, self.num_processes, self._data_parallel_size, self._tensor_parallel_size
-        )
-        self._device_mesh = module._device_mesh = self._session.setup_mesh(module, world, self.root_device)
+        run_on_all_ranks(lambda: reject_unsupported(module, compat.checkpoint_io(self)))
+        self._setup_plan_mesh(self._session, module)
+        compat.set_module_mesh(module, self.device_mesh)
         axes = self._session.axes
-        self._data_parallel_size = axes.device_count(axes.data_axes)
-        self._tensor_parallel_size = axes.device_count(axes.tensor_axes)
-        self._batches = BatchConsistency(self._device_mesh)
-        # What is on the meta device already was made elsewhere: it is begun as its parts say.
+        compat.set_parallel_sizes(
+            self, axes.device_count(axes.data_axes), axes.device_count(axes.tensor_axes)
+        )
+        self._unchecked_batches = BatchConsistency(self.device_mesh)
+        # Parameters that are on the meta device by now were not made by configure_model: their modules
+        # reset them.
         if is_overridden("configure_model", module) and not any(p.is_meta for p in module.parameters()):
             self._rebuild = rebuild_via(module, "configure_model")
 
@@ -132,23 +122,22 @@ class ModelParallelStrategy(Stock):
         self.model = self.precision_plugin.convert_module(module)
         self._session.apply_plan(module, self.precision_plugin.precision, self._rebuild)
         if is_overridden("configure_model", module):
-            vars(module)["configure_model"] = (
-                skip_configure_model  # a later run of the Trainer takes the model as it is
-            )
+            # A later run of a Trainer takes the split model as it is.
+            vars(module)["configure_model"] = skip_configure_model
         use_sharded_clipping(self.precision_plugin)
         self.barrier()
         if trainer.state.fn == TrainerFn.FITTING:
             self.setup_optimizers(trainer)
         self.setup_precision_plugin()
         if trainer.state.fn == TrainerFn.FITTING:
-            _optimizers_to_device(self.optimizers, self.root_device)
+            compat.optimizers_to_device(self.optimizers, self.root_device)
 
     # ---- a step --------------------------------------------------------------------
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        if self._batches is not None:
-            check_first_batch(self._batches, args)
-            self._batches = None
+        if self._unchecked_batches is not None:
+            check_first_batch(self._unchecked_batches, args)
+            self._unchecked_batches = None
         return super().training_step(*args, **kwargs)
 
     @contextmanager
@@ -172,24 +161,13 @@ class ModelParallelStrategy(Stock):
         with step_per_mesh(optimizer):
             return super().optimizer_step(optimizer, closure, model, **kwargs)
 
-    def process_dataloader(self, dataloader: object) -> object:
-        if self._session is not None:
-            seed_workers(dataloader, self.device_mesh)
-        return super().process_dataloader(dataloader)
-
     def reduce(
         self, tensor: Tensor | Any, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"
     ) -> Tensor:
         if self._session is None or group is not None:
             return super().reduce(tensor, group, reduce_op)
-        made: Tensor = reduce_over_ranks(tensor, self.device_mesh, reduce_op)
-        return made
-
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
-        if self._session is None:
-            return super().reduce_boolean_decision(decision, all)
-        votes = super().reduce(torch.tensor(int(decision), device=self.root_device), reduce_op="sum")
-        return bool(votes == self.world_size) if all else bool(votes)
+        reduced: Tensor = reduce_over_ranks(tensor, self._session.mesh, reduce_op)
+        return reduced
 
     # ---- checkpoints ---------------------------------------------------------------
 
@@ -197,14 +175,14 @@ class ModelParallelStrategy(Stock):
         if self._session is None:
             return super().lightning_module_state_dict()
         assert self.model is not None
-        return model_state_dict(self.model, full=not self._save_distributed_checkpoint)
+        return model_state_dict(self.model, full=compat.saves_full_checkpoints(self))
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         if self._session is None:
             return super().optimizer_state(optimizer)
         assert self.model is not None
-        bare = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
-        return optimizer_state_dict(self.model, bare, full=not self._save_distributed_checkpoint)
+        unwrapped = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+        return optimizer_state_dict(self.model, unwrapped, full=compat.saves_full_checkpoints(self))
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
@@ -212,11 +190,10 @@ class ModelParallelStrategy(Stock):
         if self._session is None or storage_options is not None:
             super().save_checkpoint(checkpoint, filepath, storage_options)
             return
-        path = self.broadcast(os.fspath(filepath))
-        full = not self._save_distributed_checkpoint
         save_trainer_checkpoint(
-            self._saver, checkpoint, path, self._session, full=full, background=self._save_in_background
-        )
+            self._saver, checkpoint, self.broadcast(os.fspath(filepath)), self._session,
+            full=compat.saves_full_checkpoints(self), background=self._save_in_background,
+        )  # fmt: skip
 
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None
@@ -234,9 +211,3 @@ class ModelParallelStrategy(Stock):
     def remove_checkpoint(self, filepath: str | Path) -> None:
         self._saver.wait()
         super().remove_checkpoint(filepath)
-
-    # ---- the end -------------------------------------------------------------------
-
-    def teardown(self) -> None:
-        self._saver.wait()
-        super().teardown()

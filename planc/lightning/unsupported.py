@@ -1,4 +1,4 @@
-"""Parts of a Trainer that cannot do their work on a model that is split."""
+"""Parts of a Trainer that cannot do their work on a split model."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import WeightAveraging
 
+from planc.lightning import compat
 from planc.prepare_plan import NotApplicable
 
 
 def reject_unsupported(module: pl.LightningModule, checkpoint_io: Any) -> None:
-    """Refuse what would fail later, or be ignored without a word.
+    """Reject what would fail later, or be ignored silently.
+
+    Args:
+        module: its Trainer's callbacks are looked at.
+        checkpoint_io: the CheckpointIO that the user gave, or None.
 
     Raises:
-        NotApplicable: with a reason for each of them.
+        NotApplicable: with a reason for each unsupported part.
     """
-    callbacks: list[Any] = [] if module._trainer is None else vars(module._trainer)["callbacks"]
-    averaging = [type(callback).__name__ for callback in callbacks if isinstance(callback, WeightAveraging)]
+    averaging = [
+        type(callback).__name__
+        for callback in compat.callbacks(module)
+        if isinstance(callback, WeightAveraging)
+    ]
     reasons = [
         f"the callback {name} copies the model before it is split, and cannot average it afterwards. "
         "needed: no such callback; docs/lightning.md has one that averages split parameters"

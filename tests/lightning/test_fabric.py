@@ -124,7 +124,7 @@ def test_where_a_module_is_made(planned: bool, precision: str, dtype: str, empty
 
 def test_a_module_whose_numbers_are_not_known(ranks: Ranks) -> None:
     for found in ranks.ask(2, "fabric:uninitializable"):
-        assert "'' (Scaled) holds tensors and has no reset_parameters()" in found["said"]
+        assert "'' (WithScale) holds tensors and has no reset_parameters()" in found["said"]
         assert not found["split"]
 
 

@@ -70,7 +70,7 @@ def test_parallelize_fn() -> None:
 
 @pytest.mark.parametrize("given", [{}, {"plan": PLAN, "parallelize_fn": unchanged}])
 def test_fabric_wants_a_plan_or_a_function(given: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="takes a plan or a parallelize_fn, one of them"):
+    with pytest.raises(TypeError, match="takes either a plan or a parallelize_fn"):
         ForFabric(**given)
 
 
@@ -97,7 +97,7 @@ def test_one_model_is_saved(tmp_path: Path) -> None:
         unplanned_fabric().save_checkpoint(tmp_path, {"one": TwoLayers(), "two": TwoLayers()})
     for number, state in ((0, {}), (2, {"one": TwoLayers(), "two": TwoLayers()})):
         strategy = planned_fabric()
-        strategy._session = mock.Mock(says=dict)
+        strategy._session = mock.Mock(checkpoint_metadata=dict)
         with pytest.raises(ValueError, match=f"one model is saved at a time, and the state has {number}"):
             strategy.save_checkpoint(tmp_path, dict(state))
     assert not any(tmp_path.iterdir())
@@ -130,7 +130,7 @@ def test_weights_alone_go_into_a_model(make: Make, tmp_path: Path) -> None:
     saved, model = TwoLayers(), TwoLayers()
     torch.save(saved.state_dict(), tmp_path / "raw")
     strategy = make()
-    strategy._run = strategy._run and mock.Mock(says=dict)
+    strategy._session = strategy._session and mock.Mock(checkpoint_metadata=dict)
     strategy.cluster_environment = LightningEnvironment()
     assert strategy.load_checkpoint(tmp_path / "raw", model) == {}
     assert torch.equal(model.up.weight, saved.up.weight)
@@ -180,5 +180,5 @@ def test_urls(full: bool) -> None:
 def alone(**given: Any) -> ForFabric:
     """A strategy with a plan, whose models are not split."""
     strategy = planned_fabric(**given)
-    strategy._session = mock.Mock(says=dict)
+    strategy._session = mock.Mock(checkpoint_metadata=dict)
     return strategy

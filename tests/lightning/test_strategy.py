@@ -196,7 +196,7 @@ def test_what_is_overwritten_under_a_plan(make: Make, tmp_path: Path) -> None:
     (other / "notes").touch()
     full, shards = (make(save_distributed_checkpoint=several) for several in (False, True))
     for strategy in (full, shards):
-        strategy._run = mock.Mock(says=dict)
+        strategy._session = mock.Mock(checkpoint_metadata=dict)
     with pytest.raises(IsADirectoryError, match="exists and is a directory"):
         save(full, other, state)
     for strategy in (shards, full, full, shards, shards):
@@ -240,7 +240,7 @@ def test_the_timeout_reaches_torch(make: Make) -> None:
         mock.patch(f"lightning.{module}.strategies.model_parallel._setup_device_mesh"),
         mock.patch("planc.lightning.plan_session.make_meshes", return_value=(mock.MagicMock(), mock.Mock())),
         mock.patch("planc.lightning.plan_session.sync_rng"),
-        mock.patch("planc.lightning.trainer.Batches"),
+        mock.patch("planc.lightning.trainer.BatchConsistency"),
         mock.patch("torch.distributed.init_process_group") as init,
     ):
         strategy.setup_environment()

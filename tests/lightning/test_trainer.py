@@ -138,7 +138,7 @@ def test_the_plan_is_found(how: str, ranks: Ranks, tmp_path: Path) -> None:
 
 def test_no_plan_is_found(ranks: Ranks, tmp_path: Path) -> None:
     first, second = ranks.ask(2, "plans:discovered_plan", folder=str(tmp_path), how="none")
-    assert first["reasons"] == ["Mine has no attribute 'plan', and there is no mine.plan beside it"]
+    assert first["reasons"] == ["Mine has no attribute 'plan', and there is no mine.plan next to it"]
     assert first["said"].count(first["reasons"][0]) == 1
     assert second["said"] == ""
 
