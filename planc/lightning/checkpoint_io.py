@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from planc.lightning import compat
 from planc.lightning.plan_session import PlanSession
-from planc.torch.checkpoints.load import load_checkpoint
+from planc.torch.checkpoints.load_checkpoint import load_checkpoint
 from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
 

@@ -1,10 +1,10 @@
-"""Checkpoints of models and optimizers on any mesh: written whole or not at all, read in slices.
+"""Checkpoints of models and optimizers on any mesh: written atomically, and read in slices.
 
-They have Lightning's two forms, so Lightning and torch read them without planc, and planc reads theirs.
+They have Lightning's two formats, so Lightning and torch read them without planc, and planc reads theirs.
 
 - distributed: a folder of `torch.distributed.checkpoint` with a tree for each key (`state_dict`,
-  `optimizer_0`, ...) and `meta.pt`, a file of `torch.save` with all else;
-- full: one file of `torch.save` with whole tensors.
+  `optimizer_0`, ...) and `meta.pt`, a file of `torch.save` with everything else;
+- full: one file of `torch.save` with full tensors.
 
-`state` takes the states, `write` and `saver` put them somewhere, `read` brings them back.
+`state_dicts` makes the states, `save_checkpoint` and `saver` write them, `load_checkpoint` reads them.
 """

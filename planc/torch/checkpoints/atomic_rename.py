@@ -1,4 +1,4 @@
-"""Put a file or a folder in the place of another one, so that the place is never empty."""
+"""Replace a file or a folder by another one, so that a reader finds the old one or the new one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def move_into_place(new: Path, final: Path, aside: Path) -> Path | None:
-    """Move something to its place.
+    """Move a file or a folder to its final path.
 
-    Where the system cannot exchange two names in one step, there is a moment when `final` does not
+    Where the system cannot exchange two names atomically, there is a moment when `final` does not
     exist and `aside` does.
 
     Returns:
-        Where that lies now which was replaced, if it still exists.
+        The path of what was replaced, if it still exists.
     """
     if not os.path.lexists(final) or not (is_real_folder(new) or is_real_folder(final)):
         os.replace(new, final)
@@ -33,7 +33,7 @@ def move_into_place(new: Path, final: Path, aside: Path) -> Path | None:
 
 
 def exchange_paths(one: Path, other: Path) -> bool:
-    """Exchange two names in one step. False: this system or this file system cannot."""
+    """Exchange two names atomically, by renameat2(2). False: this system or this file system cannot."""
     if sys.platform != "linux":
         return False
     try:
@@ -44,7 +44,7 @@ def exchange_paths(one: Path, other: Path) -> bool:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Whether this is a folder itself, and no link to one."""
+    """Whether this is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
@@ -57,10 +57,10 @@ def delete_path(path: Path) -> None:
 
 
 def fsync_path(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
-        # Some systems have no such thing for folders.
+        # Some systems cannot do that for folders.
         with contextlib.suppress(OSError) if is_real_folder(path) else contextlib.nullcontext():
             os.fsync(number)
     finally:

@@ -1,4 +1,4 @@
-"""What a checkpoint holds for a model, fitted to the model there is."""
+"""Plans how a checkpoint is loaded into a model: which slices to read, and where they go."""
 
 from __future__ import annotations
 
@@ -20,75 +20,75 @@ from planc.torch.weights.tensor_exprs import SliceRequest
 
 @dataclass(frozen=True)
 class ModelLoadPlan:
-    """What is read for a model, and what did not fit."""
+    """What to read for a model, and what does not fit."""
 
     model: nn.Module
     requests: list[SliceRequest] = field(default_factory=list)
     extra_state: dict[str, Any] = field(default_factory=dict)
-    """What modules take by their own ways, such as extra states, by the names in their state dict."""
+    """What modules load by their own methods, such as extra states, by the names in their state dict."""
     mismatches: list[str] = field(default_factory=list)
     mismatched_names: set[str] = field(default_factory=set)
     """Names of parameters that are not loaded."""
 
     def load(self) -> None:
-        """Give modules what they take by their own ways, once all is read. All ranks must take part."""
+        """Have modules load their extra states, once everything is read. All ranks call this."""
         if self.extra_state:
-            self.model.load_state_dict(
-                map_leaves(self.extra_state, ReadTarget, lambda target: target.to_tensor()), strict=False
-            )
+            state = map_leaves(self.extra_state, ReadTarget, lambda target: target.to_tensor())
+            self.model.load_state_dict(state, strict=False)
 
 
 def plan_model_load(model: nn.Module, saved: Mapping[str, Any]) -> ModelLoadPlan:
-    """Fit what was saved to a model; nothing is read or changed yet. All ranks must take part.
+    """Match a saved state dict with a model; nothing is read or changed yet. All ranks call this.
 
     Args:
         model: split over any mesh, or not at all.
-        saved: slots by name.
+        saved: a `TensorEntry` for each tensor, by name.
     """
     reshard_all(model)
     with torch.no_grad():
-        shown = {strip_wrappers(name): (name, value) for name, value in model.state_dict().items()}
-    there = {strip_wrappers(name): value for name, value in saved.items()}
-    found = ModelLoadPlan(model)
-    own: set[str] = set()
+        current = {strip_wrappers(name): (name, value) for name, value in model.state_dict().items()}
+    saved = {strip_wrappers(name): value for name, value in saved.items()}
+    plan = ModelLoadPlan(model)
+    target_names: set[str] = set()
     for target in load_targets(model):
         names = tuple(map(strip_wrappers, target.names))
-        own.update(names)
-        if any(name in shown or name in there for name in names):
-            faults = list(_plan_target(target, names, there, found.requests))
-            found.mismatches.extend(faults)
-            found.mismatched_names.update(names if faults else ())
-    for name, value in there.items():
-        if name in shown and name not in own:
-            raw, before = shown[name]
-            found.extra_state[raw] = map_leaves(
-                value, TensorEntry, partial(_request_like, before, found.requests)
+        target_names.update(names)
+        if any(name in current or name in saved for name in names):
+            mismatches = list(_plan_target(target, names, saved, plan.requests))
+            plan.mismatches.extend(mismatches)
+            plan.mismatched_names.update(names if mismatches else ())
+    for name, value in saved.items():
+        if name in target_names:
+            continue
+        if name in current:
+            raw_name, before = current[name]
+            plan.extra_state[raw_name] = map_leaves(
+                value, TensorEntry, partial(_request_like, before, plan.requests)
             )
-        elif name not in own:
-            found.mismatches.append(f"the model has no '{name}'")
-    found.mismatches.extend(
-        f"there is no '{name}'" for name in shown if name not in own and name not in there
-    )
-    return found
+        else:
+            plan.mismatches.append(f"the model has no '{name}'")
+    missing = (name for name in current if name not in target_names and name not in saved)
+    plan.mismatches.extend(f"there is no '{name}'" for name in missing)
+    return plan
 
 
 def _plan_target(
-    target: LoadTarget, names: tuple[str, ...], there: Mapping[str, Any], requests: list[SliceRequest]
+    target: LoadTarget, names: tuple[str, ...], saved: Mapping[str, Any], requests: list[SliceRequest]
 ) -> Iterator[str]:
-    """Ask for a tensor, under one of its names. Yields why it cannot be loaded."""
-    slot = next((there[name] for name in names if name in there), None)
+    """Request a tensor, under one of its names. Yields why it cannot be loaded."""
+    entry = next((saved[name] for name in names if name in saved), None)
     shape = tuple(target.tensor.shape)
-    if not isinstance(slot, TensorEntry):
+    if not isinstance(entry, TensorEntry):
         yield "there is no " + ", nor ".join(f"'{name}'" for name in names)
-    elif slot.shape != shape:
-        yield f"'{names[0]}' is {slot.shape} there, and {shape} in the model"
+    elif entry.shape != shape:
+        yield f"'{names[0]}' is {entry.shape} there, and {shape} in the model"
     elif local_tensor(target.tensor).is_meta:
         yield f"'{names[0]}' has no memory yet: planc.materialize gives it some"
     else:
-        requests.extend(SliceRequest(slot.name, box, into) for box, into in target.local_slices())
+        requests.extend(SliceRequest(entry.name, bounds, dest) for bounds, dest in target.local_slices())
 
 
-def _request_like(before: Any, requests: list[SliceRequest], slot: TensorEntry) -> ReadTarget:
-    space = target_like(slot, before)
-    requests.append(space.read_request)
-    return space
+def _request_like(before: Any, requests: list[SliceRequest], entry: TensorEntry) -> ReadTarget:
+    target = target_like(entry, before)
+    requests.append(target.read_request)
+    return target

@@ -1,4 +1,4 @@
-"""What a checkpoint holds for an optimizer, fitted to the optimizer there is."""
+"""Plans how a checkpoint is loaded into an optimizer: which slices to read, and where they go."""
 
 from __future__ import annotations
 
@@ -19,33 +19,29 @@ from planc.torch.checkpoints.tree import map_leaves
 from planc.torch.weights.tensor_exprs import SliceRequest
 
 _IMPLEMENTATION_SETTINGS = frozenset({"foreach", "fused", "capturable", "differentiable"})
-"""Settings that say how this run computes, and nothing of what."""
+"""Settings of groups that choose an implementation, and do not change what a step computes."""
 
 
 @dataclass(frozen=True)
 class OptimizerLoadPlan:
-    """A state for an optimizer, and what did not fit."""
+    """The state of an optimizer, and what does not fit."""
 
     optimizer: Optimizer
     state: dict[int, Any] = field(default_factory=dict)
-    """By the number of the parameter; with a `Space` where a tensor comes."""
+    """By the number of the parameter; a `ReadTarget` stands for a tensor that is read."""
     param_groups: list[dict[str, Any]] = field(default_factory=list)
     requests: list[SliceRequest] = field(default_factory=list)
     mismatches: list[str] = field(default_factory=list)
 
     def load(self) -> None:
-        """Give the optimizer its state, once all is read. All ranks must take part."""
-        made = map_leaves(
-            {"state": self.state, "param_groups": self.param_groups},
-            (ReadTarget, _ScalarTarget),
-            _materialize,
-        )
-        self.optimizer.load_state_dict(made)
+        """Load the state into the optimizer, once everything is read. All ranks call this."""
+        tree = {"state": self.state, "param_groups": self.param_groups}
+        self.optimizer.load_state_dict(map_leaves(tree, (ReadTarget, _ScalarTarget), _materialize))
 
-    def request(self, space: ReadTarget) -> ReadTarget:
-        """Have something read."""
-        self.requests.append(space.read_request)
-        return space
+    def request(self, target: ReadTarget) -> ReadTarget:
+        """Have a tensor read."""
+        self.requests.append(target.read_request)
+        return target
 
 
 @dataclass(frozen=True)
@@ -66,92 +62,93 @@ def plan_optimizer_load(
     names: list[tuple[str, ...]],
     mismatched_names: AbstractSet[str] = frozenset(),
 ) -> OptimizerLoadPlan:
-    """Fit what was saved to an optimizer; nothing is read or changed yet.
+    """Match a saved state with an optimizer; nothing is read or changed yet.
 
-    Parameters are known by their names, or, where a file has numbers, by their places: as torch does.
+    Parameters are matched by name, or, where a file has numbers, by their order, as torch does.
 
     Args:
-        key: what the state is called in the checkpoint, for messages.
+        key: the key of the state in the checkpoint, for messages.
         saved: `state` and `param_groups`.
         optimizer: the optimizer.
         names: all names of each of its parameters, in its order.
-        misfits: names of parameters whose weights do not fit, so that their states do not either.
+        mismatched_names: names of parameters whose weights do not fit, so that their states do not either.
     """
-    found = OptimizerLoadPlan(optimizer)
+    plan = OptimizerLoadPlan(optimizer)
     groups: list[dict[str, Any]] = list(saved.get("param_groups", ()))
-    held: Mapping[Any, Any] = saved.get("state", {})
-    ids = _saved_ids(key, groups, names, found.mismatches)
-    home = {own: group for group in groups for own in group["params"]}
-    found.mismatches.extend(f"'{key}' has a state '{own}' of no parameter" for own in held if own not in home)
-    for number, (own, parameter) in enumerate(zip(ids, optimizer_params(optimizer))):
-        if own is None or own not in held or not mismatched_names.isdisjoint(names[number]):
+    states: Mapping[Any, Any] = saved.get("state", {})
+    saved_ids = _saved_ids(key, groups, names, plan.mismatches)
+    group_of = {saved_id: group for group in groups for saved_id in group["params"]}
+    plan.mismatches.extend(
+        f"'{key}' has a state '{saved_id}' of no parameter" for saved_id in states if saved_id not in group_of
+    )
+    for number, (saved_id, param) in enumerate(zip(saved_ids, optimizer_params(optimizer))):
+        if saved_id is None or saved_id not in states or not mismatched_names.isdisjoint(names[number]):
             continue
-        before = optimizer.state.get(parameter, {})
-        wrong = list(_shape_mismatches(held[own], before, f"'{key}': of '{names[number][0]}'"))
-        found.mismatches.extend(wrong)
+        before = optimizer.state.get(param, {})
+        wrong = list(_shape_mismatches(states[saved_id], before, f"'{key}': of '{names[number][0]}'"))
+        plan.mismatches.extend(wrong)
         if not wrong:
-            found.state[number] = _plan_state(held[own], before, parameter, found)
+            plan.state[number] = _plan_state(states[saved_id], before, param, plan)
     start = 0
-    for place, group in enumerate(optimizer.param_groups):
+    for index, group in enumerate(optimizer.param_groups):
         numbers = list(range(start, start + len(group["params"])))
         start += len(numbers)
-        empty = groups[place] if place < len(groups) and not numbers else {}
-        source = next((home[ids[n]] for n in numbers if ids[n] is not None), empty)
-        found.param_groups.append({**_settings(group, source, found), "params": numbers})
-    return found
+        # A group without parameters has no saved ids: it is matched by its position.
+        default = groups[index] if index < len(groups) and not numbers else {}
+        source = next((group_of[saved_ids[n]] for n in numbers if saved_ids[n] is not None), default)
+        plan.param_groups.append({**_settings(group, source, plan), "params": numbers})
+    return plan
 
 
 def _saved_ids(
     key: str, groups: list[dict[str, Any]], names: list[tuple[str, ...]], mismatches: list[str]
 ) -> list[Any]:
-    """What the checkpoint calls each parameter of the optimizer; None: it has none of it."""
-    listed = [own for group in groups for own in group["params"]]
-    if not all(isinstance(own, str) for own in listed):
-        if len(listed) != len(names):
-            mismatches.append(
-                f"'{key}' has {len(listed)} parameters there, and {len(names)} in the optimizer"
-            )
+    """The checkpoint's id of each parameter of the optimizer, a name or a number; None: it has none."""
+    ids = [saved_id for group in groups for saved_id in group["params"]]
+    if not all(isinstance(saved_id, str) for saved_id in ids):
+        if len(ids) != len(names):
+            mismatches.append(f"'{key}' has {len(ids)} parameters there, and {len(names)} in the optimizer")
             return [None] * len(names)
-        return listed
-    there = {strip_wrappers(own): own for own in listed}
-    ids = [next((there[name] for name in several if name in there), None) for several in names]
-    mine = {name for several in names for name in several}
-    mismatches += [f"'{key}' has no '{several[0]}'" for several, own in zip(names, ids) if own is None]
-    mismatches += [f"'{key}' has '{name}', and the optimizer does not" for name in there if name not in mine]
-    return ids
+        return ids
+    id_by_name = {strip_wrappers(saved_id): saved_id for saved_id in ids}
+    found = [next((id_by_name[name] for name in tied if name in id_by_name), None) for tied in names]
+    current = {name for tied in names for name in tied}
+    mismatches += [f"'{key}' has no '{tied[0]}'" for tied, saved_id in zip(names, found) if saved_id is None]
+    mismatches += [
+        f"'{key}' has '{name}', and the optimizer does not" for name in id_by_name if name not in current
+    ]
+    return found
 
 
 def _shape_mismatches(saved: Any, before: Any, what: str) -> Iterator[str]:
-    """Tensors that have another shape already."""
-    for name, slot in saved.items() if isinstance(saved, Mapping) else ():
+    """Tensors that have another shape in the optimizer already."""
+    for name, entry in saved.items() if isinstance(saved, Mapping) else ():
         own = before.get(name)
-        if isinstance(slot, TensorEntry) and isinstance(own, Tensor) and tuple(own.shape) != slot.shape:
-            yield f"{what}, '{name}' is {slot.shape} there, and {tuple(own.shape)} in the optimizer"
+        if isinstance(entry, TensorEntry) and isinstance(own, Tensor) and tuple(own.shape) != entry.shape:
+            yield f"{what}, '{name}' is {entry.shape} there, and {tuple(own.shape)} in the optimizer"
 
 
-def _plan_state(saved: Any, before: Any, parameter: Tensor, plan: OptimizerLoadPlan) -> Any:
-    """What is held for one parameter, with room for its tensors."""
+def _plan_state(saved: Any, before: Any, param: Tensor, plan: OptimizerLoadPlan) -> Any:
+    """The state of one parameter, with a target for each tensor."""
     if isinstance(saved, TensorEntry):
-        return plan.request(_target_for(saved, before, parameter))
+        return plan.request(_target_for(saved, before, param))
     if isinstance(saved, Mapping):
         inner = before if isinstance(before, Mapping) else {}
-        return {name: _plan_state(value, inner.get(name), parameter, plan) for name, value in saved.items()}
+        return {name: _plan_state(value, inner.get(name), param, plan) for name, value in saved.items()}
     if isinstance(saved, list) or type(saved) is tuple:
-        return type(saved)(_plan_state(value, None, parameter, plan) for value in saved)
+        return type(saved)(_plan_state(value, None, param, plan) for value in saved)
     return saved
 
 
-def _target_for(slot: TensorEntry, before: Any, parameter: Tensor) -> ReadTarget:
-    """Laid out as it was before; else as the parameter, if it has its shape; else whole everywhere."""
+def _target_for(entry: TensorEntry, before: Any, param: Tensor) -> ReadTarget:
+    """Sharded as the optimizer's tensor was; else as the parameter, if it has its shape; else replicated."""
     if isinstance(before, Tensor):
-        return target_like(slot, before)
-    if tuple(parameter.shape) == slot.shape:
-        return target_like(slot, parameter)
-    if not slot.shape:
-        return target_like(slot, None)
-    return (
-        replicated_target(slot, parameter) if isinstance(parameter, DTensor) else target_like(slot, parameter)
-    )
+        return target_like(entry, before)
+    if tuple(param.shape) == entry.shape:
+        return target_like(entry, param)
+    if not entry.shape:
+        return target_like(entry, None)
+    return replicated_target(entry, param) if isinstance(param, DTensor) else target_like(entry, param)
 
 
 def _settings(own: Mapping[str, Any], saved: Mapping[str, Any], plan: OptimizerLoadPlan) -> dict[str, Any]:
@@ -166,8 +163,8 @@ def _settings(own: Mapping[str, Any], saved: Mapping[str, Any], plan: OptimizerL
 def _setting(saved: Any, own: Any, plan: OptimizerLoadPlan) -> Any:
     """A tensor where the optimizer has one, a number where it has one."""
     if isinstance(saved, TensorEntry):
-        space = plan.request(target_like(saved, own))
-        return space if own is None or isinstance(own, Tensor) else _ScalarTarget(space)
+        target = plan.request(target_like(saved, own))
+        return target if own is None or isinstance(own, Tensor) else _ScalarTarget(target)
     if isinstance(own, Tensor) and isinstance(saved, int | float):
         return torch.full_like(own, saved)
     return saved

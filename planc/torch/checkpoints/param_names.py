@@ -1,4 +1,4 @@
-"""Names of parameters as the model itself has them, without what wrappers put in between."""
+"""Names of parameters as the user's model has them, without those of wrappers."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from torch.optim import Optimizer
 from planc.ir.errors import WeightsError
 
 _WRAPPERS = frozenset({"_orig_mod", "_checkpoint_wrapped_module"})
-"""What `torch.compile(module)` and `checkpoint_wrapper(module)` call the module inside."""
+"""Under which `torch.compile(module)` and `checkpoint_wrapper(module)` keep the wrapped module."""
 
 
 def strip_wrappers(name: str) -> str:
-    """A dotted name without wrappers."""
+    """A dotted name without the parts that wrappers add."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def names_by_param_id(model: nn.Module) -> dict[int, tuple[str, ...]]:
-    """All names of each parameter, by its identity; a tied one has several."""
+    """All names of each parameter, by its `id`; a tied parameter has several."""
     reshard_all(model)
-    found: dict[int, tuple[str, ...]] = {}
+    names: dict[int, tuple[str, ...]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        found[id(parameter)] = (*found.get(id(parameter), ()), strip_wrappers(name))
-    return found
+        names[id(parameter)] = (*names.get(id(parameter), ()), strip_wrappers(name))
+    return names
 
 
 def reshard_all(model: nn.Module) -> None:
-    """Have FSDP2 put its sharded parameters back: after a forward pass without a backward pass some
-    modules hold the gathered ones, which no optimizer knows."""
+    """Have FSDP2 put sharded parameters back into all modules. After a forward pass without a backward pass some
+    modules hold unsharded ones, which no optimizer knows."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
 
 
 def optimizer_param_names(model: nn.Module, optimizer: Optimizer) -> list[tuple[str, ...]]:
-    """The names of an optimizer's parameters, in its order.
+    """All names of each of an optimizer's parameters, in its order.
 
     Raises:
-        WeightsError: some are no parameters of the model.
+        WeightsError: the optimizer has parameters that the model does not have.
     """
-    known = names_by_param_id(model)
-    parameters = optimizer_params(optimizer)
-    strange = [number for number, parameter in enumerate(parameters) if id(parameter) not in known]
-    if strange:
+    names = names_by_param_id(model)
+    params = optimizer_params(optimizer)
+    unknown = [number for number, param in enumerate(params) if id(param) not in names]
+    if unknown:
         raise WeightsError(
-            f"{type(optimizer).__name__} has {len(strange)} of {len(parameters)} parameters that "
+            f"{type(optimizer).__name__} has {len(unknown)} of {len(params)} parameters that "
             f"{type(model).__name__} does not have: make the optimizer after the model is split",
-            [f"number {number}, of shape {tuple(parameters[number].shape)}" for number in strange],
+            [f"number {number}, of shape {tuple(params[number].shape)}" for number in unknown],
         )
-    return [known[id(parameter)] for parameter in parameters]
+    return [names[id(param)] for param in params]
 
 
 def optimizer_params(optimizer: Optimizer) -> list[Tensor]:
-    """An optimizer's parameters: their places here are the numbers that state dicts call them by."""
+    """An optimizer's parameters, in the order in which state dicts number them."""
     groups: Iterable[dict[str, list[Tensor]]] = optimizer.param_groups
-    return [parameter for group in groups for parameter in group["params"]]
+    return [param for group in groups for param in group["params"]]

@@ -1,4 +1,4 @@
-"""What ranks tell each other while a checkpoint is written or read. Alone, they need no process group."""
+"""How ranks agree while a checkpoint is written or read. A single process needs no process group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _RankZeroError(Record):
-    """What went wrong on the first rank."""
+    """What rank 0 raised."""
 
     error: BaseException
 
@@ -26,61 +26,63 @@ def is_multi_rank() -> bool:
 
 
 def is_rank_zero() -> bool:
-    """Whether this is the rank that speaks for all."""
+    """Whether this is rank 0, or the only process."""
     return not is_multi_rank() or dist.get_rank() == 0
 
 
 def run_on_rank_zero(function: Callable[[], T], group: Any = None) -> T:
-    """Have the first rank do something, and tell all what came of it: a value, or what it raised."""
+    """Call a function on rank 0 alone. Every rank returns its value, or raises what it raised."""
     if not is_multi_rank():
         return function()
-    said: list[Any] = [None]
+    sent: list[Any] = [None]
     if dist.get_rank() == 0:
         try:
-            said = [function()]
-        except Exception as fault:  # noqa: BLE001  # it is raised again, on every rank
-            said = [_RankZeroError(_picklable(fault))]
-    dist.broadcast_object_list(said, src=0, group=group)
-    if isinstance(said[0], _RankZeroError):
-        raise said[0].error
-    found: T = said[0]
-    return found
+            sent = [function()]
+        except Exception as error:  # noqa: BLE001  # every rank raises it
+            sent = [_RankZeroError(_picklable(error))]
+    dist.broadcast_object_list(sent, src=0, group=group)
+    if isinstance(sent[0], _RankZeroError):
+        raise sent[0].error
+    value: T = sent[0]
+    return value
 
 
-def _picklable(fault: Exception) -> Exception:
+def _picklable(error: Exception) -> Exception:
     try:
-        pickle.loads(pickle.dumps(fault))  # noqa: S301  # what has been pickled just now
-    except Exception:  # noqa: BLE001  # whatever an exception of others does when it is pickled
-        return RuntimeError(f"{type(fault).__name__}: {fault}")
-    return fault
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # what has been pickled just now
+    except Exception:  # noqa: BLE001  # the user's exception may fail in any way
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def gather_lines(lines: Iterable[str], group: Any = None) -> list[str]:
-    """The lines of all ranks, each once, in order of the ranks."""
+    """The lines of all ranks, each once, in the order of the ranks."""
     own = list(lines)
     if not is_multi_rank():
         return own
-    every: list[list[str]] = [[] for _ in range(dist.get_world_size(group))]
-    dist.all_gather_object(every, own, group=group)
-    return list(dict.fromkeys(line for rank in every for line in rank))
+    gathered: list[list[str]] = [[] for _ in range(dist.get_world_size(group))]
+    dist.all_gather_object(gathered, own, group=group)
+    return list(dict.fromkeys(line for rank_lines in gathered for line in rank_lines))
 
 
 def sync_errors(function: Callable[[], T]) -> T:
-    """Do something on every rank; where a rank fails, all of them do, and none waits for it.
+    """Call a function on every rank. Where one rank fails, all ranks raise, and none waits for it.
 
     Raises:
-        WeightsError: another rank has failed; a rank that has failed itself raises its own fault.
+        WeightsError: another rank failed; a rank that failed itself raises its own error.
     """
     if not is_multi_rank():
         return function()
-    fault: Exception | None = None
+    error: Exception | None = None
     try:
-        found = function()
-    except Exception as bad:  # noqa: BLE001  # it is raised again, after the others know
-        fault = bad
-    said = gather_lines([] if fault is None else [f"rank {dist.get_rank()}: {type(fault).__name__}: {fault}"])
-    if fault is not None:
-        raise fault
-    if said:
-        raise WeightsError("another rank has failed:", said)
-    return found
+        value = function()
+    except Exception as own:  # noqa: BLE001  # it is raised after the other ranks know
+        error = own
+    lines = gather_lines(
+        [] if error is None else [f"rank {dist.get_rank()}: {type(error).__name__}: {error}"]
+    )
+    if error is not None:
+        raise error
+    if lines:
+        raise WeightsError("another rank has failed:", lines)
+    return value

@@ -1,4 +1,4 @@
-"""Room for tensors that are read: this rank's slices of what will be whole."""
+"""Memory for tensors that are read: this rank's slices of the full tensors."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from planc.torch.weights.tensor_exprs import SliceRequest
 
 @dataclass(frozen=True)
 class ReadTarget:
-    """The rank's own memory for a tensor of a checkpoint."""
+    """This rank's memory for a tensor of a checkpoint."""
 
     entry: TensorEntry
     bounds: SliceBounds
-    """Which part of the whole it is."""
+    """Which slice of the full tensor it is."""
     local: Tensor
     mesh: DeviceMesh | None = None
     placements: tuple[Placement, ...] = ()
 
     @property
     def read_request(self) -> SliceRequest:
-        """What is read into it."""
+        """The slice to read into the memory."""
         return SliceRequest(self.entry.name, self.bounds, self.local)
 
     def to_tensor(self) -> Tensor:
-        """The tensor, once it is read."""
+        """The tensor, once it is read: a DTensor where there is a mesh."""
         if self.mesh is None:
             return self.local
         stride = torch.empty(self.entry.shape, device="meta").stride()
@@ -44,27 +44,27 @@ class ReadTarget:
         return made.to(self.local.device)
 
 
-def target_like(slot: TensorEntry, model: Any) -> ReadTarget:
-    """Room for a tensor that lies as another one of its shape does, or is whole where there is none."""
-    if isinstance(model, DTensor) and tuple(model.shape) == slot.shape:
-        return _allocate(slot, local_slice(model), model.device, model.device_mesh, tuple(model.placements))
-    device = model.device if isinstance(model, Tensor) else torch.device("cpu")
-    return _allocate(slot, _full_box(slot.shape), device)
+def target_like(entry: TensorEntry, other: Any) -> ReadTarget:
+    """A target with the mesh and the placements of another tensor of its shape; else for the full tensor."""
+    if isinstance(other, DTensor) and tuple(other.shape) == entry.shape:
+        return _allocate(entry, local_slice(other), other.device, other.device_mesh, tuple(other.placements))
+    device = other.device if isinstance(other, Tensor) else torch.device("cpu")
+    return _allocate(entry, _full_bounds(entry.shape), device)
 
 
-def replicated_target(slot: TensorEntry, other: DTensor) -> ReadTarget:
-    """Room for a tensor that every rank of another one's mesh holds whole."""
-    copies = (Replicate(),) * other.device_mesh.ndim
-    return _allocate(slot, _full_box(slot.shape), other.device, other.device_mesh, copies)
+def replicated_target(entry: TensorEntry, other: DTensor) -> ReadTarget:
+    """A target for a tensor that every rank of another tensor's mesh replicates."""
+    placements = (Replicate(),) * other.device_mesh.ndim
+    return _allocate(entry, _full_bounds(entry.shape), other.device, other.device_mesh, placements)
 
 
 def _allocate(
-    slot: TensorEntry, bounds: SliceBounds, device: torch.device,
+    entry: TensorEntry, bounds: SliceBounds, device: torch.device,
     mesh: DeviceMesh | None = None, placements: tuple[Placement, ...] = (),
 ) -> ReadTarget:  # fmt: skip
-    local = torch.empty([size for _, size in bounds], dtype=slot.dtype, device=device)
-    return ReadTarget(slot, bounds, local, mesh, placements)
+    local = torch.empty([size for _, size in bounds], dtype=entry.dtype, device=device)
+    return ReadTarget(entry, bounds, local, mesh, placements)
 
 
-def _full_box(shape: tuple[int, ...]) -> SliceBounds:
+def _full_bounds(shape: tuple[int, ...]) -> SliceBounds:
     return tuple((0, size) for size in shape)

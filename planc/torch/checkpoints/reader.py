@@ -1,4 +1,4 @@
-"""What lies in a checkpoint: a tree of names, in which tensors are read when somebody asks for slices."""
+"""Readers of checkpoints: a tree of names and values, and slices of tensors on request."""
 
 from __future__ import annotations
 
@@ -31,44 +31,47 @@ Tree = dict[str, Any]
 
 
 class TensorEntry(NamedTuple):
-    """A tensor in a checkpoint."""
+    """A tensor in a checkpoint, which is not read yet."""
 
     name: str
-    """What it is asked for by."""
+    """For a `SliceRequest`."""
     shape: tuple[int, ...]
     dtype: torch.dtype
 
 
 class CheckpointReader(Protocol):
-    """A checkpoint that can be read from."""
+    """An open checkpoint."""
 
     tree: Tree
-    """Values, and a `Slot` for each tensor, by key."""
+    """Values by key, with a `TensorEntry` for each tensor."""
 
     def read_into(self, requests: Iterable[SliceRequest]) -> int:
-        """Read slices into their places. Returns the bytes read."""
+        """Read slices into the tensors of the requests. Returns the bytes read."""
 
     def rest(self, used: Iterable[str]) -> Tree:
-        """All but the states under the given keys."""
+        """Everything but the states under some keys."""
 
 
 def open_checkpoint(storage: LocalStorage | RemoteStorage, weights_only: bool | None) -> CheckpointReader:
-    """What lies at a place.
+    """Open the checkpoint of a storage, of either format.
+
+    Args:
+        weights_only: what `torch.load` may unpickle.
 
     Raises:
-        WeightsError: no checkpoint.
-        pickle.UnpicklingError: something that `weights_only` does not allow.
+        WeightsError: there is no checkpoint.
+        pickle.UnpicklingError: the checkpoint holds something that `weights_only` does not allow.
     """
     if isinstance(storage, LocalStorage):
-        found = storage.locate()
-        if found.is_file():
-            return FileReader(found, weights_only)
-        if not (found / METADATA_FILE).is_file():
+        path = storage.locate()
+        if path.is_file():
+            return FileReader(path, weights_only)
+        if not (path / METADATA_FILE).is_file():
             raise WeightsError(
-                f"'{found}' does not point to a valid checkpoint: it is a folder without '{METADATA_FILE}'"
+                f"'{path}' does not point to a valid checkpoint: it is a folder without '{METADATA_FILE}'"
             )
         return DistributedReader(
-            FileSystemReader(found), lambda _: _read_if_exists(found / META_FILE), weights_only
+            FileSystemReader(path), lambda _: _read_if_exists(path / META_FILE), weights_only
         )
     if storage.is_distributed():
         from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
@@ -80,49 +83,57 @@ def open_checkpoint(storage: LocalStorage | RemoteStorage, weights_only: bool | 
         )
     if not storage.filesystem.isfile(storage.path):
         raise WeightsError(f"'{storage.url}' does not point to a valid checkpoint: there is none")
-    return FileReader(_download(storage), weights_only, mine=True)
+    return FileReader(_download(storage), weights_only, delete=True)
 
 
 class DistributedReader(DcpSource):
-    """A folder of `torch.distributed.checkpoint`. Stored shards are read whole, one at a time."""
+    """Reads a folder of `torch.distributed.checkpoint`, one complete shard at a time."""
 
     def __init__(
         self,
         reader: FileSystemReader,
-        meta: Callable[[str], bytes | None],
+        read_meta: Callable[[str], bytes | None],
         weights_only: bool | None,
     ) -> None:
+        """
+        Args:
+            reader: torch's reader of the folder.
+            read_meta: the bytes of `meta.pt` for a save's token; None: there is no such file.
+            weights_only: what `torch.load` may unpickle.
+        """
         super().__init__(reader)
-        self._read_meta, self._weights_only = meta, weights_only
-        held = self._metadata.state_dict_metadata
-        values = self._values([name for name, it in held.items() if isinstance(it, BytesStorageMetadata)])
-        slots = {name: TensorEntry(name, shape, self._dtype(name)) for name, shape in self.shapes.items()}
-        paths = self._metadata.planner_data or {name: (name,) for name in held}
-        self.tree: Tree = unflatten_state_dict({**values, **slots}, paths)
+        self._read_meta, self._weights_only = read_meta, weights_only
+        stored = self._metadata.state_dict_metadata
+        values = self._values(
+            [name for name, item in stored.items() if isinstance(item, BytesStorageMetadata)]
+        )
+        entries = {name: TensorEntry(name, shape, self._dtype(name)) for name, shape in self.shapes.items()}
+        paths = self._metadata.planner_data or {name: (name,) for name in stored}
+        self.tree: Tree = unflatten_state_dict({**values, **entries}, paths)
 
     def _dtype(self, name: str) -> torch.dtype:
-        found: torch.dtype = self._known[name].properties.dtype
-        return found
+        dtype: torch.dtype = self._known[name].properties.dtype
+        return dtype
 
     def _values(self, names: list[str]) -> Tree:
-        """What is no tensor: numbers of optimizers and their settings."""
+        """Everything that is not a tensor: numbers of optimizers and their settings."""
         items = [_bytes_read_item(name) for name in names]
         planner: Any = _BytesCollector(self._weights_only)
         self._reader.read_data(LoadPlan(items), planner).wait()
         return dict(planner.values)
 
     def rest(self, used: Iterable[str]) -> Tree:
-        said = self._metadata.storage_meta
-        meta = self._read_meta((said.save_id if said is not None else None) or "")
+        storage_meta = self._metadata.storage_meta
+        meta = self._read_meta((storage_meta.save_id if storage_meta is not None else None) or "")
         if meta is None:
             return {}
         loaded = torch.load(io.BytesIO(meta), map_location="cpu", weights_only=self._weights_only)
-        found: Tree = dict(loaded)
-        return found
+        tree: Tree = dict(loaded)
+        return tree
 
 
 class _BytesCollector:
-    """Takes what the reader finds."""
+    """The part of torch's LoadPlanner that takes pickled values."""
 
     def __init__(self, weights_only: bool | None) -> None:
         self._weights_only = weights_only
@@ -133,22 +144,28 @@ class _BytesCollector:
 
 
 class FileReader:
-    """A file of `torch.save`, mapped into memory: only what is used is read."""
+    """Reads a file of `torch.save`, mapped into memory: the system reads only the pages that are used."""
 
-    def __init__(self, path: Path, weights_only: bool | None, *, mine: bool = False) -> None:
-        said: dict[str, Any] = {"map_location": "cpu", "weights_only": weights_only}
+    def __init__(self, path: Path, weights_only: bool | None, *, delete: bool = False) -> None:
+        """
+        Args:
+            path: the file.
+            weights_only: what `torch.load` may unpickle.
+            delete: delete the file once it is mapped.
+        """
+        options: dict[str, Any] = {"map_location": "cpu", "weights_only": weights_only}
         try:
             try:
-                self._contents = torch.load(path, mmap=True, **said)
+                self._contents = torch.load(path, mmap=True, **options)
             except RuntimeError:
-                # Torch's format of old cannot be mapped.
-                self._contents = torch.load(path, **said)
+                # The format of torch before 1.6 cannot be mapped.
+                self._contents = torch.load(path, **options)
         finally:
-            if mine:
+            if delete:
                 # What is mapped stays readable.
                 path.unlink()
         if not isinstance(self._contents, Mapping):
-            raise WeightsError(f"'{path}' does not hold anything by name")
+            raise WeightsError(f"'{path}' does not hold a mapping")
         self._tensors: dict[str, Tensor] = {}
         self.tree: Tree = {str(key): self._entries(value, str(key)) for key, value in self._contents.items()}
 
@@ -163,16 +180,17 @@ class FileReader:
         return value
 
     def read_into(self, requests: Iterable[SliceRequest]) -> int:
-        read = 0
+        bytes_read = 0
         for request in requests:
-            own = self._tensors[request.name][tuple(slice(first, first + n) for first, n in request.bounds)]
-            request.dest.copy_(own)
-            read += own.nbytes
-        return read
+            slices = tuple(slice(first, first + size) for first, size in request.bounds)
+            source = self._tensors[request.name][slices]
+            request.dest.copy_(source)
+            bytes_read += source.nbytes
+        return bytes_read
 
     def rest(self, used: Iterable[str]) -> Tree:
-        away = set(used)
-        return {key: value for key, value in self._contents.items() if key not in away}
+        excluded = set(used)
+        return {key: value for key, value in self._contents.items() if key not in excluded}
 
 
 def _bytes_read_item(name: str) -> ReadItem:
@@ -184,18 +202,18 @@ def _read_if_exists(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _remote_meta(spot: RemoteStorage, token: str) -> bytes | None:
-    """The rest that belongs to the tensors; a checkpoint of others has one name for it."""
+def _remote_meta(storage: RemoteStorage, token: str) -> bytes | None:
+    """The bytes of `meta.pt` that belong to a save; other programs write it under one name."""
     for name in (meta_file_name(token), META_FILE):
-        if spot.filesystem.exists(spot.file_path(name)):
-            found: bytes = spot.filesystem.cat_file(spot.file_path(name))
-            return found
+        if storage.filesystem.exists(storage.file_path(name)):
+            data: bytes = storage.filesystem.cat_file(storage.file_path(name))
+            return data
     return None
 
 
-def _download(spot: RemoteStorage) -> Path:
-    """A copy of a remote file on this machine."""
-    number, name = tempfile.mkstemp(prefix="planc-", suffix=".ckpt")
-    os.close(number)
-    spot.filesystem.get_file(spot.path, name)
+def _download(storage: RemoteStorage) -> Path:
+    """A temporary copy of a remote file on this machine."""
+    descriptor, name = tempfile.mkstemp(prefix="planc-", suffix=".ckpt")
+    os.close(descriptor)
+    storage.filesystem.get_file(storage.path, name)
     return Path(name)

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: in this machine's file system, or behind a URL."""
+"""The storage of checkpoints: this machine's file system, or a URL."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from planc.torch.checkpoints.atomic_rename import delete_path, fsync_path, is_re
 
 METADATA_FILE, META_FILE = ".metadata", "meta.pt"
 _MANGLED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
-"""How a URL begins that has been a path. A drive of Windows has one letter."""
+"""How a URL begins that went through `pathlib`. A Windows drive has one letter."""
 PathOrUrl = str | os.PathLike[str]
 
 
 def storage_at(path: PathOrUrl, options: Mapping[str, Any] | None = None) -> LocalStorage | RemoteStorage:
-    """What a path or a URL means.
+    """The storage of a path or a URL.
 
     Args:
         path: a path, or a URL of any scheme that fsspec knows.
-        options: what fsspec is told of the file system; only for URLs.
+        options: for URLs alone, the options of fsspec's file system.
 
     Raises:
-        ValueError: a URL that has been made a path, which has lost one of its slashes; or options for
+        ValueError: a URL that was made a `pathlib.Path`, and has lost one of its slashes; or options for
             a path.
     """
     text = os.fspath(path)
@@ -40,29 +40,29 @@ def storage_at(path: PathOrUrl, options: Mapping[str, Any] | None = None) -> Loc
 
 
 class LocalStorage:
-    """A place for a checkpoint in this machine's file system.
+    """A checkpoint in this machine's file system.
 
-    What is being written has another name, in the same folder. It is moved to its place when it is
-    whole, in one step where the system can. Where it cannot, a folder that is replaced is put
-    aside first; whoever finds no checkpoint at its place finds the one aside.
+    A save writes to a staging path in the same folder, and then moves the result to its final path, atomically
+    where the system can. Where it cannot, a folder that is replaced is first moved to a backup path; a reader
+    that finds nothing at the final path takes the backup.
     """
 
     def __init__(self, path: Path) -> None:
         self.final = path
         self._backup = self._hidden_sibling("old")
 
-    def _hidden_sibling(self, what: str) -> Path:
-        return self.final.with_name(f".{self.final.name}.planc-{what}")
+    def _hidden_sibling(self, suffix: str) -> Path:
+        return self.final.with_name(f".{self.final.name}.planc-{suffix}")
 
     def staging_path(self, token: str) -> Path:
         """Where one save writes."""
         return self._hidden_sibling(f"new-{token}")
 
     def prepare(self, token: str, full: bool) -> None:
-        """Put right what killed runs have left here, and make a folder for what is written now.
+        """Clean up after killed saves, and make the folder of this one.
 
         Raises:
-            IsADirectoryError: a file would replace a folder that is no checkpoint.
+            IsADirectoryError: a file would replace a folder that is not a checkpoint.
         """
         if full and self.final.is_dir() and not is_distributed_checkpoint(self.final):
             raise IsADirectoryError(f"The checkpoint path exists and is a directory: {self.final}")
@@ -72,31 +72,31 @@ class LocalStorage:
             self.staging_path(token).mkdir()
 
     def commit(self, token: str) -> None:
-        """Put what has been written in its place; it is on the disk by then, as it is after this."""
-        fresh = self.staging_path(token)
-        fsync_path(fresh)
-        replaced = move_into_place(fresh, self.final, self._backup)
+        """Move what a save has written to the final path. When this returns, all of it is on the disk."""
+        staged = self.staging_path(token)
+        fsync_path(staged)
+        replaced = move_into_place(staged, self.final, self._backup)
         fsync_path(self.final.parent)
         if replaced is not None:
             self._retire(replaced)
 
     def discard(self, token: str) -> None:
-        """Delete what was not written to its end."""
+        """Delete what a failed save has written."""
         delete_path(self.staging_path(token))
 
     def delete(self) -> None:
-        """Delete the checkpoint; killed meanwhile, no half of it stays at its place."""
+        """Delete the checkpoint. If the process is killed meanwhile, no part of it stays at the final path."""
         self._recover()
         if os.path.lexists(self.final):
-            away = self.staging_path("gone")
-            os.rename(self.final, away)
-            delete_path(away)
+            renamed = self.staging_path("gone")
+            os.rename(self.final, renamed)
+            delete_path(renamed)
 
     def locate(self) -> Path:
-        """Where the checkpoint is, at its place or aside.
+        """The path of the checkpoint: the final one, or the backup.
 
         Raises:
-            WeightsError: nowhere.
+            WeightsError: there is neither.
         """
         for path in (self.final, self._backup):
             if path.exists():
@@ -113,15 +113,15 @@ class LocalStorage:
             self._retire(path)
 
     def _stale_paths(self) -> Iterator[Path]:
-        """What saves have left that were killed."""
-        start = self.staging_path("").name
+        """What killed saves have left."""
+        prefix = self.staging_path("").name
         if self.final.parent.is_dir():
             for name in os.listdir(self.final.parent):
-                if name.startswith(start):
+                if name.startswith(prefix):
                     yield self.final.with_name(name)
 
     def _retire(self, old: Path) -> None:
-        """Delete what was replaced. Other files that lay in a folder go into the new one."""
+        """Delete what was replaced. Files of the user that were in the old folder move into the new one."""
         if is_real_folder(old) and is_real_folder(self.final):
             for entry in old.iterdir():
                 if not _is_checkpoint_file(entry.name) and not os.path.lexists(self.final / entry.name):
@@ -130,11 +130,14 @@ class LocalStorage:
 
 
 class RemoteStorage:
-    """A place for a checkpoint behind a URL: S3 and the like, or any file system that fsspec knows.
+    """A checkpoint behind a URL: S3 and the like, or any file system that fsspec knows.
 
-    Objects cannot be moved together, so each save of a folder gives its files names of their own, beside
-    those of the last one. The one file `.metadata` says which belong together: it is written last, in
-    one piece, and then the others are deleted. A file is written under another name, and moved.
+    Objects cannot be moved together, so each save of a folder gives its files new names, next to the files of the
+    last save. The file `.metadata` lists those that belong together: it is written last, in one piece, and
+    then the old files are deleted. A single file is written under another name, and moved.
+
+    Raises:
+        WeightsError: the package fsspec is missing.
     """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
@@ -146,7 +149,7 @@ class RemoteStorage:
         self.filesystem, self.path = url_to_fs(self.url, **options)
 
     def file_path(self, name: str) -> str:
-        """A file of the folder."""
+        """The path of a file of the folder."""
         return f"{self.path}/{name}"
 
     def staging_path(self, token: str) -> str:
@@ -154,11 +157,12 @@ class RemoteStorage:
         return f"{self.path}.planc-new-{token}"
 
     def is_distributed(self) -> bool:
-        """Whether a distributed checkpoint lies here."""
+        """Whether there is a distributed checkpoint."""
         return bool(self.filesystem.exists(self.file_path(METADATA_FILE)))
 
     def prepare(self, full: bool) -> None:
-        """See that one form of checkpoint does not replace the other, which is not one step here.
+        """Check that a checkpoint of one format does not replace one of the other, which cannot be done
+        atomically here; and clean up after killed saves of a file.
 
         Raises:
             IsADirectoryError: a file would replace a folder.
@@ -169,28 +173,25 @@ class RemoteStorage:
         if not full and self.filesystem.isfile(self.path):
             raise FileExistsError(f"'{self.url}' is a file: a distributed checkpoint needs another name")
         if full:
-            self._delete_siblings(
-                name
-                for name in self._sibling_names()
-                if name.startswith(self._basename(self.staging_path("")))
-            )
+            prefix = self._basename(self.staging_path(""))
+            self._delete_siblings(name for name in self._sibling_names() if name.startswith(prefix))
 
     def commit_file(self, token: str) -> None:
-        """Move a file that has been written to its place."""
+        """Move a file that was written to its final path."""
         self.filesystem.mv(self.staging_path(token), self.path)
 
     def commit_folder(self, metadata: bytes, rest: bytes, token: str) -> None:
-        """Make a folder's new files the checkpoint, and delete those of the one before."""
+        """Make the new files of a folder the checkpoint, and delete the old ones."""
         self.filesystem.pipe_file(self.file_path(meta_file_name(token)), rest)
         self.filesystem.pipe_file(self.file_path(METADATA_FILE), metadata)
-        # For those who know one name only.
+        # For readers that know this name alone.
         self.filesystem.pipe_file(self.file_path(META_FILE), rest)
         for name in map(self._basename, self.filesystem.ls(self.path, detail=False)):
             if _is_checkpoint_file(name) and name not in (META_FILE, METADATA_FILE) and token not in name:
                 self.filesystem.rm_file(self.file_path(name))
 
     def delete(self) -> None:
-        """Delete the checkpoint; first what makes it one."""
+        """Delete the checkpoint; first the file without which it is none."""
         if self.is_distributed():
             self.filesystem.rm_file(self.file_path(METADATA_FILE))
         if self.filesystem.exists(self.path):
@@ -217,12 +218,12 @@ def is_distributed_checkpoint(folder: Path) -> bool:
 
 
 def meta_file_name(token: str) -> str:
-    """The name that `meta.pt` has for one save."""
+    """The name of `meta.pt` in one save to a URL."""
     return f"meta-{token}.pt"
 
 
 def _is_checkpoint_file(name: str) -> bool:
-    """Whether a file in a folder is a part of a checkpoint."""
+    """Whether a file in a folder belongs to a checkpoint."""
     return name in (META_FILE, METADATA_FILE, METADATA_FILE + ".tmp") or bool(
         re.fullmatch(r"__.+\.distcp|meta-.+\.pt", name)
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def map_leaves(tree: Any, kind: type | tuple[type, ...], change: Callable[[Any], Any]) -> Any:
-    """A tree with its leaves of a kind changed; others stay as they are."""
+    """A copy of a tree with its leaves of some types changed; other leaves stay as they are."""
     if isinstance(tree, kind):
         return change(tree)
     if isinstance(tree, Mapping):

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from planc.torch.checkpoints.load import load_checkpoint
+from planc.torch.checkpoints.load_checkpoint import load_checkpoint
 from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.checkpoints.storage import LocalStorage
 

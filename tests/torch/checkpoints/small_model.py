@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from planc.torch.checkpoints.load import LoadResult, load_checkpoint
-from planc.torch.checkpoints.save import save_checkpoint
+from planc.torch.checkpoints.load_checkpoint import LoadResult, load_checkpoint
+from planc.torch.checkpoints.save_checkpoint import save_checkpoint
 from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
 
 Make = Callable[[Any], Optimizer]

@@ -17,8 +17,8 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
 
 import planc
-from planc.torch.checkpoints.load import load_checkpoint
-from planc.torch.checkpoints.save import save_checkpoint
+from planc.torch.checkpoints.load_checkpoint import load_checkpoint
+from planc.torch.checkpoints.save_checkpoint import save_checkpoint
 from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
 from tests.torch.checkpoints.small_model import (
     Make,

@@ -12,7 +12,7 @@ import torch
 
 import planc
 from planc.torch.checkpoints import atomic_rename, storage
-from planc.torch.checkpoints.save import delete_checkpoint
+from planc.torch.checkpoints.save_checkpoint import delete_checkpoint
 from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.checkpoints.state_dicts import model_state_dict
 from tests.torch.checkpoints.small_model import (

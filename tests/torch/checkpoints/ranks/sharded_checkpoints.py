@@ -21,8 +21,8 @@ from torch.distributed.tensor import DTensor
 
 import planc
 from planc.torch.apply.packed_params import full_param
-from planc.torch.checkpoints.load import load_checkpoint
-from planc.torch.checkpoints.save import CheckpointNotSaved
+from planc.torch.checkpoints.load_checkpoint import load_checkpoint
+from planc.torch.checkpoints.save_checkpoint import CheckpointNotSaved
 from planc.torch.checkpoints.saver import CheckpointSaver
 from planc.torch.checkpoints.state_dicts import model_state_dict, optimizer_state_dict
 from tests.torch.apply.ranks.fsdp import Toy
@@ -267,7 +267,7 @@ def toy_rejections(sizes: dict[str, int], path: str) -> list[str]:
 
     tried(path + ".none")
     if dist.get_rank() == 2:
-        with patch("planc.torch.checkpoints.load.open_checkpoint", side_effect=OSError("not on this node")):
+        with patch("planc.torch.checkpoints.load_checkpoint.open_checkpoint", side_effect=OSError("not on this node")):
             tried(path)
     else:
         tried(path)
