@@ -267,7 +267,9 @@ def toy_rejections(sizes: dict[str, int], path: str) -> list[str]:
 
     tried(path + ".none")
     if dist.get_rank() == 2:
-        with patch("planc.torch.checkpoints.load_checkpoint.open_checkpoint", side_effect=OSError("not on this node")):
+        with patch(
+            "planc.torch.checkpoints.load_checkpoint.open_checkpoint", side_effect=OSError("not on this node")
+        ):
             tried(path)
     else:
         tried(path)
