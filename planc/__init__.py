@@ -10,7 +10,7 @@ What is imported here is loaded on first use: `import planc` costs next to nothi
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from planc.version import __version__ as __version__
 
 # Not from `typing`, which takes half as long to load as Python itself.
 TYPE_CHECKING = False

@@ -57,7 +57,7 @@ def _run(argv: list[str]) -> int:
         print(_HELP.format(commands=table), end="")
         return 0 if argv else EXIT_USAGE
     if argv[0] in ("-V", "--version"):
-        from planc import __version__
+        from planc.version import __version__
 
         print(f"planc {__version__}")
         return 0

@@ -15,8 +15,8 @@ from tools.measures.naming import everyday_words
 ROOT = Path(__file__).parent.parent
 CODE = Codebase(ROOT)
 LIMITS: dict[str, int] = {
-    "circles": 4,
-    "flow": 10,
+    "circles": 3,
+    "flow": 3,
     "ir": 4,
     "words": 6,
     "layouts": 4,

@@ -10,7 +10,7 @@ from planc.ir.graph import Call, Value
 from planc.ir.record import Record
 
 
-class ModuleCall(Record):
+class CapturedCall(Record):
     """One call of a module: what it is given, and what it gives."""
 
     args: Sequence[Any]
@@ -18,10 +18,10 @@ class ModuleCall(Record):
     result: Any
 
 
-def module_calls(binding: Binding) -> dict[BoundModule, list[ModuleCall]]:
+def module_calls(binding: Binding) -> dict[BoundModule, list[CapturedCall]]:
     """Every call in the captured run by the module that is called; equal ones once."""
     graph, root = binding.graph, binding.root
-    found: dict[BoundModule, list[ModuleCall]] = {root: [_root_call(binding)]}
+    found: dict[BoundModule, list[CapturedCall]] = {root: [_root_call(binding)]}
     seen: set[tuple[int, BoundModule]] = set()
     said: set[tuple[int, BoundModule, int]] = set()
 
@@ -40,19 +40,19 @@ def module_calls(binding: Binding) -> dict[BoundModule, list[ModuleCall]]:
                 if (number, called, step.function) not in said:
                     said.add((number, called, step.function))
                     result = graph.functions[step.function].result
-                    found.setdefault(called, []).append(ModuleCall(step.arguments, step.keywords, result))
+                    found.setdefault(called, []).append(CapturedCall(step.arguments, step.keywords, result))
                 visit(step.function, called)
 
     visit(len(graph.functions) - 1, root)
     return found
 
 
-def _root_call(binding: Binding) -> ModuleCall:
+def _root_call(binding: Binding) -> CapturedCall:
     """The call of the model itself: its inputs by keyword, or by position written as a number."""
     inputs = dict.fromkeys(binding.graph.inputs, Value(0))
     positions = [value for name, value in inputs.items() if name.isdigit()]
     keywords = {name: value for name, value in inputs.items() if not name.isdigit()}
-    return ModuleCall(positions, keywords, binding.graph.main_function.result)
+    return CapturedCall(positions, keywords, binding.graph.main_function.result)
 
 
 def has_tensor(value: Any) -> bool:

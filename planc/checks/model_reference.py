@@ -19,43 +19,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.closest import closest_match
+from planc.graph.safe_reference import escapes_folder, is_safe_reference
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved, Settings
 from planc.paths import shipped_graphs
 
-_GRAPHS = (".graph.json", ".graph.json.gz")
 _NEEDED = "needed: hf:CLASS, hf:CONFIG.json, a file ending in .graph.json.gz, or a shipped graph"
-_FILES = (*_GRAPHS, ".py", ".json")
-"""Endings of files: such a name was not meant for a shipped graph."""
+_FILE_ENDINGS = (".graph.json", ".graph.json.gz", ".py", ".json")
+"""A name with one of these was not meant for a shipped graph."""
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     for document in resolved.documents:
         model = document.plan.model
-        if model is None or is_safe_model_reference(model):
+        if model is None or is_safe_reference(model):
             continue
         label = PlanPath(document, ("model",)).label()
-        if _escapes_folder(model):
+        if escapes_folder(model):
             yield diagnostic("E504", label, "a plan names files of its own folder tree only",
                          "needed: a path below the plan's folder")  # fmt: skip
             continue
-        if model and ":" not in model and not model.endswith(_FILES):
+        if model and ":" not in model and not model.endswith(_FILE_ENDINGS):
             meant = closest_match(model, shipped_graphs())
             hint = [f"help: did you mean '{meant}'?"] if meant else []
             yield diagnostic("E504", label, f"no graph '{model}' is shipped with planc", _NEEDED, *hint)
             continue
         yield diagnostic("E504", label, "a plan names no code to run",
                      f"got: {model}", _NEEDED, "help: name other models on the command line")  # fmt: skip
-
-
-def is_safe_model_reference(model: str) -> bool:
-    """Whether a plan may name this model."""
-    hugging = model.startswith("hf:") and model != "hf:"
-    own = (hugging or model.endswith(_GRAPHS)) and not _escapes_folder(model)
-    return own or model in shipped_graphs()
-
-
-def _escapes_folder(model: str) -> bool:
-    path = model.removeprefix("hf:")
-    return path.startswith(("/", "~")) or ".." in path.replace("\\", "/").split("/")

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from planc.bind.binding import Binding
-from planc.bind.module_calls import ModuleCall, has_tensor, module_calls
+from planc.bind.module_calls import CapturedCall, has_tensor, module_calls
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.bind.pattern_source import rename_fix
 from planc.closest import closest_match
@@ -57,7 +57,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
                                  module=like[0].name)  # fmt: skip
 
 
-def _passed_values(call: ModuleCall, side: str) -> Mapping[str, Any]:
+def _passed_values(call: CapturedCall, side: str) -> Mapping[str, Any]:
     """What passes at one side of a call, by position or keyword."""
     if side == "inputs":
         return {str(i): value for i, value in enumerate(call.args)} | dict(call.kwargs)

@@ -104,7 +104,7 @@ def _captured(reference: str, source: Source) -> ModelGraph:
 
 def _key(reference: str) -> str | None:
     """A name for what a graph depends on; None: that cannot be told."""
-    from planc import __version__
+    from planc.version import __version__
 
     versions = [_version(library) for library in VERSIONED_LIBRARIES]
     path, _, query = reference.removeprefix("hf:").partition("?")

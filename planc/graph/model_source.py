@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from planc.checks.model_reference import is_safe_model_reference
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.graph.graph_cache import load_graph, reference_from_folder
+from planc.graph.safe_reference import is_safe_reference
 from planc.ir.diagnostic import Diagnostic, Fix, Label, ModelFault
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
@@ -68,7 +68,7 @@ def reference_for_plan(document: Document, reference: str | None = None) -> str:
 def _naming(document: Document) -> Document | None:
     """The document whose plan names the model; what a plan may not name is said by a law."""
     named = next((d for d in extends_chain(document, DiagnosticSink()) if d.plan.model is not None), None)
-    return named if named is not None and is_safe_model_reference(str(named.plan.model)) else None
+    return named if named is not None and is_safe_reference(str(named.plan.model)) else None
 
 
 def _at_line(fault: Diagnostic, document: Document) -> Diagnostic:

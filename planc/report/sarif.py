@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from planc import __version__
 from planc.check_result import Result
 from planc.checks import law_page
 from planc.ir.diagnostic import Diagnostic, Label
 from planc.ir.laws import Law
+from planc.version import __version__
 
 
 def to_sarif(results: Sequence[Result]) -> str:

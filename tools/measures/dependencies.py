@@ -12,6 +12,7 @@ ORDER = (
     *(
         "ir",
         "paths",
+        "version",
         "closest",
         "block_kinds",
         "syntax",
@@ -21,6 +22,8 @@ ORDER = (
         "checks",
         "proof",
         "fixes",
+        "verdict",
+        "check_result",
     ),
     *(
         "forecast",

@@ -1,0 +1,21 @@
+"""Which models a plan may name: a plan may come from anybody, so it names no code and no file outside its folder."""
+
+from __future__ import annotations
+
+from planc.paths import shipped_graphs
+
+_GRAPH_ENDINGS = (".graph.json", ".graph.json.gz")
+
+
+def is_safe_reference(model: str) -> bool:
+    """Whether a plan may name this model: a class or a configuration of transformers, a graph file
+    below the plan's folder, or a shipped graph."""
+    is_transformers = model.startswith("hf:") and model != "hf:"
+    is_file = is_transformers or model.endswith(_GRAPH_ENDINGS)
+    return (is_file and not escapes_folder(model)) or model in shipped_graphs()
+
+
+def escapes_folder(model: str) -> bool:
+    """Whether the path in a reference leads out of the plan's folder."""
+    path = model.removeprefix("hf:")
+    return path.startswith(("/", "~")) or ".." in path.replace("\\", "/").split("/")

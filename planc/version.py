@@ -1,0 +1,3 @@
+"""The version of planc."""
+
+__version__ = "0.1.0"
