@@ -24,7 +24,7 @@ from planc.ir.resolved import Settings
 from planc.paths import shipped_path
 from planc.proof.prove import prove
 from planc.resolve import resolve
-from planc.syntax.grammar import NewlineFilter
+from planc.syntax.grammar import NewlineFilter, plan_grammar
 from planc.syntax.read_file import read_path
 
 ROUNDS = 21
@@ -73,9 +73,7 @@ def start_up() -> None:
 
 def large_plans(folder: Path) -> None:
     """Generated plans: reading and checking, against lark alone with positions."""
-    with open(shipped_path("grammar", "plan.lark"), encoding="utf-8") as file:
-        grammar = file.read()
-    alone = Lark(grammar, parser="lalr", lexer="contextual", start="plan", postlex=NewlineFilter(),
+    alone = Lark(plan_grammar(), parser="lalr", lexer="contextual", start="plan", postlex=NewlineFilter(),
                  maybe_placeholders=False, propagate_positions=True)  # fmt: skip
     for rules, rounds in ((1_000, 5), (10_000, 3), (100_000, 1)):
         path = folder / f"{rules}.plan"

@@ -28,6 +28,22 @@ if TYPE_CHECKING:
         to_data,
         to_text,
     )
+    from planc.ir.blocks import (
+        Attribute,
+        Compile,
+        CompileBlock,
+        FsdpBlock,
+        Loss,
+        ParamLayout,
+        Part,
+        Port,
+        Recompute,
+        RecomputeBlock,
+        Rule,
+        Setting,
+        TensorBlock,
+        Unit,
+    )
     from planc.ir.diagnostic import ModelFault
     from planc.ir.errors import WeightsError
     from planc.ir.expr import Expr
@@ -35,55 +51,24 @@ if TYPE_CHECKING:
     from planc.ir.layout import Layout
     from planc.ir.pattern import Pattern
     from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
-    from planc.syntax.blocks.block_settings import Setting
-    from planc.syntax.blocks.compile_block import Compile, CompileBlock
-    from planc.syntax.blocks.fsdp_block import FsdpBlock, Unit
-    from planc.syntax.blocks.recompute_block import Recompute, RecomputeBlock
-    from planc.syntax.blocks.tensor_block import (
-        Attribute,
-        Loss,
-        ParamLayout,
-        Part,
-        Port,
-        Rule,
-        TensorBlock,
-    )
 
 _EXPORTS_BY_MODULE = {
     "planc.api": (
-        "PlanError",
-        "capture",
-        "check",
-        "from_data",
-        "load",
-        "load_weights",
-        "materialize",
-        "parallelize",
-        "parse",
-        "to_data",
-        "to_text",
+        "PlanError", "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize",
+        "parse", "to_data", "to_text",
+    ),
+    "planc.ir.blocks": (
+        "Attribute", "Compile", "CompileBlock", "FsdpBlock", "Loss", "ParamLayout", "Part", "Port", "Recompute",
+        "RecomputeBlock", "Rule", "Setting", "TensorBlock", "Unit",
     ),
     "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
-    "planc.syntax.blocks.block_settings": ("Setting",),
-    "planc.syntax.blocks.tensor_block": (
-        "Attribute",
-        "Loss",
-        "ParamLayout",
-        "Part",
-        "Port",
-        "Rule",
-        "TensorBlock",
-    ),
-    "planc.syntax.blocks.fsdp_block": ("FsdpBlock", "Unit"),
-    "planc.syntax.blocks.recompute_block": ("Recompute", "RecomputeBlock"),
-    "planc.syntax.blocks.compile_block": ("Compile", "CompileBlock"),
     "planc.ir.pattern": ("Pattern",),
-    "planc.ir.expr": ("Expr",),
-    "planc.ir.layout": ("Layout",),
+    # Also installs how both are parsed.
+    "planc.syntax.parse_scalar": ("Expr", "Layout"),
     "planc.ir.graph": ("ModelGraph",),
     "planc.ir.diagnostic": ("ModelFault",),
     "planc.ir.errors": ("WeightsError",),
-}
+}  # fmt: skip
 _MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 __all__ = [

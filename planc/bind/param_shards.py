@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, ExprValue, evaluate
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Layout, Shard
 from planc.ir.record import Record
 from planc.ir.styles import STYLES, Style, StyleParam
-from planc.syntax.blocks.tensor_block import Rule
 
 
 class ParamShard(Record):

@@ -24,12 +24,12 @@ from collections.abc import Iterator
 from planc.checks.traversal import declared_blocks, has_unreadable_lines
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
-from planc.syntax.blocks import BLOCK_KINDS
+from planc.syntax.blocks.codec import codec_of
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     if has_unreadable_lines(resolved):
         return
     for block, place in declared_blocks(resolved):
-        if not BLOCK_KINDS[block.kind].encode(block)[1]:
+        if not codec_of(block.kind).encode(block)[1]:
             yield diagnostic("R308", place.label(), f"this '{block.kind}' block says nothing")

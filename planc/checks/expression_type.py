@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.checks.traversal import records_of_type
+from planc.ir.blocks import Attribute, Part
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.resolved import Resolved, Settings
 from planc.resolve.expr_types import infer_type
-from planc.syntax.blocks.tensor_block import Attribute, Part
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:

@@ -26,12 +26,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.checks.traversal import records_of_type
+from planc.ir.blocks import ParamLayout, Port, Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.layout import MAX_DIMS, Layout, LayoutRef, Partial, Shard
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.tensor_block import ParamLayout, Port, Rule
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:

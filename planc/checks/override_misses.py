@@ -29,10 +29,10 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule, entry_patterns
 from planc.bind.partial_match import filter_by_class, match_segments, segments_from_root
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
-from planc.syntax.blocks import BLOCK_KINDS
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

@@ -24,14 +24,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.checks.traversal import declared_entries, records_of_type
+from planc.ir.blocks import RECOMPUTE_MODES, Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.layout import LayoutRef
 from planc.ir.plan import LayoutLet
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.recompute_block import RECOMPUTE_MODES
-from planc.syntax.blocks.tensor_block import RULE_CLAUSES, Rule
+from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:

@@ -28,9 +28,9 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding, EntryConflict
 from planc.bind.module_groups import ModuleGroup, location_note, module_groups
 from planc.checks import two_rules
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, Label, diagnostic
 from planc.ir.resolved import Located, Settings
-from planc.syntax.blocks import BLOCK_KINDS
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

@@ -28,11 +28,11 @@ from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.bind.param_shards import weight_rows
 from planc.closest import join_names
+from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Settings
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.tensor_block import Rule
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved
-from planc.syntax.blocks import BLOCK_KINDS
 
 T = TypeVar("T")
 

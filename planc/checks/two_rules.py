@@ -27,10 +27,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.bind.pattern_matcher import PatternMatcher, is_literal_path
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
-from planc.syntax.blocks import BLOCK_KINDS
 
 MAX_SPELLED_NAMES = 1_000_000
 """Names that the patterns of a block may spell out for this check."""

@@ -29,12 +29,12 @@ from collections.abc import Iterator, Mapping
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, axis_size, location_note, rules_with_modules
 from planc.bind.param_shards import param_shard
+from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import ExprValue
 from planc.ir.graph import ModuleDef
 from planc.ir.record import Record
 from planc.ir.resolved import Settings
-from planc.syntax.blocks.tensor_block import Rule
 
 
 class UnevenShard(Record):

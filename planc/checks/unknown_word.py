@@ -29,15 +29,13 @@ from collections.abc import Iterable, Iterator
 
 from planc.checks.traversal import declared_blocks, declared_entries, records_of_type
 from planc.closest import closest_match, join_names
+from planc.ir.block_kinds import BLOCK_KINDS
+from planc.ir.blocks import RECOMPUTE_MODES, SAVEABLE_OPS, Loss, Setting
 from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
 from planc.ir.document import PlanPath
 from planc.ir.expr import format_value
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import LOSSES
-from planc.syntax.blocks import BLOCK_KINDS
-from planc.syntax.blocks.block_settings import Setting
-from planc.syntax.blocks.recompute_block import RECOMPUTE_MODES, SAVEABLE_OPS
-from planc.syntax.blocks.tensor_block import Loss
 
 _TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Dtypes by the names that torch gives them."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, sub
 
 from planc.ir.record import Record
-from planc.ir.scalar import Scalar
+from planc.ir.scalar import Scalar, parse_registered
 
 ExprValue = bool | int
 
@@ -18,16 +18,17 @@ ExprValue = bool | int
 class Expr(Record, Scalar):
     """One of `Const`, `Name`, `Unary`, `Binary`."""
 
-    @staticmethod
-    def parse(text: str) -> Expr:
+    description = "an expression, as num_attention_heads % tp == 0"
+
+    @classmethod
+    def parse(cls, text: str) -> Expr:
         """Read an expression, as `tp <= 8`.
 
         Raises:
-            planc.syntax.parse_scalar.ScalarFault: the text is not one.
+            planc.ir.scalar.ScalarError: the text is not an expression.
         """
-        from planc.syntax.parse_scalar import parse_expr
-
-        return parse_expr(text)
+        expr: Expr = parse_registered(Expr, text)
+        return expr
 
     def __str__(self) -> str:
         return _text(self, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planc.ir.record import Record
-from planc.ir.scalar import Scalar
+from planc.ir.scalar import Scalar, parse_registered
 
 MAX_DIMS = 64
 """Dims a tensor can have: the limit of torch's reductions and iterators."""
@@ -12,16 +12,17 @@ MAX_DIMS = 64
 class Layout(Record, Scalar):
     """One of `Replicate`, `Shard`, `Partial`, or the `Named` of a `let`."""
 
-    @staticmethod
-    def parse(text: str) -> Layout:
+    description = "replicate, partial, shard(DIM), or the name of a let"
+
+    @classmethod
+    def parse(cls, text: str) -> Layout:
         """Read a layout, as `shard(1)`.
 
         Raises:
-            planc.syntax.parse_scalar.ScalarFault: the text is not one.
+            planc.ir.scalar.ScalarError: the text is not a layout.
         """
-        from planc.syntax.parse_scalar import parse_layout
-
-        return parse_layout(text)
+        layout: Layout = parse_registered(Layout, text)
+        return layout
 
 
 class Replicate(Layout):

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 
 from planc.ir.record import Record
-from planc.ir.scalar import Scalar
+from planc.ir.scalar import Scalar, ScalarError
 
 MAX_ALTERNATIVES = 10_000
 """Alternatives that the braces of one pattern may spell out."""
@@ -31,12 +31,13 @@ _CLASS = re.compile(r":([A-Za-z_][A-Za-z0-9_]*)$")
 _PLAIN = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
 
 
-class PatternError(Exception):
-    """A text that is no pattern. `start` and `end` are offsets in it."""
+class PatternError(ScalarError):
+    """A text that is not a pattern. `start` and `end` are offsets in it; `limit`: it is a pattern of
+    more names than planc matches."""
 
     def __init__(self, message: str, start: int, end: int, *, limit: bool = False) -> None:
-        super().__init__(message)
-        self.message, self.start, self.end, self.limit = message, start, end, limit
+        super().__init__("S006" if limit else "S005", message)
+        self.start, self.end, self.limit = start, end, limit
 
 
 class Range(Record):
@@ -85,6 +86,8 @@ Segment = tuple[SegmentPiece, ...]
 
 class Pattern(Record, Scalar):
     """A set of dotted module names."""
+
+    description = "a pattern of dotted module names, as model.layers.*.mlp"
 
     segments: tuple[Segment, ...]
     class_name: str | None = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from planc.ir.block_kinds import AnyBlock
+from planc.ir.blocks import Block
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.ir.scalar import BoundedInt, Identifier, NonEmpty, SingleLine, TaggedUnion
-from planc.syntax.blocks import Block
 
 
 class Axis(Record):
@@ -88,4 +89,4 @@ class Plan(Record):
     options: tuple[Option, ...] = ()
     lets: tuple[Let, ...] = ()
     requires: tuple[Require, ...] = ()
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[Annotated[Block, AnyBlock()], ...] = ()

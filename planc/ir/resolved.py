@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from planc.ir.block_kinds import BLOCK_KINDS, AxisRole, BlockKind
+from planc.ir.blocks import Entry
 from planc.ir.diagnostic import Diagnostic, SkippedCheck
 from planc.ir.document import Document, PlanPath
 from planc.ir.expr import ExprValue
@@ -57,6 +59,21 @@ class ResolvedBlock(Record):
     loss: Located | None
     location: PlanPath
 
+    @property
+    def row(self) -> BlockKind:
+        """All that is known of blocks of this kind."""
+        return BLOCK_KINDS[self.kind]
+
+    @property
+    def splits_tensors(self) -> bool:
+        """Whether the ranks along its axis share dims of parameters and activations."""
+        return self.row.axis_role is AxisRole.SPLITS_TENSORS
+
+    @property
+    def splits_batch(self) -> bool:
+        """Whether the ranks along its axis share the batch."""
+        return self.row.axis_role is AxisRole.SPLITS_BATCH
+
 
 class Resolved(Record):
     """The plan that a mesh and a set of options select."""
@@ -86,9 +103,23 @@ class Resolved(Record):
         """All that the documents say, whatever its conditions, by the type of record."""
         return index_records(self.documents)
 
-    def active_fsdp_blocks(self) -> Iterator[tuple[int, ResolvedBlock]]:
-        """The blocks of FSDP that do something, by number: on axes of one rank they do nothing."""
-        sizes = {axis.name: axis.size for axis in self.axes}
+    @cached_property
+    def axis_sizes(self) -> Mapping[str, int | None]:
+        """The size of each axis, by its name; None where nobody has given one."""
+        return {axis.name: axis.size for axis in self.axes}
+
+    def blocks_of(self, *entries: type[Entry]) -> Iterator[tuple[int, ResolvedBlock]]:
+        """The blocks whose entries are of one of these types, by number."""
         for number, block in enumerate(self.blocks):
-            if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes):
+            if issubclass(block.row.entry, entries):
                 yield number, block
+
+    def active_blocks_of(self, *entries: type[Entry]) -> Iterator[tuple[int, ResolvedBlock]]:
+        """Those of them that do something: on axes of one rank a block does nothing."""
+        for number, block in self.blocks_of(*entries):
+            if any(self.axis_sizes.get(axis.value) != 1 for axis in block.axes):
+                yield number, block
+
+    def tensor_blocks(self) -> Iterator[tuple[int, ResolvedBlock]]:
+        """The blocks whose ranks share dims of tensors, by number."""
+        return ((number, block) for number, block in enumerate(self.blocks) if block.splits_tensors)

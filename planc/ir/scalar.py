@@ -2,24 +2,80 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
+MAX_SCALAR_LENGTH = 10_000
+"""Characters of a scalar in the data form."""
+
+
+class ScalarError(Exception):
+    """A text that is not the scalar it should be. `code` is the law it breaks."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
 
 class Scalar:
-    """Mixin of a record that stands as a string in JSON and YAML.
+    """Mixin of a record that is a string in JSON and YAML.
 
-    `str(value)` is its canonical text.
+    `str(value)` is its canonical text, `parse` reads that text again.
     """
+
+    description: ClassVar[str]
+    """What the JSON Schema says about the string."""
+
+    @classmethod
+    def parse(cls, text: str) -> Any:
+        """Read the text of a scalar.
+
+        Raises:
+            ScalarError: the text is not one.
+        """
+        raise NotImplementedError
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        # Loaded on first use: reading a plan's text needs no pydantic.
-        from planc.syntax.data.scalar_schema import scalar_schema
+        # Loaded on first use: reading the text of a plan needs no pydantic.
+        from pydantic_core import PydanticCustomError, core_schema
 
-        return scalar_schema(cls)
+        def validate(text: str) -> Any:
+            try:
+                return cls.parse(text)
+            except ScalarError as bad:
+                details = {"message": bad.message, "code": bad.code}
+                raise PydanticCustomError("planc_scalar", "{message}", details) from None
+
+        updates = {"pydantic_js_updates": {"description": cls.description}}
+        string = core_schema.str_schema(max_length=MAX_SCALAR_LENGTH, metadata=updates)
+        as_string = core_schema.plain_serializer_function_ser_schema(
+            str, return_schema=core_schema.str_schema()
+        )
+        return core_schema.no_info_after_validator_function(validate, string, serialization=as_string)
+
+
+_PARSERS: dict[type[Scalar], Callable[[str], Any]] = {}
+
+
+def register_parser(scalar: type[Scalar], parse: Callable[[str], Any]) -> None:
+    """Install how a scalar is read that only the parser of plans can read."""
+    _PARSERS[scalar] = parse
+
+
+def parse_registered(scalar: type[Scalar], text: str) -> Any:
+    """Read a scalar by its installed parser.
+
+    Raises:
+        ScalarError: the text is not one.
+        RuntimeError: no parser is installed; importing `planc.syntax.parse_scalar` does that.
+    """
+    if scalar not in _PARSERS:
+        raise RuntimeError(f"planc.syntax.parse_scalar is not imported: nothing reads {scalar.__name__}")
+    return _PARSERS[scalar](text)
 
 
 class TaggedUnion:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.param_shards import ParamShard, is_deferred_bias, param_layout, param_shard
+from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.graph import ModuleDef, TensorInfo
 from planc.ir.resolved import Located
 from planc.ir.styles import STYLES
 from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
-from planc.syntax.blocks.tensor_block import Rule
 
 FOLLOWS_INPUT = SpmdType("replicate, as its inputs are")
 """A parameter whose gradient is in parts where what the module takes differs between

@@ -12,7 +12,7 @@ from planc.ir.expr import format_value
 from planc.ir.record import Record
 from planc.ir.resolved import Located, Resolved, ResolvedBlock
 from planc.report.text import sanitize
-from planc.syntax.blocks import BLOCK_KINDS
+from planc.syntax.blocks.codec import codec_of
 from planc.syntax.printer import TextRow, print_rows
 from planc.syntax.unparse import entry_row
 
@@ -66,5 +66,5 @@ def _block_records(block: ResolvedBlock) -> Iterable[Located]:
 
 def _record_rows(kind: str, record: Record) -> list[TextRow]:
     """The lines of a block that holds this record alone."""
-    row = BLOCK_KINDS[kind]
-    return [entry_row(line) for line in row.encode(row.from_records((record,)))[1]]
+    codec = codec_of(kind)
+    return [entry_row(line) for line in codec.encode(codec.from_records((record,)))[1]]

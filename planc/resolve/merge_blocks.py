@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from planc.closest import closest_match
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.document import Document, PlanPath
 from planc.ir.layout import Layout, LayoutRef
 from planc.ir.pattern import Pattern
@@ -13,7 +14,6 @@ from planc.ir.resolved import Located, ResolvedBlock
 from planc.resolve.declarations import add_declarations
 from planc.resolve.diagnostic_sink import DiagnosticSink
 from planc.resolve.scope import Scope
-from planc.syntax.blocks import BLOCK_KINDS
 
 
 class _Draft:

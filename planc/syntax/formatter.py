@@ -15,7 +15,7 @@ from planc.ir.plan import Plan
 from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.syntax import unparse
-from planc.syntax.blocks import BLOCK_KINDS
+from planc.syntax.blocks.codec import codec_of
 from planc.syntax.comments import CommentMap
 from planc.syntax.parser import parse_tree
 from planc.syntax.printer import TextRow, print_rows
@@ -76,7 +76,7 @@ def _printed(comments: CommentMap, row: TextRow, start: int, end: int) -> TextRo
 
 
 def _block(comments: CommentMap, node: Spanned[Any], last: int) -> list[TextRow]:
-    header, _ = BLOCK_KINDS[node.value.kind].encode(node.value)
+    header, _ = codec_of(node.value.kind).encode(node.value)
     opening = _brace(node)
     at = comments.line_number(opening) + 1
     rows: list[TextRow] = []
@@ -105,10 +105,10 @@ def _entry_nodes(node: Spanned[Any]) -> list[Spanned[Any]]:
 
 def _entries(comments: CommentMap, node: Spanned[Any]) -> Iterator[tuple[int, int, TextRow]]:
     """The rows of the entries of a block, with their first and last line."""
-    kind = BLOCK_KINDS[node.value.kind]
+    codec = codec_of(node.value.kind)
     for _, group in groupby(_entry_nodes(node), key=lambda entry: comments.line_range(entry)[0]):
         same = list(group)
-        lines = kind.encode(kind.from_records([each.value for each in same]))[1]
+        lines = codec.encode(codec.from_records([each.value for each in same]))[1]
         if len(lines) == 1:  # one entry, or several that share a line, as settings do
             first, last = same[0].span.start, same[-1].span.end
             row = _printed(comments, unparse.entry_row(lines[0]), first, last)

@@ -7,16 +7,9 @@ from functools import lru_cache
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.expr import Expr
 from planc.ir.layout import Layout
+from planc.ir.scalar import ScalarError, register_parser
 from planc.ir.source import Source
 from planc.syntax.read_text import read_text
-
-
-class ScalarError(Exception):
-    """A text that is no expression, or no layout. `code` is the law it breaks."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @lru_cache(maxsize=4096)
@@ -60,3 +53,7 @@ def _refuse(faults: tuple[Diagnostic, ...], text: str, what: str, start: int) ->
         message = "it ends too early" if ends else fault.message
         shown = text if len(text) < 60 else text[:57] + "..."
         raise ScalarError(code, f"{shown!r} is not {what}: {message}")
+
+
+register_parser(Expr, parse_expr)
+register_parser(Layout, parse_layout)

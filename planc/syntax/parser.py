@@ -6,12 +6,12 @@ import gc
 from threading import Lock
 from typing import Any
 
-from lark import Token, Tree, UnexpectedInput
+from lark import Tree, UnexpectedInput
 
 from planc.syntax.grammar import lark_parser
+from planc.syntax.parse_tree import ParseTree
 from planc.syntax.recovery import Recovery, RecoveryStalled, ReportSyntaxError
 
-ParseTree = Tree[Token]
 _ONE_AT_A_TIME = Lock()
 """The parser keeps its open brackets in itself, and the garbage collector is the process's."""
 

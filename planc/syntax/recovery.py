@@ -17,17 +17,13 @@ from lark import Token, UnexpectedInput, UnexpectedToken
 
 from planc.closest import closest_match
 from planc.syntax.grammar import NewlineFilter
-from planc.syntax.terminals import STATEMENT_KEYWORDS, describe_terminals
+from planc.syntax.terminals import describe_terminals, statement_keywords
 
 ReportSyntaxError = Callable[[str, int, int, str, dict[str, str]], None]
 """Called with a code, an offset, an end, a headline and details."""
 
-_OUTSIDE = [word for word in STATEMENT_KEYWORDS if word != "override"]
-_STATEMENT = re.compile(rf"[ \t]*(?:{'|'.join(_OUTSIDE)})[ \t]")
-"""A line that begins with what begins a statement, and no entry of a block."""
 _MARK = re.compile(r'#[^\n]*|"(?:[^"\\\n]|\\.)*"|[()\n]')
 _BRACES = re.compile(r"^[ \t]*\}|^[^#\n]*\{(?=[ \t]*(?:#.*)?$)", re.MULTILINE)
-_NEXT = re.compile(rf"^(?:{'|'.join(_OUTSIDE)})[ \t]", re.MULTILINE)
 _ARGUMENT = re.compile(r"\r?\n[ \t]*(?:[A-Za-z_0-9]+[ \t]*:[ \t][^\n]*->|\))")
 _BLOCK_END = re.compile(r"^[ \t]*\}", re.MULTILINE)
 _FAR = 1_000
@@ -69,6 +65,11 @@ class Recovery:
         self.no_block_end_left = False
         self.accepts_calls = 0
         self.block_braces: list[tuple[int, bool]] | None = None
+        # `override` begins entries of blocks too.
+        keywords = "|".join(word for word in statement_keywords() if word != "override")
+        self.statement = re.compile(rf"[ \t]*(?:{keywords})[ \t]")
+        """A line that begins a statement, and not an entry of a block."""
+        self.next_statement = re.compile(rf"^(?:{keywords})[ \t]", re.MULTILINE)
 
     def __call__(self, error: UnexpectedInput) -> None:
         at, end, got = self._place(error)
@@ -143,7 +144,7 @@ class Recovery:
                 details["needed"] = "shard(DIM), as shard(-1)"
             if hint := self._hint(at, end):
                 details["help"] = hint
-            if "_LET" in allowed and (meant := closest_match(found, STATEMENT_KEYWORDS)):
+            if "_LET" in allowed and (meant := closest_match(found, statement_keywords())):
                 details["meant"] = meant
             self.report("S001", at, end, _ENDS.get(got) or f"'{found}' cannot stand here", details)
 
@@ -165,7 +166,7 @@ class Recovery:
     def _ends_block(self, line: int) -> bool:
         """Whether a line, met inside a block, is a statement after a block never closed: it
         begins as one, and another block begins before a brace closes this one."""
-        if not _STATEMENT.match(self.text, line):
+        if not self.statement.match(self.text, line):
             return False
         if self.block_braces is None:
             self.block_braces = [(m.start(), m[0].endswith("{")) for m in _BRACES.finditer(self.text)]
@@ -206,7 +207,9 @@ class Recovery:
             if depth == 0:
                 return mark.start()
             after = mark.end()
-            if mark[0] == "\n" and (self.text.startswith("}", after) or _STATEMENT.match(self.text, after)):
+            if mark[0] == "\n" and (
+                self.text.startswith("}", after) or self.statement.match(self.text, after)
+            ):
                 return None
         return None
 
@@ -218,7 +221,7 @@ class Recovery:
             return end
         close = None if self.no_block_end_left else _BLOCK_END.search(self.text, end)
         self.no_block_end_left = close is None
-        if close is None or _NEXT.search(self.text, end, close.start()):
+        if close is None or self.next_statement.search(self.text, end, close.start()):
             return end
         return self._line_end(close.start())
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from planc.ir.diagnostic import FieldPath
 from planc.ir.source import Span
+from planc.syntax.parse_tree import tree_span
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -48,25 +49,3 @@ def spanned_items(nodes: Iterable[Spanned[Any]]) -> Spanned[None]:
 def spanned_values(nodes: Iterable[Spanned[T_co]]) -> tuple[T_co, ...]:
     """What the nodes hold."""
     return tuple([node.value for node in nodes])
-
-
-def tree_span(tree: Any) -> tuple[int, int]:
-    """The offsets of a token, of a tree's first and last token, or a pair of offsets itself."""
-    if tree is None:
-        return 0, 0
-    if isinstance(tree, tuple):
-        return tree
-    first, last = _edge(tree, forward=True), _edge(tree, forward=False)
-    return (0, 0) if first is None else (first.start_pos, last.end_pos)
-
-
-def _edge(branch: Any, *, forward: bool) -> Any:
-    """The first or last token below a tree; trees may be deep, and some are empty."""
-    pending = [branch]
-    while pending:
-        branch = pending.pop()
-        children = getattr(branch, "children", None)
-        if children is None:
-            return branch
-        pending.extend(reversed(children) if forward else children)
-    return None

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.expr import Const
 from planc.ir.layout import KEYWORD_LAYOUTS, Layout
 from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
-from planc.syntax.blocks import BLOCK_KINDS
-from planc.syntax.parser import ParseTree
+from planc.syntax.blocks.codec import codec_of
+from planc.syntax.parse_tree import ParseTree
 from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 from planc.syntax.tree_reader import TreeReader
 
@@ -28,7 +29,7 @@ def decode_plan(branch: ParseTree, reader: TreeReader) -> Spanned[Plan]:
             statement, override = statement.children[0], True  # type: ignore[union-attr]
             kind = statement.data  # type: ignore[union-attr]
         if kind in BLOCK_KINDS:
-            node: Spanned[Any] | None = BLOCK_KINDS[kind].decode(statement, reader)
+            node: Spanned[Any] | None = codec_of(kind).decode(statement, reader)
             kind = "block"
         else:
             node = _READERS[kind](statement, reader, override)

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from planc.syntax.blocks import BLOCK_KINDS
+from planc.ir.block_kinds import BLOCK_KINDS
 
-STATEMENT_KEYWORDS = (
-    "plan",
-    "extends",
-    "model",
-    "mesh",
-    "option",
-    "let",
-    "require",
-    "override",
-    *BLOCK_KINDS,
-)
-"""The words a statement begins with."""
+_STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "override")
 
 _WORDS = {
     "NAME": "a name", "DOTTED": "a dotted name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",
@@ -30,6 +19,11 @@ _WORDS = {
 _OPERATORS = {"COMPARE", "TIMES", "PLUS", "MINUS", "_OR", "_AND"}
 
 
+def statement_keywords() -> tuple[str, ...]:
+    """The words that a statement begins with, those of blocks among them."""
+    return (*_STATEMENTS, *BLOCK_KINDS)
+
+
 def terminal_name(terminal: str) -> str:
     """One terminal: `_WHEN` is 'when', `_COMMA` is ','."""
     return _WORDS.get(terminal) or f"'{terminal.strip('_').lower()}'"
@@ -39,7 +33,7 @@ def describe_terminals(terminals: Iterable[str]) -> str:
     """What may stand at a place, as one phrase."""
     allowed = set(terminals)
     if {"_PLAN", "_LET", "_MESH"} <= allowed:
-        return f"a statement: {', '.join(STATEMENT_KEYWORDS)}"
+        return f"a statement: {', '.join(statement_keywords())}"
     if "TIMES" in allowed:
         allowed -= _OPERATORS
     if "$END" in allowed:

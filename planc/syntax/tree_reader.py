@@ -16,8 +16,8 @@ from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import KEYWORD_LAYOUTS, Layout, LayoutRef, Shard
 from planc.ir.pattern import Pattern, PatternError
 from planc.ir.source import Source
-from planc.syntax.parser import ParseTree
-from planc.syntax.spanned import Spanned, tree_span
+from planc.syntax.parse_tree import ParseTree, tree_span
+from planc.syntax.spanned import Spanned
 
 _LAYOUTS = "shard(DIM), replicate, partial, or the name of a let"
 MAX_EXPR_TERMS = 200

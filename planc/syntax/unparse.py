@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.expr import format_value
 from planc.ir.plan import LayoutLet, Mesh, Option, Plan, Require
 from planc.ir.source import Source
-from planc.syntax.blocks import BLOCK_KINDS
+from planc.syntax.blocks.codec import codec_of
 from planc.syntax.blocks.entries import EntryLine
 from planc.syntax.printer import BLANK_ROW, TextRow, print_rows
 
@@ -91,7 +92,7 @@ def require_row(require: Require) -> TextRow:
 
 
 def block_rows(block: Any) -> list[TextRow]:
-    header, lines = BLOCK_KINDS[block.kind].encode(block)
+    header, lines = codec_of(block.kind).encode(block)
     entries = [entry_row(line) for line in lines]
     return frame_block(block.kind, header, entries)
 

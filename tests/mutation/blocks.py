@@ -6,13 +6,20 @@ from random import Random
 from typing import Any
 
 from planc.bind.binding import entry_patterns
+from planc.ir.block_kinds import BLOCK_KINDS
+from planc.ir.blocks import (
+    SAVEABLE_OPS,
+    Compile,
+    CompileBlock,
+    FsdpBlock,
+    Recompute,
+    RecomputeBlock,
+    Setting,
+    Unit,
+)
 from planc.ir.diagnostic import FieldPath
 from planc.ir.plan import Mesh, Plan
-from planc.syntax.blocks import BLOCK_KINDS
-from planc.syntax.blocks.block_settings import Setting
-from planc.syntax.blocks.compile_block import Compile, CompileBlock
-from planc.syntax.blocks.fsdp_block import FsdpBlock, Unit
-from planc.syntax.blocks.recompute_block import SAVEABLE_OPS, Recompute, RecomputeBlock
+from planc.syntax.blocks.codec import codec_of
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.module_names import ROOT, ModuleNames, generalize, pattern_of
 from tests.mutation.record_edits import (
@@ -31,7 +38,7 @@ def drop_block(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
     if not plan.blocks:
         return None
     i = rng.randrange(len(plan.blocks))
-    return remove_at(plan, ("blocks", i)), BLOCK_KINDS[plan.blocks[i].kind].encode(plan.blocks[i])[0]
+    return remove_at(plan, ("blocks", i)), codec_of(plan.blocks[i].kind).encode(plan.blocks[i])[0]
 
 
 def drop_unit(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:

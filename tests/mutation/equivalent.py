@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+from planc.ir.blocks import Rule
 from planc.ir.diagnostic import FieldPath
 from planc.ir.expr import Binary, Expr
 from planc.ir.layout import Layout, LayoutRef
 from planc.ir.pattern import Choice, Pattern
 from planc.ir.plan import LayoutLet, PatternLet, Plan
-from planc.syntax.blocks.tensor_block import Rule
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.module_names import ModuleNames, expand_let, leading_let, pattern_of
 from tests.mutation.numbers import negate

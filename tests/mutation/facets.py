@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from planc.ir.blocks import Attribute, Rule
 from planc.ir.expr import Binary, Const, Name
 from planc.ir.plan import Plan
-from planc.syntax.blocks.tensor_block import Attribute, Rule
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.module_names import ModuleNames
 from tests.mutation.record_edits import find_paths, get_at, remove_at, replace_at

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from planc.bind.binding import entry_patterns
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.document import Document
 from planc.ir.pattern import Pattern
 from planc.ir.plan import Plan
 from planc.resolve.diagnostic_sink import DiagnosticSink
 from planc.resolve.extends import extends_chain
-from planc.syntax.blocks import BLOCK_KINDS
 from tests.mutation.module_names import expand_let
 from tests.mutation.record_edits import replace_fields
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from planc.ir.blocks import Loss, ParamLayout, Port, Rule, TensorBlock
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, LayoutRef, Shard
 from planc.ir.plan import LayoutLet, Plan
 from planc.ir.styles import LOSSES, STYLES
-from planc.syntax.blocks.tensor_block import Loss, ParamLayout, Port, Rule, TensorBlock
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.module_names import ModuleNames
 from tests.mutation.record_edits import find_paths, get_at, replace_at

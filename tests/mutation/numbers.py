@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from planc.ir.blocks import Attribute, Part, Rule, TensorBlock
 from planc.ir.diagnostic import FieldPath
 from planc.ir.expr import Binary, Const, Expr, ExprValue, Name, Unary
 from planc.ir.plan import Option, Plan
-from planc.syntax.blocks.tensor_block import Attribute, Part, Rule, TensorBlock
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.module_names import ModuleNames
 from tests.mutation.record_edits import find_paths, get_at, remove_at, replace_at, replace_fields

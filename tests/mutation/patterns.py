@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
+from planc.ir.blocks import Rule
 from planc.ir.pattern import Choice, Pattern, Range, Segment
 from planc.ir.plan import Plan
-from planc.syntax.blocks.tensor_block import Rule
 from tests.mutation.describe import describe_change
 from tests.mutation.module_names import ModuleNames, leading_let
 from tests.mutation.record_edits import find_paths, get_at, replace_at, replace_fields

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from planc.ir.blocks import Rule, TensorBlock
 from planc.ir.diagnostic import FieldPath
 from planc.ir.plan import Plan
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.tensor_block import Rule, TensorBlock
 from tests.mutation.describe import entry_text
 from tests.mutation.module_names import ModuleNames, expand_let
 from tests.mutation.record_edits import find_paths, get_at, remove_at, replace_at, replace_fields

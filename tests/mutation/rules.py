@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from planc.ir.blocks import Rule, TensorBlock
 from planc.ir.diagnostic import FieldPath
 from planc.ir.pattern import Pattern
 from planc.ir.plan import Plan
-from planc.syntax.blocks.tensor_block import Rule, TensorBlock
 from tests.mutation.describe import entry_text
 from tests.mutation.module_names import ROOT, ModuleNames, generalize, pattern_of
 from tests.mutation.record_edits import (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+from planc.ir.blocks import Part, Port
 from planc.ir.expr import Const
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, LayoutRef, Shard
 from planc.ir.plan import LayoutLet, Plan
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.tensor_block import Part, Port
 
 
 def sample_port(plan: Plan, rng: Random) -> Port:

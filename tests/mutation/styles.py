@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from planc.ir.blocks import Rule
 from planc.ir.plan import Plan
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.tensor_block import Rule
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.facets import has_facets
 from tests.mutation.module_names import ModuleNames

@@ -13,26 +13,29 @@ from string import ascii_letters, digits
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from planc.ir.blocks import (
+    Attribute,
+    Block,
+    Compile,
+    CompileBlock,
+    FsdpBlock,
+    Loss,
+    ParamLayout,
+    Part,
+    Port,
+    Recompute,
+    RecomputeBlock,
+    Rule,
+    Setting,
+    TensorBlock,
+    Unit,
+)
 from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, LayoutRef, Shard
 from planc.ir.pattern import Choice, Pattern, Range, Segment
 from planc.ir.plan import Axis, LayoutLet, Let, Mesh, Option, PatternLet, Plan, Require
 from planc.paths import shipped_path, shipped_plans
-from planc.syntax.blocks import Block
-from planc.syntax.blocks.block_settings import Setting
-from planc.syntax.blocks.compile_block import Compile, CompileBlock
-from planc.syntax.blocks.fsdp_block import FsdpBlock, Unit
-from planc.syntax.blocks.recompute_block import Recompute, RecomputeBlock
-from planc.syntax.blocks.tensor_block import (
-    RULE_CLAUSES,
-    Attribute,
-    Loss,
-    ParamLayout,
-    Part,
-    Port,
-    Rule,
-    TensorBlock,
-)
+from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 from planc.syntax.read_file import read_bytes
 
 BOOLEAN = ("and", "or")

@@ -12,6 +12,8 @@ from planc.bind.pattern_matcher import PatternMatcher
 from planc.checks.declared_twice import RESERVED_WORDS
 from planc.checks.two_rules import MAX_SPELLED_NAMES
 from planc.compile import check_document
+from planc.ir.block_kinds import BLOCK_KINDS
+from planc.ir.blocks import RECOMPUTE_MODES, SAVEABLE_OPS
 from planc.ir.expr import format_value
 from planc.ir.layout import MAX_DIMS, Layout
 from planc.ir.pattern import MAX_ALTERNATIVES, MAX_SEGMENTS, Pattern
@@ -20,11 +22,9 @@ from planc.ir.styles import LOSSES, STYLES, Style
 from planc.report.json_report import results_to_json
 from planc.resolve.extends import MAX_EXTENDS
 from planc.resolve.scope import MAX_LET_CHAIN as MAX_LETS
-from planc.syntax.blocks import BLOCK_KINDS
-from planc.syntax.blocks.recompute_block import RECOMPUTE_MODES, SAVEABLE_OPS
 from planc.syntax.data.yaml_tree import MAX_DEPTH
 from planc.syntax.read_file import MAX_BYTES, read_source
-from planc.syntax.terminals import STATEMENT_KEYWORDS
+from planc.syntax.terminals import statement_keywords
 from planc.syntax.tree_reader import MAX_DIGITS, MAX_EXPR_DEPTH, MAX_EXPR_TERMS
 from tests.test_docs import LANGUAGE, PRELUDE
 
@@ -148,7 +148,7 @@ def test_statements() -> None:
     """The table of statements has all of them; `override` stands before others."""
     words = {names_in(name)[0].split()[0] for row in table("statement", "says") for name in [row[0]]}
     blocks = {word for row in table("statement", "says") for word in names_in(row[0]) if " " not in word}
-    assert words | blocks == set(STATEMENT_KEYWORDS) - {"override"}
+    assert words | blocks == set(statement_keywords()) - {"override"}
 
 
 def test_reserved_words() -> None:

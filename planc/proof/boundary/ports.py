@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from planc.ir.blocks import Port, Rule
 from planc.ir.graph import Call, Function, ModuleDef, Value, WeightRef
 from planc.ir.layout import Layout
 from planc.ir.record import Record
 from planc.ir.styles import STYLES, Style
-from planc.syntax.blocks.tensor_block import Port, Rule
 
 TensorPath = tuple[str | int, ...]
 """Steps to a tensor: first a position or a keyword, then into tuples and mappings."""

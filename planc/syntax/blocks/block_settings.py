@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from planc.ir.block_kinds import SettingValues
+from planc.ir.blocks import Setting
 from planc.ir.diagnostic import Label, replacement_fix
 from planc.ir.expr import format_value
 from planc.ir.pattern import Pattern
-from planc.ir.record import Record
-from planc.ir.scalar import BoundedInt, SingleLine
 from planc.syntax.blocks.entries import EntryLine
 from planc.syntax.spanned import Spanned
 
 if TYPE_CHECKING:
     from planc.syntax.tree_reader import TreeReader
-
-SettingValues = Mapping[str, tuple[str | bool, ...] | None]
-"""The settings of a kind of block, and the values that each takes; None: any name."""
-
-
-class Setting(Record):
-    """A setting of a block, as `params: bf16`."""
-
-    name: SingleLine
-    value: SingleLine | bool | BoundedInt
-    override: bool = False
 
 
 def decode_settings(branch: Any, reader: TreeReader, override: bool) -> Spanned[list[Spanned[Setting]]]:

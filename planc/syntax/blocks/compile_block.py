@@ -3,52 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from planc.ir.expr import Expr
+from planc.ir.block_kinds import BLOCK_KINDS
+from planc.ir.blocks import Compile, CompileBlock, Setting
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.syntax.blocks.block_settings import (
-    Setting,
-    SettingValues,
     decode_settings,
     encode_settings,
     report_missing_blank,
 )
+from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import EntryLine, decode_entries, encode_removes, last_cell, records_of
 from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 
 if TYPE_CHECKING:
     from planc.syntax.tree_reader import TreeReader
 
+GRAMMAR = r"""
+// compile { block }
+compile: _COMPILE LBRACE _targets RBRACE
+_targets: _target? | _targets _NEWLINE _target?
+_target: region | settings | override_target | remove
+override_target: _OVERRIDE (region | settings)
 
-COMPILE_SETTINGS: SettingValues = {
-    "mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
-    "backend": None,  # what compiles; which there are, only the torch at hand knows
-    "dynamic": (True, False),  # whether sizes may change without compiling anew; by itself torch decides
-    "fullgraph": (True, False),  # whether a module that is not one graph is an error
-}
-"""Settings of a block: arguments of `torch.compile`, and the values that each takes."""
-
-
-class Compile(Record):
-    """Modules that are compiled, each by itself."""
-
-    pattern: Pattern
-    when: Expr | None = None
-    """Where this is false, the line is not there."""
-    override: bool = False
-    """Take the place of an earlier line for the modules that both name."""
-
-
-class CompileBlock(Record):
-    """`torch.compile`."""
-
-    settings: tuple[Setting, ...] = ()
-    targets: tuple[Compile, ...] = ()
-    remove: tuple[Pattern, ...] = ()
-    """Targets of the extended plan to drop, by their pattern."""
-    kind: Literal["compile"] = "compile"
+_COMPILE.2: /compile\b/
+"""
 
 
 def decode_compile(branch: Any, reader: TreeReader) -> Spanned[CompileBlock]:
@@ -72,7 +53,7 @@ def _target(branch: Any, reader: TreeReader, override: bool) -> Spanned[Compile]
         reader.report("R304", extra, "a line of 'compile' takes a pattern alone")
     if pattern is None:
         return None
-    report_missing_blank(pattern, COMPILE_SETTINGS, reader)
+    report_missing_blank(pattern, BLOCK_KINDS["compile"].settings, reader)
     parts: dict[str, Spanned[Any]] = {"pattern": pattern} | ({"when": when} if when else {})
     return Spanned(Compile(pattern.value, when.value if when else None, override), branch, parts)
 
@@ -94,3 +75,6 @@ def encode_compile(block: CompileBlock) -> tuple[str, list[EntryLine]]:
 
 def encode_target(target: Compile) -> EntryLine:
     return EntryLine((str(target.pattern), last_cell(when=target.when)), target.override)
+
+
+CODEC = BlockCodec(GRAMMAR, decode_compile, encode_compile, compile_from_records)

@@ -3,59 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from planc.closest import closest_match
-from planc.ir.expr import Expr, format_value
+from planc.ir.block_kinds import BLOCK_KINDS
+from planc.ir.blocks import FsdpBlock, Setting, Unit
+from planc.ir.expr import format_value
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import BoundedInt, Identifier, NonEmpty
-from planc.syntax.blocks.block_settings import (
-    Setting,
-    decode_settings,
-    encode_settings,
-    report_missing_blank,
-)
+from planc.syntax.blocks.block_settings import decode_settings, encode_settings, report_missing_blank
+from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import EntryLine, decode_entries, encode_removes, last_cell, records_of
 from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 
 if TYPE_CHECKING:
     from planc.syntax.tree_reader import CallSyntax, TreeReader
 
-DTYPES = ("bf16", "fp16", "fp32")
-FSDP_SETTINGS: dict[str, tuple[str | bool, ...]] = {
-    "params": DTYPES,  # dtype in which parameters are gathered and used
-    "reduce": DTYPES,  # dtype in which gradients are reduced
-    "output": DTYPES,  # dtype of what a unit gives
-    "offload": ("cpu", "none"),  # where shards rest between uses
-}
-"""Settings of a block, and the values that each takes (torch's MixedPrecisionPolicy
-and OffloadPolicy)."""
+GRAMMAR = r"""
+// fsdp dp replicate pod { ... }
+fsdp: _FSDP NAME replicate LBRACE _units RBRACE
+replicate: (_REPLICATE NAME)?
+_units: _unit? | _units _NEWLINE _unit?
+_unit: unit | settings | override_unit | remove
+override_unit: _OVERRIDE (unit | settings)
 
+// model.norm + lm_head  keep
+unit: PATTERN (_PLUS PATTERN)* call* when
 
-class Unit(Record):
-    """Modules that FSDP2 shards and gathers together: one `fully_shard` call."""
-
-    patterns: Annotated[tuple[Pattern, ...], NonEmpty()]
-    reshard: bool | BoundedInt | None = None
-    """After the forward pass: false keeps it gathered, a number reshards to so many ranks."""
-    when: Expr | None = None
-    """Where this is false, the unit is not there."""
-    override: bool = False
-    """Take the place of an earlier unit of the same modules."""
-
-
-class FsdpBlock(Record):
-    """FSDP2 on one axis; with `replicate`, HSDP."""
-
-    axis: Identifier
-    replicate: Identifier | None = None
-    """The axis over which the shards are replicated."""
-    settings: tuple[Setting, ...] = ()
-    units: tuple[Unit, ...] = ()
-    remove: tuple[Pattern, ...] = ()
-    """Units of the extended plan to drop, by their pattern."""
-    kind: Literal["fsdp"] = "fsdp"
+_FSDP.2: /fsdp\b/
+_REPLICATE.2: /replicate\b/
+"""
 
 
 # ---- text to records ---------------------------------------------------------
@@ -89,7 +66,7 @@ def _unit(branch: Any, reader: TreeReader, override: bool) -> Spanned[Unit] | No
     patterns = [reader.pattern(h) for h in heads if not hasattr(h, "children")]
     calls = [reader.call(h) for h in heads if hasattr(h, "children")]
     slip = str(patterns[0].value) if patterns and patterns[0] else ""
-    if calls and str(calls[0].name) in FSDP_SETTINGS.get(slip, ()):
+    if calls and str(calls[0].name) in (BLOCK_KINDS["fsdp"].settings.get(slip) or ()):
         reader.report("S001", branch, "a setting has a colon after its name", "a unit and its modifier",
                      f"help: write {slip}: {calls[0].name}")  # fmt: skip
         return None
@@ -99,7 +76,7 @@ def _unit(branch: Any, reader: TreeReader, override: bool) -> Spanned[Unit] | No
     when = reader.when(tail)
     known = [p for p in patterns if p is not None]
     for node in known:
-        report_missing_blank(node, FSDP_SETTINGS, reader)
+        report_missing_blank(node, BLOCK_KINDS["fsdp"].settings, reader)
     if len(known) < len(patterns):
         return None
     parts: dict[str, Spanned[Any]] = {"patterns": spanned_items(known)}
@@ -153,3 +130,6 @@ def encode_unit(unit: Unit) -> EntryLine:
         modifier = f"reshard({format_value(unit.reshard)})"
     patterns = " + ".join(map(str, unit.patterns))
     return EntryLine((patterns, last_cell(modifier, when=unit.when)), unit.override)
+
+
+CODEC = BlockCodec(GRAMMAR, decode_fsdp, encode_fsdp, fsdp_from_records)

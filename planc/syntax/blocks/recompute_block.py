@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from planc.ir.expr import Expr
+from planc.ir.blocks import Recompute, RecomputeBlock
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import SingleLine
+from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import (
     EntryLine,
     decode_entries,
@@ -22,39 +22,15 @@ from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 if TYPE_CHECKING:
     from planc.syntax.tree_reader import CallSyntax, TreeReader
 
-RECOMPUTE_MODES = {
-    "full": "keep nothing but the inputs of the module",
-    "save": "keep the results of the kinds of operation named, recompute the rest",
-}
-SAVEABLE_OPS = {
-    "matmul": "matrix products",
-    "attention": "fused attention",
-    "collective": "results of communication",
-}
-"""Kinds of operation that `save(...)` may keep."""
+GRAMMAR = r"""
+// recompute { block  save(matmul) }
+recompute: _RECOMPUTE LBRACE _regions RBRACE
+_regions: _region? | _regions _NEWLINE _region?
+_region: region | override_region | remove
+override_region: _OVERRIDE region
 
-
-class Recompute(Record):
-    """Modules whose forward pass is run again in the backward pass."""
-
-    pattern: Pattern
-    mode: SingleLine | None = None
-    """`full`, the default, or `save`."""
-    save: tuple[SingleLine, ...] = ()
-    """What mode `save` keeps."""
-    when: Expr | None = None
-    """Where this is false, the line is not there."""
-    override: bool = False
-    """Take the place of an earlier line for the modules that both name."""
-
-
-class RecomputeBlock(Record):
-    """Activation checkpointing."""
-
-    regions: tuple[Recompute, ...] = ()
-    remove: tuple[Pattern, ...] = ()
-    """Regions of the extended plan to drop, by their pattern."""
-    kind: Literal["recompute"] = "recompute"
+_RECOMPUTE.2: /recompute\b/
+"""
 
 
 def decode_recompute(branch: Any, reader: TreeReader) -> Spanned[RecomputeBlock]:
@@ -106,3 +82,6 @@ def encode_recompute(block: RecomputeBlock) -> tuple[str, list[EntryLine]]:
 def encode_region(region: Recompute) -> EntryLine:
     mode = format_call(region.mode or "", region.save) or region.mode or ""
     return EntryLine((str(region.pattern), last_cell(mode, when=region.when)), region.override)
+
+
+CODEC = BlockCodec(GRAMMAR, decode_recompute, encode_recompute, recompute_from_records)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from planc.closest import closest_match, join_names
+from planc.ir.blocks import Attribute, Loss, ParamLayout, Part, Port, Rule, Setting, TensorBlock
 from planc.ir.diagnostic import Label, replacement_fix
-from planc.ir.expr import Expr
-from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import BoundedCount, DottedName, Identifier, SingleLine
 from planc.ir.styles import STYLES
-from planc.syntax.blocks.block_settings import Setting, SettingValues, decode_settings, encode_settings
+from planc.syntax.blocks.block_settings import decode_settings, encode_settings
+from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import (
     EntryLine,
     decode_entries,
@@ -27,90 +26,23 @@ from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 if TYPE_CHECKING:
     from planc.syntax.tree_reader import CallArgument, CallSyntax, TreeReader
 
+GRAMMAR = r"""
+// tensor tp { ... }
+tensor: _TENSOR NAME LBRACE _rules RBRACE
+_rules: _rule? | _rules _NEWLINE _rule?
+_rule: rule | loss | settings | override_rule | remove
+override_rule: _OVERRIDE (rule | loss | settings)
 
-TENSOR_SETTINGS: SettingValues = {
-    "overlap": (True, False),  # whether products run beside the gathers of what they take
-}
-"""Settings of a block, and the values that each takes."""
+// block.self_attn.o_proj  rowwise -> stream  when sequence_parallel
+// block.self_attn         inputs(hidden_states: stream -> replicate)
+rule: PATTERN call+ (ARROW call*)? when
 
+// loss vocab_parallel
+loss: _LOSS NAME when
 
-class Part(Record):
-    """One part of a fused projection."""
-
-    size: Expr
-    """Its share of the fused dim, in proportion to the other parts."""
-    name: Identifier | None = None
-
-
-class Port(Record):
-    """A change of layout of one argument or result of a module."""
-
-    key: Identifier | BoundedCount
-    """A position, counted from 0, or a keyword."""
-    before: Layout
-    after: Layout
-
-
-class ParamLayout(Record):
-    """The layout of one parameter of a module."""
-
-    name: Identifier
-    layout: Layout
-
-
-class Attribute(Record):
-    """An attribute that each rank's module gets, as its share of the heads."""
-
-    name: DottedName
-    """As the module's code reads it: `num_heads`, or `config.num_heads`."""
-    value: Expr
-
-
-class Rule(Record):
-    """How the modules that a pattern names are split on the axis of the block."""
-
-    pattern: Pattern
-    style: SingleLine | None = None
-    """A row of the table of styles: colwise, rowwise, sequence, ..."""
-    parts: tuple[Part, ...] = ()
-    """What the style takes in brackets."""
-    input: Layout | None = None
-    """What arrives from outside, where it is not what the style takes."""
-    output: Layout | None = None
-    """What leaves, where it is not what the style gives."""
-    inputs: tuple[Port, ...] = ()
-    """Changes of layout at the module's arguments."""
-    outputs: tuple[Port, ...] = ()
-    """Changes of layout at the module's results."""
-    params: tuple[ParamLayout, ...] = ()
-    """Layouts of single parameters, such as fused experts."""
-    attributes: tuple[Attribute, ...] = ()
-    """What the module's code needs to know of its own share."""
-    when: Expr | None = None
-    """Where this is false, the rule is not there."""
-    override: bool = False
-    """Take the place of earlier rules for the modules that both name."""
-
-
-class Loss(Record):
-    """How the loss is computed on an axis."""
-
-    style: SingleLine
-    """A row of the table of losses: vocab_parallel, or whole."""
-    when: Expr | None = None
-    override: bool = False
-
-
-class TensorBlock(Record):
-    """Tensor parallelism on one axis."""
-
-    axis: Identifier
-    rules: tuple[Rule, ...] = ()
-    loss: Loss | None = None
-    remove: tuple[Pattern, ...] = ()
-    """Rules of the extended plan to drop, by their pattern."""
-    settings: tuple[Setting, ...] = ()
-    kind: Literal["tensor"] = "tensor"
+_TENSOR.2: /tensor\b/
+_LOSS.3: /loss(?=[ \t])/
+"""
 
 
 # ---- text to records ---------------------------------------------------------
@@ -325,3 +257,6 @@ def encode_rule(rule: Rule) -> EntryLine:
     flow = " -> ".join(sides).strip() if any(sides) else ""
     action = style or rule.style
     return EntryLine((str(rule.pattern), action, last_cell(flow, *said, when=rule.when)), rule.override)
+
+
+CODEC = BlockCodec(GRAMMAR, decode_tensor, encode_tensor, tensor_from_records)

@@ -16,6 +16,7 @@ from planc.ir.document import Document
 from planc.ir.plan import Plan
 from planc.ir.record import Record
 from planc.ir.source import Source, Span
+from planc.syntax import parse_scalar as _parse_scalar  # noqa: F401  installs how expressions and layouts are read
 from planc.syntax.data.json_loader import load_json, span_tree
 from planc.syntax.data.yaml_tree import DataError, compose_tree, key_span, tree_to_data, value_span
 
@@ -69,8 +70,6 @@ _OWN = (
     *_FIELDS,
     "union_tag_invalid",
     "union_tag_not_found",
-    "planc_pattern",
-    "planc_too_large",
     "planc_scalar",
 )
 
@@ -103,12 +102,9 @@ def _diagnostic(
             notes.append(f"needed: {error['ctx']['expected_tags']}".replace("'", ""))
         case "union_tag_not_found":
             message = "the field 'kind' is missing"
-        case "planc_pattern":
-            code, message = "S005", f"this is not a pattern: {message}"
-        case "planc_too_large":
-            code = "S006"
         case "planc_scalar":
             code = error["ctx"]["code"]
+            message = f"this is not a pattern: {message}" if code == "S005" else message
         case _:
             field = next((step for step in reversed(path) if isinstance(step, str)), None)
             message = f"this is not what '{field}' holds" if field else "this is not a plan"
