@@ -28,13 +28,14 @@ from planc.bind.module_groups import propagate, qualified_name
 from planc.bind.pattern_source import insert_lines_fix
 from planc.checks.no_match import unmatched_patterns
 from planc.closest import join_names
+from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     faulty: set[int] | None = None
-    for number, block in binding.resolved.active_fsdp_blocks():
+    for number, block in binding.resolved.active_blocks_of(Unit):
         if not block.entries:
             continue
 

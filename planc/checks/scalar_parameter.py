@@ -26,6 +26,7 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import ModuleGroup, location_note, propagate, qualified_name
+from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
@@ -33,7 +34,7 @@ from planc.ir.resolved import Settings
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     if not any(not info.shape for m in binding.graph.modules for info in m.parameters.values()):
         return
-    for number, block in binding.resolved.active_fsdp_blocks():
+    for number, block in binding.resolved.active_blocks_of(Unit):
 
         def into(around: int | None, bound: BoundModule, number: int = number) -> int | None:
             return bound.entries.get(number, around)

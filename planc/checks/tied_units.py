@@ -32,6 +32,7 @@ from planc.bind.module_groups import display_name
 from planc.bind.partial_match import match_segments
 from planc.bind.pattern_source import remove_pattern_fix
 from planc.checks.no_match import unmatched_patterns
+from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.record import Record
 from planc.ir.resolved import Located, Settings
@@ -50,7 +51,7 @@ class ContainingUnit(Record):
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     faulty: set[int] | None = None
-    for number, block in binding.resolved.active_fsdp_blocks():
+    for number, block in binding.resolved.active_blocks_of(Unit):
         for tie in binding.graph.ties if block.entries else ():
             homes = {name: containing_unit(binding, number, name) for name in tie}
             known = {(h.entry, h.module) for h in homes.values() if h is not None}

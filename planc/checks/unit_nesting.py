@@ -28,12 +28,13 @@ from collections.abc import Iterator, Mapping
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import ModuleGroup, location_note, propagate
+from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for number, block in binding.resolved.active_fsdp_blocks():
+    for number, block in binding.resolved.active_blocks_of(Unit):
         groups = frozenset(i for i, entry in enumerate(block.entries) if len(entry.value.patterns) > 1)
         if not groups:
             continue

@@ -15,7 +15,7 @@ from planc.compile import check_document
 from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.blocks import RECOMPUTE_MODES, SAVEABLE_OPS
 from planc.ir.expr import format_value
-from planc.ir.layout import MAX_DIMS, Layout
+from planc.ir.layout import MAX_DIMS
 from planc.ir.pattern import MAX_ALTERNATIVES, MAX_SEGMENTS, Pattern
 from planc.ir.source import Source
 from planc.ir.styles import LOSSES, STYLES, Style
@@ -164,7 +164,7 @@ def test_reserved_words() -> None:
 def test_layouts() -> None:
     said = [names_in(row[0])[0].replace("DIM", "1") for row in table("layout", "means")]
     assert said == ["replicate", "shard(1)", "partial"]
-    assert [str(Layout.parse(text)) for text in said] == said
+    assert [str(planc.Layout.parse(text)) for text in said] == said
 
 
 def test_patterns() -> None:
