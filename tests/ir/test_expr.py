@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planc.ir.expr import Binary, Const, EvalError, Expr, ExprValue, Name, Unary, evaluate
+from planc import Expr
+from planc.ir.expr import Binary, Const, EvalError, ExprValue, Name, Unary, evaluate
 from tests.syntax.strategies import expressions, typed
 
 QUICK = settings(derandomize=True, database=None, deadline=None, max_examples=150)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from planc import Expr
 from planc.ir.blocks import Rule
 from planc.ir.diagnostic import FieldPath
-from planc.ir.expr import Binary, Expr
+from planc.ir.expr import Binary
 from planc.ir.layout import Layout, LayoutRef
 from planc.ir.pattern import Choice, Pattern
 from planc.ir.plan import LayoutLet, PatternLet, Plan
