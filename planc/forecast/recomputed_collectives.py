@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from planc.bind.binding import Binding, BoundModule
-from planc.forecast.saved_tensors import SavedTensors, saved_tensors
-from planc.ir.graph import Call, Function, Op
+from planc.forecast.saved_tensors import WeightInfo, saved_tensors
+from planc.ir.graph import Call, Function, Op, TensorInfo
 from planc.ir.record import Record
 from planc.proof.prove import AxisProof
 from planc.proof.result import Analysis, CollectiveEvent, join_module_path
@@ -77,9 +77,10 @@ class _Walk:
     ) -> Iterator[_Event]:
         moves = [move for move in outcome.collectives if move.direction == "forward"]
         calls = iter(outcome.calls)
+        weight = self._weights(bound)
         for step in function.steps:
             if isinstance(step, Op):
-                yield from _kept(function, step)
+                yield from _kept(function, step, weight)
                 continue
             child = self._bound(bound, step)
             if child is not None:
@@ -90,17 +91,30 @@ class _Walk:
                 )
                 yield from _taken(path, moves, name, enters=False)
 
+    def _weights(self, bound: BoundModule) -> WeightInfo:
+        """Finds the parameters and buffers of a module and of those below it by their names."""
+
+        def find(name: str) -> TensorInfo | None:
+            path, _, own = name.removeprefix("/").rpartition(".")
+            owner = (self.binding.root if name.startswith("/") else bound).find_submodule(path)
+            if owner is None:
+                return None
+            return owner.module.parameters.get(own) or owner.module.buffers.get(own)
+
+        return find
+
     def _bound(self, bound: BoundModule, step: Call) -> BoundModule | None:
         """The module that is called; none where the graph lacks it, and the proof followed no call."""
         above = self.binding.root if step.module.startswith("/") else bound
         return above.find_submodule(step.module.removeprefix("/"))
 
 
-def _kept(function: Function, step: Op) -> Iterator[_Kept]:
-    if any(function.tensors[number].grad for number in step.results):
-        found = saved_tensors(step)
-        if found is not SavedTensors.NONE:
-            yield _Kept.SURE if found is SavedTensors.SOME else _Kept.PERHAPS
+def _kept(function: Function, step: Op, weight: WeightInfo) -> Iterator[_Kept]:
+    saved = saved_tensors(function, step, weight)
+    if saved is None:
+        yield _Kept.PERHAPS
+    elif saved:
+        yield _Kept.SURE
 
 
 def _taken(path: str, moves: list[CollectiveEvent], name: str, *, enters: bool) -> Iterator[_Event]:

@@ -1,57 +1,73 @@
-"""Which operations keep a tensor for their backward pass, as torch's formulas of derivatives say."""
+"""What each operation of a captured model saves for the backward pass: its row says it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum
+from collections.abc import Callable
 from typing import Any
 
-from planc.ir.graph import Op, Value, WeightRef
+from planc.ir.graph import Function, Op, Slice, SymNumber, TensorInfo, Value, WeightRef
+from planc.proof.rules.catalog import find_op
+from planc.proof.rules.operation import Operand, Operation
+from planc.proof.rules.saved_tensors import SavedTensor
+from planc.proof.types import CONSTANT
+
+WeightInfo = Callable[[str], TensorInfo | None]
+"""Finds a parameter or a buffer by its name below the module that runs; None: there is none."""
 
 
-class SavedTensors(Enum):
-    """What an operation keeps whose result has a gradient."""
+def saved_tensors(function: Function, step: Op, weight: WeightInfo) -> tuple[SavedTensor, ...] | None:
+    """The tensors that one operation saves, in their global shapes; None: that is not known.
 
-    NONE = 0
-    SOME = 1
-    UNKNOWN = 2
-
-
-_NOTHING = frozenset((
-    "T", "add", "add_", "aliased", "cat", "chunk", "clone", "contiguous", "copy_", "expand", "expand_as",
-    "flatten", "flip", "float", "mean", "movedim", "narrow", "neg", "opaque", "permute", "real", "reshape",
-    "select", "split", "squeeze", "stack", "sub", "sub_", "sum", "t", "to", "transpose", "type_as",
-    "unbind", "unflatten", "unsqueeze", "view", "view_as",
-))  # fmt: skip
-_TENSORS = frozenset((
-    "addmm", "amax", "baddbmm", "batch_norm", "bmm", "conv1d", "conv2d", "embedding", "exp", "gather",
-    "gelu", "layer_norm", "linear", "log_softmax", "masked_fill", "matmul", "mm", "pow", "relu",
-    "rms_norm", "rsqrt", "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "sqrt", "tanh",
-    "topk", "where",
-))  # fmt: skip
-_PRODUCTS = frozenset(("div", "div_", "mul", "mul_"))
-"""They keep tensors that they multiply by; numbers are no tensors."""
+    An operation whose results have no gradient saves nothing.
+    """
+    if not any(function.tensors[number].grad for number in step.results):
+        return ()
+    row = find_op(step.name)
+    if row is None:
+        return None
+    operation = _operation(function, step, weight)
+    if operation.operands() and not any(operand.grad for operand in operation.operands()):
+        return None
+    try:
+        return row.saves(operation)
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError):
+        # A graph may be written by hand: arguments that the row cannot read.
+        return None
 
 
-def saved_tensors(step: Op) -> SavedTensors:
-    """What an operation keeps whose result has a gradient."""
-    if step.name in _PRODUCTS:
-        both = len(list(_tensors((step.arguments, *step.keywords.values())))) > 1
-        return SavedTensors.SOME if both else SavedTensors.NONE
-    if step.name == "__getitem__":
-        return SavedTensors.SOME if any(_tensors(step.arguments[1:])) else SavedTensors.NONE
-    if step.name == "dropout":
-        # Captured or not, it is left out of an evaluation: only zero is sure.
-        rate = step.arguments[1] if len(step.arguments) > 1 else step.keywords.get("p", 0.5)
-        return SavedTensors.NONE if getattr(rate, "captured", rate) == 0 else SavedTensors.UNKNOWN
-    if step.name in _NOTHING:
-        return SavedTensors.NONE
-    return SavedTensors.SOME if step.name in _TENSORS else SavedTensors.UNKNOWN
+def saved_bytes(function: Function, step: Op, weight: WeightInfo) -> int | None:
+    """The bytes of what one operation saves, parameters left out; None: that is not known."""
+    saved = saved_tensors(function, step, weight)
+    if saved is None:
+        return None
+    operands = _operation(function, step, weight).operands()
+    return sum(
+        tensor.info.bytes
+        for tensor in saved
+        if not (isinstance(tensor.source, int) and isinstance(operands[tensor.source].origin, WeightRef))
+    )
 
 
-def _tensors(item: Any) -> Iterator[Value | WeightRef]:
-    if isinstance(item, Value | WeightRef):
-        yield item
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from _tensors(part)
+def _operation(function: Function, step: Op, weight: WeightInfo) -> Operation:
+    """The call as rules see it, on one rank: the numbers are those of the captured run."""
+
+    def argument(item: Any) -> Any:
+        if isinstance(item, Value):
+            return _operand(function.tensors[item.number], item)
+        if isinstance(item, WeightRef):
+            return _operand(weight(item.name) or TensorInfo((), "float32", True), item)
+        if isinstance(item, SymNumber):
+            return item.captured
+        if isinstance(item, tuple):
+            return tuple(argument(part) for part in item)
+        if isinstance(item, Slice):
+            return Slice(argument(item.start), argument(item.stop), argument(item.step))
+        return item
+
+    results = tuple(function.tensors[number] for number in step.results)
+    keywords = {name: argument(item) for name, item in step.keywords.items()}
+    return Operation(step.name, tuple(argument(item) for item in step.arguments), keywords, results, 1)
+
+
+def _operand(info: TensorInfo, origin: Value | WeightRef) -> Operand:
+    return Operand(CONSTANT, info.shape, info.grad, info.dtype, origin)

@@ -1,37 +1,34 @@
 """Memory that a boundary has copied.
 
-Names of one tensor share its memory: what is written to one is found in the others. A boundary that
-changes a layout gives a copy, and nothing that is written to that is found elsewhere.
+Views of one tensor share its memory: a write to one shows in the others. A boundary that changes a layout
+returns a copy, and a write to the copy shows nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from planc.ir.graph import ModelGraph, Op, Value
 from planc.proof.result import AbstractValue
-from planc.proof.rules import OpRule
+from planc.proof.rules.registry import OpRow
 from planc.proof.style_assumptions import iter_tensor_references
 
-_FRESH = tuple(
-    f"planc.proof.rules.{family}" for family in ("matmul", "convolution", "normalization", "attention")
-)
-"""Families whose results lie in memory of their own."""
-
-ALIAS_BROKEN = (
-    "it writes to memory that a boundary has copied: other names of it are not changed in the split model"
-)
+ALIAS_BROKEN = "it writes to a tensor that a boundary has copied: its views would keep their old content in the split model"
 
 
 def has_live_aliases(graph: ModelGraph) -> bool:
-    """Whether anything is written to a tensor that has other names, and these are used."""
+    """Whether the model writes to a tensor that has views which it uses afterwards."""
     return any(isinstance(s, Op) and s.name == "aliased" for f in graph.functions for s in f.steps)
 
 
-def may_alias_copy(step: Op, held: Sequence[AbstractValue], rules: Mapping[str, OpRule]) -> bool:
-    """Whether what an operation gives may lie in memory that a boundary has copied."""
-    rule = rules.get(step.name)
-    if rule is not None and rule.infer.__module__ in _FRESH:
+def may_alias_copy(step: Op, row: OpRow | None, values: Sequence[AbstractValue]) -> bool:
+    """Whether the result of an operation may lie in memory that a boundary has copied."""
+    if row is not None and not row.may_alias and not _is_inplace(step):
         return False
-    every = iter_tensor_references((step.arguments, *step.keywords.values()))
-    return any(held[item.number].copied for item in every if isinstance(item, Value))
+    operands = iter_tensor_references((step.arguments, *step.keywords.values()))
+    return any(values[item.number].copied for item in operands if isinstance(item, Value))
+
+
+def _is_inplace(step: Op) -> bool:
+    """Whether a call may work in place, as `relu(x, True)` and `relu(x, inplace=True)` do."""
+    return step.keywords.get("inplace") is True or any(argument is True for argument in step.arguments[1:])

@@ -11,31 +11,35 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from planc.ir.graph import Call, Function, Op, Slice, Value, WeightRef
-
-_KEEPS = ("view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "contiguous", "clone", "to", "type",
-          "type_as", "float", "double", "half", "bfloat16")  # fmt: skip
-"""What leaves numbers as they are, and in their order."""
-_SCALES = ("mul", "__mul__", "div", "__truediv__")
-_ADDS = ("add", "__add__", "__radd__", "__iadd__", "add_")
-
+from planc.proof.rules.catalog import find_op
+from planc.proof.rules.registry import OpRow
 
 _LATE = "the bias of a rowwise module is added once, where the module returns: here it is used otherwise"
 _ROWS = "a rowwise embedding looks up the rows that it is handed, and returns them: here it does otherwise"
 
 
 def broken_style_assumption(
-    function: Function, step: Op, style: str | None, is_deferred_bias: Callable[[WeightRef], bool]
+    function: Function,
+    step: Op,
+    row: OpRow | None,
+    style: str | None,
+    is_deferred_bias: Callable[[WeightRef], bool],
 ) -> str | None:
     """What an operation does that the style of its module does not expect; None: nothing."""
     named = [item for item in _handed(step) if isinstance(item, WeightRef) and is_deferred_bias(item)]
-    if any(not adds_bias_once(function, step, weight.name) for weight in named):
+    if any(not adds_bias_once(function, step, row, weight.name) for weight in named):
         return _LATE
-    if step.name == "embedding" and style == "rowwise" and not looks_up_rows_once(function, step):
+    if (
+        row is not None
+        and row.looks_up_rows
+        and style == "rowwise"
+        and not looks_up_rows_once(function, step)
+    ):
         return _ROWS
     return None
 
 
-def adds_bias_once(function: Function, step: Op, name: str) -> bool:
+def adds_bias_once(function: Function, step: Op, row: OpRow | None, name: str) -> bool:
     """Whether a module adds a bias of its own to what it returns, as it is, and uses it for
     nothing else."""
     if "." in name or "/" in name or len(step.results) != 1:
@@ -43,13 +47,7 @@ def adds_bias_once(function: Function, step: Op, name: str) -> bool:
     uses = sum(item == WeightRef(name) for other in function.steps for item in _handed(other))
     if uses + sum(item == WeightRef(name) for item in iter_tensor_references(function.result)) != 1:
         return False
-    if step.name == "linear":
-        fits = True
-    elif step.name == "addmm":
-        fits = step.keywords.get("beta", 1) == 1 and step.arguments[:1] == (WeightRef(name),)
-    else:
-        fits = step.name in _ADDS and not step.keywords and len(step.arguments) == 2
-    return fits and is_returned_unchanged(function, step.results[0])
+    return row is not None and row.adds_bias(step, name) and is_returned_unchanged(function, step.results[0])
 
 
 def looks_up_rows_once(function: Function, step: Op) -> bool:
@@ -78,17 +76,19 @@ def is_returned_unchanged(function: Function, number: int, *, allow_scaling: boo
         step = next((s for s in function.steps if Value(number) in list(_handed(s))), None)
         if not isinstance(step, Op) or step.arguments[:1] != (Value(number),) or len(step.results) != 1:
             return False
-        if step.name not in _KEEPS and not (allow_scaling and _scales(function, step)):
+        row = find_op(step.name)
+        same = row is not None and row.entries == "same"
+        if not same and not (allow_scaling and row is not None and _scales(function, step, row)):
             return False
         number = step.results[0]
     return False
 
 
-def _scales(function: Function, step: Op) -> bool:
+def _scales(function: Function, step: Op, row: OpRow) -> bool:
     """Whether every entry is multiplied by something, and stays in its place."""
     made = function.tensors[step.results[0]].shape
     return (
-        step.name in _SCALES
+        row.entries == "scaled"
         and not step.keywords
         and isinstance(step.arguments[0], Value)
         and made == function.tensors[step.arguments[0].number].shape

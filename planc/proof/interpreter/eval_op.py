@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planc.ir.graph import Op, SymNumber
 from planc.proof.interpreter.symbolic_numbers import COMPARISONS
+from planc.proof.rules.catalog import find_op
 from planc.proof.rules.operation import (
     Operand,
     Operation,
@@ -26,8 +27,8 @@ def eval_op(frame: Frame, operation: Operation, operands: list[Operand]) -> Sequ
     nothing = [UNKNOWN] * len(operation.results)
     if any(operand.type is UNKNOWN for operand in operands):
         return nothing
-    rule = frame.interpreter.rules.get(operation.name)
-    if rule is None:
+    row = find_op(operation.name)
+    if row is None or row.infer is None:
         if (
             operands
             and all(operand.type is CONSTANT for operand in operands)
@@ -40,13 +41,13 @@ def eval_op(frame: Frame, operation: Operation, operands: list[Operand]) -> Sequ
     if any(number.local_value is None and not number.description for number in unlike):
         return nothing
     try:
-        if operation.name not in _ACCEPTS_LOCAL_INDEX:
+        if not row.accepts_local_index:
             _reject_local_index(operands)
         if unlike and (
-            not rule.accepts_rank_dependent or any(number.local_value is None for number in unlike)
+            not row.accepts_rank_dependent or any(number.local_value is None for number in unlike)
         ):
             raise size_read_violation(unlike[0])
-        kinds = rule.infer(operation)
+        kinds = row.infer(operation)
     except RuleViolation as bad:
         frame.add_violation(bad.law, _signature(operation), bad.got, bad.needed, operands)
         return nothing
@@ -112,10 +113,6 @@ def check_size_use(frame: Frame, step: Op) -> None:
         return
     frame.add_violation("no-rule", "a number of the model's code",
                f"{unlike[0].description} is turned into a plain number, and what becomes of it is out of sight", "")  # fmt: skip
-
-
-_ACCEPTS_LOCAL_INDEX = ("__getitem__", "unsqueeze")
-"""What may be done with positions that each rank counts from its own start."""
 
 
 def _reject_local_index(operands: Sequence[Operand]) -> None:

@@ -28,10 +28,9 @@ from planc.proof.result import (
     Violation,
     join_module_path,
 )
-from planc.proof.rules import load_op_rules
+from planc.proof.rules.catalog import find_op
 from planc.proof.rules.operation import Operand, Operation, RankDependent
-from planc.proof.rules.uses_rng import uses_rng
-from planc.proof.style_assumptions import broken_style_assumption as misfit_of
+from planc.proof.style_assumptions import broken_style_assumption
 from planc.proof.types import (
     CONSTANT,
     DEFERRED_BIAS,
@@ -54,7 +53,6 @@ class Interpreter:
     def __init__(self, binding: Binding, block: int | None, ranks: int) -> None:
         self.binding, self.graph, self.ranks = binding, binding.graph, ranks
         self.param_types = ParamTypes(binding, block, ranks)
-        self.rules = load_op_rules()
         self.mutated_inputs = MutatedInputs(binding.graph)
         self.tracks_aliasing = has_live_aliases(binding.graph)
         """Whether it matters what memory a value lies in."""
@@ -139,12 +137,11 @@ class Frame:
         style = self.own_rule.value.style if self.own_rule is not None else None
         operation = Operation(step.name, arguments, keywords, infos, self.interpreter.ranks, style)
         operands = operation.operands()
-        misfit = misfit_of(
-            self.function, step, style, lambda weight: self.operand(weight).type is DEFERRED_BIAS
+        row = find_op(step.name)
+        misfit = broken_style_assumption(
+            self.function, step, row, style, lambda weight: self.operand(weight).type is DEFERRED_BIAS
         )
-        copied = self.interpreter.tracks_aliasing and may_alias_copy(
-            step, self.values, self.interpreter.rules
-        )
+        copied = self.interpreter.tracks_aliasing and may_alias_copy(step, row, self.values)
         if copied and step.name == "aliased":
             misfit = ALIAS_BROKEN
         if misfit is None:
@@ -154,7 +151,7 @@ class Frame:
             kinds = [UNKNOWN] * len(infos)
         origin = self.origin_of(operands)
         self.analysis.has_unknown = self.analysis.has_unknown or UNKNOWN in kinds
-        if uses_rng(operation):
+        if row is not None and row.uses_rng(operation):
             apart = any(isinstance(operand.type, Sharded | PackedShard) for operand in operands)
             self.analysis.rng_uses.add("apart" if apart else "alike")
         for number, kind, info in zip(step.results, kinds, infos, strict=True):

@@ -7,8 +7,7 @@ from typing import Any
 
 from planc.ir.graph import Call, Function, ModelGraph, Op, Value
 from planc.proof.boundary.ports import BoundaryPort
-
-_OPERATORS = ("__setitem__", "__idiv__")
+from planc.proof.rules.inplace import is_inplace
 
 
 class MutatedInputs:
@@ -49,7 +48,7 @@ class MutatedInputs:
         for step in function.steps:
             if isinstance(step, Op):
                 targets = step.arguments[1:] if step.name == "aliased" else step.arguments[:1]
-                if step.name != "aliased" and not _is_in_place(step):
+                if step.name != "aliased" and not is_inplace(step):
                     continue
                 pairs = list(zip(step.results, map(source, targets), strict=False))
             else:
@@ -63,10 +62,3 @@ class MutatedInputs:
         inputs, below = (*step.argument_tensors, *step.free_tensors), self.mutated_exports(function)
         results = zip(function.exports, step.results, strict=False)
         return [(number, inputs[below[export]]) for export, number in results if export in below]
-
-
-def _is_in_place(step: Op) -> bool:
-    name = step.name
-    if name.startswith("__"):
-        return name in _OPERATORS or (name.startswith("__i") and name not in ("__invert__", "__iter__"))
-    return name.endswith("_") or step.keywords.get("inplace") is True

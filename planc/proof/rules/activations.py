@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.pointwise import pointwise_result_type
+from planc.proof.rules.registry import add_rows, op_rule
+from planc.proof.rules.saved_tensors import SavedTensor, saves
 from planc.proof.types import PackedShard, SpmdType, sharded
 
 
-@op_rule("dropout", "dropout_")
+def dropout_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
+    """A rate of zero saves nothing. Another one saves a mask in training: whether the captured model
+    was in training says nothing of the run that is forecast."""
+    arguments = operation.arguments
+    p = arguments[1] if len(arguments) > 1 else operation.keywords.get("p", 0.5)
+    return () if p == 0 else None
+
+
+def dropout_uses_rng(operation: Operation) -> bool:
+    """A dropout in training draws, unless its rate is zero."""
+    given = operation.arguments[1:]
+    p = operation.keywords.get("p", given[0] if given else 0.5)
+    training = operation.keywords.get("training", given[1] if len(given) > 1 else True)
+    return bool(p) and bool(training)
+
+
+add_rows(
+    "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    saves=dropout_saves, uses_rng=dropout_uses_rng,
+)  # fmt: skip
+
+
+@op_rule("dropout", "dropout_", saves=dropout_saves, uses_rng=dropout_uses_rng)
 def dropout_rule(operation: Operation) -> SpmdType:
     """Where it drops, each rank would drop other summands of a pending sum."""
     x, p, training, _ = operation.bind_arguments("input", p=0.5, training=True, inplace=False)
@@ -18,7 +41,7 @@ def dropout_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule([(x, dims)], dims, linear_in="all" if idle else ()))
 
 
-@op_rule("glu")
+@op_rule("glu", saves=saves(0), may_alias=False)
 def glu_rule(operation: Operation) -> SpmdType:
     """x (.., 2k, ..) -> (.., k, ..): the first half times the sigmoid of the second."""
     x, dim = operation.bind_arguments("input", dim=-1)
@@ -29,7 +52,7 @@ def glu_rule(operation: Operation) -> SpmdType:
     return einsum_rule([(x, dims)], dims, need_replication=(dim,), reason="glu halves that dim")
 
 
-@op_rule("prelu")
+@op_rule("prelu", saves=saves(0, 1), may_alias=False)
 def prelu_rule(operation: Operation) -> SpmdType:
     """x (n, c, ...), weight (c) or (1)"""
     x, weight = operation.bind_arguments("input", "weight")

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources
 from planc.proof.types import SpmdType, sharded_dim
 
 
-@op_rule("scaled_dot_product_attention")
+def attention_saves(operation: Operation) -> tuple[SavedTensor, ...]:
+    """What flash attention saves: query, key, value, the result, and a float32 logsumexp a row.
+
+    Source: `_scaled_dot_product_flash_attention` in torch's `derivatives.yaml`. The math backend saves
+    the probabilities, (..., heads, l, s), too.
+    """
+    result = operation.results[0]
+    return (*saved_sources(operation, (0, 1, 2, "result")), made(result.shape[:-1], "float32"))
+
+
+def attention_uses_rng(operation: Operation) -> bool:
+    """Attention draws where it drops out probabilities."""
+    given = operation.arguments
+    return bool(operation.keywords.get("dropout_p", given[4] if len(given) > 4 else 0))
+
+
+@op_rule("scaled_dot_product_attention", saves=attention_saves, uses_rng=attention_uses_rng, may_alias=False)
 def attention_rule(operation: Operation) -> SpmdType:
     """query (..., heads, l, e), key (..., kv heads, s, e), value (..., kv heads, s, ev),
     attn_mask (..., l, s) -> (..., heads, l, ev)

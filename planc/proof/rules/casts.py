@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import PARTIAL, SpmdType
 
 
@@ -17,8 +18,8 @@ def _inexact(dtype: str) -> bool:
     return "float" in dtype or dtype.startswith("complex") or dtype in ("half", "double")
 
 
-@op_rule("float", "double", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool", "to", "type", "type_as",
-      "cpu", "cuda")  # fmt: skip
+@op_rule("float", "double", "half", "bfloat16", "to", "type", "type_as", saves=saves_nothing, entries="same")
+@op_rule("long", "int", "short", "char", "byte", "bool", "cpu", "cuda", saves=saves_nothing)
 def cast_rule(operation: Operation) -> SpmdType:
     """x.to(anything): only x counts, another tensor gives nothing but its dtype."""
     x = operation.arguments[0] if operation.arguments else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import as_operand, bind_with_aliases, normalize_dim
 from planc.proof.rules.einsum_rule import DimLabel, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import SAME_ON_ALL_RANKS, PackedShard, SpmdType, packed_shard, sharded_dim
 
 
@@ -50,42 +51,42 @@ def _given(operation: Operation) -> tuple[list[Operand], int]:
     return [as_operand(item) for item in items], dim
 
 
-@op_rule("cat", "concat", "concatenate")
+@op_rule("cat", "concat", "concatenate", saves=saves_nothing, may_alias=False)
 def cat_rule(operation: Operation) -> SpmdType:
     """(a, b), (a, c), dim 1 -> (a, b + c)"""
     tensors, dim = _given(operation)
     return concatenated_type(tensors, normalize_dim(dim, len(operation.results[0].shape)))
 
 
-@op_rule("stack")
+@op_rule("stack", saves=saves_nothing, may_alias=False)
 def stack_rule(operation: Operation) -> SpmdType:
     """(a, b), (a, b), dim 1 -> (a, 2, b)"""
     tensors, dim = _given(operation)
     return stacked_type(tensors, normalize_dim(dim, tensors[0].ndim + 1))
 
 
-@op_rule("hstack")
+@op_rule("hstack", saves=saves_nothing, may_alias=False)
 def hstack_rule(operation: Operation) -> SpmdType:
     """(a, b), (a, c) -> (a, b + c); of one dim: (a), (b) -> (a + b)"""
     tensors, _ = _given(operation)
     return concatenated_type(_many(tensors, 1), 0 if tensors[0].ndim == 1 else 1)
 
 
-@op_rule("vstack", "row_stack")
+@op_rule("vstack", "row_stack", saves=saves_nothing, may_alias=False)
 def vstack_rule(operation: Operation) -> SpmdType:
     """(a, c), (b, c) -> (a + b, c); of one dim: (a), (a) -> (2, a)"""
     tensors, _ = _given(operation)
     return stacked_type(tensors, 0) if tensors[0].ndim == 1 else concatenated_type(_many(tensors, 2), 0)
 
 
-@op_rule("column_stack")
+@op_rule("column_stack", saves=saves_nothing, may_alias=False)
 def column_stack_rule(operation: Operation) -> SpmdType:
     """(a, b), (a, c) -> (a, b + c); of one dim: (a), (a) -> (a, 2)"""
     tensors, _ = _given(operation)
     return stacked_type(tensors, 1) if tensors[0].ndim == 1 else concatenated_type(_many(tensors, 2), 1)
 
 
-@op_rule("dstack")
+@op_rule("dstack", saves=saves_nothing, may_alias=False)
 def dstack_rule(operation: Operation) -> SpmdType:
     """(a, b, c), (a, b, d) -> (a, b, c + d); of two dims: (a, b), (a, b) -> (a, b, 2)"""
     tensors, _ = _given(operation)
@@ -98,7 +99,7 @@ def _many(tensors: list[Operand], least: int) -> list[Operand]:
     return tensors
 
 
-@op_rule("meshgrid")
+@op_rule("meshgrid", saves=saves_nothing)
 def meshgrid_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """(a), (b) -> (a, b), (a, b)"""
     items = operation.operands()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import (
     LayoutLaw,
@@ -12,10 +11,12 @@ from planc.proof.rules.operation import (
     RuleViolation,
     Unsupported,
 )
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_factors
 from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType, sharded, sharded_dim
 
 
-@op_rule("conv1d", "conv2d", "conv3d", accepts_rank_dependent=True)
+@op_rule("conv1d", "conv2d", "conv3d", accepts_rank_dependent=True, saves=saves_factors(), may_alias=False)
 def convolution_rule(operation: Operation) -> SpmdType:
     """x (b, in, *places), weight (out, in / groups, *window), bias (out) -> (b, out, *places)"""
     x, weight, bias, *rest, groups = operation.bind_arguments(

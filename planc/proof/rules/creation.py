@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import as_operand, global_and_local, size_read_violation, unpack_varargs
 from planc.proof.rules.operation import Operand, Operation, RankDependent, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType, local_index, sharded
 
 IGNORED_KEYWORDS = ("dtype", "device", "layout", "pin_memory", "memory_format", "out", "names")
@@ -41,7 +42,7 @@ def filled_type(sizes: Sequence[Any], operation: Operation) -> SpmdType:
     return sharded(unlike[0])
 
 
-@op_rule("zeros", "ones", "empty", accepts_rank_dependent=True)
+@op_rule("zeros", "ones", "empty", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def zeros_rule(operation: Operation) -> SpmdType:
     """(2, 3) -> a tensor of that shape"""
     given = creation_keywords(operation, "size")
@@ -50,14 +51,16 @@ def zeros_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("full", accepts_rank_dependent=True)
+@op_rule("full", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def full_rule(operation: Operation) -> SpmdType:
     """(2, 3), a number -> a tensor of that shape"""
     given = creation_keywords(operation, "size", "fill_value")
     return _filled(operation, operation.arguments, given)
 
 
-@op_rule("new_zeros", "new_ones", "new_empty", accepts_rank_dependent=True)
+@op_rule(
+    "new_zeros", "new_ones", "new_empty", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False
+)
 def new_zeros_rule(operation: Operation) -> SpmdType:
     """x, (2, 3) -> a tensor of that shape"""
     given = creation_keywords(operation, "size")
@@ -66,7 +69,7 @@ def new_zeros_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("new_full", accepts_rank_dependent=True)
+@op_rule("new_full", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def new_full_rule(operation: Operation) -> SpmdType:
     """x, (2, 3), a number -> a tensor of that shape"""
     given = creation_keywords(operation, "size", "fill_value")
@@ -97,7 +100,7 @@ def _plain(item: Any) -> None:
         raise Unsupported("a tensor is made from what is no number")
 
 
-@op_rule("zeros_like", "ones_like", "empty_like")
+@op_rule("zeros_like", "ones_like", "empty_like", saves=saves_nothing, may_alias=False)
 def zeros_like_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> a tensor of that shape"""
     creation_keywords(operation)
@@ -105,7 +108,7 @@ def zeros_like_rule(operation: Operation) -> SpmdType:
     return CONSTANT if as_operand(x).type in (*SAME_ON_ALL_RANKS, PARTIAL) else x.type
 
 
-@op_rule("full_like")
+@op_rule("full_like", saves=saves_nothing, may_alias=False)
 def full_like_rule(operation: Operation) -> SpmdType:
     """x (a, b), a number -> a tensor of that shape"""
     given = creation_keywords(operation, "fill_value")
@@ -115,7 +118,7 @@ def full_like_rule(operation: Operation) -> SpmdType:
     return CONSTANT if as_operand(x).type in (*SAME_ON_ALL_RANKS, PARTIAL) else x.type
 
 
-@op_rule("arange", accepts_rank_dependent=True)
+@op_rule("arange", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def arange_rule(operation: Operation) -> SpmdType:
     """n -> 0, 1, ..., n - 1; of a rank's own size, what each rank counts from its own start"""
     given = creation_keywords(operation, "start", "end", "step")
@@ -131,7 +134,7 @@ def arange_rule(operation: Operation) -> SpmdType:
 
 
 @op_rule("tensor", "scalar_tensor", "range", "linspace", "logspace", "eye",
-      "tril_indices", "triu_indices", "hann_window", "hamming_window")  # fmt: skip
+      "tril_indices", "triu_indices", "hann_window", "hamming_window", saves=saves_nothing, may_alias=False)  # fmt: skip
 def constant_rule(operation: Operation) -> SpmdType:
     """Numbers of the code -> a tensor of them: what each rank makes is the same"""
     return _constant(operation)
@@ -144,7 +147,7 @@ def _constant(operation: Operation) -> SpmdType:
     return CONSTANT
 
 
-@op_rule("new_tensor")
+@op_rule("new_tensor", saves=saves_nothing, may_alias=False)
 def new_tensor_rule(operation: Operation) -> SpmdType:
     """x, numbers of the code -> a tensor of them"""
     given = creation_keywords(operation, "data")

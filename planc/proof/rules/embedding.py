@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import DimLabels, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves, saves_nothing
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType, sharded
 
 
-@op_rule("embedding")
+@op_rule("embedding", saves=saves(0), may_alias=False, looks_up_rows=True)
 def embedding_rule(operation: Operation) -> SpmdType:
     """input (...) of row numbers, weight (rows, d) -> (..., d)
 
@@ -42,7 +43,7 @@ def embedding_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("one_hot")
+@op_rule("one_hot", saves=saves_nothing, may_alias=False)
 def one_hot_rule(operation: Operation) -> SpmdType:
     """x (...) -> (..., classes)"""
     x, classes = operation.bind_arguments("input", num_classes=-1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import (
     as_operand,
     bind_with_aliases,
@@ -18,6 +17,8 @@ from planc.proof.rules.arguments import (
 from planc.proof.rules.dim_mapping import remap_dims
 from planc.proof.rules.einsum_rule import forbid_unreduced_gradients
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import PARTIAL, PackedShard, Sharded, SpmdType, packed_shard, sharded, sharded_dim
 
 
@@ -63,14 +64,14 @@ def expanded_type(x: Operand, sizes: Sequence[Any], operation: Operation) -> Spm
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
-@op_rule("expand", "broadcast_to", accepts_rank_dependent=True)
+@op_rule("expand", "broadcast_to", accepts_rank_dependent=True, saves=saves_nothing)
 def expand_rule(operation: Operation) -> SpmdType:
     """x (a, 1), sizes (n, a, b) -> (n, a, b)"""
     operation.keywords = {name: value for name, value in operation.keywords.items() if name != "implicit"}
     return expanded_type(*tensor_and_varargs(operation, "size"), operation)
 
 
-@op_rule("expand_as")
+@op_rule("expand_as", saves=saves_nothing)
 def expand_as_rule(operation: Operation) -> SpmdType:
     """x (a, 1), other (a, b) -> (a, b)"""
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
@@ -79,13 +80,13 @@ def expand_as_rule(operation: Operation) -> SpmdType:
     return expanded_type(x, [w if w == n else RankDependent(w, n, what) for w, n in sizes], operation)
 
 
-@op_rule("repeat", accepts_rank_dependent=True)
+@op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing)
 def repeat_rule(operation: Operation) -> SpmdType:
     """x (a, b), repeats (2, 3) -> (2 * a, 3 * b)"""
     return tiled_type(*tensor_and_varargs(operation, "repeats"), operation)
 
 
-@op_rule("tile", accepts_rank_dependent=True)
+@op_rule("tile", accepts_rank_dependent=True, saves=saves_nothing)
 def tile_rule(operation: Operation) -> SpmdType:
     """x (a, b), repeats (3) -> (a, 3 * b)"""
     x, counts = tensor_and_varargs(operation, "dims")
@@ -109,7 +110,7 @@ def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdT
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
-@op_rule("repeat_interleave", accepts_rank_dependent=True)
+@op_rule("repeat_interleave", accepts_rank_dependent=True, saves=saves_nothing)
 def repeat_interleave_rule(operation: Operation) -> SpmdType:
     """x (a, b), 3 times along dim 1 -> (a, 3 * b), each entry beside its copies"""
     x, count, dim = bind_with_aliases(operation, "input", "repeats", dim=None, output_size=None)[:3]
@@ -130,7 +131,7 @@ def repeat_interleave_rule(operation: Operation) -> SpmdType:
     return kind
 
 
-@op_rule("broadcast_tensors")
+@op_rule("broadcast_tensors", saves=saves_nothing)
 def broadcast_tensors_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 1), y (b) -> (a, b), (a, b)"""
     given = operation.arguments

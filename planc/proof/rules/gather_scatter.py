@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.inplace import inplace_type
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.reduction_dims import normalize_plain_dim
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType
 
 _WHY = "places along that dim are counted in the whole"
 
 
-@op_rule("gather")
+@op_rule("gather", saves=saves(0, 1), may_alias=False)
 def gather_rule(operation: Operation) -> SpmdType:
     """x, index (as many dims; those but dim no longer) -> as index"""
     x, dim, index = operation.bind_arguments("input", "dim", "index", sparse_grad=False)[:3]
@@ -28,7 +29,7 @@ def gather_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("take_along_dim")
+@op_rule("take_along_dim", may_alias=False)
 def take_along_dim_rule(operation: Operation) -> SpmdType:
     """x, indices (stretched to each other, but for dim) -> as indices"""
     x, index, dim = operation.bind_arguments("input", "indices", dim=None)
@@ -48,7 +49,10 @@ def take_along_dim_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_")
+@op_rule("scatter", "scatter_add", saves=saves(1), may_alias=False)
+@op_rule("scatter_", "scatter_add_", saves=saves(1))
+@op_rule("scatter_reduce", may_alias=False)
+@op_rule("scatter_reduce_")
 def scatter_rule(operation: Operation) -> SpmdType:
     """x, index and src (as many dims; those but dim no longer than in x) -> as x"""
     keywords = dict(operation.keywords)
@@ -73,7 +77,8 @@ def _written(
     return _with_places(operation, x, labels, [(index, labels)], source, labels, linear)
 
 
-@op_rule("index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_")
+@op_rule("index_add", "index_copy", "index_fill", may_alias=False)
+@op_rule("index_add_", "index_copy_", "index_fill_")
 def index_add_rule(operation: Operation) -> SpmdType:
     """x (.., k, ..), index (m), source (.., m, ..) -> as x"""
     filled = operation.name.startswith("index_fill")

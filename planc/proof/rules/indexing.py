@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from planc.ir.graph import Slice
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import as_operand, bind_with_aliases, normalize_dim
 from planc.proof.rules.einsum_rule import LabeledOperand, einsum_rule
 from planc.proof.rules.index_expression import IndexExpression, is_mask
 from planc.proof.rules.inplace import inplace_type
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import CONSTANT, PARTIAL, LocalIndex, SpmdType, local_index, sharded_dim
 
 INDEXED_DIM_REASON = "one of its entries is taken, or some are gathered"
@@ -31,7 +32,17 @@ def indexed_type(operation: Operation, x: Operand, index: Any) -> SpmdType:
     )
 
 
-@op_rule("__getitem__", accepts_rank_dependent=True)
+def getitem_saves(operation: Operation) -> tuple[SavedTensor, ...]:
+    """The index tensors, those that torch makes of lists among them: without any, the result is a view.
+
+    A tensor of one number takes an entry, as the number would."""
+    operands, index = operation.operands(), operation.arguments[1]
+    tensors = [number for number, operand in enumerate(operands) if number and operand.shape]
+    lists = [item for item in index if isinstance(item, tuple)] if isinstance(index, tuple) else []
+    return (*saved_sources(operation, tensors), *(made((len(item),), "int64") for item in lists))
+
+
+@op_rule("__getitem__", accepts_rank_dependent=True, accepts_local_index=True, saves=getitem_saves)
 def getitem_rule(operation: Operation) -> SpmdType:
     """x (a, b, c): [0] -> (b, c); [:, None] -> (a, 1, b, c); [ids (n)] -> (n, b, c)"""
     x, index = operation.bind_arguments("input", "index")
@@ -49,7 +60,7 @@ def indexed_positions_type(kind: LocalIndex, index: Any) -> SpmdType:
     return local_index(dims[kind.dim], kind.size, str(kind))
 
 
-@op_rule("index_select")
+@op_rule("index_select", saves=saves(1), may_alias=False)
 def index_select_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 1, index (n) -> (a, n)"""
     x, dim, index = bind_with_aliases(operation, "input", "dim", "index")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
+from planc.ir.graph import Op
 from planc.proof.rules.einsum_rule import combine_replicated
 from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.rules.registry import add_rows, op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType, sharded_dim
 
 
@@ -20,15 +22,15 @@ def inplace_type(operation: Operation, kind: SpmdType) -> SpmdType:
     return kind
 
 
-def is_inplace(operation: Operation) -> bool:
-    """Whether a pointwise operation writes to its first operand."""
-    name = operation.name
+def is_inplace(call: Operation | Op) -> bool:
+    """Whether a call writes to its first operand, which torch says by the name or by `inplace=True`."""
+    name = call.name
     if name.startswith("__"):
-        return name.startswith("__i") and name != "__invert__"
-    return name.endswith("_") or operation.keywords.get("inplace") is True
+        return name == "__setitem__" or (name.startswith("__i") and name not in ("__invert__", "__iter__"))
+    return name.endswith("_") or call.keywords.get("inplace") is True
 
 
-@op_rule("aliased")
+@op_rule("aliased", saves=saves_nothing)
 def aliased_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """A tensor that was written to, and others that share its memory -> these others.
 
@@ -48,3 +50,6 @@ def aliased_rule(operation: Operation) -> tuple[SpmdType, ...]:
             )
         kinds.append(combine_replicated([other, changed]) if whole else other.type)
     return tuple(kinds)
+
+
+add_rows("opaque", saves=saves_nothing)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves
 from planc.proof.types import SpmdType
 
 
-@op_rule("cross_entropy")
+@op_rule("cross_entropy", may_alias=False)
 def cross_entropy_rule(operation: Operation) -> SpmdType:
     """input (b, classes, ...) or (classes), target (b, ...) or as input, weight (classes)"""
     x, target, weight, average, _, old, reduction, _ = operation.bind_arguments(
@@ -21,7 +22,7 @@ def cross_entropy_rule(operation: Operation) -> SpmdType:
     return _classes(operation, x, target, weight, reduction, average, old)
 
 
-@op_rule("nll_loss")
+@op_rule("nll_loss", may_alias=False)
 def nll_loss_rule(operation: Operation) -> SpmdType:
     """As cross entropy, of logarithms of probabilities."""
     x, target, weight, average, _, old, reduction = operation.bind_arguments(
@@ -44,8 +45,8 @@ def _classes(
     return _reduced(terms, places, reduction, fixed=("class",), linear=linear)
 
 
-@op_rule("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
-      "binary_cross_entropy_with_logits", "kl_div")  # fmt: skip
+@op_rule("mse_loss", "smooth_l1_loss", "huber_loss", saves=saves(0, 1), may_alias=False)
+@op_rule("l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div", may_alias=False)
 def elementwise_loss_rule(operation: Operation) -> SpmdType:
     """A loss of every entry, then their sum or mean."""
     known = ("input", "target", "weight", "pos_weight", "reduction", "beta", "delta", "log_target")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from planc.proof.rules import op_rule
+from planc.ir.graph import Op, WeightRef
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.inplace import inplace_type
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
+from planc.proof.rules.registry import always, op_rule
+from planc.proof.rules.saved_tensors import saves_factors
 from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType
 
 
-@op_rule("linear")
+def addmm_adds_bias(step: Op, name: str) -> bool:
+    """Whether the parameter is the first operand, and beta is 1."""
+    return step.keywords.get("beta", 1) == 1 and step.arguments[:1] == (WeightRef(name),)
+
+
+@op_rule("linear", saves=saves_factors(), may_alias=False, adds_bias=always)
 def linear_rule(operation: Operation) -> SpmdType:
     """x (..., in), weight (out, in), bias (out) -> (..., out)"""
     x, weight, bias = operation.bind_arguments("input", "weight", bias=None)
@@ -23,7 +30,9 @@ def linear_rule(operation: Operation) -> SpmdType:
     return add_bias_type(operation, kind, bias)
 
 
-@op_rule("matmul", "__matmul__", "mm", "bmm", "mv", "dot", "__rmatmul__")
+@op_rule(
+    "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "__rmatmul__", saves=saves_factors(), may_alias=False
+)
 def matmul_rule(operation: Operation) -> SpmdType:
     """a (..., n, k), b (..., k, m) -> (..., n, m); a or b may be a vector (k)"""
     a, b = (
@@ -53,7 +62,9 @@ def _batch(operand: Operand, last: int, batch: tuple[int, ...]) -> DimLabels:
     return broadcast_labels(Operand(operand.type, shape), batch)
 
 
-@op_rule("addmm", "addmm_", "baddbmm", "baddbmm_")
+@op_rule("addmm", saves=saves_factors(1, 2), may_alias=False, adds_bias=addmm_adds_bias)
+@op_rule("baddbmm", saves=saves_factors(1, 2), may_alias=False)
+@op_rule("addmm_", "baddbmm_")
 def addmm_rule(operation: Operation) -> SpmdType:
     """beta * bias + alpha * (a @ b)"""
     names = ("batch1", "batch2") if operation.name.startswith("b") else ("mat1", "mat2")

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
 from planc.proof.rules.reduction_dims import bind_ignoring, normalize_plain_dim, reduction_dims
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves, saves_nothing
 from planc.proof.types import SpmdType, sharded
 
 _WHY = "it is normalised along that dim"
 
 
-@op_rule("layer_norm", "rms_norm")
+def layer_norm_saves(operation: Operation) -> tuple[SavedTensor, ...]:
+    """The operands, and statistics of each row: mean and reciprocal deviation, RMS norm the latter alone.
+
+    Source: `native_layer_norm` and `_fused_rms_norm` in torch's `derivatives.yaml`; statistics have the
+    dtype of the input, on GPUs float32 for half precision.
+    """
+    shape = operation.arguments[1] if len(operation.arguments) > 1 else operation.keywords["normalized_shape"]
+    x = operation.operands()[0]
+    rows = x.shape[: x.ndim - (len(shape) if isinstance(shape, tuple) else 1)]
+    statistics = 2 if operation.name == "layer_norm" else 1
+    return (*saved_sources(operation, range(len(operation.operands()))), *[made(rows, x.dtype)] * statistics)
+
+
+def batch_norm_saves(operation: Operation) -> tuple[SavedTensor, ...]:
+    """All operands but the bias, and in training the statistics of each channel."""
+    x, *_ = operation.operands()
+    channels = x.shape[1:2]
+    bias = operation.arguments[4] if len(operation.arguments) > 4 else operation.keywords.get("bias")
+    kept = [n for n, operand in enumerate(operation.operands()) if operand is not bias]
+    training = operation.arguments[5] if len(operation.arguments) > 5 else operation.keywords.get("training")
+    return (*saved_sources(operation, kept), *[made(channels, x.dtype)] * (2 if training else 0))
+
+
+@op_rule("layer_norm", "rms_norm", saves=layer_norm_saves, may_alias=False)
 def layer_norm_rule(operation: Operation) -> SpmdType:
     """x (..., *normalized), weight (*normalized), bias (*normalized) -> as x"""
     names = {"bias": None} if operation.name == "layer_norm" else {}
@@ -24,7 +48,7 @@ def layer_norm_rule(operation: Operation) -> SpmdType:
     return einsum_rule(terms, dims, need_replication=last, reason=_WHY)
 
 
-@op_rule("group_norm", accepts_rank_dependent=True)
+@op_rule("group_norm", accepts_rank_dependent=True, may_alias=False)
 def group_norm_rule(operation: Operation) -> SpmdType:
     """x (b, c, ...), weight (c), bias (c) -> as x
 
@@ -44,7 +68,7 @@ def group_norm_rule(operation: Operation) -> SpmdType:
     return einsum_rule(terms, dims, need_replication=dims[2:], reason=_WHY)
 
 
-@op_rule("batch_norm")
+@op_rule("batch_norm", saves=batch_norm_saves, may_alias=False)
 def batch_norm_rule(operation: Operation) -> SpmdType:
     """x (b, c, ...), running_mean (c), running_var (c), weight (c), bias (c) -> as x"""
     x, *vectors, training, _, _ = operation.bind_arguments(
@@ -56,7 +80,7 @@ def batch_norm_rule(operation: Operation) -> SpmdType:
     return einsum_rule(terms, dims, need_replication=fixed, reason="it mixes the entries of a batch")
 
 
-@op_rule("softmax", "log_softmax", "softmin")
+@op_rule("softmax", "log_softmax", "softmin", saves=saves("result"), may_alias=False)
 def softmax_rule(operation: Operation) -> SpmdType:
     """x (..., dim, ...) -> as x"""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("_stacklevel", "dtype"))
@@ -69,7 +93,7 @@ def softmax_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("normalize")
+@op_rule("normalize", may_alias=False)
 def normalize_rule(operation: Operation) -> SpmdType:
     """x / |x|, along dim"""
     x, _, dim, _ = operation.bind_arguments("input", p=2.0, dim=1, eps=1e-12)
@@ -77,7 +101,9 @@ def normalize_rule(operation: Operation) -> SpmdType:
     return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), reason=_WHY)
 
 
-@op_rule("cumsum", "cumprod", "logcumsumexp", "cumsum_")
+@op_rule("cumsum", saves=saves_nothing, may_alias=False)
+@op_rule("cumprod", "logcumsumexp", saves=saves(0, "result"), may_alias=False)
+@op_rule("cumsum_", saves=saves_nothing)
 def scan_rule(operation: Operation) -> SpmdType:
     """x (..., dim, ...) -> as x; a running sum is linear"""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("dtype",))
@@ -95,7 +121,7 @@ def scan_rule(operation: Operation) -> SpmdType:
     return kind
 
 
-@op_rule("diff")
+@op_rule("diff", saves=saves_nothing, may_alias=False)
 def diff_rule(operation: Operation) -> SpmdType:
     """Differences of neighbours along dim"""
     x, _, dim, before, after = operation.bind_arguments("input", n=1, dim=-1, prepend=None, append=None)

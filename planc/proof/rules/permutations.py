@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import (
     as_operand,
     bind_with_aliases,
@@ -14,6 +13,8 @@ from planc.proof.rules.arguments import (
 )
 from planc.proof.rules.dim_mapping import remap_dims
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import SpmdType, sharded_dim
 
 
@@ -32,42 +33,42 @@ def transposed_type(x: Operand, first: int, second: int) -> SpmdType:
     return permuted_type(x, order)
 
 
-@op_rule("transpose", "swapdims", "transpose_", "swapdims_")
+@op_rule("transpose", "swapdims", "transpose_", "swapdims_", saves=saves_nothing)
 def transpose_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), dims 0 and 2 -> (c, b, a)"""
     x, first, second = bind_with_aliases(operation, "input", "dim0", "dim1")
     return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
 
 
-@op_rule("swapaxes", "swapaxes_")
+@op_rule("swapaxes", "swapaxes_", saves=saves_nothing)
 def swapaxes_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), axes 0 and 2 -> (c, b, a)"""
     x, first, second = bind_with_aliases(operation, "input", "axis0", "axis1")
     return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
 
 
-@op_rule("t", "t_", "T")
+@op_rule("t", "t_", "T", saves=saves_nothing)
 def t_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (b, a)"""
     (x,) = bind_with_aliases(operation, "input")
     return permuted_type(as_operand(x), tuple(reversed(range(x.ndim))))
 
 
-@op_rule("mT", "mH", "adjoint")
+@op_rule("mT", "mH", "adjoint", saves=saves_nothing)
 def matrix_transpose_rule(operation: Operation) -> SpmdType:
     """x (a, b, c) -> (a, c, b)"""
     (x,) = bind_with_aliases(operation, "input")
     return transposed_type(as_operand(x), x.ndim - 2, x.ndim - 1)
 
 
-@op_rule("permute")
+@op_rule("permute", saves=saves_nothing)
 def permute_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), dims (2, 0, 1) -> (c, a, b)"""
     x, dims = tensor_and_varargs(operation, "dims")
     return permuted_type(x, normalize_dims(dims, x.ndim))
 
 
-@op_rule("movedim", "moveaxis")
+@op_rule("movedim", "moveaxis", saves=saves_nothing)
 def movedim_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), 0 to 2 -> (b, c, a)"""
     x, source, destination = bind_with_aliases(operation, "input", "source", "destination")
@@ -80,7 +81,7 @@ def movedim_rule(operation: Operation) -> SpmdType:
     return permuted_type(x, order)
 
 
-@op_rule("unsqueeze", "unsqueeze_")
+@op_rule("unsqueeze", "unsqueeze_", accepts_local_index=True, saves=saves_nothing)
 def unsqueeze_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 1 -> (a, 1, b)"""
     x, dim = bind_with_aliases(operation, "input", "dim")
@@ -88,7 +89,7 @@ def unsqueeze_rule(operation: Operation) -> SpmdType:
     return remap_dims(x.type, [d + (d >= dim) for d in range(x.ndim)])
 
 
-@op_rule("squeeze", "squeeze_")
+@op_rule("squeeze", "squeeze_", saves=saves_nothing)
 def squeeze_rule(operation: Operation) -> SpmdType:
     """x (a, 1, b), dim 1 -> (a, b)"""
     x, dims = bind_with_aliases(operation, "input", dim=None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.einsum_rule import einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.rules.registry import op_rule
 from planc.proof.types import SpmdType
 
 _DIMS = ("1d", "2d", "3d")
 
 
-@op_rule(*(f"{kind}_pool{dims}" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for dims in _DIMS))
+@op_rule(
+    *(f"{kind}_pool{dims}" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for dims in _DIMS),
+    may_alias=False,
+)
 def pooling_rule(operation: Operation) -> SpmdType:
     """x (..., *places) -> (..., *fewer places); a mean is linear"""
     x = operation.arguments[0] if operation.arguments else operation.keywords.get("input")

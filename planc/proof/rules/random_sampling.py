@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import as_operand
 from planc.proof.rules.operation import Operation, RuleViolation, Unsupported
+from planc.proof.rules.registry import always, op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType
 
 
 @op_rule("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli",
       "multinomial", "poisson", "normal_", "uniform_", "bernoulli_", "exponential_", "random_", "geometric_",
-      "trunc_normal_", accepts_rank_dependent=True)  # fmt: skip
+      "trunc_normal_", accepts_rank_dependent=True, uses_rng=always)  # fmt: skip
 def random_rule(operation: Operation) -> SpmdType:
     """Random numbers: whether the ranks draw the same ones, their seeds decide"""
     raise Unsupported(
@@ -18,7 +19,7 @@ def random_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("histc", "bincount")
+@op_rule("histc", "bincount", saves=saves_nothing, may_alias=False)
 def histogram_rule(operation: Operation) -> SpmdType:
     """x (n) -> how many of its numbers fall in each bin"""
     for x in operation.operands():

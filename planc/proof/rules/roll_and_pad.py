@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import (
     as_operand,
     bind_with_aliases,
@@ -15,10 +14,12 @@ from planc.proof.rules.arguments import (
 from planc.proof.rules.dim_mapping import require_full_dims
 from planc.proof.rules.einsum_rule import DimLabels, einsum_rule
 from planc.proof.rules.operation import Operation, RuleViolation, Unsupported
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import PARTIAL, PackedShard, SpmdType
 
 
-@op_rule("roll")
+@op_rule("roll", saves=saves_nothing, may_alias=False)
 def roll_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (a, b), moved along some of the dims"""
     x, _, dims = bind_with_aliases(operation, "input", "shifts", dims=None)
@@ -26,7 +27,7 @@ def roll_rule(operation: Operation) -> SpmdType:
     return require_full_dims(x.type, moved, "rolled")
 
 
-@op_rule("flip")
+@op_rule("flip", saves=saves_nothing, may_alias=False)
 def flip_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (a, b), some of the dims backwards"""
     x, dims = tensor_and_varargs(operation, "dims")
@@ -46,7 +47,7 @@ def pad_rule(operation: Operation) -> SpmdType:
     return require_full_dims(x.type, padded, "padded")
 
 
-@op_rule("unfold")
+@op_rule("unfold", saves=saves_nothing)
 def unfold_rule(operation: Operation) -> SpmdType:
     """x (a, b), windows of 3 along dim 1 -> (a, windows, 3); x (b, c, h, w) -> (b, c * window, windows)"""
     if len(operation.results[0].shape) != operation.operands()[0].ndim + 1:
@@ -65,7 +66,7 @@ def _patches(operation: Operation) -> SpmdType:
                   reason="it is cut into patches along that dim", linear_in=(0,))  # fmt: skip
 
 
-@op_rule("tril", "triu")
+@op_rule("tril", "triu", saves=saves_nothing, may_alias=False)
 def triangular_rule(operation: Operation) -> SpmdType:
     """x (..., a, b) -> (..., a, b), 0 on one side of a diagonal"""
     x, diagonal = bind_with_aliases(operation, "input", diagonal=0)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import (
     as_operand,
     bind_with_aliases,
@@ -24,6 +23,8 @@ from planc.proof.rules.operation import (
     Unsupported,
     iter_rank_dependent,
 )
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import SpmdType, sharded_dim
 
 SplitBounds = list[int]
@@ -73,7 +74,7 @@ def _listed(sizes: tuple[Any, ...]) -> Callable[[int, bool], SplitBounds]:
     return lambda _size, local: [0, *accumulate(global_and_local(item)[local] for item in sizes)]
 
 
-@op_rule("split", "split_with_sizes", "unsafe_split", accepts_rank_dependent=True)
+@op_rule("split", "split_with_sizes", "unsafe_split", accepts_rank_dependent=True, saves=saves_nothing)
 def split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 2, dim 1 -> (a, 2), (a, 2), (a, 1)"""
     names = {"split_size_or_sections": "split_size", "split_sizes": "split_size"}
@@ -84,7 +85,7 @@ def split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return split_types(x, normalize_dim(dim, as_operand(x).ndim), cuts, sizes, operation)
 
 
-@op_rule("chunk", "unsafe_chunk", accepts_rank_dependent=True)
+@op_rule("chunk", "unsafe_chunk", accepts_rank_dependent=True, saves=saves_nothing)
 def chunk_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 3, dim 1 -> (a, 2), (a, 2), (a, 1)"""
     x, count, dim = bind_with_aliases(operation, "input", "chunks", dim=0)
@@ -92,7 +93,7 @@ def chunk_rule(operation: Operation) -> tuple[SpmdType, ...]:
         size, local), count, operation)  # fmt: skip
 
 
-@op_rule("tensor_split", accepts_rank_dependent=True)
+@op_rule("tensor_split", accepts_rank_dependent=True, saves=saves_nothing)
 def tensor_split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 3, dim 1 -> (a, 2), (a, 2), (a, 1); or the places where it is cut"""
     names = {"indices": "indices_or_sections", "sections": "indices_or_sections"}
@@ -112,7 +113,7 @@ def tensor_split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return split_types(x, normalize_dim(dim, as_operand(x).ndim), cuts, asked, operation)
 
 
-@op_rule("unbind", "__iter__")
+@op_rule("unbind", "__iter__", saves=saves_nothing)
 def unbind_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (3, a), dim 0 -> (a), (a), (a)"""
     x, dim = bind_with_aliases(operation, "input", dim=0)
@@ -120,7 +121,7 @@ def unbind_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return (_without(x, dim),) * len(operation.results)
 
 
-@op_rule("select")
+@op_rule("select", saves=saves_nothing)
 def select_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 0, index -> (b)"""
     x, dim, index = bind_with_aliases(operation, "input", "dim", "index")
@@ -132,7 +133,7 @@ def _without(x: Operand, dim: int) -> SpmdType:
     return remap_dims(x.type, {d: d - (d > dim) for d in range(x.ndim) if d != dim})
 
 
-@op_rule("narrow", accepts_rank_dependent=True)
+@op_rule("narrow", accepts_rank_dependent=True, saves=saves_nothing)
 def narrow_rule(operation: Operation) -> SpmdType:
     """x (a, 5), dim 1, start 1, length 3 -> (a, 3)"""
     x, dim, start, length = bind_with_aliases(operation, "input", "dim", "start", "length")

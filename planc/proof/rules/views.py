@@ -7,7 +7,6 @@ from contextlib import suppress
 from math import prod
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.arguments import (
     as_operand,
     bind_with_aliases,
@@ -18,6 +17,8 @@ from planc.proof.rules.arguments import (
     unpack_varargs,
 )
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
+from planc.proof.rules.registry import add_rows, op_rule
+from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import (
     PackedShard,
     Sharded,
@@ -108,13 +109,13 @@ def check_requested_sizes(
     return kind
 
 
-@op_rule("view", accepts_rank_dependent=True)
+@op_rule("view", accepts_rank_dependent=True, saves=saves_nothing, entries="same")
 def view_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (c, d), the same numbers in the same order"""
     return _asked(operation, *tensor_and_varargs(operation, "size"))
 
 
-@op_rule("reshape", accepts_rank_dependent=True)
+@op_rule("reshape", accepts_rank_dependent=True, saves=saves_nothing, entries="same")
 def reshape_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (c, d), the same numbers in the same order"""
     return _asked(operation, *tensor_and_varargs(operation, "shape"))
@@ -129,7 +130,7 @@ def _asked(operation: Operation, x: Operand, sizes: tuple[Any, ...]) -> SpmdType
     )
 
 
-@op_rule("flatten", "ravel")
+@op_rule("flatten", "ravel", saves=saves_nothing, entries="same")
 def flatten_rule(operation: Operation) -> SpmdType:
     """x (a, b, c) -> (a, b * c)"""
     x, start, end = bind_with_aliases(operation, "input", start_dim=0, end_dim=-1)
@@ -137,7 +138,7 @@ def flatten_rule(operation: Operation) -> SpmdType:
     return reshaped_type(as_operand(x).type, x.shape, operation.results[0].shape, operation.ranks)
 
 
-@op_rule("unflatten", accepts_rank_dependent=True)
+@op_rule("unflatten", accepts_rank_dependent=True, saves=saves_nothing, entries="same")
 def unflatten_rule(operation: Operation) -> SpmdType:
     """x (a, b * c), dim 1, sizes (b, c) -> (a, b, c)"""
     if len(operation.arguments) > 3:
@@ -149,7 +150,7 @@ def unflatten_rule(operation: Operation) -> SpmdType:
     return _asked(operation, x, asked)
 
 
-@op_rule("view_as", "reshape_as")
+@op_rule("view_as", "reshape_as", saves=saves_nothing, entries="same")
 def view_as_rule(operation: Operation) -> SpmdType:
     """x (a, b), other (c, d) -> (c, d)"""
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
@@ -160,14 +161,14 @@ def view_as_rule(operation: Operation) -> SpmdType:
     return kind
 
 
-@op_rule("view_as_real")
+@op_rule("view_as_real", saves=saves_nothing)
 def view_as_real_rule(operation: Operation) -> SpmdType:
     """x (a, b) complex -> (a, b, 2)"""
     (x,) = bind_with_aliases(operation, "input")
     return as_operand(x).type
 
 
-@op_rule("view_as_complex")
+@op_rule("view_as_complex", saves=saves_nothing)
 def view_as_complex_rule(operation: Operation) -> SpmdType:
     """x (a, b, 2) -> (a, b) complex"""
     (x,) = bind_with_aliases(operation, "input")
@@ -176,3 +177,6 @@ def view_as_complex_rule(operation: Operation) -> SpmdType:
             "cut-along", "the real and the imaginary parts are on different ranks", "both on every rank"
         )
     return x.type  # type: ignore[no-any-return]
+
+
+add_rows("real", saves=saves_nothing)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from planc.proof.rules import op_rule
 from planc.proof.rules.casts import cast_is_nonlinear
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels, broadcast_operands, pointwise_result_type
+from planc.proof.rules.registry import op_rule
+from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_factors, saves_nothing
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType
 
 
-@op_rule("where")
+def where_saves(operation: Operation) -> tuple[SavedTensor, ...]:
+    """The condition."""
+    conditions = [n for n, operand in enumerate(operation.operands()) if operand.dtype == "bool"]
+    return saved_sources(operation, conditions[:1])
+
+
+@op_rule("where", saves=where_saves, may_alias=False)
 def where_rule(operation: Operation) -> SpmdType:
     """where(c, x, y), x.where(c, y)"""
     if len(operation.arguments) + len(operation.keywords) != 3:
@@ -23,7 +30,8 @@ def where_rule(operation: Operation) -> SpmdType:
     return masked_selection_type(operation, first, (second, third))
 
 
-@op_rule("masked_fill", "masked_fill_")
+@op_rule("masked_fill", saves=saves(1), may_alias=False)
+@op_rule("masked_fill_", saves=saves(1))
 def masked_fill_rule(operation: Operation) -> SpmdType:
     """where(mask, value, x)"""
     x, mask, value = operation.bind_arguments("input", "mask", "value")
@@ -49,13 +57,15 @@ def masked_selection_type(operation: Operation, mask: Any, values: tuple[Any, ..
     return einsum_rule(tensors, result, linear_in="all")
 
 
-@op_rule("addcmul", "addcmul_", "addcdiv", "addcdiv_", "lerp", "lerp_")
+@op_rule("addcmul", saves=saves_factors(1, 2), may_alias=False)
+@op_rule("addcdiv", "lerp", may_alias=False)
+@op_rule("addcmul_", "addcdiv_", "lerp_")
 def ternary_pointwise_rule(operation: Operation) -> SpmdType:
     """x + value * y * z and the like: taken as nonlinear."""
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation)))
 
 
-@op_rule("copy_")
+@op_rule("copy_", saves=saves_nothing)
 def copy_rule(operation: Operation) -> SpmdType:
     """What it writes has the source's type."""
     target, source, _ = operation.bind_arguments("self", "src", non_blocking=False)
@@ -72,7 +82,7 @@ def copy_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("zero_", "fill_")
+@op_rule("zero_", "fill_", saves=saves_nothing)
 def fill_rule(operation: Operation) -> SpmdType:
     """The same number everywhere, in a tensor that keeps its type."""
     target, value = operation.bind_arguments("self", value=0)

@@ -91,6 +91,9 @@ class Case:
         self.name, self.arguments, self.keywords = name, arguments, keywords
         self.call, self.local, self.style = call or torch_function(name), local, style
 
+        self.facts_checked = False
+        """Whether the row of the operation was held against torch on this case."""
+
     def __repr__(self) -> str:
         given = [*map(repr, self.arguments), *(f"{k}={v!r}" for k, v in self.keywords.items())]
         return f"{self.name}({', '.join(given)})"

@@ -19,15 +19,15 @@ from typing import Any
 import torch
 
 from planc.ir.graph import TensorInfo
-from planc.proof.rules import load_op_rules
+from planc.proof.rules.catalog import OPS
 from planc.proof.rules.operation import Operation, RuleViolation, Unsupported
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, SpmdType, sharded, sharded_dim
 from tests.proof.rules.cases import Case, T, local_shards
+from tests.proof.rules.row_facts import check_row_facts
 from tests.proof.rules.simulation import NumericMismatch, Simulation
 
-__all__ = ["OP_RULES", "Case", "NumericMismatch", "T", "cover", "infer_result_types", "local_shards", "sweep"]
+__all__ = ["OPS", "Case", "NumericMismatch", "T", "cover", "infer_result_types", "local_shards", "sweep"]
 
-OP_RULES = load_op_rules()
 torch.set_num_threads(1)
 
 
@@ -36,7 +36,7 @@ def infer_or_error(
 ) -> tuple[SpmdType, ...] | RuleViolation | Unsupported:
     """What the rule says, as a tuple of types, or why it says nothing."""
     try:
-        kinds = (infer or OP_RULES[operation.name].infer)(operation)
+        kinds = (infer or OPS[operation.name].infer)(operation)
     except (RuleViolation, Unsupported) as error:
         return error
     return kinds if isinstance(kinds, tuple) else (kinds,)
@@ -113,6 +113,9 @@ def sweep(
         How many were `accepted` and compared, `refused`, `strict` (refused, for a reason
         that is known), and `proposed`.
     """
+    if infer is None and not case.facts_checked:
+        check_row_facts(case)
+        case.facts_checked = True
     choices = [t.possible_types(ranks) for t in case.tensors()]
     combinations = list(_some(choices, limit, random.Random(seed)))
     count: Counter[str] = Counter()
@@ -182,7 +185,7 @@ def cover(
     """Sweep cases, until of each rule `least` combinations that it accepts are compared."""
     rules: dict[Any, list[Case]] = {}
     for case in cases:
-        rules.setdefault(inspect.unwrap(OP_RULES[case.name].infer), []).append(case)
+        rules.setdefault(inspect.unwrap(OPS[case.name].infer), []).append(case)
     for judge, own in rules.items():
         count: Counter[str] = Counter()
         each = max(4, -(-min_accepted // len(own)))
@@ -205,4 +208,4 @@ def infer_result_types(name: str, *arguments: Any, results: tuple[tuple[int, ...
              style: str | None = None, **keywords: Any) -> Any:  # fmt: skip
     """Ask a rule directly: the shapes of the results are whole; raises what the rule raises."""
     infos = tuple(r if isinstance(r, TensorInfo) else TensorInfo(r, "float32", True) for r in results)
-    return OP_RULES[name].infer(Operation(name, arguments, keywords, infos, ranks, style))
+    return OPS[name].infer(Operation(name, arguments, keywords, infos, ranks, style))

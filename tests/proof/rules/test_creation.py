@@ -8,8 +8,8 @@ import torch
 from planc.ir.graph import TensorInfo, TorchConstant
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, LocalIndex, sharded
-from tests.proof.rules.harness import OP_RULES, Case, NumericMismatch, T, infer_result_types, sweep
-from tests.proof.rules.tables import compare_cases, make_operand
+from tests.proof.rules.case_tables import compare_cases, make_operand
+from tests.proof.rules.harness import OPS, Case, NumericMismatch, T, infer_result_types, sweep
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
@@ -81,7 +81,7 @@ def test_numbers_of_a_rank():
         with pytest.raises(RuleViolation) as refused:
             made("arange", *arguments, shape=(8,))
         assert refused.value.law == "size-read"
-    assert not OP_RULES["tensor"].accepts_rank_dependent
+    assert not OPS["tensor"].accepts_rank_dependent
 
 
 def test_what_no_rule_knows():

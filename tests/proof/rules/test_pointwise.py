@@ -10,7 +10,7 @@ from planc.proof.rules.operation import Operand, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import WITH_INPLACE_VARIANT, WITHOUT_INPLACE_VARIANT
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, sharded
 from tests.proof.rules.harness import Case, T, cover, infer_result_types
-from tests.proof.rules.strictness import known_strictness
+from tests.proof.rules.known_strictness import known_strictness
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
 _TWO = """polar pow float_power remainder fmod floor_divide xlogy hypot logaddexp atan2 eq ne lt le gt ge greater less

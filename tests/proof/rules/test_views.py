@@ -14,8 +14,8 @@ import torch
 from planc.proof.rules import views
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
 from planc.proof.types import REPLICATED, SpmdType, local_shape, packed_shard, sharded
+from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, local_shards, sweep
-from tests.proof.rules.tables import compare_cases, make_operand
 
 
 def factored(rng: random.Random, numbers: list[int]) -> tuple[int, ...]:
@@ -88,8 +88,8 @@ def test_where_shares_of_many_parts_go(seed):
         if before[dim] % ranks == 0:
             kind = cut(rng, dim, before[dim], ranks)
             count[go(kind, before, after, ranks)] += 1
-    assert count["Split"] > 200, count
-    assert count["Packed"] > 100, count
+    assert count["Sharded"] > 200, count
+    assert count["PackedShard"] > 100, count
 
 
 def cut(rng, dim, size, ranks):

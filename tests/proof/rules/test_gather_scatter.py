@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.proof.rules.harness import Case, T, cover, sweep
-from tests.proof.rules.strictness import known_strictness
+from tests.proof.rules.known_strictness import known_strictness
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
 

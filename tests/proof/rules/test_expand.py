@@ -7,8 +7,8 @@ import pytest
 from planc.ir.graph import Slice
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
 from planc.proof.types import CONSTANT, INVARIANT, REPLICATED, packed_shard, sharded
+from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, sweep
-from tests.proof.rules.tables import compare_cases, make_operand
 
 
 def share(whole, ranks, text="a size"):

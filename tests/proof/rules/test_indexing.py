@@ -11,8 +11,8 @@ import torch
 from planc.ir.graph import Slice, TorchConstant
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, local_index, packed_shard, sharded
+from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, sweep
-from tests.proof.rules.tables import compare_cases, make_operand
 
 FULL, DOTS = Slice(None, None, None), TorchConstant("...")
 

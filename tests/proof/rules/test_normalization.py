@@ -9,7 +9,7 @@ from planc.ir.graph import TorchConstant
 from planc.proof.rules.operation import RankDependent
 from planc.proof.types import PARTIAL, sharded
 from tests.proof.rules.harness import Case, T, cover, sweep
-from tests.proof.rules.strictness import known_strictness
+from tests.proof.rules.known_strictness import known_strictness
 from tests.proof.rules.test_pointwise import positive
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])

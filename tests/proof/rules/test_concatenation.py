@@ -6,8 +6,8 @@ import pytest
 
 from planc.proof.rules.operation import RuleViolation, Unsupported
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, packed_shard, sharded
+from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, sweep
-from tests.proof.rules.tables import compare_cases, make_operand
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])

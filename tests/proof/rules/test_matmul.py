@@ -8,7 +8,7 @@ import torch
 from planc.proof.rules.operation import Operand, RankDependent, RuleViolation, Unsupported
 from planc.proof.types import DEFERRED_BIAS, PARTIAL, REPLICATED, sharded
 from tests.proof.rules.harness import Case, T, cover, infer_result_types, sweep
-from tests.proof.rules.strictness import known_strictness
+from tests.proof.rules.known_strictness import known_strictness
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
 

@@ -1,0 +1,35 @@
+"""Every operation that planc knows: importing this loads all files of rules."""
+
+from __future__ import annotations
+
+from planc.proof.rules import (  # noqa: F401  # each adds its rows
+    activations,
+    attention,
+    casts,
+    concatenation,
+    convolution,
+    creation,
+    embedding,
+    expand,
+    gather_scatter,
+    indexing,
+    inplace,
+    losses,
+    matmul,
+    normalization,
+    permutations,
+    pointwise,
+    pooling,
+    random_sampling,
+    reductions,
+    roll_and_pad,
+    splitting,
+    views,
+    where,
+)
+from planc.proof.rules.registry import OPS, OpRow
+
+
+def find_op(name: str) -> OpRow | None:
+    """The row of a torch function; None: planc does not know it."""
+    return OPS.get(name)

@@ -1,0 +1,152 @@
+"""The row of an operation: everything that planc asks of a torch function by its name.
+
+A rule takes an `Operation` and gives the type of its result, or a tuple of types for several results.
+It raises `RuleViolation` where the ranks' local results are not shards of the global result, and
+`Unsupported` where it cannot tell. Operands of type UNKNOWN never reach a rule. Numbers that differ
+between ranks (`RankDependent`) reach only rules whose row accepts them.
+
+    @op_rule("exp", saves=saves("result"), may_alias=False)
+    def exp_rule(operation: Operation) -> SpmdType: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, TypedDict, Unpack
+
+from planc.ir.graph import Op
+from planc.ir.record import Record
+from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.rules.saved_tensors import SavesFunction, saves_unknown
+from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType
+
+RuleFunction = Callable[[Operation], SpmdType | tuple[SpmdType, ...]]
+
+
+def never(*_: Any) -> bool:
+    """No call of the operation does so."""
+    return False
+
+
+def always(*_: Any) -> bool:
+    """Every call of the operation does so."""
+    return True
+
+
+Entries = Literal["same", "scaled", "other"]
+
+
+class OpFacts(TypedDict, total=False):
+    """What `op_rule` may be given: fields of `OpRow`, which explains them."""
+
+    accepts_rank_dependent: bool
+    accepts_local_index: bool
+    saves: SavesFunction
+    uses_rng: Callable[[Operation], bool]
+    may_alias: bool
+    entries: Entries
+    adds_bias: Callable[[Op, str], bool]
+    looks_up_rows: bool
+
+
+class OpRow(Record):
+    """What planc knows of one torch function."""
+
+    infer: RuleFunction | None
+    """Gives the types of the results; None: planc has no rule for the operation."""
+    accepts_rank_dependent: bool = False
+    """Whether the rule understands numbers that differ between ranks."""
+    accepts_local_index: bool = False
+    """Whether the rule understands positions that each rank counts from the start of its own shard."""
+    saves: SavesFunction = saves_unknown
+    """The tensors that autograd saves for the backward pass."""
+    uses_rng: Callable[[Operation], bool] = never
+    """Whether a call draws random numbers."""
+    may_alias: bool = True
+    """Whether the result may share memory with an operand."""
+    entries: Entries = "other"
+    """How the result's entries relate to those of the first operand, in the same order: equal to them
+    (dtype and shape aside), each multiplied by a factor, or neither."""
+    adds_bias: Callable[[Op, str], bool] = never
+    """Whether a call adds the parameter of that name, once and unchanged, to its result."""
+    looks_up_rows: bool = False
+    """Whether it looks up rows of a table by their numbers, which a rowwise style takes over."""
+
+
+OPS: dict[str, OpRow] = {}
+"""The rows, by the name of the torch function. `catalog.find_op` looks them up, with all of them loaded."""
+
+
+def op_rule(*names: str, **facts: Unpack[OpFacts]) -> Callable[[RuleFunction], RuleFunction]:
+    """Make a function the rule of the torch functions with these names.
+
+    Args:
+        names: as torch prints them.
+        facts: the other fields of `OpRow`.
+    """
+
+    def add(rule: RuleFunction) -> RuleFunction:
+        add_rows(*names, infer=_with_constants(rule), **facts)
+        return rule
+
+    return add
+
+
+def add_rows(*names: str, infer: RuleFunction | None = None, **facts: Unpack[OpFacts]) -> None:
+    """Add a row for each name; without `infer`, the operation has no rule.
+
+    Raises:
+        ValueError: a name has a row.
+    """
+    row = OpRow(infer, **facts)
+    for name in names:
+        if name in OPS:
+            raise ValueError(f"operation '{name}' has two rows")
+        OPS[name] = row
+
+
+def _with_constants(rule: RuleFunction) -> RuleFunction:
+    """The rule, with the types of replicated tensors that no gradient flows to made CONSTANT."""
+
+    @wraps(rule)
+    def infer(operation: Operation) -> SpmdType | tuple[SpmdType, ...]:
+        flows = any(result.grad for result in operation.results)
+        if any(
+            o.type in SAME_ON_ALL_RANKS and o.type is not CONSTANT and not (flows and o.grad)
+            for o in operation.operands()
+        ):
+            operation = Operation(
+                operation.name,
+                _as_constant(operation.arguments, flows),
+                {name: _as_constant(value, flows) for name, value in operation.keywords.items()},
+                operation.results,
+                operation.ranks,
+                operation.style,
+            )
+        given = rule(operation)
+        types = given if isinstance(given, tuple) else (given,)
+        if len(types) != len(operation.results):
+            raise Unsupported(
+                f"{operation.name} returned {len(operation.results)} tensors, its rule expects {len(types)}"
+            )
+        for type_, result in zip(types, operation.results, strict=True):
+            if type_ is CONSTANT and result.grad:
+                raise Unsupported(
+                    f"a gradient flows to the result of {operation.name}, but to none of its operands"
+                )
+        settled = tuple(
+            type_ if result.grad or type_ not in SAME_ON_ALL_RANKS else CONSTANT
+            for type_, result in zip(types, operation.results, strict=True)
+        )
+        return settled[0] if len(settled) == 1 else settled
+
+    return infer
+
+
+def _as_constant(item: Any, flows: bool) -> Any:
+    if isinstance(item, Operand):
+        if item.type in SAME_ON_ALL_RANKS and not (flows and item.grad):
+            return Operand(CONSTANT, item.shape, item.grad, item.dtype, item.origin)
+        return item
+    return tuple(_as_constant(part, flows) for part in item) if isinstance(item, tuple) else item
