@@ -7,6 +7,7 @@ import os
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
+from planc.torch.compat import flatten_mesh
 from planc.ir.lowered import Lowered
 from planc.torch.apply.checkpointing import apply_recompute
 from planc.torch.apply.compile import apply_compile
@@ -42,4 +43,4 @@ def _flatten_used_axes(lowered: Lowered, mesh: DeviceMesh) -> None:
     used |= {name for name in (fsdp.axis, fsdp.replicate) if name is not None} if fsdp else set()
     names = tuple(name for name in mesh.mesh_dim_names or () if name in used)
     if len(names) > 1:
-        mesh[names]._flatten()
+        flatten_mesh(mesh[names])

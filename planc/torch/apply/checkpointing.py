@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
 from planc.ir.lowered import LoweredRegion
 from planc.torch.apply.param_swap import WrappedForward
 from planc.torch.apply.rng import preserve_rng_streams
@@ -26,8 +27,7 @@ _SAVED_OPS: Mapping[str, Sequence[str]] = {
         "aten._flash_attention_forward", "aten._efficient_attention_forward",
     ),
     "collective": (
-        "_c10d_functional.all_gather_into_tensor", "_c10d_functional.reduce_scatter_tensor",
-        "_c10d_functional.all_reduce", "_c10d_functional.all_to_all_single",
+        *FUNCTIONAL_COLLECTIVE_NAMES,
         "planc.all_gather", "planc.reduce_scatter",
     ),
 }  # fmt: skip

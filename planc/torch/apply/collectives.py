@@ -11,15 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
-from torch.distributed.distributed_c10d import (  # type: ignore[attr-defined]
-    GroupName,
-    _resolve_process_group,
-)
 
 from planc.torch.apply import c10d
+from planc.torch.compat import FUNCTIONAL_COLLECTIVES as _OPS
+from planc.torch.compat import dispatch_mode_depth, group_by_name
 
-_OPS = torch.ops._c10d_functional
-"""Functional collectives: torch has kept their names since 2.3."""
 _PLAIN_TYPES = (Tensor, nn.Parameter)
 
 
@@ -83,17 +79,9 @@ def _(x: Tensor, dim: int, ranks: int, group: str) -> Tensor:
     return x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
 
 
-def group_by_name(name: str) -> ProcessGroup:
-    """The process group of a name."""
-    group: ProcessGroup = _resolve_process_group(GroupName(name))
-    return group
-
-
 def is_untraced(x: Tensor) -> bool:
     """Whether nobody looks on at what is done with a tensor: no compiler, no dispatch mode, no subclass of tensors."""
-    return not (
-        torch.compiler.is_compiling() or type(x) not in _PLAIN_TYPES or torch._C._len_torch_dispatch_stack()
-    )
+    return not (torch.compiler.is_compiling() or type(x) not in _PLAIN_TYPES or dispatch_mode_depth())
 
 
 def _calls_c10d(x: Tensor) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate
-from torch.distributed.tensor.placement_types import _StridedShard
+
+from planc.torch.compat import is_strided_shard
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def full_tensor(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, DTensor):
         return tensor
     there: Any = tensor.to(tensor.device_mesh.device_type)
-    strided = [isinstance(placement, _StridedShard) for placement in tensor.placements]
+    strided = [is_strided_shard(placement) for placement in tensor.placements]
     if any(strided):
         # What FSDP has cut last is undone first; in one go torch warns that it takes two.
         left = [Replicate() if cut else own for cut, own in zip(strided, tensor.placements)]

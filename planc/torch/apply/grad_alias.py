@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from planc.torch.compat import use_count
+
 
 def unalias_grad(gradient: Tensor) -> Tensor:
     """What a backward pass was handed, or a copy where somebody else has it or its elements share memory.
 
     Only for the backward pass of an `autograd.Function`, where references are counted as `_ALONE` counts them.
     """
-    if gradient._use_count() > _SOLE_REFERENCE_COUNT or not gradient.is_contiguous():  # type: ignore[attr-defined]
+    if use_count(gradient) > _SOLE_REFERENCE_COUNT or not gradient.is_contiguous():
         return gradient.clone(memory_format=torch.contiguous_format)
     return gradient
 
@@ -32,7 +34,7 @@ class _CountReferences(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        return torch.full_like(gradient, gradient._use_count())  # type: ignore[attr-defined]
+        return torch.full_like(gradient, use_count(gradient))
 
 
 def _count_sole_reference() -> int:

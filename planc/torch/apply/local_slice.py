@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch.distributed.tensor import DTensor, Shard
-from torch.distributed.tensor.placement_types import _StridedShard
+
+from planc.torch.compat import is_strided_shard
 
 SliceBounds = tuple[tuple[int, int], ...]
 """Of each dim, the first index and the length."""
@@ -17,10 +20,10 @@ def local_slice(tensor: DTensor) -> SliceBounds:
     """
     mesh = tensor.device_mesh
     box = [(0, size) for size in tensor.shape]
-    strided = [isinstance(placement, _StridedShard) for placement in tensor.placements]
+    strided = [is_strided_shard(placement) for placement in tensor.placements]
     for axis in sorted(range(mesh.ndim), key=lambda axis: strided[axis]):
-        placement = tensor.placements[axis]
-        if isinstance(placement, Shard | _StridedShard):
+        placement: Any = tensor.placements[axis]
+        if isinstance(placement, Shard) or strided[axis]:
             first, size = box[placement.dim]
             each = -(-size // mesh.size(axis))
             start = min(each * mesh.get_local_rank(axis), size)

@@ -15,6 +15,7 @@ from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.torch.capture.from_reference import capture_target as capture_subject
 from planc.torch.capture.trace import CaptureTarget
+from planc.torch.compat import own_parameters
 
 ExampleInputs = Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -79,7 +80,7 @@ def graph_mismatch(model: nn.Module, graph: ModelGraph) -> str | None:
             return (
                 f"'{name}' is of class {type(modules[name]).__name__}, in the graph {definition.class_name}"
             )
-        own = {n: tuple(p.shape) for n, p in modules[name]._parameters.items() if p is not None}
+        own = {n: tuple(p.shape) for n, p in own_parameters(modules[name]).items() if p is not None}
         seen = {n: info.shape for n, info in definition.parameters.items()}
         if own != seen:
             return f"the parameters of '{name or 'the model'}' are {own}, in the graph {seen}"

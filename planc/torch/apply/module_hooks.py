@@ -21,6 +21,7 @@ from planc.torch.apply.redistribute import (
 )
 from planc.torch.apply.rng import RngScope
 from planc.torch.apply.tensor_paths import first_tensor_path, map_tensor_at
+from planc.torch.compat import own_parameters
 
 
 class ModuleHooks:
@@ -100,7 +101,7 @@ class ModuleHooks:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Rows of other ranks are looked up as the first one, and made zero afterwards."""
-        rows = local_param(module._parameters["weight"]).shape[0]  # type: ignore[arg-type]
+        rows = local_param(own_parameters(module)["weight"]).shape[0]  # type: ignore[arg-type]
 
         def own(ids: Tensor) -> Tensor:
             ids = ids - self.first_row

@@ -24,6 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from planc.ir.lowered import LoweredParam
 from planc.torch.apply.full_tensor import full_tensor
 from planc.torch.apply.local_slice import local_slice
+from planc.torch.compat import own_parameters
 
 
 class PackedParam(NamedTuple):
@@ -153,10 +154,10 @@ def _hook_optimizer(optimizer: Optimizer, *_: Any) -> None:
 def _packed_params_by_id() -> dict[int, PackedParam]:
     """Fused parameters by identity, in all modules there are."""
     return {
-        id(module._parameters[name]): fused
+        id(own_parameters(module)[name]): fused
         for module in _PACKED_OWNERS
         for name, fused in packed_params(module).items()
-        if module._parameters.get(name) is not None
+        if own_parameters(module).get(name) is not None
     }
 
 

@@ -15,6 +15,7 @@ from planc.ir.lowered import LoweredParam
 from planc.torch.apply.collectives import all_reduce
 from planc.torch.apply.grad_alias import unalias_grad
 from planc.torch.apply.redistribute import all_reduce_grad
+from planc.torch.compat import dtensor_spec, local_tensor
 
 
 def local_shard(full: Tensor, layout: LoweredParam, rank: int, ranks: int) -> Tensor:
@@ -60,9 +61,9 @@ class _LocalParamFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, parameter: DTensor, over: ProcessGroup | None) -> Tensor:
-        ctx.spec, ctx.plain, ctx.over = parameter._spec, parameter.is_contiguous(), over
+        ctx.spec, ctx.plain, ctx.over = dtensor_spec(parameter), parameter.is_contiguous(), over
         ctx.set_materialize_grads(False)
-        own = parameter._local_tensor
+        own = local_tensor(parameter)
         return own.view_as(own)
 
     @staticmethod

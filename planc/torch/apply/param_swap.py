@@ -11,6 +11,7 @@ from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LoweredModule, LoweredParam
 from planc.torch.apply.param_shards import local_param
+from planc.torch.compat import own_parameters
 
 UNSPLIT = LoweredParam(None)
 """Of a parameter that a plan says nothing of."""
@@ -30,25 +31,25 @@ class ParamSwap:
     @property
     def deferred_bias(self) -> Tensor:
         """What is added late, of a parameter that the module computes without."""
-        return local_param(self.owner._parameters[self.name]) if self._added is None else self._added  # type: ignore[arg-type]
+        return local_param(own_parameters(self.owner)[self.name]) if self._added is None else self._added  # type: ignore[arg-type]
 
     def local(self) -> Tensor:
         """The rank's share, of a parameter that is not added late, whether it is in its place or not."""
-        whole: Any = self.owner._parameters[self.name]
+        whole: Any = own_parameters(self.owner)[self.name]
         return whole if self.taken else local_param(whole, self.group if self.summed else None)
 
     def install(self) -> None:
         """Put the rank's share in the parameter's place."""
-        whole = self.owner._parameters[self.name]
+        whole = own_parameters(self.owner)[self.name]
         self._whole, self.taken = whole, True
         if whole is not None:
             # Not made when it is needed: a compiled region sees local tensors alone.
             self._added = local_param(whole) if self.late else None
-            self.owner._parameters[self.name] = self._local_value(whole)  # type: ignore[assignment]
+            own_parameters(self.owner)[self.name] = self._local_value(whole)  # type: ignore[assignment]
 
     def restore(self) -> None:
         """Put the parameter in its place again."""
-        self.owner._parameters[self.name] = self._whole
+        own_parameters(self.owner)[self.name] = self._whole
         self._whole, self._added, self.taken = None, None, False
 
     def _local_value(self, whole: Tensor) -> Tensor | None:
@@ -69,14 +70,14 @@ def swaps_of_module(
     known: ParamSwaps,
 ) -> list[ParamSwap]:
     """The parameters that the code of a module uses: its own, and those that the proof saw it use."""
-    found = [(name, own) for own in modules[name]._parameters]
+    found = [(name, own) for own in own_parameters(modules[name])]
     for path in lowered[name].descendant_params if name in lowered else ():
         full = path[1:] if path.startswith("/") else (f"{name}.{path}" if name else path)
         owner, _, own = full.rpartition(".")
         found.append((owner, own))
     uses = []
     for owner, own in found:
-        if owner in modules and modules[owner]._parameters.get(own) is not None:
+        if owner in modules and own_parameters(modules[owner]).get(own) is not None:
             key = (id(modules[owner]), own)
             if key not in known:
                 part = lowered[owner].parameters.get(own, UNSPLIT) if owner in lowered else UNSPLIT

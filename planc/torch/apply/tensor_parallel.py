@@ -11,6 +11,7 @@ from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_shards import distribute_param
 from planc.torch.apply.param_swap import UNSPLIT, ParamSwaps, swaps_of_module
+from planc.torch.compat import own_parameters
 
 _UNCHANGED = LoweredModule()
 
@@ -21,7 +22,7 @@ def apply_tensor_parallel(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh)
     made: dict[int, nn.Parameter] = {}
     for name, module in modules.items():
         told = axis.modules.get(name, _UNCHANGED)
-        for own, parameter in list(module._parameters.items()):
+        for own, parameter in list(own_parameters(module).items()):
             if parameter is not None:
                 part = told.parameters.get(own, UNSPLIT)
                 register_packed_param(module, own, part, mesh)
@@ -29,7 +30,7 @@ def apply_tensor_parallel(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh)
                 if id(parameter) not in made:
                     split = distribute_param(parameter, part, mesh)
                     made[id(parameter)] = made[id(split)] = split
-                module._parameters[own] = made[id(parameter)]
+                own_parameters(module)[own] = made[id(parameter)]
     group = mesh.get_group()
     seen: set[int] = set()
     known: ParamSwaps = {}

@@ -13,6 +13,7 @@ from planc.ir.lowered import LocalLayout, LoweredAxis
 from planc.torch.apply.redistribute import redistribute
 from planc.torch.apply.tensor_paths import has_tensor_at, map_tensor_at
 from planc.torch.apply.vocab_parallel_loss import vocab_parallel_cross_entropy
+from planc.torch.compat import make_wrapper_subclass
 
 _FROM_GLOBAL_SHAPE = frozenset({
     "shape", "size", "dim", "ndim", "ndimension", "numel", "nelement", "dtype", "device", "layout", "__len__",
@@ -39,7 +40,7 @@ class VocabParallelLogits(Tensor):
     @staticmethod
     def __new__(cls: type[Self], local: Tensor, group: ProcessGroup) -> Self:
         shape = (*local.shape[:-1], local.shape[-1] * group.size())
-        made: Self = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=local.dtype, device=local.device)
+        made: Self = make_wrapper_subclass(cls, shape, dtype=local.dtype, device=local.device)
         made.local, made.group = local, group
         return made
 

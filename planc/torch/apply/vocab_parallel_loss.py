@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from planc.torch.apply.collectives import all_reduce
+from planc.torch.compat import assert_async
 
 
 def vocab_parallel_cross_entropy(
@@ -65,7 +66,7 @@ def _check_targets(target: Tensor, ignored: int, classes: int) -> None:
         if wrong.any():
             raise IndexError(f"Target {int(target[wrong][0])} is out of bounds.")
     else:
-        torch._assert_async(~wrong.any(), "a target of the cross entropy is out of bounds")
+        assert_async(~wrong.any(), "a target of the cross entropy is out of bounds")
 
 
 class _CrossEntropyRows(torch.autograd.Function):

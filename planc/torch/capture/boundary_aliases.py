@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from planc.torch.capture.tensor_table import TensorTable, tensors_in
+from planc.torch.compat import DisableTorchFunction, FakeTensor, unset_fake_temporarily
 
 
 class BoundaryAliases:
@@ -55,7 +55,7 @@ def make_alias(tensor: Tensor) -> Tensor:
     is_fake = isinstance(tensor, FakeTensor)
     # A real tensor, as code may hide one, gives its numbers away: let it do so under the new name.
     mode = contextlib.nullcontext() if is_fake else unset_fake_temporarily()
-    with torch._C.DisableTorchFunction(), torch.enable_grad(), mode:
+    with DisableTorchFunction(), torch.enable_grad(), mode:
         made = tensor.view_as(tensor)
     for name, value in vars(tensor).items():
         vars(made).setdefault(name, value)

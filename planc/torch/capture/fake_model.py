@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
+
+from planc.torch.compat import MODULE_TABLES, FakeTensor, own_buffers, own_parameters
 
 
 class ModelFaker:
@@ -25,11 +26,11 @@ class ModelFaker:
         split model has other parameters, and knows of no such attribute.
         """
         for module in model.modules():
-            kinds: Any = (module._parameters, module._buffers)
-            for held in kinds:
-                for name, tensor in list(held.items()):
+            tables: Any = (own_parameters(module), own_buffers(module))
+            for table in tables:
+                for name, tensor in list(table.items()):
                     if tensor is not None:
-                        held[name] = self.fake_tensor(tensor)
+                        table[name] = self.fake_tensor(tensor)
         weights, self._made = self._made, {}
         self._attributes(model)
         for key, (_, made) in self._made.items():
@@ -39,7 +40,7 @@ class ModelFaker:
     def _attributes(self, model: nn.Module) -> None:
         for module in model.modules():
             for name, value in list(module.__dict__.items()):
-                if name not in ("_parameters", "_buffers", "_modules"):
+                if name not in MODULE_TABLES:
                     changed = self.fake_item(value)
                     if changed is not value:
                         module.__dict__[name] = changed

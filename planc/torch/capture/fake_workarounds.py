@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, autograd
-from torch._subclasses.fake_tensor import FakeTensor
+
+from planc.torch.compat import SCRIPT_TYPES, DisableTorchFunction, FakeTensor
+from planc.torch.models.compat import masking_module
 
 _HALF: dict[tuple[int, ...], Tensor] = {shape: torch.full(shape, 0.5) for shape in ((), (1,))}
 
@@ -29,7 +30,7 @@ def record_opaque_functions(recorder: Any) -> Iterator[None]:
 
     def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            with torch._C.DisableTorchFunction():
+            with DisableTorchFunction():
                 return original.__get__(None, cls)(*args, **kwargs)
 
         if not recorder.is_listening:
@@ -38,9 +39,7 @@ def record_opaque_functions(recorder: Any) -> Iterator[None]:
 
     function: Any = autograd.Function
     function.apply = classmethod(apply)
-    scripts: dict[Any, Any] = {
-        kind: kind.__call__ for kind in (torch._C.ScriptFunction, torch._C.ScriptMethod)
-    }
+    scripts: dict[Any, Any] = {kind: kind.__call__ for kind in SCRIPT_TYPES}
     for kind, call in scripts.items():
         kind.__call__ = _told(call, recorder)
     try:
@@ -71,8 +70,8 @@ def assume_unpacked_sequences(keywords: Mapping[str, Any]) -> Iterator[None]:
     """transformers looks whether position ids start anew in a row, as they do where several
     texts are packed into one; on fake tensors it cannot look, and assumes it. Nothing is
     packed where nobody gives position ids."""
-    masks: Any = sys.modules.get("transformers.masking_utils")
-    if masks is None or "position_ids" in keywords or not hasattr(masks, "find_packed_sequence_indices"):
+    masks = masking_module()
+    if masks is None or "position_ids" in keywords:
         yield
         return
     original = masks.find_packed_sequence_indices

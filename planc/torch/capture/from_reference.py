@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses import fake_tensor
 
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.graph.open_graph import open_graph
@@ -17,13 +16,19 @@ from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.torch.capture.op_names import DATA_READS
 from planc.torch.capture.trace import CaptureTarget, TraceError, trace
+from planc.torch.compat import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
 from planc.torch.models import factory, hugging_face
 from planc.torch.models.example_inputs import check_signature, override_inputs, parse_input_options
 from planc.torch.models.exception_text import exception_line, exception_location
 from planc.torch.models.model_reference import parse_reference
 
-_READS_NUMBERS = (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException)
-_NO_FAKE = (fake_tensor.UnsupportedFakeTensorException, fake_tensor.UnsupportedOperatorException)
+_READS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException)
+_NO_FAKE = (UnsupportedFakeTensorException, UnsupportedOperatorException)
 
 
 def capture_reference(

@@ -13,6 +13,7 @@ from planc.ir.graph import ModuleDef, Slice, SymNumber
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.tensor_table import tensor_info
 from planc.torch.capture.trace_records import ModuleCall
+from planc.torch.compat import own_buffers, own_modules, own_parameters
 
 Attributes = Mapping[str, Mapping[str, int]]
 """Numbers that were read off modules: by the module's name, then by their own."""
@@ -26,7 +27,7 @@ def module_definitions(model: nn.Module, attributes: Attributes) -> tuple[Module
     def define(module: nn.Module, name: str) -> int:
         children = {
             child: define(inner, f"{name}.{child}" if name else child)
-            for child, inner in module._modules.items()
+            for child, inner in own_modules(module).items()
             if inner is not None
         }
         made = _definition(module, attributes.get(name, {}), children)
@@ -47,8 +48,8 @@ def _definition(module: nn.Module, attributes: Mapping[str, int], children: Mapp
     return ModuleDef(
         type(module).__name__,
         tuple(_bases(type(module))),
-        infos(module._parameters),
-        infos(module._buffers),
+        infos(own_parameters(module)),
+        infos(own_buffers(module)),
         dict(sorted(attributes.items())),
         dict(children),
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from planc.torch.compat import GRAD_PROPERTIES, SILENT_FUNCTIONS, op_namespace
+
 COMPUTED_PROPERTIES = ("T", "mT", "H", "mH", "real", "imag", "data")
 """Properties of tensors that compute something; their names are those of the operations."""
 
@@ -30,7 +32,7 @@ IN_PLACE_DUNDERS = frozenset(
 
 _COMPUTES_NOTHING = frozenset(
     [
-        "_set_grad_enabled",
+        *SILENT_FUNCTIONS,
         "set_grad_enabled",
         "dim",
         "ndimension",
@@ -53,7 +55,6 @@ _COMPUTES_NOTHING = frozenset(
         "get_device",
         "untyped_storage",
         "storage",
-        "_typed_storage",
         "requires_grad_",
         "retain_grad",
         "__repr__",
@@ -72,18 +73,16 @@ _COMPUTES_NOTHING = frozenset(
         "result_type",
         "can_cast",
         "promote_types",
-        "_is_view",
         "__torch_function__",
         "__set__",
         "__delete__",
         "has_names",
         "broadcast_shapes",
-        "_assert",
     ]
 )
 
 _ON_GRADIENTS = ("register_hook", "register_post_accumulate_grad_hook", "backward")
-GRADIENT_ACCESS = (*_ON_GRADIENTS, "grad_fn", "_grad_fn", "grad", "_grad")
+GRADIENT_ACCESS = (*_ON_GRADIENTS, "grad_fn", "grad", *GRAD_PROPERTIES)
 """Methods and properties that read or change the backward pass, where no operation says how."""
 
 CONTENT_PROPERTIES = ("data", "real", "imag")
@@ -120,10 +119,9 @@ def op_name(function: Callable[..., Any]) -> str | None:
 def _home_of(function: Callable[..., Any]) -> str:
     """Where a function of others comes from: it may have the name of one of torch's, and do something else."""
     module = getattr(function, "__module__", None) or "torch"
-    parts = module.split(".")
-    if parts[:2] == ["torch", "_ops"] and len(parts) > 2:  # of torch.library
-        return "" if parts[2] == "aten" else parts[2]
-    return "" if parts[0] == "torch" else module
+    if namespace := op_namespace(module):
+        return "" if namespace == "aten" else namespace
+    return "" if module.partition(".")[0] == "torch" else module
 
 
 def is_in_place(name: str) -> bool:

@@ -23,6 +23,7 @@ from planc.torch.capture.size_leaks import has_plain_value, reveals_size, tracke
 from planc.torch.capture.tensor_table import is_fake_constant, mutation_count, tensors_in
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp
 from planc.torch.capture.tracked_arithmetic import TrackedInt, tracked_numbers, untrack
+from planc.torch.compat import dispatch_mode_depth, function_mode_depth
 
 
 class Recorder(ArgumentEncoder, TorchFunctionMode):
@@ -44,7 +45,7 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
     @property
     def is_listening(self) -> bool:
         """Whether the code that runs is the model's, not torch's."""
-        return bool(self.frames) and torch._C._len_torch_function_stack() > 0
+        return bool(self.frames) and function_mode_depth() > 0
 
     # ---- torch functions -------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
         given = list(tensors_in((args, keywords)))
         if name in ("numel", "nelement"):
             return self.tracked_numel(args[0] if args else keywords["input"])
-        if torch._C._len_torch_dispatch_stack() != self._modes:
+        if dispatch_mode_depth() != self._modes:
             name = f"{name} under a mode"  # which may do something else instead
         # Arguments first: an operation in place gives its tensor a new number.
         said = self.encode(tuple(args)), self.encode(dict(keywords))
@@ -196,7 +197,7 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
         frame = ModuleCall(self.call_count, self._name(module), *said)
         self.call_count += 1
         if not self.frames:
-            self.root, self._modes = frame, torch._C._len_torch_dispatch_stack()
+            self.root, self._modes = frame, dispatch_mode_depth()
             self.frames.append(frame)
             return args, dict(keywords)
         self.frames[-1].steps.append(frame)

@@ -18,8 +18,9 @@ from planc.torch.capture.recorder import Recorder
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp, tensor_numbers
 from planc.torch.capture.tracked_arithmetic import untrack
+from planc.torch.compat import MODULE_TABLES, has_grad_hooks, own_buffers, own_parameters
 
-_TOLD = ("_parameters", "_buffers", "_modules", "training")
+_TOLD = (*MODULE_TABLES, "training")
 MAX_DEPTH = 4
 """How deep lists and dictionaries that modules hold are compared."""
 
@@ -34,7 +35,7 @@ def gradient_hooks(model: nn.Module) -> list[RecordedOp]:
 
 
 def _has_hooks(weight: Tensor) -> bool:
-    return bool(weight._backward_hooks) or bool(getattr(weight, "_post_accumulate_grad_hooks", None))
+    return has_grad_hooks(weight)
 
 
 class StateSnapshot:
@@ -121,7 +122,7 @@ def _used(frame: ModuleCall) -> Iterator[int]:
 
 def _weights(model: nn.Module) -> Iterator[tuple[tuple[int, str], Tensor]]:
     for place, module in enumerate(model.modules()):
-        kinds: Any = (module._parameters, module._buffers)
+        kinds: Any = (own_parameters(module), own_buffers(module))
         for held in kinds:
             for name, tensor in held.items():
                 if tensor is not None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from planc.ir.graph import Slice, SymNumber
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp
 from planc.torch.capture.tracked_sizes import value_of
+from planc.torch.compat import SIZE_INDEPENDENT_PROPERTIES, STORAGE_PROPERTIES, DisableTorchFunction
 
 _OF_EVERY_SIZE = frozenset(
-    ("__hash__", "dim", "ndimension", "ndim", "element_size", "itemsize", "get_device", "output_nr", "_version",
-     "data_ptr", "_cdata", "dense_dim", "sparse_dim", "item", "tolist", "__int__", "__float__", "__index__")
+    ("__hash__", "dim", "ndimension", "ndim", "element_size", "itemsize", "get_device", "output_nr", *SIZE_INDEPENDENT_PROPERTIES,
+     "data_ptr", "dense_dim", "sparse_dim", "item", "tolist", "__int__", "__float__", "__index__")
 )  # fmt: skip
 """What gives numbers that say nothing of a tensor's size."""
 _OF_ITS_SIZE = frozenset(
-    ("untyped_storage", "storage", "_typed_storage", "is_same_size", "__repr__", "__format__", "__reduce_ex__",
+    ("untyped_storage", "storage", *STORAGE_PROPERTIES, "is_same_size", "__repr__", "__format__", "__reduce_ex__",
      "__dlpack__")
 )  # fmt: skip
 """What says something of a tensor's size, and gives no number."""
@@ -45,7 +45,7 @@ def _parts(result: Any, depth: int = 0) -> Iterator[Any]:
 
 def untracked_numel(tensor: Tensor) -> int:
     """How many numbers a tensor has; nobody is told."""
-    with torch._C.DisableTorchFunction():
+    with DisableTorchFunction():
         return tensor.numel()
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
 from planc.ir.graph import SymNumber, TensorInfo
+from planc.torch import compat
 from planc.torch.capture.trace_records import TraceTensors
+from planc.torch.compat import DisableTorchFunction, FakeTensor
 
 MAX_DEPTH = 20
 
@@ -95,9 +95,9 @@ class TensorTable:
 
 def storage_id(tensor: Tensor) -> int:
     """The identity of a storage; a tensor that has none stands for itself."""
-    with torch._C.DisableTorchFunction():
+    with DisableTorchFunction():
         try:
-            return int(tensor.untyped_storage()._cdata)
+            return compat.storage_id(tensor)
         except (RuntimeError, NotImplementedError):
             return id(tensor)
 
@@ -114,16 +114,16 @@ def is_fake_constant(tensor: Tensor) -> bool:
 
 def mutation_count(tensor: Tensor) -> int:
     """How often it was written to; 0 where nobody counts."""
-    with torch._C.DisableTorchFunction():
+    with DisableTorchFunction():
         try:
-            return int(tensor._version)
+            return compat.mutation_count(tensor)
         except RuntimeError:
             return 0
 
 
 def tensor_info(tensor: Tensor) -> TensorInfo:
     """What the graph keeps of a tensor."""
-    with torch._C.DisableTorchFunction():
+    with DisableTorchFunction():
         dtype = str(tensor.dtype).removeprefix("torch.")
         return TensorInfo(tuple(map(int, tensor.shape)), dtype, bool(tensor.requires_grad))
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.record import Record
@@ -31,6 +30,7 @@ from planc.torch.capture.side_effects import (
 from planc.torch.capture.size_leaks import resolve_maybe_escaped
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.tracked_attributes import track_attributes
+from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode
 
 
 class CaptureTarget(Record):
@@ -137,7 +137,7 @@ def _steady() -> Iterator[None]:
     state = random.getstate()
     random.seed(0)
     # A model that raises is reported once, by us.
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    logger = logging.getLogger(FAKE_TENSOR_LOGGER)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:

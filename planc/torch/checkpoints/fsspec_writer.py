@@ -6,11 +6,11 @@ import pickle
 from dataclasses import replace
 
 from torch.distributed.checkpoint import filesystem
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecWriter
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.checkpoint.storage import WriteResult
 
+from planc.torch.compat import FsspecWriter
 from planc.torch.checkpoints.storage import RemoteStorage
 
 

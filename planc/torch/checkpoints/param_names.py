@@ -9,14 +9,12 @@ from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from planc.ir.errors import WeightsError
-
-_WRAPPERS = frozenset({"_orig_mod", "_checkpoint_wrapped_module"})
-"""Under which `torch.compile(module)` and `checkpoint_wrapper(module)` keep the wrapped module."""
+from planc.torch.compat import WRAPPER_ATTRIBUTES
 
 
 def strip_wrappers(name: str) -> str:
     """A dotted name without the parts that wrappers add."""
-    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+    return ".".join(part for part in name.split(".") if part not in WRAPPER_ATTRIBUTES)
 
 
 def names_by_param_id(model: nn.Module) -> dict[int, tuple[str, ...]]:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint._nested_dict import unflatten_state_dict
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import BytesStorageMetadata, MetadataIndex
 from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan, ReadItem
@@ -24,6 +23,7 @@ from planc.torch.checkpoints.storage import (
     RemoteStorage,
     meta_file_name,
 )
+from planc.torch.compat import unflatten_state_dict
 from planc.torch.weights.dcp_source import DcpSource
 from planc.torch.weights.tensor_exprs import SliceRequest
 
@@ -74,7 +74,7 @@ def open_checkpoint(storage: LocalStorage | RemoteStorage, weights_only: bool | 
             FileSystemReader(path), lambda _: _read_if_exists(path / META_FILE), weights_only
         )
     if storage.is_distributed():
-        from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
+        from planc.torch.compat import FsspecReader
 
         return DistributedReader(
             FsspecReader(storage.url, **storage.options),

@@ -16,6 +16,7 @@ from torch import nn
 
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
+from planc.torch.models import compat
 from planc.torch.models.default_inputs import default_inputs
 from planc.torch.models.example_inputs import meta_tensor
 from planc.torch.models.exception_text import closest_name, exception_line
@@ -205,9 +206,9 @@ def _with_settings(
 
 def use_traceable_kernels(config: Any) -> None:
     """Attention and experts in a way that fake tensors can follow."""
-    config._attn_implementation = "sdpa"
+    compat.use_attention(config, "sdpa")
     with contextlib.suppress(AttributeError, ValueError):
-        config._experts_implementation = "batched_mm"
+        compat.use_experts(config, "batched_mm")
 
 
 def _model(kind: Any, config: Any, source: Source, device: str) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
+from planc.torch.compat import foreach_clamp_max_, foreach_clamp_min_, foreach_mul_, foreach_norm
 from planc.torch.train.grads import (
     as_list,
     group_by_dtype,
@@ -81,7 +82,7 @@ def clip_grad_norm(
             )
         factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
         for gradients in group_by_dtype(local_grad(p.grad) for p in given if p.grad is not None):
-            torch._foreach_mul_(gradients, factor.to(gradients[0].device))
+            foreach_mul_(gradients, factor.to(gradients[0].device))
     return norm
 
 
@@ -92,8 +93,8 @@ def clip_grad_value(parameters: Tensor | Iterable[Tensor], value: float) -> None
     with torch.no_grad():
         reduce_partial_grads(given)
         for gradients in group_by_dtype(local_grad(p.grad) for p in given if p.grad is not None):
-            torch._foreach_clamp_min_(gradients, -float(value))
-            torch._foreach_clamp_max_(gradients, float(value))
+            foreach_clamp_min_(gradients, -float(value))
+            foreach_clamp_max_(gradients, float(value))
 
 
 def _full_norms(parameters: Sequence[Tensor], norm_type: float) -> list[Tensor]:
@@ -122,7 +123,7 @@ def _local_norms(gradients: Sequence[Tensor | None], norm_type: float, device: t
     for same in group_by_dtype(tensor for _, tensor in held if tensor.numel()):
         # Squares of half precision would overflow in their own type.
         precise = None if same[0].is_complex() else _norm_dtype(same[0].dtype)
-        found = torch.stack(list(torch._foreach_norm(same, norm_type, dtype=precise)))
+        found = torch.stack(list(foreach_norm(same, norm_type, dtype=precise)))
         for tensor, norm in zip(same, found.to(device, torch.float64).unbind(), strict=True):
             norms[numbers[id(tensor)]] = norm
     return norms

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
+from planc.torch.compat import unscale_and_check_
 from planc.torch.train.grads import comm_device, group_by_dtype, local_grad, reduce_partial_grads
 
 
@@ -47,7 +48,7 @@ class ShardedGradScaler(torch.amp.GradScaler):
                 device = gradients[0].device
                 flag = found.setdefault(device, torch.zeros_like(found_inf, device=device))
                 scale = inv_scale.to(device, non_blocking=True)
-                torch._amp_foreach_non_finite_check_and_unscale_(gradients, flag, scale)
+                unscale_and_check_(gradients, flag, scale)
             self._reduce_found_inf(list(found.values()))
         return found
 

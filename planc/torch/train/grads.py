@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.distributed.tensor import DTensor
 
+from planc.torch.compat import group_device_types
+
 
 def as_list(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """Parameters as torch's functions take them: one, or several."""
@@ -65,7 +67,7 @@ def to_mesh_device(tensor: Tensor, device_type: str) -> Tensor:
 def comm_device(device: torch.device, group: ProcessGroup | None = None) -> torch.device:
     """Where a group can send what lies on a device: there, or on the accelerator of this rank."""
     chosen: Any = group if group is not None else dist.group.WORLD
-    types = {known.type for known in chosen._device_types}
+    types = group_device_types(chosen)
     accelerator = torch.accelerator.current_accelerator()
     if device.type in types or accelerator is None:
         return device

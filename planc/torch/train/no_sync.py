@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
+from planc.torch.compat import fsdp_param_groups
+
 
 @contextmanager
 def no_sync(model: nn.Module, *, enabled: bool = True) -> Iterator[None]:
@@ -37,7 +39,5 @@ def _fsdp_param_groups(model: nn.Module) -> list[Any]:
     found: list[Any] = []
     for module in model.modules():
         if isinstance(module, FSDPModule):
-            state: Any = module._get_fsdp_state()
-            several = getattr(state, "_fsdp_param_groups", None)
-            found += [state._fsdp_param_group] if several is None else several
+            found += fsdp_param_groups(module)
     return [group for group in found if group is not None]

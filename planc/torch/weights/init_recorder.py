@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,8 +10,10 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
+
+from planc.torch.compat import TRUNC_NORMAL, TorchDispatchMode, op_basename, op_schema, storage_id
+from planc.torch.models.compat import stored_initializers
 
 
 class StorageView(NamedTuple):
@@ -69,7 +70,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def view_of(self, tensor: Tensor) -> StorageView:
         storage = tensor.untyped_storage()
         return StorageView(
-            storage._cdata, tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()),
+            storage_id(tensor), tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()),
             int(tensor.storage_offset()), int(storage.nbytes()),
         )  # fmt: skip
 
@@ -84,7 +85,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 raise InitRecordingError(f"{func} draws numbers for a tensor made of given ones")
             return func(*args, **kwargs)
         args, kwargs = tree_map(self._to_meta, (args, kwargs))
-        takes = {argument.name for argument in func._schema.arguments}
+        takes = {argument.name for argument in op_schema(func).arguments}
         if kwargs.get("device") is not None or (not tensors and "device" in takes):
             kwargs["device"] = torch.device("meta")
         result = func(*args, **kwargs)
@@ -111,7 +112,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         read = {self.view_of(x).storage for x in given}
         written = {
             self.view_of(x).storage
-            for argument, x in zip(func._schema.arguments, args)
+            for argument, x in zip(op_schema(func).arguments, args)
             if argument.alias_info is not None and argument.alias_info.is_write and isinstance(x, Tensor)
         }
         fresh = [None if self.view_of(x).storage in read else self.view_of(x) for x in made]
@@ -119,7 +120,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return  # a view
         overwritten = None
         if (
-            func._opname in _OVERWRITING_OPS
+            op_basename(func) in _OVERWRITING_OPS
             and isinstance(args[0], Tensor)
             and self.view_of(args[0]).covers_storage
         ):
@@ -166,13 +167,13 @@ def record_init(build: Callable[[], nn.Module]) -> tuple[nn.Module, InitRecorder
 @contextmanager
 def _patch_initializers(recorder: InitRecorder) -> Iterator[None]:
     """Initialisers that look at numbers are recorded whole: on meta tensors they do nothing at all."""
-    names = ("_no_grad_trunc_normal_", "orthogonal_", "sparse_", "dirac_")
+    names = (TRUNC_NORMAL, "orthogonal_", "sparse_", "dirac_")
     own: dict[str, Any] = {
         name: partial(recorder.record_initializer, getattr(nn.init, name)) for name in names
     }
     with ExitStack() as patches:
         patches.enter_context(patch.multiple(nn.init, **own))
         # Transformers has kept torch's functions to call them behind its own.
-        kept = getattr(sys.modules.get("transformers.initialization"), "TORCH_INIT_FUNCTIONS", {})
+        kept = stored_initializers()
         patches.enter_context(patch.dict(kept, {name: own[name] for name in names if name in kept}))
         yield

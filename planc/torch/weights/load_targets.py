@@ -11,6 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from planc.torch.apply.local_slice import SliceBounds, local_slice
 from planc.torch.apply.packed_params import PackedParam, packed_params
+from planc.torch.compat import non_persistent_buffers, own_buffers, own_parameters
 
 
 class LoadTarget(NamedTuple):
@@ -63,9 +64,9 @@ def load_targets(model: nn.Module, *, all_buffers: bool = False) -> list[LoadTar
 
 
 def _named_tensors(module: nn.Module, all_buffers: bool) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in module._parameters.items():
+    for name, parameter in own_parameters(module).items():
         if parameter is not None:
             yield name, parameter
-    for name, buffer in module._buffers.items():
-        if buffer is not None and (all_buffers or name not in module._non_persistent_buffers_set):
+    for name, buffer in own_buffers(module).items():
+        if buffer is not None and (all_buffers or name not in non_persistent_buffers(module)):
             yield name, buffer

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from planc.ir.errors import WeightsError
+from planc.torch.compat import own_buffers, own_parameters
 from planc.torch.weights.init_recorder import InitRecorder, InitRecordingError, StorageView, record_init
 from planc.torch.weights.init_replay import InitReplay
 from planc.torch.weights.load import load_into, plan_reads
@@ -110,7 +111,7 @@ def _allocate(model: nn.Module, device: torch.device) -> None:
         for name in others:
             owner, _, own = name.rpartition(".")
             module = model.get_submodule(owner)
-            held: Any = module._parameters if own in module._parameters else module._buffers
+            held: Any = own_parameters(module) if own in own_parameters(module) else own_buffers(module)
             held[own] = tensor
 
 

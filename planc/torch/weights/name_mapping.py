@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from planc.ir.errors import WeightsError
+from planc.torch.models.compat import ignored_weight_patterns, weight_conversion
 from planc.torch.weights.tensor_exprs import (
     ConcatTensors,
     FileTensor,
@@ -51,7 +52,7 @@ def map_tensors(
 
 def is_ignored(model: nn.Module, name: str) -> bool:
     """Whether a model of transformers says that a name of files may be passed over."""
-    patterns = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
+    patterns = ignored_weight_patterns(model)
     return any(re.search(pattern, name) for pattern in patterns)
 
 
@@ -61,25 +62,15 @@ def _transformers_mapping(
     """The names as transformers converts them; None: it is no model of transformers, or too few fit."""
     if not hasattr(model, "base_model_prefix") or not hasattr(model, "config"):
         return None
-    from transformers import conversion_mapping
-    from transformers.core_model_loading import (
-        WeightConverter,
-        WeightRenaming,
-        dot_natural_key,
-        rename_source_key,
-    )
-
-    mapping = conversion_mapping.get_model_conversion_mapping(unsplit_skeleton(model))
-    renamings = [entry for entry in mapping if isinstance(entry, WeightRenaming)]
-    converters = [entry for entry in mapping if isinstance(entry, WeightConverter)]
+    renamings, converters, sort_key, rename = weight_conversion(unsplit_skeleton(model))
     present: Any = dict.fromkeys(names, True)
     prefix: Any = model.base_model_prefix
     pieces: dict[str, dict[str | None, list[TensorExpr]]] = {}
     surplus = []
-    for name in sorted(shapes, key=dot_natural_key):
-        said, pattern = rename_source_key(name, renamings, converters, prefix, present)
+    for name in sorted(shapes, key=sort_key):
+        said, pattern = rename(name, renamings, converters, prefix, present)
         if said not in names:
-            said, pattern = rename_source_key(name, [], [], prefix, present)
+            said, pattern = rename(name, [], [], prefix, present)
         if said in names:
             pieces.setdefault(said, {}).setdefault(pattern, []).append(FileTensor(name, shapes[name]))
         else:
