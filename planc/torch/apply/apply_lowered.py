@@ -7,13 +7,13 @@ import os
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from planc.torch.compat import flatten_mesh
 from planc.ir.lowered import Lowered
 from planc.torch.apply.checkpointing import apply_recompute
 from planc.torch.apply.compile import apply_compile
 from planc.torch.apply.fsdp import apply_fsdp, fsdp_unit_names
 from planc.torch.apply.tensor_parallel import apply_tensor_parallel
 from planc.torch.apply.vocab_parallel import apply_vocab_parallel_loss
+from planc.torch.compat import flatten_mesh
 
 
 def apply_lowered(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
 from planc.ir.lowered import LoweredRegion
 from planc.torch.apply.param_swap import WrappedForward
 from planc.torch.apply.rng import preserve_rng_streams
+from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
 
 _SAVED_OPS: Mapping[str, Sequence[str]] = {
     "matmul": (

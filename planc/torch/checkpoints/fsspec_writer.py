@@ -10,8 +10,8 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.checkpoint.storage import WriteResult
 
-from planc.torch.compat import FsspecWriter
 from planc.torch.checkpoints.storage import RemoteStorage
+from planc.torch.compat import FsspecWriter
 
 
 class AtomicFsspecWriter(FsspecWriter):
