@@ -1,5 +1,8 @@
-"""Patterns against modules, each once. Modules of one definition that stand at one place
-of the patterns are one `Bound`: a model of 126 equal layers has one bound layer."""
+"""Patterns matched against modules, each once.
+
+Modules of one definition that match the same patterns, here and below, are one `BoundModule`: a model of
+126 equal layers has one bound layer.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from planc.ir.record import Record
 from planc.ir.resolved import Located, Resolved
 
 PatternId = tuple[int, int, int]
-"""A pattern: its block, the entry there, the pattern of the entry."""
+"""A pattern: the number of its block, of its entry there, and its own number in the entry."""
 
 
 class EntryConflict(Record):
-    """Two entries of one block for one module, neither of which gives way."""
+    """Two entries of one block that match one module, and no `override` says which one applies."""
 
     block: int
     first: int
@@ -26,55 +29,55 @@ class EntryConflict(Record):
 class BoundModule:
     """Modules of one definition with the same entries, here and below; compared by identity."""
 
-    __slots__ = ("children", "clashes", "definition", "entries", "module")
+    __slots__ = ("children", "conflicts", "definition", "entries", "module")
 
     def __init__(
         self,
         definition: int,
         module: ModuleDef,
         entries: Mapping[int, int],
-        clashes: tuple[EntryConflict, ...],
+        conflicts: tuple[EntryConflict, ...],
         children: Mapping[str, BoundModule],
     ) -> None:
         self.definition = definition
         self.module = module
         self.entries = entries
-        """The entry of each block that speaks of it: block number to entry number."""
-        self.clashes = clashes
+        """The entry that applies to it in each block: block number to entry number."""
+        self.conflicts = conflicts
         self.children = children
 
     def find_submodule(self, name: str) -> BoundModule | None:
         """The module with a dotted name below this one."""
-        here: BoundModule | None = self
+        module: BoundModule | None = self
         for part in name.split(".") if name else ():
-            if here is None:
+            if module is None:
                 return None
-            here = here.children.get(part)
-        return here
+            module = module.children.get(part)
+        return module
 
-    def named_modules(self, name: str = "") -> Iterator[tuple[str, BoundModule]]:
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, BoundModule]]:
         """Every module here and below with its dotted name, in the order of the model."""
-        yield name, self
-        for own, child in self.children.items():
-            yield from child.named_modules(f"{name}.{own}" if name else own)
+        yield prefix, self
+        for name, child in self.children.items():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
 
 class Binding(Record):
-    """A plan bound to a graph."""
+    """A plan bound to the modules of a model."""
 
     resolved: Resolved
     graph: ModelGraph
     root: BoundModule
     matched_patterns: frozenset[PatternId]
-    """Patterns that match a module."""
+    """The patterns that match a module."""
 
     def entry_for(self, bound: BoundModule, block: int) -> Located | None:
-        """What a block says of a module."""
+        """The entry of a block that applies to a module."""
         number = bound.entries.get(block)
         return None if number is None else self.resolved.blocks[block].entries[number]
 
     def module_names(self, block: int, entry: int) -> list[str]:
-        """The names of the modules that an entry governs."""
+        """The dotted names of the modules that an entry applies to."""
         return [name for name, bound in self.root.named_modules() if bound.entries.get(block) == entry]
 
 
@@ -93,8 +96,8 @@ def bind(resolved: Resolved, graph: ModelGraph) -> Binding:
 
 def entry_patterns(entry: Any) -> tuple[Any, ...]:
     """The patterns of a rule, a unit or a region."""
-    found: tuple[Any, ...] = entry.patterns if hasattr(entry, "patterns") else (entry.pattern,)
-    return found
+    patterns: tuple[Any, ...] = entry.patterns if hasattr(entry, "patterns") else (entry.pattern,)
+    return patterns
 
 
 class _Binder:
@@ -105,29 +108,30 @@ class _Binder:
 
     def bind_module(self, definition: int, state: MatchState) -> BoundModule:
         key = (definition, state.key)
-        found = self.bound_modules.get(key)
-        if found is None:
+        bound = self.bound_modules.get(key)
+        if bound is None:
             module = self.graph.modules[definition]
-            entries, clashes = self._matching_entries(module, state)
+            entries, conflicts = self._matching_entries(module, state)
             children = {
                 name: self.bind_module(child, state.descend(name)) for name, child in module.children.items()
             }
-            found = self.bound_modules[key] = BoundModule(definition, module, entries, clashes, children)
-        return found
+            bound = self.bound_modules[key] = BoundModule(definition, module, entries, conflicts, children)
+        return bound
 
     def _matching_entries(
         self, module: ModuleDef, state: MatchState
     ) -> tuple[dict[int, int], tuple[EntryConflict, ...]]:
-        met: dict[int, set[int]] = {}
-        for tag, class_name in state.tags:
+        """The last entry of each block that matches, and the conflicts with those before it."""
+        matching: dict[int, set[int]] = {}
+        for (block, entry, pattern), class_name in state.tags:
             if class_name is None or class_name == module.class_name or class_name in module.bases:
-                self.matched.add(tag)
-                met.setdefault(tag[0], set()).add(tag[1])
+                self.matched.add((block, entry, pattern))
+                matching.setdefault(block, set()).add(entry)
         entries: dict[int, int] = {}
-        clashes: list[EntryConflict] = []
-        for block, numbers in met.items():
+        conflicts: list[EntryConflict] = []
+        for block, numbers in matching.items():
             *earlier, last = sorted(numbers)
             entries[block] = last
             if earlier and not self.blocks[block].entries[last].value.override:
-                clashes.append(EntryConflict(block, earlier[-1], last))
-        return entries, tuple(clashes)
+                conflicts.append(EntryConflict(block, earlier[-1], last))
+        return entries, tuple(conflicts)

@@ -1,4 +1,4 @@
-"""Which modules the model's code calls, and with what."""
+"""The calls of modules in the captured run, with their arguments and results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planc.ir.record import Record
 
 
 class CapturedCall(Record):
-    """One call of a module: what it is given, and what it gives."""
+    """One call of a module: its arguments and its result, as trees of values."""
 
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
@@ -19,44 +19,42 @@ class CapturedCall(Record):
 
 
 def module_calls(binding: Binding) -> dict[BoundModule, list[CapturedCall]]:
-    """Every call in the captured run by the module that is called; equal ones once."""
+    """The calls of each module that the model's code calls; equal calls of one place once."""
     graph, root = binding.graph, binding.root
-    found: dict[BoundModule, list[CapturedCall]] = {root: [_root_call(binding)]}
-    seen: set[tuple[int, BoundModule]] = set()
-    said: set[tuple[int, BoundModule, int]] = set()
+    calls: dict[BoundModule, list[CapturedCall]] = {root: [_root_call(binding)]}
+    visited: set[tuple[int, BoundModule]] = set()
+    recorded: set[tuple[int, BoundModule, int]] = set()
 
     def visit(number: int, bound: BoundModule) -> None:
-        if (number, bound) in seen:
+        if (number, bound) in visited:
             return
-        seen.add((number, bound))
+        visited.add((number, bound))
         for step in graph.functions[number].steps:
             if isinstance(step, Call):
-                below = step.module
-                called = (
-                    root.find_submodule(below[1:]) if below.startswith("/") else bound.find_submodule(below)
-                )
+                name = step.module
+                called = root.find_submodule(name[1:]) if name.startswith("/") else bound.find_submodule(name)
                 if called is None:
                     continue
-                if (number, called, step.function) not in said:
-                    said.add((number, called, step.function))
+                if (number, called, step.function) not in recorded:
+                    recorded.add((number, called, step.function))
                     result = graph.functions[step.function].result
-                    found.setdefault(called, []).append(CapturedCall(step.arguments, step.keywords, result))
+                    calls.setdefault(called, []).append(CapturedCall(step.arguments, step.keywords, result))
                 visit(step.function, called)
 
     visit(len(graph.functions) - 1, root)
-    return found
+    return calls
 
 
 def _root_call(binding: Binding) -> CapturedCall:
-    """The call of the model itself: its inputs by keyword, or by position written as a number."""
+    """The call of the model itself. An input whose name is a number is passed by position."""
     inputs = dict.fromkeys(binding.graph.inputs, Value(0))
-    positions = [value for name, value in inputs.items() if name.isdigit()]
-    keywords = {name: value for name, value in inputs.items() if not name.isdigit()}
-    return CapturedCall(positions, keywords, binding.graph.main_function.result)
+    args = [value for name, value in inputs.items() if name.isdigit()]
+    kwargs = {name: value for name, value in inputs.items() if not name.isdigit()}
+    return CapturedCall(args, kwargs, binding.graph.main_function.result)
 
 
 def has_tensor(value: Any) -> bool:
-    """Whether a tensor is in what a call hands over."""
+    """Whether a tree of arguments or results has a tensor in it."""
     if isinstance(value, Value):
         return True
     if isinstance(value, Mapping):

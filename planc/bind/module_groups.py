@@ -1,6 +1,7 @@
-"""Where in a model a bound module stands: its first name, and how many there are of it.
+"""Groups of equal modules: the first name of each group, and how many modules it has.
 
-Laws walk these, not the modules one by one: 126 equal layers are one site."""
+Checks walk groups, not the modules one by one: 126 equal layers are one group.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from planc.ir.resolved import Located, ResolvedBlock
 
 
 class ModuleGroup(Record):
-    """All modules of one `Bound` that stand in the same surroundings."""
+    """The modules of one `BoundModule` that `propagate` gave the same context."""
 
     bound: BoundModule
     name: str
     """The dotted name of the first of them; the model itself is ''."""
     count: int
     context: Any = None
-    """What `spread` handed down to them."""
+    """The context that `propagate` passed down to them."""
 
 
 def module_groups(binding: Binding) -> list[ModuleGroup]:
@@ -31,11 +32,15 @@ def module_groups(binding: Binding) -> list[ModuleGroup]:
 def propagate(
     binding: Binding, initial: Any, transition: Callable[[Any, BoundModule], Any]
 ) -> list[ModuleGroup]:
-    """Walk down the model with something that its modules hand to those below them.
+    """Pass a context down the model, as from a layer to the modules inside it, and group the modules by it.
 
     Args:
-        start: what the model itself is handed.
-        into: what a module hands down, from what it was handed; it can be hashed.
+        initial: the context of the model itself.
+        transition: gives the context of a module's children from its own context and the module;
+            contexts are hashable.
+
+    Returns:
+        One group for each pair of a bound module and a context, in the order of the model.
     """
     names: dict[tuple[BoundModule, Any], str] = {}
     below: dict[tuple[BoundModule, Any], list[tuple[BoundModule, Any]]] = {}
@@ -44,19 +49,19 @@ def propagate(
     def visit(key: tuple[BoundModule, Any], name: str) -> None:
         names[key] = name
         bound, context = key
-        handed = transition(context, bound)
-        following = below[key] = []
-        for own, child in bound.children.items():
-            inner = (child, handed)
-            following.append(inner)
+        child_context = transition(context, bound)
+        below[key] = []
+        for own_name, child in bound.children.items():
+            inner = (child, child_context)
+            below[key].append(inner)
             if inner not in names:
-                visit(inner, f"{name}.{own}" if name else own)
+                visit(inner, qualified_name(name, own_name))
         done.append(key)
 
     visit((binding.root, initial), "")
     counts = dict.fromkeys(names, 0)
     counts[binding.root, initial] = 1
-    for key in reversed(done):  # a module is counted before those below it
+    for key in reversed(done):  # every module before its children
         for inner in below[key]:
             counts[inner] += counts[key]
     return [
@@ -65,38 +70,38 @@ def propagate(
 
 
 def location_note(groups: Iterable[ModuleGroup]) -> str:
-    """The first module of some sites, and how many more there are."""
-    every = list(groups)
-    more = sum(site.count for site in every) - 1
-    return f"at: {display_name(every[0].name)}" + (f" (and {more} like it)" if more else "")
+    """A note that names the first module of some groups, and says how many more there are."""
+    found = list(groups)
+    more = sum(group.count for group in found) - 1
+    return f"at: {display_name(found[0].name)}" + (f" (and {more} like it)" if more else "")
 
 
 def display_name(name: str) -> str:
-    """The name of a module, as a plan writes it."""
+    """The name of a module as a plan writes it: the model itself is `root`."""
     return name or "root"
 
 
 def qualified_name(module: str, name: str) -> str:
-    """The dotted name of something that a module owns."""
+    """The dotted name of a child or a parameter of a module."""
     return f"{module}.{name}" if module else name
 
 
 def rules_with_modules(
     binding: Binding, *kinds: str
 ) -> Iterator[tuple[ResolvedBlock, Located, list[ModuleGroup]]]:
-    """The entries of the blocks of some kinds, each with the modules that it governs."""
-    every = module_groups(binding)
+    """The entries of the blocks of some kinds, each with the modules that it applies to."""
+    groups = module_groups(binding)
     for b, block in enumerate(binding.resolved.blocks):
         if block.kind in kinds:
-            own: dict[int, list[ModuleGroup]] = {}
-            for site in every:
-                if (entry := site.bound.entries.get(b)) is not None:
-                    own.setdefault(entry, []).append(site)
-            for entry in sorted(own):
-                yield block, block.entries[entry], own[entry]
+            groups_of_entry: dict[int, list[ModuleGroup]] = {}
+            for group in groups:
+                if (entry := group.bound.entries.get(b)) is not None:
+                    groups_of_entry.setdefault(entry, []).append(group)
+            for entry in sorted(groups_of_entry):
+                yield block, block.entries[entry], groups_of_entry[entry]
 
 
 def axis_size(binding: Binding, block: ResolvedBlock) -> int:
-    """The devices along the axis of a block; 1 where nobody has given a size."""
+    """The ranks along the axis of a block; 1 where the axis has no size."""
     name = block.axes[0].value
     return next((axis.size or 1 for axis in binding.resolved.axes if axis.name == name), 1)

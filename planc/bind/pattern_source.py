@@ -1,9 +1,7 @@
-"""Where one name of a pattern stands in the text of a plan: in the line itself, or in the
-let that the line starts with."""
+"""Where a segment of a pattern is written: in the line itself, or in a let that the line begins with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from planc.ir.diagnostic import Edit, Fix, Label
@@ -15,16 +13,16 @@ from planc.ir.source import Span
 
 
 class PatternSource(Record):
-    """A pattern as it is written, and the names of it that are asked for."""
+    """A pattern as it is written, and one segment of it."""
 
     pattern: Pattern
     pattern_label: Label
     segment_spans: tuple[Span, ...]
-    """Where each of its names stands; empty where that cannot be told."""
+    """Where each segment is written; empty where the text does not show it, as in YAML with escapes."""
     index: int
-    """The name that is asked for."""
+    """The number of the segment."""
     let_name: str | None
-    """The let that it stands in."""
+    """The let that it is written in."""
 
     @property
     def segment(self) -> Segment:
@@ -32,18 +30,17 @@ class PatternSource(Record):
 
     @property
     def span(self) -> Span | None:
-        """Where the name stands."""
+        """Where the segment is written."""
         return self.segment_spans[self.index] if self.segment_spans else None
 
     def label(self, text: str) -> Label:
-        """Points at the name."""
-        return Label(
-            self.pattern_label.source, self.span or self.pattern_label.span, text, self.pattern_label.path
-        )
+        """A label at the segment, or at the whole pattern where its segments cannot be told apart."""
+        whole = self.pattern_label
+        return Label(whole.source, self.span or whole.span, text, whole.path)
 
 
 def pattern_path(entry: Located, pattern_index: int) -> PlanPath:
-    """Where a pattern of a rule, a unit or a region stands."""
+    """The place of a pattern of a rule, a unit or a region."""
     return (
         entry.location.child("patterns", pattern_index)
         if hasattr(entry.value, "patterns")
@@ -54,74 +51,54 @@ def pattern_path(entry: Located, pattern_index: int) -> PlanPath:
 def find_pattern_source(
     resolved: Resolved, entry: Located, pattern_index: int, segment_index: int
 ) -> PatternSource:
-    """Where a name of a settled pattern comes from.
+    """Where a segment of a resolved pattern is written.
 
     Args:
-        name: its number in the pattern without lets.
+        pattern_index: the number of the pattern in its entry.
+        segment_index: the number of the segment in the pattern, its lets worked in.
     """
-    place = pattern_path(entry, pattern_index)
+    location = pattern_path(entry, pattern_index)
     patterns = entry.value.patterns if hasattr(entry.value, "patterns") else (entry.value.pattern,)
-    left = len(patterns[pattern_index].segments) - segment_index  # names are counted from the end
+    from_end = len(patterns[pattern_index].segments) - segment_index  # a let changes only what is before it
     let: str | None = None
     while True:
-        pattern: Pattern = _value_at(place)
+        pattern: Pattern = _value_at(location)
         head = pattern.segments[0]
         base = head[0] if len(head) == 1 and head[0] in resolved.patterns else None
-        own = len(pattern.segments) - (base is not None)
-        if left <= own or not isinstance(base, str):
-            whole = place.label()
-            return PatternSource(
-                pattern, whole, _segment_spans(whole, pattern), len(pattern.segments) - left, let
-            )
-        left, let, place = left - own, base, resolved.lets[base].location.child("pattern")
+        own_segments = len(pattern.segments) - (base is not None)
+        if from_end <= own_segments or not isinstance(base, str):
+            label = location.label()
+            index = len(pattern.segments) - from_end
+            return PatternSource(pattern, label, _segment_spans(label, pattern), index, let)
+        from_end, let = from_end - own_segments, base
+        location = resolved.lets[base].location.child("pattern")
 
 
-def _value_at(place: PlanPath) -> Any:
-    """The piece of a plan that a place points at."""
-    here: Any = place.document.plan
-    for key in place.path:
-        here = here[key] if isinstance(key, int) else getattr(here, key)
-    return here
+def _value_at(location: PlanPath) -> Any:
+    """The record or the value at a place of a plan."""
+    value: Any = location.document.plan
+    for key in location.path:
+        value = value[key] if isinstance(key, int) else getattr(value, key)
+    return value
 
 
 def _segment_spans(label: Label, pattern: Pattern) -> tuple[Span, ...]:
-    """The spans of the names of a pattern, without the dots, the class and the final `?`."""
+    """The spans of the segments of a pattern, without the dots, the class and the final `?`."""
     text = label.source.text[label.span.start : label.span.end]
     offset = 1 if text[:1] in ('"', "'") else 0
     text = text.strip("\"'").removesuffix("?").partition(":")[0]
-    spans, depth, begun = [], 0, 0
+    spans, depth, segment_start = [], 0, 0
     for at, letter in enumerate(f"{text}."):
         depth += (letter == "{") - (letter == "}")
         if letter == "." and not depth:
             start = label.span.start + offset
-            spans.append(Span(start + begun, start + at))
-            begun = at + 1
+            spans.append(Span(start + segment_start, start + at))
+            segment_start = at + 1
     return tuple(spans) if len(spans) == len(pattern.segments) else ()
 
 
-def rename_fix(label: Label, name: str, meant: str | None) -> Fix | None:
-    """Put another name where this one begins, as the key of `hidden: stream -> replicate`."""
-    at = label.source.text.find(name, label.span.start, label.span.end)
-    if meant is None or not 0 <= at - label.span.start <= 1:
-        return None
-    return Fix(f"did you mean '{meant}'?", (Edit(Span(at, at + len(name)), meant),))
-
-
-def insert_lines_fix(label: Label, lines: Sequence[str], message: str) -> Fix | None:
-    """Write more lines below the one where this begins, with its indentation."""
-    source = label.source
-    if source.format != "text":
-        return None
-    begun = source.text.rfind("\n", 0, label.span.start) + 1
-    indent = source.text[begun : label.span.start]
-    end = source.text.find("\n", label.span.end)
-    if indent.strip() or end < 0:
-        return None
-    return Fix(message, (Edit(Span(end, end), "".join(f"\n{indent}{line}" for line in lines)),))
-
-
 def remove_pattern_fix(entry: Located, pattern_index: int) -> Fix | None:
-    """Leave out one pattern of a unit; where it is the only one, the whole line."""
+    """Remove one pattern of a unit; where it is the only one, the whole line."""
     labels = [pattern_path(entry, i).label() for i in range(len(entry.value.patterns))]
     source = labels[pattern_index].source
     if source.format != "text":
@@ -134,9 +111,9 @@ def remove_pattern_fix(entry: Located, pattern_index: int) -> Fix | None:
             else Span(spans[0].start, spans[1].start)
         )
     else:
-        begun = source.text.rfind("\n", 0, spans[0].start) + 1
+        line_start = source.text.rfind("\n", 0, spans[0].start) + 1
         end = source.text.find("\n", spans[0].end) + 1
-        if source.text[begun : spans[0].start].strip() or not end:
+        if source.text[line_start : spans[0].start].strip() or not end:
             return None
-        span = Span(begun, end)
+        span = Span(line_start, end)
     return Fix(f"leave out '{entry.value.patterns[pattern_index]}'", (Edit(span, ""),))

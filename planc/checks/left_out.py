@@ -25,12 +25,12 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import propagate, qualified_name
-from planc.bind.pattern_source import insert_lines_fix
 from planc.checks.no_match import unmatched_patterns
 from planc.closest import join_names
 from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
+from planc.ir.text_fixes import insert_lines_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

@@ -36,7 +36,7 @@ from planc.ir.resolved import Located, Settings
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     met: dict[EntryConflict, list[ModuleGroup]] = {}
     for site in module_groups(binding):
-        for clash in site.bound.clashes:
+        for clash in site.bound.conflicts:
             met.setdefault(clash, []).append(site)
     if not met:
         return

@@ -29,10 +29,11 @@ from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modu
 from planc.bind.param_shards import weight_rows
 from planc.closest import join_names
 from planc.ir.blocks import Rule
-from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Settings
 from planc.ir.styles import STYLES
+from planc.ir.text_fixes import replacement_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

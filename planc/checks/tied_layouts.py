@@ -27,13 +27,13 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import axis_size
 from planc.bind.param_shards import ParamShard, param_shard
-from planc.bind.pattern_source import insert_lines_fix
 from planc.checks.no_match import unmatched_patterns
-from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic
 from planc.ir.layout import REPLICATE
 from planc.ir.record import Record
 from planc.ir.resolved import Located, ResolvedBlock, Settings
 from planc.ir.styles import STYLES, Style
+from planc.ir.text_fixes import insert_lines_fix, replacement_fix
 
 
 class TiedParam(Record):

@@ -25,11 +25,11 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
-from planc.bind.pattern_source import rename_fix
 from planc.closest import closest_match, join_names
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.resolved import Settings
+from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

@@ -28,8 +28,9 @@ from collections.abc import Iterator
 from planc.checks.traversal import declared_blocks
 from planc.closest import closest_match, join_names
 from planc.ir.block_kinds import BLOCK_KINDS
-from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
+from planc.ir.text_fixes import replacement_fix
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:

@@ -29,9 +29,10 @@ from planc.checks import unknown_name
 from planc.checks.no_match import is_other_model
 from planc.checks.traversal import records_of_type
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import Expr
 from planc.ir.resolved import Settings
+from planc.ir.text_fixes import replacement_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

@@ -25,9 +25,10 @@ from collections.abc import Iterator
 
 from planc.checks.traversal import records_of_type
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.layout import KEYWORD_LAYOUTS, LayoutRef
 from planc.ir.resolved import Resolved, Settings
+from planc.ir.text_fixes import replacement_fix
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:

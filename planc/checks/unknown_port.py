@@ -27,10 +27,10 @@ from typing import Any
 from planc.bind.binding import Binding
 from planc.bind.module_calls import CapturedCall, has_tensor, module_calls
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
-from planc.bind.pattern_source import rename_fix
 from planc.closest import closest_match
 from planc.ir.diagnostic import Diagnostic, Fix, diagnostic
 from planc.ir.resolved import Located, Settings
+from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:

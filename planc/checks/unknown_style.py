@@ -26,9 +26,10 @@ from collections.abc import Iterator
 
 from planc.checks.traversal import declared_entries
 from planc.closest import closest_match, join_names
-from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import STYLES
+from planc.ir.text_fixes import replacement_fix
 from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 
 

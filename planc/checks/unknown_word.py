@@ -31,11 +31,12 @@ from planc.checks.traversal import declared_blocks, declared_entries, records_of
 from planc.closest import closest_match, join_names
 from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.blocks import RECOMPUTE_MODES, SAVEABLE_OPS, Loss, Setting
-from planc.ir.diagnostic import Diagnostic, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.expr import format_value
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import LOSSES
+from planc.ir.text_fixes import replacement_fix
 
 _TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
 """Dtypes by the names that torch gives them."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from planc.bind.binding import Binding, BoundModule
-from planc.bind.pattern_source import insert_lines_fix
 from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.resolved import Located, ResolvedBlock
 from planc.ir.source import Span
+from planc.ir.text_fixes import insert_lines_fix
 from planc.proof.result import join_module_path
 
 

@@ -110,14 +110,6 @@ class SkippedCheck(Record):
     """The axis whose size is all that is missing."""
 
 
-def replacement_fix(label: Label, replacement: str | None) -> Fix | None:
-    """Put the word that was meant in the place of the one that was written."""
-    if replacement is None:
-        return None
-    quote = '"' if label.source.text[label.span.start : label.span.start + 1] == '"' else ""
-    return Fix(f"did you mean '{replacement}'?", (Edit(label.span, f"{quote}{replacement}{quote}"),))
-
-
 class ModelFault(Exception):
     """A model or a graph that cannot be had; `diagnostic` says why."""
 

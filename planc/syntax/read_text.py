@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from planc.ir.diagnostic import Diagnostic, Label, diagnostic, replacement_fix
+from planc.ir.diagnostic import Diagnostic, Label, diagnostic
 from planc.ir.document import Document
 from planc.ir.source import Source
+from planc.ir.text_fixes import replacement_fix
 from planc.syntax.parser import parse_tree
 from planc.syntax.statements import decode_plan
 from planc.syntax.tree_reader import TreeReader

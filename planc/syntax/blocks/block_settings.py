@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from planc.ir.block_kinds import SettingValues
 from planc.ir.blocks import Setting
-from planc.ir.diagnostic import Label, replacement_fix
+from planc.ir.diagnostic import Label
 from planc.ir.expr import format_value
 from planc.ir.pattern import Pattern
+from planc.ir.text_fixes import replacement_fix
 from planc.syntax.blocks.entries import EntryLine
 from planc.syntax.spanned import Spanned
 

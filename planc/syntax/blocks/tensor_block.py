@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from planc.closest import closest_match, join_names
 from planc.ir.blocks import Attribute, Loss, ParamLayout, Part, Port, Rule, Setting, TensorBlock
-from planc.ir.diagnostic import Label, replacement_fix
+from planc.ir.diagnostic import Label
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.ir.styles import STYLES
+from planc.ir.text_fixes import replacement_fix
 from planc.syntax.blocks.block_settings import decode_settings, encode_settings
 from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import (
