@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from planc.bind.binding import Binding, BoundModule
-from planc.forecast.saved_tensors import WeightInfo, saved_tensors
+from planc.forecast.memory import WeightInfo, saved_tensors
 from planc.ir.graph import Call, Function, Op, TensorInfo
 from planc.ir.record import Record
 from planc.proof.prove import AxisProof

@@ -32,7 +32,7 @@ add_rows(
 )  # fmt: skip
 
 
-@op_rule("dropout", "dropout_", saves=dropout_saves, uses_rng=dropout_uses_rng)
+@op_rule("dropout", inplace_variant=True, saves=dropout_saves, uses_rng=dropout_uses_rng)
 def dropout_rule(operation: Operation) -> SpmdType:
     """Where it drops, each rank would drop other summands of a pending sum."""
     x, p, training, _ = operation.bind_arguments("input", p=0.5, training=True, inplace=False)

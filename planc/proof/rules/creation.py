@@ -59,8 +59,8 @@ def full_rule(operation: Operation) -> SpmdType:
 
 
 @op_rule(
-    "new_zeros", "new_ones", "new_empty", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False
-)
+    "new_zeros", "new_ones", "new_empty", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False,
+)  # fmt: skip
 def new_zeros_rule(operation: Operation) -> SpmdType:
     """x, (2, 3) -> a tensor of that shape"""
     given = creation_keywords(operation, "size")

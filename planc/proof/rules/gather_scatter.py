@@ -49,10 +49,8 @@ def take_along_dim_rule(operation: Operation) -> SpmdType:
     )
 
 
-@op_rule("scatter", "scatter_add", saves=saves(1), may_alias=False)
-@op_rule("scatter_", "scatter_add_", saves=saves(1))
-@op_rule("scatter_reduce", may_alias=False)
-@op_rule("scatter_reduce_")
+@op_rule("scatter", "scatter_add", inplace_variant=True, saves=saves(1), may_alias=False)
+@op_rule("scatter_reduce", inplace_variant=True, may_alias=False)
 def scatter_rule(operation: Operation) -> SpmdType:
     """x, index and src (as many dims; those but dim no longer than in x) -> as x"""
     keywords = dict(operation.keywords)
@@ -77,8 +75,7 @@ def _written(
     return _with_places(operation, x, labels, [(index, labels)], source, labels, linear)
 
 
-@op_rule("index_add", "index_copy", "index_fill", may_alias=False)
-@op_rule("index_add_", "index_copy_", "index_fill_")
+@op_rule("index_add", "index_copy", "index_fill", inplace_variant=True, may_alias=False)
 def index_add_rule(operation: Operation) -> SpmdType:
     """x (.., k, ..), index (m), source (.., m, ..) -> as x"""
     filled = operation.name.startswith("index_fill")

@@ -78,7 +78,7 @@ def setitem_rule(operation: Operation) -> SpmdType:
     return index_write_type(operation, as_operand(x), index, value)
 
 
-@op_rule("index_put", "index_put_")
+@op_rule("index_put", inplace_variant=True, may_alias=False)
 def index_put_rule(operation: Operation) -> SpmdType:
     """x (a, b), (ids (n), ), y (n, b) -> x (a, b), y in the rows with these numbers, or added to them"""
     x, index, value, adds = bind_with_aliases(operation, "input", "indices", "values", accumulate=False)

@@ -31,8 +31,8 @@ def linear_rule(operation: Operation) -> SpmdType:
 
 
 @op_rule(
-    "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "__rmatmul__", saves=saves_factors(), may_alias=False
-)
+    "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "__rmatmul__", saves=saves_factors(), may_alias=False,
+)  # fmt: skip
 def matmul_rule(operation: Operation) -> SpmdType:
     """a (..., n, k), b (..., k, m) -> (..., n, m); a or b may be a vector (k)"""
     a, b = (
@@ -62,9 +62,8 @@ def _batch(operand: Operand, last: int, batch: tuple[int, ...]) -> DimLabels:
     return broadcast_labels(Operand(operand.type, shape), batch)
 
 
-@op_rule("addmm", saves=saves_factors(1, 2), may_alias=False, adds_bias=addmm_adds_bias)
-@op_rule("baddbmm", saves=saves_factors(1, 2), may_alias=False)
-@op_rule("addmm_", "baddbmm_")
+@op_rule("addmm", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False, adds_bias=addmm_adds_bias)
+@op_rule("baddbmm", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False)
 def addmm_rule(operation: Operation) -> SpmdType:
     """beta * bias + alpha * (a @ b)"""
     names = ("batch1", "batch2") if operation.name.startswith("b") else ("mat1", "mat2")

@@ -101,9 +101,8 @@ def normalize_rule(operation: Operation) -> SpmdType:
     return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), reason=_WHY)
 
 
-@op_rule("cumsum", saves=saves_nothing, may_alias=False)
+@op_rule("cumsum", inplace_variant=True, saves=saves_nothing, may_alias=False)
 @op_rule("cumprod", "logcumsumexp", saves=saves(0, "result"), may_alias=False)
-@op_rule("cumsum_", saves=saves_nothing)
 def scan_rule(operation: Operation) -> SpmdType:
     """x (..., dim, ...) -> as x; a running sum is linear"""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("dtype",))

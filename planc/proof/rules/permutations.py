@@ -33,21 +33,22 @@ def transposed_type(x: Operand, first: int, second: int) -> SpmdType:
     return permuted_type(x, order)
 
 
-@op_rule("transpose", "swapdims", "transpose_", "swapdims_", saves=saves_nothing)
+@op_rule("transpose", "swapdims", inplace_variant=True, saves=saves_nothing)
 def transpose_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), dims 0 and 2 -> (c, b, a)"""
     x, first, second = bind_with_aliases(operation, "input", "dim0", "dim1")
     return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
 
 
-@op_rule("swapaxes", "swapaxes_", saves=saves_nothing)
+@op_rule("swapaxes", inplace_variant=True, saves=saves_nothing)
 def swapaxes_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), axes 0 and 2 -> (c, b, a)"""
     x, first, second = bind_with_aliases(operation, "input", "axis0", "axis1")
     return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
 
 
-@op_rule("t", "t_", "T", saves=saves_nothing)
+@op_rule("t", inplace_variant=True, saves=saves_nothing)
+@op_rule("T", saves=saves_nothing)
 def t_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (b, a)"""
     (x,) = bind_with_aliases(operation, "input")
@@ -81,7 +82,7 @@ def movedim_rule(operation: Operation) -> SpmdType:
     return permuted_type(x, order)
 
 
-@op_rule("unsqueeze", "unsqueeze_", accepts_local_index=True, saves=saves_nothing)
+@op_rule("unsqueeze", inplace_variant=True, accepts_local_index=True, saves=saves_nothing)
 def unsqueeze_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 1 -> (a, 1, b)"""
     x, dim = bind_with_aliases(operation, "input", "dim")
@@ -89,7 +90,7 @@ def unsqueeze_rule(operation: Operation) -> SpmdType:
     return remap_dims(x.type, [d + (d >= dim) for d in range(x.ndim)])
 
 
-@op_rule("squeeze", "squeeze_", saves=saves_nothing)
+@op_rule("squeeze", inplace_variant=True, saves=saves_nothing)
 def squeeze_rule(operation: Operation) -> SpmdType:
     """x (a, 1, b), dim 1 -> (a, b)"""
     x, dims = bind_with_aliases(operation, "input", dim=None)

@@ -10,37 +10,6 @@ from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_factors, saves_nothing
 from planc.proof.types import PARTIAL, SpmdType
 
-_SAVES_RESULT = "exp exp2 expm1 sqrt rsqrt reciprocal tan tanh sigmoid relu".split()  # noqa: SIM905
-_SAVES_INPUT = """abs absolute log log2 log10 log1p square sin cos asin acos atan sinh cosh arctan erf erfc erfinv
-logit lgamma digamma sinc clamp clip clamp_min clamp_max nan_to_num relu6 elu selu celu leaky_relu hardtanh
-threshold""".split()  # noqa: SIM905
-_SAVES_NOTHING = """sign floor ceil round trunc fix frac floor_divide eq ne lt le gt ge greater less greater_equal
-less_equal not_equal logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor bitwise_not
-bitwise_left_shift bitwise_right_shift""".split()  # noqa: SIM905
-_OTHERS = ["sgn", "atan2", "float_power", "remainder", "fmod", "xlogy", "hypot", "logaddexp", "pow"]
-WITH_INPLACE_VARIANT = [*_SAVES_RESULT, *_SAVES_INPUT, *_SAVES_NOTHING, *_OTHERS]
-"""Pointwise functions that also exist with a `_`, in place."""
-
-_ONLY_SAVES_INPUT = """silu gelu mish softplus hardswish hardsigmoid hardshrink softshrink __abs__""".split()  # noqa: SIM905
-_ONLY_SAVES_NOTHING = """isnan isinf isfinite isclose isposinf isneginf signbit __invert__ __eq__ __ne__ __lt__
-__le__ __gt__ __ge__ __floordiv__ __rfloordiv__ __and__ __rand__ __or__ __ror__ __xor__ __rxor__ __lshift__
-__rlshift__ __rshift__ __rrshift__""".split()  # noqa: SIM905
-_ONLY_SAVES_BOTH = ["maximum", "minimum", "fmax", "fmin"]
-_ONLY_OTHERS = """softsign logsigmoid tanhshrink polar __pow__ __rpow__ __mod__ __rmod__""".split()  # noqa: SIM905
-_ONLY_IN_PLACE = [
-    "__ipow__",
-    "__imod__",
-    "__ifloordiv__",
-    "__iand__",
-    "__ior__",
-    "__ixor__",
-    "__ilshift__",
-    "__irshift__",
-]
-WITHOUT_INPLACE_VARIANT = [
-    *_ONLY_SAVES_INPUT, *_ONLY_SAVES_NOTHING, *_ONLY_SAVES_BOTH, *_ONLY_OTHERS, *_ONLY_IN_PLACE,
-]  # fmt: skip
-
 
 def broadcast_labels(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
     """The dims of an operand by those of the result that it is broadcast to."""
@@ -83,23 +52,52 @@ def add_adds_bias(step: Op, _: str) -> bool:
     return not step.keywords and len(step.arguments) == 2
 
 
-@op_rule(*_SAVES_RESULT, saves=saves("result"), may_alias=False)
-@op_rule(*_SAVES_INPUT, *_ONLY_SAVES_INPUT, saves=saves(0), may_alias=False)
-@op_rule(*_SAVES_NOTHING, *_ONLY_SAVES_NOTHING, saves=saves_nothing, may_alias=False)
-@op_rule("atan2", "logaddexp", *_ONLY_SAVES_BOTH, saves=saves(0, 1), may_alias=False)
-@op_rule("hypot", saves=saves(0, 1, "result"), may_alias=False)
-@op_rule("pow", "__pow__", saves=pow_saves, may_alias=False)
-@op_rule("sgn", "float_power", "remainder", "fmod", "xlogy", may_alias=False)
+@op_rule(
+    "exp", "exp2", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid", "relu",
+    inplace_variant=True, saves=saves("result"), may_alias=False,
+)  # fmt: skip
+@op_rule(
+    "abs", "absolute", "log", "log2", "log10", "log1p", "square", "sin", "cos", "asin", "acos", "atan",
+    "arctan", "sinh", "cosh", "erf", "erfc", "erfinv", "logit", "lgamma", "digamma", "sinc", "clamp",
+    "clip", "clamp_min", "clamp_max", "nan_to_num", "relu6", "elu", "selu", "celu", "leaky_relu",
+    "hardtanh", "threshold", inplace_variant=True, saves=saves(0), may_alias=False,
+)  # fmt: skip
+@op_rule(
+    "silu", "gelu", "mish", "softplus", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "__abs__",
+    saves=saves(0), may_alias=False,
+)  # fmt: skip
+@op_rule(
+    "sign", "floor", "ceil", "round", "trunc", "fix", "frac", "floor_divide", "eq", "ne", "lt", "le", "gt",
+    "ge", "greater", "less", "greater_equal", "less_equal", "not_equal", "logical_and", "logical_or",
+    "logical_not", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
+    "bitwise_left_shift", "bitwise_right_shift", inplace_variant=True, saves=saves_nothing, may_alias=False,
+)  # fmt: skip
+@op_rule(
+    "isnan", "isinf", "isfinite", "isclose", "isposinf", "isneginf", "signbit", "__invert__", "__eq__",
+    "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__floordiv__", "__rfloordiv__", "__and__",
+    "__rand__", "__or__", "__ror__", "__xor__", "__rxor__", "__lshift__", "__rlshift__", "__rshift__",
+    "__rrshift__", saves=saves_nothing, may_alias=False,
+)  # fmt: skip
+@op_rule("atan2", inplace_variant=True, saves=saves(0, 1), may_alias=False)
+@op_rule("maximum", "minimum", "fmax", "fmin", saves=saves(0, 1), may_alias=False)
+@op_rule("hypot", inplace_variant=True, saves=saves(0, 1, "result"), may_alias=False)
+@op_rule("pow", inplace_variant=True, saves=pow_saves, may_alias=False)
+@op_rule("__pow__", saves=pow_saves, may_alias=False)
+@op_rule(
+    "sgn", "float_power", "remainder", "fmod", "xlogy", "logaddexp", inplace_variant=True, may_alias=False,
+)  # fmt: skip
 @op_rule("softsign", "logsigmoid", "tanhshrink", "polar", "__rpow__", "__mod__", "__rmod__", may_alias=False)
-@op_rule(*(f"{name}_" for name in WITH_INPLACE_VARIANT), *_ONLY_IN_PLACE)
+@op_rule("__ipow__", "__imod__", "__ifloordiv__", "__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__")  # fmt: skip
 def pointwise_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation)))
 
 
-@op_rule("add", "__add__", "__radd__", saves=saves_nothing, may_alias=False, adds_bias=add_adds_bias)
-@op_rule("add_", "__iadd__", saves=saves_nothing, adds_bias=add_adds_bias)
-@op_rule("sub", "subtract", "rsub", "__sub__", "__rsub__", saves=saves_nothing, may_alias=False)
-@op_rule("sub_", "subtract_", "__isub__", saves=saves_nothing)
+@op_rule("add", inplace_variant=True, saves=saves_nothing, may_alias=False, adds_bias=add_adds_bias)
+@op_rule("__add__", "__radd__", saves=saves_nothing, may_alias=False, adds_bias=add_adds_bias)
+@op_rule("__iadd__", saves=saves_nothing, adds_bias=add_adds_bias)
+@op_rule("sub", "subtract", inplace_variant=True, saves=saves_nothing, may_alias=False)
+@op_rule("rsub", "__sub__", "__rsub__", saves=saves_nothing, may_alias=False)
+@op_rule("__isub__", saves=saves_nothing)
 def add_rule(operation: Operation) -> SpmdType:
     """x + alpha * y: one sum is pending if both are."""
     terms, result = broadcast_operands(operation)
@@ -108,23 +106,18 @@ def add_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule(terms, result, linear_in="all"))
 
 
-@op_rule("mul", "multiply", "__mul__", "__rmul__", saves=saves_factors(), may_alias=False, entries="scaled")
-@op_rule("mul_", "multiply_", "__imul__", saves=saves_factors())
+@op_rule("mul", "multiply", inplace_variant=True, saves=saves_factors(), may_alias=False, entries="scaled")
+@op_rule("__mul__", "__rmul__", saves=saves_factors(), may_alias=False, entries="scaled")
+@op_rule("__imul__", saves=saves_factors(), entries="scaled")
 def mul_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation), linear_in=(0, 1)))
 
 
 @op_rule(
-    "div",
-    "divide",
-    "true_divide",
-    "__truediv__",
-    "__div__",
-    saves=div_saves,
-    may_alias=False,
-    entries="scaled",
-)
-@op_rule("div_", "divide_", "true_divide_", "__itruediv__", "__idiv__", saves=div_saves)
+    "div", "divide", "true_divide", inplace_variant=True, saves=div_saves, may_alias=False, entries="scaled",
+)  # fmt: skip
+@op_rule("__truediv__", "__div__", saves=div_saves, may_alias=False, entries="scaled")
+@op_rule("__itruediv__", "__idiv__", saves=div_saves, entries="scaled")
 @op_rule("__rtruediv__", "__rdiv__", may_alias=False)
 def div_rule(operation: Operation) -> SpmdType:
     """x / y is linear in x, unless it is rounded."""
@@ -135,8 +128,9 @@ def div_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule(terms, result, linear_in=linear))
 
 
-@op_rule("neg", "negative", "__neg__", "deg2rad", "rad2deg", saves=saves_nothing, may_alias=False)
-@op_rule("neg_", "negative_", "positive", "__pos__", "detach", "detach_", saves=saves_nothing)
+@op_rule("neg", "negative", inplace_variant=True, saves=saves_nothing, may_alias=False)
+@op_rule("__neg__", "deg2rad", "rad2deg", saves=saves_nothing, may_alias=False)
+@op_rule("positive", "__pos__", "detach", "detach_", saves=saves_nothing)
 @op_rule("clone", saves=saves_nothing, may_alias=False, entries="same")
 @op_rule("contiguous", saves=saves_nothing, entries="same")
 def linear_unary_rule(operation: Operation) -> SpmdType:

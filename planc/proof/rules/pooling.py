@@ -13,7 +13,7 @@ _DIMS = ("1d", "2d", "3d")
 @op_rule(
     *(f"{kind}_pool{dims}" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for dims in _DIMS),
     may_alias=False,
-)
+)  # fmt: skip
 def pooling_rule(operation: Operation) -> SpmdType:
     """x (..., *places) -> (..., *fewer places); a mean is linear"""
     x = operation.arguments[0] if operation.arguments else operation.keywords.get("input")

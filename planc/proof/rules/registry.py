@@ -78,16 +78,23 @@ OPS: dict[str, OpRow] = {}
 """The rows, by the name of the torch function. `catalog.find_op` looks them up, with all of them loaded."""
 
 
-def op_rule(*names: str, **facts: Unpack[OpFacts]) -> Callable[[RuleFunction], RuleFunction]:
+def op_rule(
+    *names: str, inplace_variant: bool = False, **facts: Unpack[OpFacts]
+) -> Callable[[RuleFunction], RuleFunction]:
     """Make a function the rule of the torch functions with these names.
 
     Args:
         names: as torch prints them.
+        inplace_variant: whether torch has each of them with a `_` too, which returns the tensor that it
+            writes to; autograd saves the same there, from a copy where the write destroys it.
         facts: the other fields of `OpRow`.
     """
 
     def add(rule: RuleFunction) -> RuleFunction:
-        add_rows(*names, infer=_with_constants(rule), **facts)
+        infer = _with_constants(rule)
+        add_rows(*names, infer=infer, **facts)
+        if inplace_variant:
+            add_rows(*(f"{name}_" for name in names), infer=infer, **{**facts, "may_alias": True})
         return rule
 
     return add

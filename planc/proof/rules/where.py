@@ -30,8 +30,7 @@ def where_rule(operation: Operation) -> SpmdType:
     return masked_selection_type(operation, first, (second, third))
 
 
-@op_rule("masked_fill", saves=saves(1), may_alias=False)
-@op_rule("masked_fill_", saves=saves(1))
+@op_rule("masked_fill", inplace_variant=True, saves=saves(1), may_alias=False)
 def masked_fill_rule(operation: Operation) -> SpmdType:
     """where(mask, value, x)"""
     x, mask, value = operation.bind_arguments("input", "mask", "value")
@@ -57,9 +56,8 @@ def masked_selection_type(operation: Operation, mask: Any, values: tuple[Any, ..
     return einsum_rule(tensors, result, linear_in="all")
 
 
-@op_rule("addcmul", saves=saves_factors(1, 2), may_alias=False)
-@op_rule("addcdiv", "lerp", may_alias=False)
-@op_rule("addcmul_", "addcdiv_", "lerp_")
+@op_rule("addcmul", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False)
+@op_rule("addcdiv", "lerp", inplace_variant=True, may_alias=False)
 def ternary_pointwise_rule(operation: Operation) -> SpmdType:
     """x + value * y * z and the like: taken as nonlinear."""
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation)))
