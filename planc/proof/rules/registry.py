@@ -94,7 +94,8 @@ def op_rule(
         infer = _with_constants(rule)
         add_rows(*names, infer=infer, **facts)
         if inplace_variant:
-            add_rows(*(f"{name}_" for name in names), infer=infer, **{**facts, "may_alias": True})
+            facts["may_alias"] = True
+            add_rows(*(f"{name}_" for name in names), infer=infer, **facts)
         return rule
 
     return add
