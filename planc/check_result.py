@@ -11,7 +11,7 @@ from planc.ir.resolved import Resolved
 
 if TYPE_CHECKING:
     from planc.bind.binding import Binding
-    from planc.proof.prove import Proof
+    from planc.proof.result import Proof
 
 
 class Result(Record):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from planc.forecast.collectives import Collective
     from planc.ir.graph import ModelGraph
     from planc.ir.lowered import Lowered
-    from planc.proof.prove import Proof
+    from planc.proof.result import Proof
 
 
 class Diagnosis(Record):
@@ -77,6 +77,7 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
     if graph is None or lacks_base_plan(resolved):
         return Diagnosis(resolved, _in_source_order(diagnostics, resolved))
     from planc.bind.binding import bind
+    from planc.fixes.suggest import suggest_fix
     from planc.proof.diagnose import proof_diagnostics
     from planc.proof.prove import prove
 
@@ -86,7 +87,7 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
         # The proof would blame right rules for what a missing or mistaken one does.
         return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding)
     proof = prove(binding)
-    diagnostics += proof_diagnostics(proof, binding)
+    diagnostics += proof_diagnostics(proof, binding, partial(suggest_fix, binding))
     return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding, proof)
 
 

@@ -15,7 +15,7 @@ from planc.ir.resolved import Resolved, Settings
 
 if TYPE_CHECKING:
     from planc.ir.graph import ModelGraph
-    from planc.proof.prove import Proof
+    from planc.proof.result import Proof
 
 MODEL_CHECKS = (
     "every pattern matches a module",

@@ -14,8 +14,7 @@ from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.resolved import Located
 from planc.proof.model_outputs import find_logits
-from planc.proof.prove import AxisProof, Proof
-from planc.proof.result import CollectiveEvent, join_module_path
+from planc.proof.result import AxisProof, CollectiveEvent, Proof, join_module_path
 
 
 class Collective(Record):

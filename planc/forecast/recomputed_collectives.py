@@ -13,8 +13,7 @@ from planc.bind.binding import Binding, BoundModule
 from planc.forecast.memory import WeightInfo, saved_tensors
 from planc.ir.graph import Call, Function, Op, TensorInfo
 from planc.ir.record import Record
-from planc.proof.prove import AxisProof
-from planc.proof.result import Analysis, CollectiveEvent, join_module_path
+from planc.proof.result import Analysis, AxisProof, CollectiveEvent, join_module_path
 
 
 class RecomputedCollective(Record):

@@ -50,6 +50,8 @@ class Diagnostic(Record):
     fix: Fix | None = None
     module: str | None = None
     operation: str | None = None
+    details: Record | None = None
+    """The data that the sentences are made from, where a stage keeps it."""
 
     @property
     def headline(self) -> str:
@@ -82,6 +84,7 @@ def diagnostic(
     fix: Fix | None = None,
     module: str | None = None,
     operation: str | None = None,
+    details: Record | None = None,
 ) -> Diagnostic:
     """A diagnostic of the law with this code; every diagnostic of planc is made here.
 
@@ -94,11 +97,12 @@ def diagnostic(
         fix: a change of the plan that may repair it; planc shows it only after trying it.
         module: the module of the model where it is, the first of them.
         operation: the operation of the model, with the layouts of its operands.
+        details: the data that the sentences are made from.
 
     Raises:
         KeyError: no law has this code.
     """
-    return Diagnostic(law_by_code(code), message, label, secondary, notes, fix, module, operation)
+    return Diagnostic(law_by_code(code), message, label, secondary, notes, fix, module, operation, details)
 
 
 class SkippedCheck(Record):

@@ -9,7 +9,8 @@ from planc.ir.lowered import Lowered, LoweredFsdp, LoweredRegion, LoweredUnit
 from planc.ir.resolved import ResolvedBlock
 from planc.lower.overlapped_gathers import WrappedModules
 from planc.lower.tensor_axis import LoweringError, lower_tensor_axis
-from planc.proof.prove import Proof, prove
+from planc.proof.prove import prove
+from planc.proof.result import Proof
 
 
 def lower_binding(binding: Binding, proof: Proof) -> Lowered:

@@ -12,8 +12,7 @@ from planc.lower.overlapped_gathers import WrappedModules, overlapped_gathers
 from planc.proof.boundary.ports import parameter_paths
 from planc.proof.model_outputs import find_logits
 from planc.proof.param_types import ParamTypes
-from planc.proof.prove import AxisProof
-from planc.proof.result import Analysis, join_module_path
+from planc.proof.result import Analysis, AxisProof, join_module_path
 from planc.proof.types import (
     CONSTANT,
     DEFERRED_BIAS,
@@ -140,7 +139,7 @@ def _drawn(calls: list[tuple[str, Analysis]]) -> dict[str, tuple[bool, ...]]:
             raise LoweringError(
                 f"{path or 'the model'} draws random numbers both for whole and for split values"
             )
-        found.setdefault(path, []).append("apart" in outcome.rng_uses)
+        found.setdefault(path, []).append("per rank" in outcome.rng_uses)
     if not any(map(any, found.values())):
         return {}
     return {path: tuple(apart) for path, apart in found.items() if path in drawing}

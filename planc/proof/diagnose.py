@@ -1,144 +1,150 @@
-"""What the proof found, as diagnostics: the rule, the module, the operation, got and needed."""
+"""What the proof found, as diagnostics: the rule to blame, the modules, the operation, got and needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from planc.bind.binding import Binding
-from planc.fixes.edit_plan import PlanEditor
-from planc.fixes.enclosing_boundary import share_gather
-from planc.fixes.suggest import FixContext, suggest_fix
-from planc.ir.diagnostic import Diagnostic, Label, diagnostic
+from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic
 from planc.ir.resolved import Located
-from planc.proof.prove import AxisProof, Proof
-from planc.proof.result import RedundantCollective, Violation, join_module_path
+from planc.proof.result import (
+    AxisProof,
+    Finding,
+    Proof,
+    RedundantCollective,
+    Violation,
+    join_module_path,
+)
+from planc.proof.sentences import (
+    HEADLINES,
+    REDUNDANCY_HEADLINES,
+    describe,
+    describe_point,
+    describe_redundancy,
+)
 
-_LAW_MESSAGES = {
-    "arrives": ("L701", "a value arrives in another layout than the plan says"),
-    "partial": ("L702", "a pending sum is used before it is taken"),
-    "cut-dim": ("L703", "a split dim is cut so that ranks hold no whole part"),
-    "cut-along": ("L704", "an operation works along a dim that is split"),
-    "sequence": ("L705", "attention sees a split sequence"),
-    "gradient": ("L706", "a gradient would stay in parts"),
-    "size-read": ("L707", "the model's code reads a size that is a rank's own"),
-    "size-written": ("L708", "the model's code says a size that no rank has"),
-    "batch": ("L709", "an operation mixes entries of the batch"),
-    "leaves": ("L710", "a value leaves the model that is not whole"),
-    "meet": ("L711", "layouts that do not fit meet in an operation"),
-    "loss-needs": ("L712", "the loss does not get what it needs"),
-    "no-rule": ("L713", "not proved"),
-}
-"""The law that a fault breaks, and how it is said."""
-_REDUNDANT_MESSAGES = {
-    "repeated": ("L721", "one value is brought together several times"),
-    "undone": ("L722", "a value is brought together and cut again at once"),
-    "logits": ("L723", "logits are brought together that the loss could take as they are"),
-}
+Suggest = Callable[[Finding], Fix | None]
 
 
-def proof_diagnostics(proof: Proof, binding: Binding) -> Iterator[Diagnostic]:
-    """Everything that speaks against the plan, each fault once, however many modules have it."""
+def proof_diagnostics(proof: Proof, binding: Binding, suggest: Suggest) -> Iterator[Diagnostic]:
+    """Everything that the proof found, each finding once, however many modules have it.
+
+    Args:
+        proof: the proof.
+        binding: the plan and the model.
+        suggest: gives a change of the plan that may mend a finding.
+    """
     for axis in proof.axes:
-        found: dict[tuple[str, int, str], tuple[Violation, list[str]]] = {}
-        for path, outcome in axis.analysis.walk():
-            for fault in outcome.violations:
-                place = _blamed_rule(fault, axis)[0]
-                key = (fault.law, place.span.start, fault.operation)
-                found.setdefault(key, (fault, []))[1].append(join_module_path(path, fault.module))
-        for fault, paths in found.values():
-            yield _violation_diagnostic(fault, list(dict.fromkeys(paths)), axis, binding)
+        for finding in _violations(axis):
+            yield _violation_diagnostic(finding, binding, suggest)
         if axis.kind == "tensor":
-            yield from _redundant_diagnostics(axis, PlanEditor(binding, axis.block.value))
+            for finding in _redundant_collectives(axis):
+                yield _redundancy_diagnostic(finding, suggest)
 
 
-def _redundant_diagnostics(axis: AxisProof, lines: PlanEditor) -> Iterator[Diagnostic]:
-    found: dict[tuple[str, int, str], tuple[RedundantCollective, list[str]]] = {}
-    for path, outcome in axis.analysis.walk_findings():
-        for waste in outcome.redundant_collectives:
-            key = (waste.law, id(waste.rule), waste.got)
-            found.setdefault(key, (waste, []))[1].append(join_module_path(path, waste.module))
-    for waste, paths in found.values():
-        code, message = _REDUNDANT_MESSAGES[waste.law]
-        label = (
-            axis.block.location.label(waste.got)
-            if waste.rule is None
-            else waste.rule.location.label(waste.got)
-        )
-        others = tuple(other.location.label("and here") for other in waste.others)
-        notes = [f"like it: {len(paths) - 1} more"] if len(paths) > 1 else []
-        notes.append(f"needed: {waste.needed}")
-        fix = share_gather(waste, paths[0], lines) if waste.law == "repeated" else None
-        yield diagnostic(code, label, message, *notes, secondary=others, fix=fix, module=paths[0] or "root")
+def _violations(axis: AxisProof) -> list[Finding]:
+    """The violations on an axis; those of one rule, law and operation are one finding."""
+    groups: dict[tuple[str, int, str], tuple[Violation, list[str]]] = {}
+    for path, analysis in axis.analysis.walk():
+        for violation in analysis.violations:
+            start = _blamed_rule(violation, axis)[0].span.start
+            key = (violation.law, start, describe_point(violation.point))
+            groups.setdefault(key, (violation, []))[1].append(join_module_path(path, violation.module))
+    return [Finding(first, tuple(dict.fromkeys(modules)), axis) for first, modules in groups.values()]
 
 
-def _violation_diagnostic(
-    fault: Violation, paths: list[str], axis: AxisProof, binding: Binding
-) -> Diagnostic:
-    data = axis.kind == "data"
-    code, message = _LAW_MESSAGES["batch" if data and fault.law != "no-rule" else fault.law]
-    label, others = _blamed_rule(fault, axis)
-    notes = [f"like it: {len(paths) - 1} more"] if len(paths) > 1 else []
-    if data:
-        notes.append(f"got: {fault.got}, where each rank of '{axis.axis}' has its part of the batch")
-    origin = fault.origin
-    if origin is not None and origin.module and origin.module != paths[0]:
-        notes.append(f"layout from: {origin.module}")
-    if fault.law in ("gradient", "meet") and _lacks_rule(fault, paths[0], axis, binding):
-        notes.append("rule: this module has none")
-    if fault.needed:
-        notes.append(f"needed: {fault.needed}")
-    fix = (
-        None
-        if data
-        else suggest_fix(FixContext(fault, paths, PlanEditor(binding, axis.block.value), axis.axis))
+def _redundant_collectives(axis: AxisProof) -> list[Finding]:
+    """The redundant collectives on an axis; equal ones of one rule are one finding."""
+    groups: dict[tuple[int, str], tuple[RedundantCollective, list[str]]] = {}
+    for path, analysis in axis.analysis.walk_findings():
+        for redundant in analysis.redundant_collectives:
+            key = (id(redundant.rule), describe_redundancy(redundant.redundancy).got)
+            groups.setdefault(key, (redundant, []))[1].append(join_module_path(path, redundant.module))
+    return [Finding(first, tuple(modules), axis) for first, modules in groups.values()]
+
+
+def _redundancy_diagnostic(finding: Finding, suggest: Suggest) -> Diagnostic:
+    redundant, modules = finding.issue, finding.modules
+    assert isinstance(redundant, RedundantCollective)
+    code, headline = REDUNDANCY_HEADLINES[type(redundant.redundancy)]
+    got, needed = describe_redundancy(redundant.redundancy)
+    rule = redundant.rule or finding.axis.block
+    return diagnostic(
+        code,
+        rule.location.label(got),
+        headline,
+        *_others_note(modules),
+        f"needed: {needed}",
+        secondary=tuple(other.location.label("and here") for other in redundant.others),
+        fix=suggest(finding),
+        module=modules[0] or "root",
+        details=redundant.redundancy,
     )
+
+
+def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) -> Diagnostic:
+    violation, modules, axis = finding.issue, finding.modules, finding.axis
+    assert isinstance(violation, Violation)
+    splits_batch = axis.kind == "data"
+    law = "batch" if splits_batch and violation.law != "no-rule" else violation.law
+    code, headline = HEADLINES[law]
+    label, others = _blamed_rule(violation, axis)
+    got, needed = describe(violation.cause)
+    notes = _others_note(modules)
+    if splits_batch:
+        notes.append(f"got: {got}, where each rank of '{axis.axis}' has its part of the batch")
+    origin = violation.origin
+    if origin is not None and origin.module and origin.module != modules[0]:
+        notes.append(f"layout from: {origin.module}")
+    if violation.law in ("gradient", "meet") and _lacks_rule(finding, binding):
+        notes.append("rule: this module has none")
+    if needed:
+        notes.append(f"needed: {needed}")
     return diagnostic(
         code,
         label,
-        message,
+        headline,
         *notes,
         secondary=others,
-        fix=fix,
-        module=paths[0] or "root",
-        operation=fault.operation,
+        fix=suggest(finding),
+        module=modules[0] or "root",
+        operation=describe_point(violation.point),
+        details=None if splits_batch else violation.cause,
     )
 
 
-def _lacks_rule(fault: Violation, path: str, axis: AxisProof, binding: Binding) -> bool:
-    """Whether a module has parameters, and no rule says how they lie."""
-    bound = binding.root.find_submodule(path)
-    return (
-        axis.kind == "tensor" and fault.rule is None and bound is not None and bool(bound.module.parameters)
-    )
+def _others_note(modules: tuple[str, ...]) -> list[str]:
+    return [f"like it: {len(modules) - 1} more"] if len(modules) > 1 else []
 
 
-def _blamed_rule(fault: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
-    """The rule that is to blame: the module's own, or the one that gave the value its layout."""
-    own, origin = fault.rule, fault.origin.rule if fault.origin is not None else None
-    text = "" if axis.kind == "data" else fault.got
-    if own is not None and (origin is None or own is origin or _is_own_violation(own, fault)):
+def _lacks_rule(finding: Finding, binding: Binding) -> bool:
+    """Whether the module has parameters, and no rule says how they are sharded."""
+    bound = binding.root.find_submodule(finding.modules[0])
+    has_parameters = bound is not None and bool(bound.module.parameters)
+    return finding.axis.kind == "tensor" and finding.issue.rule is None and has_parameters
+
+
+def _blamed_rule(violation: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
+    """The rule that is to blame, and others: the module's own rule, or the one that gave the value its layout."""
+    own, origin = violation.rule, violation.origin.rule if violation.origin is not None else None
+    text = "" if axis.kind == "data" else describe(violation.cause).got
+    if own is not None and (origin is None or own is origin or _is_own_violation(own, violation)):
         others = (origin.location.label("this gave it its layout"),) if origin not in (None, own) else ()
-        return _rule_label(own, fault.rule_field, text), others
+        return own.location.label(text, *violation.rule_field), others
     if origin is not None:
-        around = () if own is None else (own.location.label("the rule of the module"),)
-        other = fault.other_operand_rule if fault.law == "meet" else None
-        return origin.location.label(text), (
-            around if other is None else (other.location.label("the other operand is from here"), *around)
-        )
-    if fault.enclosing_rule is not None:
-        return fault.enclosing_rule.location.label(text), ()
+        secondary = () if own is None else (own.location.label("the rule of the module"),)
+        other = violation.other_operand_rule if violation.law == "meet" else None
+        if other is not None:
+            secondary = (other.location.label("the other operand is from here"), *secondary)
+        return origin.location.label(text), secondary
+    if violation.enclosing_rule is not None:
+        return violation.enclosing_rule.location.label(text), ()
     return axis.block.location.label(text, "axis"), ()
 
 
-def _is_own_violation(own: Located, fault: Violation) -> bool:
-    """Whether a fault is one of a module's own rule: at its boundary, or with its parameters."""
+def _is_own_violation(own: Located, violation: Violation) -> bool:
+    """Whether a module's own rule is to blame: for its boundary, its parameters, or its attributes."""
     rule = own.value
-    said = rule.style is not None or rule.params
-    return (
-        fault.rule_field is not None or bool(said) or (fault.law == "size-written" and bool(rule.attributes))
-    )
-
-
-def _rule_label(rule: Located, field: str | None, text: str) -> Label:
-    steps = tuple(int(step) if step.isdigit() else step for step in field.split("/")) if field else ()
-    return rule.location.label(text, *steps)
+    shards_parameters = rule.style is not None or bool(rule.params)
+    sets_size = violation.law == "size-written" and bool(rule.attributes)
+    return bool(violation.rule_field) or shards_parameters or sets_size

@@ -1,29 +1,31 @@
-"""Where, in what a model returns, is what the loss is computed from."""
+"""What a model returns: its tensors by name, and the logits among them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from planc.ir.graph import Function, TensorInfo, Value
-from planc.proof.prove import is_logits
+from planc.ir.graph import Function, TensorInfo
+from planc.proof.boundary.ports import TensorPath, tensor_paths
 
-TensorPath = tuple[str | int, ...]
+
+def output_paths(main: Function) -> dict[str, tuple[TensorPath, int]]:
+    """The tensors that a model returns, by the dotted name of their path: the path, and the number."""
+    return {".".join(map(str, path)): (path, number) for path, number in tensor_paths(main.result)}
 
 
 def find_logits(main: Function) -> tuple[TensorPath, TensorInfo] | None:
-    """The steps into the result, and the tensor there; None: there is none, or it is not clear which."""
-    places = {
-        ".".join(map(str, steps)): (steps, main.tensors[n]) for steps, n in _tensor_paths(main.result, ())
-    }
-    infos = {name: info for name, (_, info) in places.items()}
-    return next((place for name, place in places.items() if is_logits(name, infos)), None)
+    """The path to the logits in the model's result, and the tensor; None: it is not clear which these are."""
+    outputs = output_paths(main)
+    infos = {name: main.tensors[number] for name, (_, number) in outputs.items()}
+    for name, (path, _) in outputs.items():
+        if is_logits(name, infos):
+            return path, infos[name]
+    return None
 
 
-def _tensor_paths(result: Any, steps: TensorPath) -> Iterator[tuple[TensorPath, int]]:
-    if isinstance(result, Value):
-        yield steps, result.number
-    elif isinstance(result, tuple | Mapping):
-        items = result.items() if isinstance(result, Mapping) else enumerate(result)
-        for key, part in items:
-            yield from _tensor_paths(part, (*steps, key))
+def is_logits(name: str, outputs: Mapping[str, TensorInfo]) -> bool:
+    """Whether the loss is computed from an output: the one called logits, or the only one that a
+    gradient flows to."""
+    if "logits" in outputs:
+        return name == "logits"
+    return [other for other, info in outputs.items() if info.grad] == [name]

@@ -1,61 +1,42 @@
-"""The proof of a bound plan: every axis of the mesh, from the inputs to what leaves the model.
+"""The proof of a bound plan: every axis of the mesh, from the model's inputs to its outputs.
 
 On a tensor axis all ranks get the same inputs. On a data axis each rank gets its part of
-the batch, and holds (as far as the numbers go) every parameter.
+the batch, and has (as far as the numbers go) every parameter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from planc.bind.binding import Binding
 from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
-from planc.ir.record import Record
-from planc.ir.resolved import Located
+from planc.ir.resolved import Located, ResolvedBlock
 from planc.proof.boundary.module_boundary import ModuleBoundary
 from planc.proof.boundary.ports import input_ports, output_ports
-from planc.proof.interpreter.interpreter import Frame, Interpreter
+from planc.proof.gradient_uses import gradients_used_both_ways
+from planc.proof.interpreter.context import AxisContext
+from planc.proof.interpreter.interpreter import Interpreter
+from planc.proof.model_outputs import is_logits, output_paths
 from planc.proof.redundant_collectives import logits_gathers
-from planc.proof.result import AbstractValue, Analysis, Origin, Violation, join_module_path
-from planc.proof.types import (
-    CONSTANT,
-    INVARIANT,
-    PARTIAL,
-    REPLICATED,
-    SAME_ON_ALL_RANKS,
-    UNKNOWN,
-    Sharded,
-    SpmdType,
-    sharded,
+from planc.proof.result import (
+    UNKNOWN_VALUE,
+    AbstractValue,
+    Analysis,
+    AxisProof,
+    ProgramPoint,
+    Proof,
+    Violation,
 )
-
-_UNKNOWN_BATCH = AbstractValue(UNKNOWN)
-"""An input of which it is not known whether it is a part of the batch."""
+from planc.proof.types import CONSTANT, INVARIANT, SAME_ON_ALL_RANKS, UNKNOWN, Sharded, sharded
+from planc.proof.violations import Cause, LogitsNotSharded, NotProved, OutputNotBatch, OutputNotFull
 
 DATA_AXIS_RANKS = 2
 """Ranks that a data axis is proved for: what holds for two parts of the batch holds for more."""
 
-
-class AxisProof(Record):
-    """What was found on one axis."""
-
-    axis: str
-    ranks: int
-    kind: Literal["tensor", "data"]
-    block: Located
-    """The block of the plan that splits over the axis: its kind, and its place."""
-    analysis: Analysis
-    results: Mapping[str, SpmdType]
-    """What leaves the model, by name."""
-
-
-class Proof(Record):
-    """The proof on every axis that could be looked at."""
-
-    axes: tuple[AxisProof, ...]
-    unsized_axes: tuple[str, ...]
-    """Axes that have no size yet: nothing is proved of them."""
+_UNKNOWN_BATCH = AbstractValue(UNKNOWN)
+"""An input that may or may not be a part of the batch."""
+_AxisKind = Literal["tensor", "data"]
 
 
 def prove(binding: Binding) -> Proof:
@@ -70,173 +51,134 @@ def prove(binding: Binding) -> Proof:
             if size is None:
                 unsized.append(axis)
             elif size > 1:
-                proofs.append(_prove_axis(binding, number, axis, size, "tensor"))
+                proofs.append(_AxisProver(binding, number, "tensor", size).prove(axis))
         elif block.kind == "fsdp":
             # With two axes the batch is split on both, alike: one of them shows it.
             split_on = [axis.value for axis in block.axes if sizes.get(axis.value) != 1]
-            proofs += [_prove_axis(binding, number, axis, DATA_AXIS_RANKS, "data") for axis in split_on[:1]]
+            proofs += [
+                _AxisProver(binding, number, "data", DATA_AXIS_RANKS).prove(axis) for axis in split_on[:1]
+            ]
     return Proof(tuple(proofs), tuple(unsized))
 
 
-def _prove_axis(
-    binding: Binding, number: int, axis: str, ranks: int, kind: Literal["tensor", "data"]
-) -> AxisProof:
-    graph, block = binding.graph, binding.resolved.blocks[number]
-    prover = Interpreter(binding, number if kind == "tensor" else None, ranks)
-    main = graph.main_function
-    inputs = [_input_value(main, i, kind, ranks) for i in range(main.inputs)]
-    outer = Function(main.inputs, main.tensors[: main.inputs], (), (), ())
-    frame = Frame(prover, outer, binding.root, inputs, "", None)
-    placed = prover.param_types.rule_of(binding.root)
+class _AxisProver:
+    """Proves a plan on one axis."""
+
+    def __init__(self, binding: Binding, number: int, kind: _AxisKind, ranks: int) -> None:
+        self.binding, self.kind, self.ranks = binding, kind, ranks
+        self.graph, self.main = binding.graph, binding.graph.main_function
+        self.block = binding.resolved.blocks[number]
+        self.context = AxisContext(binding, number if kind == "tensor" else None, ranks)
+        self.rule = self.context.param_types.rule_of(binding.root)
+
+    def prove(self, axis: str) -> AxisProof:
+        """Follow the model, and check what leaves it."""
+        inputs = [_input_value(self.main, i, self.kind, self.ranks) for i in range(self.main.inputs)]
+        top, results, declared = self._run(inputs)
+        outputs = {name: number for name, (_, number) in output_paths(self.main).items()}
+        leaving = {name: results[number] for name, number in outputs.items()}
+        infos = {name: self.main.tensors[number] for name, number in outputs.items()}
+        for name, value in leaving.items():
+            cause = self._check_output(value, infos[name], is_logits(name, infos), outputs[name] in declared)
+            if cause is not None:
+                top.violations.append(self._output_violation(cause, name, value))
+        top.violations += gradients_used_both_ways(top, self.graph)
+        top.violations += _unexplained_unknowns(top, inputs)
+        if self.kind == "tensor" and self.block.loss is None:
+            for name, info in infos.items():
+                if is_logits(name, infos) and leaving[name].type is INVARIANT:
+                    top.redundant_collectives += logits_gathers(top, info)
+        types = {name: value.type for name, value in leaving.items()}
+        block = Located(self.block, self.block.location)
+        return AxisProof(axis, self.ranks, self.kind, block, top, types)
+
+    def _run(self, inputs: list[AbstractValue]) -> tuple[Analysis, dict[int, AbstractValue], set[int]]:
+        """The analysis of a caller of the model, the model's results by number, and the results
+        whose layout the plan declares."""
+        root = self.binding.root
+        call = _call_of_model(self.graph)
+        boundary = ModuleBoundary(self.rule, "", "", call, self.ranks)
+        values = inputs
+        if self.rule is not None:
+            ports = list(input_ports(self.rule.value, root.module, call))
+            numbers = range(self.main.inputs)
+            values = boundary.convert_inputs(ports, numbers, inputs, self.main.tensors, INVARIANT)
+        analysis = Interpreter(self.context).analyze(self.main, root, values, "", self.rule)
+        results = list(analysis.results)
+        exits = [] if self.rule is None else list(output_ports(self.rule.value, self.main))
+        boundary.convert_outputs(exits, results, self.main)
+        top = Analysis()
+        top.calls.append(("", analysis))
+        top.violations += boundary.violations
+        top.collectives += boundary.collectives
+        top.boundary_changes += boundary.changes
+        return top, dict(zip(self.main.returned_tensors, results)), {port.tensor for port in exits}
+
+    def _check_output(
+        self, value: AbstractValue, info: TensorInfo, logits: bool, declared: bool
+    ) -> Cause | None:
+        """What is wrong with a value that leaves the model.
+
+        Args:
+            logits: whether the loss is computed from it.
+            declared: whether a port of the model itself says how it leaves.
+        """
+        spmd_type, last = value.type, len(info.shape) - 1
+        if spmd_type is UNKNOWN:
+            return None
+        if self.kind == "data":
+            part = spmd_type in SAME_ON_ALL_RANKS or spmd_type is sharded(0)
+            return None if part else OutputNotBatch(spmd_type)
+        if logits and _split_loss(self.block) is not None:
+            return None if spmd_type is sharded(last) else LogitsNotSharded(spmd_type, last)
+        if spmd_type in (INVARIANT, CONSTANT) or (isinstance(spmd_type, Sharded) and declared):
+            return None
+        return OutputNotFull(spmd_type)
+
+    def _output_violation(self, cause: Cause, name: str, value: AbstractValue) -> Violation:
+        point = ProgramPoint("result", name)
+        if self.kind == "data":
+            return Violation(cause, point, None)
+        rule = _split_loss(self.block) if isinstance(cause, LogitsNotSharded) else None
+        return Violation(cause, point, rule, origin=value.origin)
+
+
+def _split_loss(block: ResolvedBlock) -> Located | None:
+    """The loss of a block, if it takes sharded logits."""
+    return block.loss if block.loss is not None and block.loss.value.style != "whole" else None
+
+
+def _call_of_model(graph: ModelGraph) -> Call:
     values = {name: Value(i) for i, name in enumerate(graph.inputs)}
     positions = tuple([value for name, value in values.items() if name.isdigit()])
-    call = Call("", 0, positions, {n: v for n, v in values.items() if not n.isdigit()}, (), ())
-    gate = ModuleBoundary(frame, placed, "", call)
-    if placed is not None:
-        inputs = gate.convert_inputs(
-            list(input_ports(placed.value, binding.root.module, call)), range(main.inputs), INVARIANT
-        )
-    outcome = prover.analyze(main, binding.root, inputs, "", placed)
-    left = list(outcome.results)
-    exits = [] if placed is None else list(output_ports(placed.value, main))
-    gate.convert_outputs(exits, left, main)
-    results = dict(zip(main.returned_tensors, left))
-    declared = {crossing.tensor for crossing in exits}
-    top = Analysis()
-    top.calls.append(("", outcome))
-    top.violations += gate.violations
-    top.collectives += gate.collectives
-    top.boundary_changes += gate.changes
-    leaves = dict(_named_values(main.result, results))
-    split_loss = kind == "tensor" and block.loss is not None and block.loss.value.style != "whole"
-    loss = block.loss if split_loss else None
-    infos = {name: main.tensors[n] for name, n in _named_tensors(main.result)}
-    for name, tensor in _named_tensors(main.result):
-        seen = loss if is_logits(name, infos) else None
-        fault = _check_output(name, leaves[name], infos[name], kind, seen, tensor in declared)
-        if fault is not None:
-            top.violations.append(fault)
-    top.violations += _gradients_used_both_ways(top, graph)
-    top.violations += _unexplained_unknowns(top, inputs)
-    if kind == "tensor" and block.loss is None:
-        for name, info in infos.items():
-            if is_logits(name, infos) and leaves[name].type is INVARIANT:
-                top.redundant_collectives += logits_gathers(top, info)
-    place = Located(block, block.location)
-    return AxisProof(axis, ranks, kind, place, top, {name: held.type for name, held in leaves.items()})
+    keywords = {name: value for name, value in values.items() if not name.isdigit()}
+    return Call("", 0, positions, keywords, (), ())
 
 
-def _input_value(main: Function, number: int, kind: str, ranks: int) -> AbstractValue:
+def _input_value(main: Function, number: int, kind: _AxisKind, ranks: int) -> AbstractValue:
+    """The value of an input of the model: on a data axis, a rank's part of the batch."""
     info = main.tensors[number]
     if kind == "data" and info.shape:
-        every = [tensor.shape[0] for tensor in main.tensors[: main.inputs] if len(tensor.shape) > 1]
-        batch = next((size for size in every if size != 1), info.shape[0])
+        sizes = [tensor.shape[0] for tensor in main.tensors[: main.inputs] if len(tensor.shape) > 1]
+        batch = next((size for size in sizes if size != 1), info.shape[0])
         if info.shape[0] == batch:
-            return AbstractValue(sharded(0) if batch % ranks == 0 else UNKNOWN)
+            return AbstractValue(sharded(0)) if batch % ranks == 0 else UNKNOWN_VALUE
         if len(info.shape) > 1 and info.shape[0] != 1:
             return _UNKNOWN_BATCH
     return AbstractValue(INVARIANT if info.grad else CONSTANT)
 
 
-def is_logits(name: str, results: Mapping[str, TensorInfo]) -> bool:
-    """Whether a result is what the loss is computed from: the one called logits, or the only
-    one that a gradient flows to."""
-    if "logits" in results:
-        return name == "logits"
-    return [n for n, info in results.items() if info.grad] == [name]
-
-
-def _check_output(
-    name: str, held: AbstractValue, info: TensorInfo, kind: str, loss: Located | None, declared: bool
-) -> Violation | None:
-    """What is wrong with a value that leaves the model; `loss`: it is what the loss is computed
-    from; `declared`: a port of the model itself says how it leaves."""
-    where = f"the model's result '{name}'" if name else "the model's result"
-    if held.type is UNKNOWN:
-        return None
-    if kind == "data":
-        if held.type in SAME_ON_ALL_RANKS or held.type is sharded(0):
-            return None
-        return Violation(
-            "leaves", where, f"it leaves as {held.type}", "the part of each rank's own batch", None
-        )
-    if loss is not None:
-        if held.type is sharded(len(info.shape) - 1):
-            return None
-        return Violation("loss-needs", where, f"it leaves as {held.type}",
-                     f"shard({len(info.shape) - 1}): a loss on logits that are split over the vocabulary",
-                     loss, None, held.origin)  # fmt: skip
-    if held.type in (INVARIANT, CONSTANT):
-        return None
-    if isinstance(held.type, Sharded) and declared:
-        return None
-    return Violation("leaves", where, f"it leaves as {held.type}",
-                 "a value that is whole, with its whole gradient, on every rank", None, None, held.origin)  # fmt: skip
-
-
-def _gradients_used_both_ways(top: Analysis, graph: ModelGraph) -> Iterator[Violation]:
-    """Parameters that are used in two ways: the sum over the axis that one use needs would
-    count what the other gave once for every rank."""
-    if not graph.ties and all(_uses_params_once(outcome) for outcome in top.distinct_analyses()):
-        return
-    same = {name: tie[0] for tie in graph.ties for name in tie}
-    whole: dict[str, tuple[str, Located | None]] = {}
-    parts: dict[str, tuple[str, Located | None]] = {}
-    for path, outcome in top.walk():
-        for name, rule in outcome.full_gradients.items():
-            full = join_module_path(path, name)
-            whole.setdefault(same.get(full, full), (full, rule))
-        for name, (_, rule) in outcome.summed_gradients.items():
-            full = join_module_path(path, name)
-            parts.setdefault(same.get(full, full), (full, rule))
-    for name in [name for name in parts if name in whole]:
-        (module, _, own), (other, rule) = parts[name][0].rpartition("."), whole[name]
-        there = other.rpartition(".")[0] or "root"
-        yield Violation("gradient", f"the parameter {own}",
-                    f"its gradient is in parts here, and whole on every rank at {there}",
-                    "uses that are alike: all behind a boundary that brings the value together, or none",
-                    parts[name][1], None, Origin(there, rule), None, module)  # fmt: skip
-
-
 def _unexplained_unknowns(top: Analysis, inputs: Sequence[AbstractValue]) -> Iterator[Violation]:
-    """A value that could not be followed, and of which no fault says why: never pass over it."""
-    every = top.distinct_analyses()
-    if any(held is _UNKNOWN_BATCH for held in inputs):
-        got, needed = (
-            "its inputs are of different sizes: which of them are parts of the batch is not known",
-            "",
+    """An unknown value that no violation explains: the proof never passes over one."""
+    analyses = top.distinct_analyses()
+    if any(value is _UNKNOWN_BATCH for value in inputs):
+        reason = NotProved(
+            "its inputs differ in their first dim, and planc cannot tell which of them are batches"
         )
-    elif any(held.type is UNKNOWN for held in inputs):
-        got = "the batch that it was captured with cannot be halved"
-        needed = "a graph that is captured with an even batch"
-    elif any(outcome.has_unknown for outcome in every) and not any(outcome.violations for outcome in every):
-        got, needed = "a value could not be followed", ""
+    elif any(value.type is UNKNOWN for value in inputs):
+        reason = NotProved("the batch of the capture cannot be halved", "a graph captured with an even batch")
+    elif any(each.has_unknown for each in analyses) and not any(each.violations for each in analyses):
+        reason = NotProved("the proof could not follow a value")
     else:
         return
-    yield Violation("no-rule", "the model", got, needed, None)
-
-
-def _uses_params_once(outcome: Analysis) -> bool:
-    """Whether a call uses its own parameters alone, and calls each module once: then no
-    parameter has two uses."""
-    called = [name for name, _ in outcome.calls]
-    own = not any("." in name or "/" in name for name in (*outcome.full_gradients, *outcome.summed_gradients))
-    return own and len(set(called)) == len(called) and not any("/" in name for name in called)
-
-
-def _named_values(result: Any, held: Mapping[int, AbstractValue]) -> Iterator[tuple[str, AbstractValue]]:
-    for name, number in _named_tensors(result):
-        yield name, held[number]
-
-
-def _named_tensors(result: Any, name: str = "") -> Iterator[tuple[str, int]]:
-    """The tensors of what a model returns, by their names."""
-    if isinstance(result, Value):
-        yield name, result.number
-    elif isinstance(result, tuple | Mapping):
-        items = result.items() if isinstance(result, Mapping) else enumerate(result)
-        for key, part in items:
-            yield from _named_tensors(part, f"{name}.{key}" if name else str(key))
-
-
-__all__ = ["DATA_AXIS_RANKS", "PARTIAL", "REPLICATED", "AxisProof", "Proof", "is_logits", "prove"]
+    yield Violation(reason, ProgramPoint("model"), None)

@@ -1,13 +1,18 @@
-"""What the proof finds: types of results, faults, communication."""
+"""What the proof finds: types of results, violations, communication."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
+from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.resolved import Located
-from planc.proof.types import SpmdType
+from planc.proof.types import UNKNOWN, SpmdType
+from planc.proof.violations import Cause, LayoutLaw, Redundancy
+
+RuleField = tuple[str | int, ...]
+"""A piece of a rule, as `("inputs", 0)`."""
 
 
 class Origin(Record):
@@ -19,8 +24,8 @@ class Origin(Record):
 
 
 class AbstractValue:
-    """A value while it is followed: its type, where it got that, and whether it may lie in memory
-    that a boundary has copied."""
+    """The abstract value of a tensor: its type, where it got that, and whether it may share memory
+    with a copy that a boundary made."""
 
     __slots__ = ("copied", "origin", "type")
 
@@ -28,25 +33,42 @@ class AbstractValue:
         self.type, self.origin, self.copied = kind, origin, copied
 
 
-class Violation(Record):
-    """A law of layouts that the plan breaks, or (law `no-rule`) an operation that cannot be judged."""
+UNKNOWN_VALUE = AbstractValue(UNKNOWN)
+"""A value that the proof cannot follow."""
 
-    law: str
-    operation: str
-    got: str
-    needed: str
+
+class ProgramPoint(Record):
+    """Where in a call of a module a violation is."""
+
+    kind: Literal["operation", "call", "port", "result", "parameter", "branch", "number", "model"]
+    name: str = ""
+    """Of the torch function, the called module, the port, the model's result, or the parameter."""
+    operands: tuple[SpmdType, ...] | None = None
+    """The types of an operation's operands; None where they have no part in it."""
+
+
+class Violation(Record):
+    """A law of layouts that the plan breaks at a module, or (law `no-rule`) what planc cannot judge."""
+
+    cause: Cause
+    point: ProgramPoint
     rule: Located | None
     """The rule of the module."""
-    rule_field: str | None = None
-    """The piece of the rule that is meant, as `inputs/0`."""
+    rule_field: RuleField = ()
+    """The piece of the rule that is meant; empty: all of it."""
     origin: Origin | None = None
     """What gave the value its layout."""
     enclosing_rule: Located | None = None
     """The rule of the nearest module around it that has one."""
     module: str = ""
-    """Where it is, below the module whose call found it."""
+    """The name of the module below the one whose analysis has the violation."""
     other_operand_rule: Located | None = None
     """What gave another operand its layout."""
+
+    @property
+    def law(self) -> LayoutLaw:
+        """The law that is broken."""
+        return self.cause.law
 
 
 class CollectiveEvent(Record):
@@ -77,15 +99,15 @@ class CollectiveEvent(Record):
 
 
 class BoundaryChange(Record):
-    """One tensor at the boundary of a module, brought from one type to another; with or without
+    """One tensor that changes its type at the boundary of a module, with or without
     communication."""
 
     module: str
     """By its name below the caller."""
     is_input: bool
-    """Whether it is handed to the module, or returned by it."""
+    """Whether it enters the module; else it leaves it."""
     path: tuple[str | int, ...]
-    """Where it stands in the arguments, by position or keyword, or in the result."""
+    """Where it is in the arguments, by position or keyword, or in the result."""
     before: SpmdType
     after: SpmdType
 
@@ -93,16 +115,22 @@ class BoundaryChange(Record):
 class RedundantCollective(Record):
     """Communication that a plan could do without."""
 
-    law: str
+    redundancy: Redundancy
     module: str
-    got: str
-    needed: str
     rule: Located | None
+    """The rule that causes it."""
     others: tuple[Located, ...]
+    """Further rules that have part in it."""
+
+
+RngUse = Literal["same on all ranks", "per rank"]
+"""Whether an operation draws for values that are the same on all ranks, or for each rank's own entries."""
+SummedGradient = tuple[TensorInfo, Located | None]
+"""A parameter whose gradient is all-reduced, and the rule of its module."""
 
 
 class Analysis:
-    """What one call of a module gives on one axis; the same for every call like it."""
+    """What the proof finds about one call of a module on one axis; equal calls share it."""
 
     __slots__ = (
         "boundary_changes",
@@ -124,59 +152,89 @@ class Analysis:
         self.collectives: list[CollectiveEvent] = []
         self.redundant_collectives: list[RedundantCollective] = []
         self.boundary_changes: list[BoundaryChange] = []
-        self.rng_uses: set[str] = set()
-        """Whether its own operations draw random numbers: `alike` for values that are the same on
-        all ranks, `apart` for values of which ranks hold different entries."""
-        self.summed_gradients: dict[str, Any] = {}
-        """Parameters whose gradients are summed over the axis after the backward pass."""
-        self.full_gradients: dict[str, Any] = {}
-        """Parameters whose gradients every rank computes whole, with the rules of their modules."""
+        self.rng_uses: set[RngUse] = set()
+        """How its own operations draw random numbers."""
+        self.summed_gradients: dict[str, SummedGradient] = {}
+        """Parameters whose gradients the ranks all-reduce over the axis after the backward pass."""
+        self.full_gradients: dict[str, Located | None] = {}
+        """Parameters whose full gradient every rank computes, with the rules of their modules."""
         self.calls: list[tuple[str, Analysis]] = []
         """The modules that it calls, by their names."""
         self.has_violations = False
-        """Whether there is a fault here or below."""
+        """Whether there is a violation here or in a module that it calls."""
         self.has_unknown = False
-        """Whether a value could not be followed; some fault says why."""
+        """Whether the proof could not follow a value; some violation says why."""
 
     @property
     def has_findings(self) -> bool:
-        """Whether there is something to say of this call itself."""
+        """Whether this call itself has a violation or a redundant collective."""
         return bool(self.violations or self.redundant_collectives)
 
     def walk(self, path: str = "", *, only: frozenset[int] | None = None) -> Iterator[tuple[str, Analysis]]:
         """Every call, with the name of its module, in the order of execution.
 
         Args:
-            only: the outcomes to visit, by identity; what is called by others is not looked for.
+            only: the analyses to visit, by identity; the calls of others are left out.
         """
         pending = [(path, self)]
         while pending:
-            here, outcome = pending.pop()
-            yield here, outcome
-            for name, called in reversed(outcome.calls):
+            here, analysis = pending.pop()
+            yield here, analysis
+            for name, called in reversed(analysis.calls):
                 if only is None or id(called) in only:
                     pending.append((join_module_path(here, name), called))
 
     def distinct_analyses(self) -> list[Analysis]:
-        """Every outcome once, callers after those that they call."""
-        found: dict[int, Analysis] = {}
+        """Every analysis once, callers after the modules that they call."""
+        by_id: dict[int, Analysis] = {}
 
-        def visit(outcome: Analysis) -> None:
-            for _, called in outcome.calls:
-                if id(called) not in found:
+        def visit(analysis: Analysis) -> None:
+            for _, called in analysis.calls:
+                if id(called) not in by_id:
                     visit(called)
-            found[id(outcome)] = outcome
+            by_id[id(analysis)] = analysis
 
         visit(self)
-        return list(found.values())
+        return list(by_id.values())
 
     def walk_findings(self) -> Iterator[tuple[str, Analysis]]:
-        """The calls of which there is something to say, and those on the way to them."""
-        loud: set[int] = set()
-        for outcome in self.distinct_analyses():
-            if outcome.has_findings or any(id(called) in loud for _, called in outcome.calls):
-                loud.add(id(outcome))
-        return self.walk(only=frozenset(loud))
+        """The calls that have findings, and their callers."""
+        with_findings: set[int] = set()
+        for analysis in self.distinct_analyses():
+            if analysis.has_findings or any(id(called) in with_findings for _, called in analysis.calls):
+                with_findings.add(id(analysis))
+        return self.walk(only=frozenset(with_findings))
+
+
+class AxisProof(Record):
+    """What the proof found on one axis."""
+
+    axis: str
+    ranks: int
+    kind: Literal["tensor", "data"]
+    block: Located
+    """The block of the plan that splits over the axis."""
+    analysis: Analysis
+    """Of a caller of the model, whose boundary is the model's own."""
+    results: Mapping[str, SpmdType]
+    """The types of the model's outputs, by name."""
+
+
+class Proof(Record):
+    """The proof on every axis that has a size."""
+
+    axes: tuple[AxisProof, ...]
+    unsized_axes: tuple[str, ...]
+    """Axes without a size: nothing is proved of them."""
+
+
+class Finding(Record):
+    """What the proof found on an axis, at all modules that have it."""
+
+    issue: Violation | RedundantCollective
+    modules: tuple[str, ...]
+    """Their names in the model."""
+    axis: AxisProof
 
 
 def join_module_path(path: str, name: str) -> str:

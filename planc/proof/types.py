@@ -8,6 +8,9 @@ types here. Types are interned: they are compared by identity.
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
+
+from planc.ir.record import Record
 
 
 class SpmdType:
@@ -51,23 +54,33 @@ class LocalIndex(SpmdType):
     """0, 1, 2, ... along a dim of which each rank holds a slice, counted by each rank from its
     own start. It finds entries of that slice, and is wrong as anything else."""
 
-    __slots__ = ("dim", "size")
+    __slots__ = ("dim", "size", "source")
 
-    def __init__(self, dim: int, size: int, text: str) -> None:
-        super().__init__(text)
-        self.dim, self.size = dim, size
-        """The dim of this tensor, and how far the whole model counts."""
+    def __init__(self, dim: int, size: int, source: NumberSource | None) -> None:
+        super().__init__(f"local positions({dim})")
+        self.dim, self.size, self.source = dim, size, source
+        """The dim of this tensor, how far the whole model counts, and where the code got that number."""
+
+
+class NumberSource(Record):
+    """Where the model's code got a number that differs between ranks and the whole model."""
+
+    kind: Literal["size", "numel", "attribute"]
+    type: SpmdType | None = None
+    """Of the tensor whose size the code read."""
+    dim: int | None = None
+    attribute: str = ""
 
 
 INVARIANT = SpmdType("replicate")
 """I: the same numbers on all ranks, and the same gradient: every rank computes it whole."""
-REPLICATED = SpmdType("replicate, its gradient in parts")
+REPLICATED = SpmdType("replicate (gradient: partial)")
 """R: the same numbers on all ranks; the gradient is the sum of what the ranks compute."""
-CONSTANT = SpmdType("the same on all ranks")
+CONSTANT = SpmdType("replicate (no gradient)")
 """The same numbers on all ranks, without a gradient: it may stand for I and for R."""
 PARTIAL = SpmdType("partial")
 """P: the value is the sum of what the ranks hold; each rank gets the whole gradient."""
-DEFERRED_BIAS = SpmdType("added after the sum")
+DEFERRED_BIAS = SpmdType("bias after the all-reduce")
 """A bias that a rowwise module adds once, after its sums are taken."""
 UNKNOWN = SpmdType("unknown")
 """Not known: an operation without a rule gave it, or one whose fault is reported."""
@@ -88,9 +101,9 @@ def packed_shard(dim: int, parts: tuple[int, ...]) -> PackedShard:
 
 
 @cache
-def local_index(dim: int, size: int, text: str) -> LocalIndex:
-    """Positions counted by each rank from its own start; `text` says by what size."""
-    return LocalIndex(dim, size, text)
+def local_index(dim: int, size: int, source: NumberSource | None = None) -> LocalIndex:
+    """Positions 0, 1, ... along `dim` that each rank counts from its own start."""
+    return LocalIndex(dim, size, source)
 
 
 def sharded_dim(spmd_type: SpmdType) -> int | None:

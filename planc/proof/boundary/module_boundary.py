@@ -1,22 +1,29 @@
-"""The boundary of one call of a module: its inputs are brought to what it takes, its results
-to what they are outside."""
+"""The boundary of one call of a module: its inputs take the layouts that it computes with, its results
+the layouts that its caller sees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
-from planc.bind.binding import BoundModule
 from planc.ir.graph import Call, Function, TensorInfo
+from planc.ir.layout import Layout
 from planc.ir.resolved import Located
 from planc.proof.boundary.ports import BoundaryPort, TensorPath, argument_tensors, tensor_paths
-from planc.proof.boundary.transitions import matches_layout, transition_between, type_of_layout
+from planc.proof.boundary.transitions import (
+    Transition,
+    matches_layout,
+    transition_between,
+    type_of_layout,
+)
 from planc.proof.result import (
+    UNKNOWN_VALUE,
     AbstractValue,
     BoundaryChange,
     CollectiveEvent,
     Origin,
+    ProgramPoint,
+    SummedGradient,
     Violation,
     join_module_path,
 )
@@ -32,87 +39,98 @@ from planc.proof.types import (
     PackedShard,
     Sharded,
     SpmdType,
+    sharded,
     sharded_dim,
 )
-
-if TYPE_CHECKING:
-    from planc.proof.interpreter.interpreter import Frame
-
-_UNKNOWN = AbstractValue(UNKNOWN)
+from planc.proof.violations import ArrivingLayout, Cause, NotProved, PartialOperand
 
 
 class ModuleBoundary:
-    """The boundary of one call."""
+    """The boundary of one call.
 
-    def __init__(self, frame: Frame, rule: Located | None, module: str, call: Call) -> None:
-        self.frame, self.rule, self.module = frame, rule, module
+    Args:
+        rule: the rule of the module.
+        module: its name below the caller.
+        path: its name in the model.
+        call: the call.
+        ranks: the size of the axis.
+    """
+
+    def __init__(self, rule: Located | None, module: str, path: str, call: Call, ranks: int) -> None:
+        self.rule, self.module, self.path, self.ranks = rule, module, path, ranks
         self.argument_tensors, self.captured = list(argument_tensors(call)), call.free_tensors
-        self.path = join_module_path(frame.path, module)
-        self.ranks = frame.interpreter.ranks
         self.violations: list[Violation] = []
         self.collectives: list[CollectiveEvent] = []
         self.changes: list[BoundaryChange] = []
         self.sliced_inputs: dict[int, int] = {}
-        """Whole tensors of which a slice is taken at an input, and the dim."""
+        """Full tensors that an input slices, and the dim."""
+        self.summed_gradients: dict[str, SummedGradient] = {}
+        self.full_gradients: dict[str, Located | None] = {}
+        """Those of deferred biases; as in `Analysis`."""
         self.replicate_is_ambiguous = False
         """Whether «replicate» could have meant either of its two types."""
 
     def convert_inputs(
-        self, ports: list[BoundaryPort], numbers: Sequence[int], replicate_type: SpmdType
+        self,
+        ports: list[BoundaryPort],
+        numbers: Sequence[int],
+        values: Sequence[AbstractValue],
+        infos: Sequence[TensorInfo],
+        replicate_type: SpmdType,
     ) -> list[AbstractValue]:
-        """The types inside of the module.
+        """The values that the module computes with.
 
         Args:
-            crossings: what passes the boundary.
-            numbers: the inputs of the function: what is handed, then what comes by other ways.
-            whole: the type that «replicate» stands for.
+            ports: the inputs whose layout changes.
+            numbers: the inputs of the function: the arguments of the call, then tensors that reach it otherwise.
+            values: the caller's tensors, by number.
+            infos: their shapes and dtypes.
+            replicate_type: the type that «replicate» stands for.
         """
-        infos = self.frame.function.tensors
-        before = [self.frame.values[number] for number in numbers]
+        before = [values[number] for number in numbers]
         passed = dict(zip(numbers, before, strict=True))
         count = len(numbers) - len(self.captured)
         for number, group in _group_by_tensor(ports).items():
             if number in passed:
-                after = [
-                    self.convert(crossing, passed[number], infos[number], replicate_type)
-                    for crossing in group
-                ]
+                after = [self.convert(port, passed[number], infos[number], replicate_type) for port in group]
                 passed[number] = self.merge_ports(group, after, passed[number], self.argument_tensors)
                 if number in self.captured and self.escapes_in_container(group, 1, passed[number]):
-                    passed[number] = _UNKNOWN
-                    before = [_UNKNOWN if n == number else held for n, held in zip(numbers, before)]
+                    passed[number] = UNKNOWN_VALUE
+                    before = [UNKNOWN_VALUE if n == number else value for n, value in zip(numbers, before)]
         return [*(passed[number] for number in numbers[:count]), *before[count:]]
 
     def convert_outputs(
         self, ports: list[BoundaryPort], results: list[AbstractValue], function: Function
     ) -> None:
-        """Bring what is returned to what it is outside; what leaves by other ways stays as it is."""
-        every, count = list(tensor_paths(function.result)), len(function.returned_tensors)
-        by_place = {number: place for place, number in enumerate(function.exports[:count])}
+        """Give returned tensors, in place, the layouts that the caller sees; other exports keep theirs."""
+        paths, count = list(tensor_paths(function.result)), len(function.returned_tensors)
+        index_of = {number: index for index, number in enumerate(function.exports[:count])}
         for number, group in _group_by_tensor(ports).items():
-            place = by_place.get(number)
-            if place is None:
+            index = index_of.get(number)
+            if index is None:
                 continue
-            before = results[place]
-            whole = REPLICATED if before.type is REPLICATED else INVARIANT
-            after = [self.convert(crossing, before, function.tensors[number], whole) for crossing in group]
-            results[place] = self.merge_ports(group, after, before, every)
+            before = results[index]
+            replicate_type = REPLICATED if before.type is REPLICATED else INVARIANT
+            after = [self.convert(port, before, function.tensors[number], replicate_type) for port in group]
+            results[index] = self.merge_ports(group, after, before, paths)
             if number in function.exports[count:] and self.escapes_in_container(group, 0, before):
-                results[:] = [_UNKNOWN if n == number else held for n, held in zip(function.exports, results)]
+                results[:] = [
+                    UNKNOWN_VALUE if n == number else value for n, value in zip(function.exports, results)
+                ]
 
     def escapes_in_container(self, ports: list[BoundaryPort], depth: int, value: AbstractValue) -> bool:
-        """Whether a value that is known beyond the boundary by other ways passes it in a list or the
-        like: others may hold that list, and find there what did not pass.
+        """Whether a tensor that code on the other side reaches without the boundary passes the boundary
+        inside a list or a mapping: other code may hold that container, and find the unconverted tensor there.
 
         Args:
-            ports: where it passes.
-            depth: how deep it stands where it is no part of anything.
-            held: what it is, for the fault.
+            ports: where the tensor passes.
+            depth: the length of a path to a tensor that is in no container.
+            value: the tensor, for the violation.
         """
         port = next((port for port in ports if len(port.path) > depth), None)
         if port is not None:
-            self.add_violation(port, "no-rule", "it passes in a list or the like that others may hold, "
-                        "and is used by other ways too", "", value)  # fmt: skip
+            reason = "it passes in a container that other code may hold, and other code uses it without the boundary"
+            self.add_violation(port, NotProved(reason), value)
         return port is not None
 
     def merge_ports(
@@ -122,113 +140,149 @@ class ModuleBoundary:
         before: AbstractValue,
         paths: Sequence[tuple[TensorPath, int]],
     ) -> AbstractValue:
-        """What a value is that passes the boundary in one place or in several."""
-        changed = {port.path: held.type for port, held in zip(ports, after, strict=True)}
-        kinds = {changed.get(place, before.type) for place, number in paths if number == ports[0].tensor}
-        if kinds <= {after[0].type}:
+        """The value of a tensor that passes the boundary at one path or at several.
+
+        One tensor of the graph must stay one tensor: at all its paths it needs the same layout.
+        """
+        changed = {port.path: value.type for port, value in zip(ports, after, strict=True)}
+        types = {changed.get(path, before.type) for path, number in paths if number == ports[0].tensor}
+        if types <= {after[0].type}:
             return after[0]
-        # One tensor in the graph, several in the split model: which is used where, none can tell.
-        what = "it is handed" if ports[0].name.startswith("input") else "it returns"
-        self.add_violation(ports[0], "no-rule", f"{what} this value in several places, "
-                    "and the plan brings them to different layouts", "", before)  # fmt: skip
-        return _UNKNOWN
+        verb = "is called with" if ports[0].is_input else "returns"
+        reason = f"the module {verb} this value in several places, and the plan gives them different layouts"
+        self.add_violation(ports[0], NotProved(reason), before)
+        return UNKNOWN_VALUE
 
     def convert(
         self, port: BoundaryPort, value: AbstractValue, info: TensorInfo, replicate_type: SpmdType
     ) -> AbstractValue:
+        """The value of a tensor behind a port, with the collectives and the violations of its change."""
         origin = Origin(self.path, self.rule)
         try:
-            aim = type_of_layout(
+            target = type_of_layout(
                 port.after, info.shape, self.ranks, replicate_type if info.grad else CONSTANT
             )
-            if aim in SAME_ON_ALL_RANKS and value.type not in (REPLICATED, CONSTANT):
+            if target in SAME_ON_ALL_RANKS and value.type not in (REPLICATED, CONSTANT):
                 self.replicate_is_ambiguous = self.replicate_is_ambiguous or info.grad
-            if value.type is UNKNOWN:
-                self.record_declared_change(port, aim, info)
-                return AbstractValue(aim, origin)  # its fault is said; go on as if it were right
-            if port.before is not None and not _matches_declared(value.type, port.before, len(info.shape)):
-                self.add_violation(
-                    port, "arrives", f"{value.type} arrives", f"{port.before}, as declared", value
-                )
-                self.record_declared_change(port, aim, info)
-                return AbstractValue(aim, origin)
-            enters = port.name.startswith("input")
-            is_packed = isinstance(value.type, PackedShard) and sharded_dim(aim) == value.type.dim
-            if is_packed or (aim in SAME_ON_ALL_RANKS and value.type in (CONSTANT, REPLICATED)):
-                self.changes.append(BoundaryChange(self.module, enters, port.path, value.type, value.type))
+            if not self._arrives_as_declared(port, value, info):
+                self.record_declared_change(port, target, info)
+                return AbstractValue(target, origin)  # go on as if the declaration were right
+            if _keeps_type(value.type, target):
+                self._record_change(port, value.type, value.type)
                 return value
-            self.changes.append(BoundaryChange(self.module, enters, port.path, value.type, aim))
-            cost = transition_between(value.type, aim, grad=info.grad)
-        except RuleViolation as bad:
-            self.add_violation(port, bad.law, bad.got, bad.needed, value)
+            self._record_change(port, value.type, target)
+            transition = transition_between(value.type, target, grad=info.grad)
+        except RuleViolation as violation:
+            self.add_violation(port, violation.cause, value)
             return self.record_unknown_change(port)
-        except Unsupported as bad:
-            self.add_violation(port, "no-rule", str(bad), "", value)
+        except Unsupported as unsupported:
+            self.add_violation(port, NotProved(str(unsupported)), value)
             return self.record_unknown_change(port)
-        if isinstance(aim, Sharded) and value.type in SAME_ON_ALL_RANKS and port.name.startswith("input"):
-            self.sliced_inputs[port.tensor] = aim.dim
-        dim = aim.dim if isinstance(aim, Sharded) else sharded_dim(value.type)
-        # What stands in several places is brought over once.
-        done = any(move.is_input == enters and move.tensor == port.tensor for move in self.collectives)
-        for kind, direction in ((cost.forward, "forward"), (cost.backward, "backward")):
-            if kind is not None and not done:
-                said = (self.module, kind, direction, info.shape, info.dtype, info.bytes)
-                self.collectives.append(CollectiveEvent(*said, self.rule, port.name, port.tensor, dim))
-        return AbstractValue(aim, origin, copied=value.copied or aim is not value.type)
+        self._record_collectives(port, value.type, target, transition, info)
+        return AbstractValue(target, origin, copied=value.copied or target is not value.type)
+
+    def _arrives_as_declared(self, port: BoundaryPort, value: AbstractValue, info: TensorInfo) -> bool:
+        """Whether the value that arrives has the layout that the plan declares; a violation where not."""
+        if value.type is UNKNOWN:
+            return False  # another violation says why
+        if port.before is None or _matches_declared(value.type, port.before, len(info.shape)):
+            return True
+        self.add_violation(port, ArrivingLayout(value.type, port.before), value)
+        return False
+
+    def _record_change(self, port: BoundaryPort, before: SpmdType, after: SpmdType) -> None:
+        self.changes.append(BoundaryChange(self.module, port.is_input, port.path, before, after))
+
+    def _record_collectives(
+        self, port: BoundaryPort, before: SpmdType, after: SpmdType, transition: Transition, info: TensorInfo
+    ) -> None:
+        """Note what the change communicates; a tensor that passes at several paths is converted once."""
+        if isinstance(after, Sharded) and before in SAME_ON_ALL_RANKS and port.is_input:
+            self.sliced_inputs[port.tensor] = after.dim
+        dim = after.dim if isinstance(after, Sharded) else sharded_dim(before)
+        if any(event.is_input == port.is_input and event.tensor == port.tensor for event in self.collectives):
+            return
+        for kind, direction in ((transition.forward, "forward"), (transition.backward, "backward")):
+            if kind is not None:
+                tensor = (info.shape, info.dtype, info.bytes)
+                self.collectives.append(
+                    CollectiveEvent(
+                        self.module, kind, direction, *tensor, self.rule, port.name, port.tensor, dim
+                    )
+                )
 
     def record_declared_change(self, port: BoundaryPort, target: SpmdType, info: TensorInfo) -> None:
-        """What would be done to a value that is not what the plan says, or not known: what it says. Of
-        use to those who run plans that are not proved."""
+        """Note the change that the plan declares for a value that has another layout, or an unknown one.
+
+        `lower_unproved` runs plans that are not proved as they are written.
+        """
         if port.before is None:
             return
         with suppress(RuleViolation, Unsupported):
-            said = type_of_layout(port.before, info.shape, self.ranks, INVARIANT if info.grad else CONSTANT)
-            enters = port.name.startswith("input")
-            self.changes.append(BoundaryChange(self.module, enters, port.path, said, target))
+            replicate_type = INVARIANT if info.grad else CONSTANT
+            declared = type_of_layout(port.before, info.shape, self.ranks, replicate_type)
+            self._record_change(port, declared, target)
 
     def record_unknown_change(self, port: BoundaryPort) -> AbstractValue:
-        """What comes of a change that nobody can make."""
-        enters = port.name.startswith("input")
-        self.changes.append(BoundaryChange(self.module, enters, port.path, UNKNOWN, UNKNOWN))
-        return _UNKNOWN
+        """Note a change that planc cannot make; its result is unknown."""
+        self._record_change(port, UNKNOWN, UNKNOWN)
+        return UNKNOWN_VALUE
 
-    def add_deferred_bias(self, bound: BoundModule, results: list[AbstractValue], function: Function) -> None:
-        """A bias that is added after the sum."""
-        types = self.frame.interpreter.param_types.types_of(bound)
-        late = [name for name, kind in types.items() if kind is DEFERRED_BIAS]
-        if not late or not function.returned_tensors:
-            return
-        kind = results[0].type
-        if kind is PARTIAL:
-            said = ("its bias would be added on every rank, and summed with the rest",
-                    "the sum taken here, or a module without a bias")  # fmt: skip
-            self.violations.append(
-                Violation("partial", "output", *said, self.rule, "output", None, None, self.module)
-            )
-            results[0] = _UNKNOWN
-            return
-        for name in late:
-            info = bound.module.parameters[name]
-            if info.grad and isinstance(kind, Sharded):
-                self.frame.analysis.summed_gradients[join_module_path(self.module, name)] = (info, self.rule)
-            elif info.grad:
-                self.frame.analysis.full_gradients[join_module_path(self.module, name)] = self.rule
-
-    def add_violation(
-        self, port: BoundaryPort, law: str, got: str, needed: str, value: AbstractValue
+    def add_deferred_bias(
+        self,
+        param_types: Mapping[str, SpmdType],
+        infos: Mapping[str, TensorInfo],
+        results: list[AbstractValue],
+        function: Function,
     ) -> None:
-        said = (law, port.name, got, needed, self.rule, port.rule_field, value.origin, None, self.module)
-        self.violations.append(Violation(*said))
+        """Add the bias of a rowwise module to its first result, in place, after the all-reduce.
+
+        Args:
+            param_types: the types of the module's parameters.
+            infos: their shapes and dtypes.
+            results: what the function returns.
+            function: the module's code.
+        """
+        biases = [name for name, spmd_type in param_types.items() if spmd_type is DEFERRED_BIAS]
+        if not biases or not function.returned_tensors:
+            return
+        result_type = results[0].type
+        if result_type is PARTIAL:
+            cause, point = PartialOperand("deferred bias"), ProgramPoint("port", "output")
+            self.violations.append(Violation(cause, point, self.rule, ("output",), module=self.module))
+            results[0] = UNKNOWN_VALUE
+            return
+        for name in biases:
+            if not infos[name].grad:
+                continue
+            if isinstance(result_type, Sharded):
+                self.summed_gradients[join_module_path(self.module, name)] = (infos[name], self.rule)
+            else:
+                self.full_gradients[join_module_path(self.module, name)] = self.rule
+
+    def add_violation(self, port: BoundaryPort, cause: Cause, value: AbstractValue) -> None:
+        """Note a violation at a port."""
+        point = ProgramPoint("port", port.name)
+        self.violations.append(
+            Violation(cause, point, self.rule, port.rule_field, value.origin, module=self.module)
+        )
 
 
-def _group_by_tensor(crossings: list[BoundaryPort]) -> dict[int, list[BoundaryPort]]:
+def _group_by_tensor(ports: list[BoundaryPort]) -> dict[int, list[BoundaryPort]]:
     groups: dict[int, list[BoundaryPort]] = {}
-    for crossing in crossings:
-        groups.setdefault(crossing.tensor, []).append(crossing)
+    for port in ports:
+        groups.setdefault(port.tensor, []).append(port)
     return groups
 
 
-def _matches_declared(kind: SpmdType, layout: Any, ndim: int) -> bool:
-    if isinstance(kind, PackedShard):
-        return matches_layout(Sharded(kind.dim), layout, ndim)
-    return matches_layout(kind, layout, ndim)
+def _keeps_type(before: SpmdType, target: SpmdType) -> bool:
+    """Whether a value that arrives needs no change, though its type is not the target itself."""
+    is_packed = isinstance(before, PackedShard) and sharded_dim(target) == before.dim
+    return is_packed or (target in SAME_ON_ALL_RANKS and before in (CONSTANT, REPLICATED))
+
+
+def _matches_declared(spmd_type: SpmdType, layout: Layout, ndim: int) -> bool:
+    """Whether a value has the layout of a declaration; a packed shard may be declared as a plain one."""
+    if isinstance(spmd_type, PackedShard):
+        return matches_layout(sharded(spmd_type.dim), layout, ndim)
+    return matches_layout(spmd_type, layout, ndim)

@@ -10,6 +10,7 @@ from planc.ir.graph import Call, Function, ModuleDef, Value, WeightRef
 from planc.ir.layout import Layout
 from planc.ir.record import Record
 from planc.ir.styles import STYLES, Style
+from planc.proof.result import RuleField
 
 TensorPath = tuple[str | int, ...]
 """Steps to a tensor: first a position or a keyword, then into tuples and mappings."""
@@ -23,12 +24,17 @@ class BoundaryPort(Record):
     before: Layout | None
     """What the plan says it is; None: it is taken as it comes."""
     after: Layout
-    rule_field: str
+    rule_field: RuleField
     """The piece of the rule that says so."""
     name: str
-    """The port, for people."""
+    """Of the port, as `input hidden_states` or `output`."""
     path: TensorPath
-    """Where the tensor stands in what the module is handed, or returns."""
+    """Where the tensor is in the arguments of the call, or in the result."""
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the tensor enters the module."""
+        return self.name.startswith("input")
 
 
 def style_of(rule: Rule) -> Style | None:
@@ -53,13 +59,13 @@ def input_ports(rule: Rule, module: ModuleDef, call: Call) -> Iterator[BoundaryP
     if inner is not None:
         first = next(argument_tensors(call), None)
         if first is not None:
-            field = "input" if rule.input else "style"
+            field: RuleField = ("input",) if rule.input else ("style",)
             yield BoundaryPort(first[1], rule.input or inner, inner, field, "input", first[0])
     for i, port in enumerate(rule.inputs):
         for place, number in argument_tensors(call):
             if place[0] == port.key:
                 name = f"input {port.key}"
-                yield BoundaryPort(number, port.before, port.after, f"inputs/{i}", name, place)
+                yield BoundaryPort(number, port.before, port.after, ("inputs", i), name, place)
 
 
 def output_ports(rule: Rule, function: Function) -> Iterator[BoundaryPort]:
@@ -70,12 +76,14 @@ def output_ports(rule: Rule, function: Function) -> Iterator[BoundaryPort]:
         outer = rule.output or style.output
         first = next(tensor_paths(function.result), None)
         if first is not None and outer is not None:
-            yield BoundaryPort(first[1], raw, outer, "output" if rule.output else "style", "output", first[0])
+            yield BoundaryPort(
+                first[1], raw, outer, ("output",) if rule.output else ("style",), "output", first[0]
+            )
     for i, port in enumerate(rule.outputs):
         for place, number in tensor_paths(function.result):
             if _matches_port(function.result, place, port):
                 name = f"output {port.key}"
-                yield BoundaryPort(number, port.before, port.after, f"outputs/{i}", name, place)
+                yield BoundaryPort(number, port.before, port.after, ("outputs", i), name, place)
 
 
 def argument_tensors(call: Call) -> Iterator[tuple[TensorPath, int]]:

@@ -20,6 +20,7 @@ from planc.proof.types import (
     SpmdType,
     sharded,
 )
+from planc.proof.violations import MissingDim, PackedGather, UnevenShard
 
 
 class Transition(Record):
@@ -56,8 +57,7 @@ def transition_between(before: SpmdType, after: SpmdType, *, grad: bool) -> Tran
         NotKnown: there is no such change.
     """
     if isinstance(before, PackedShard) and (after in SAME_ON_ALL_RANKS or isinstance(after, Sharded)):
-        raise RuleViolation("cut-along", f"{before} is brought together as if it were one part",
-                      "its parts brought together one by one")  # fmt: skip
+        raise RuleViolation(PackedGather(before))
     if before is after or (before is CONSTANT and after in SAME_ON_ALL_RANKS):
         return _NO_COLLECTIVE
     found = _TRANSITIONS.get((_letter(before), _letter(after)))
@@ -97,12 +97,9 @@ def type_of_layout(layout: Layout, shape: tuple[int, ...], ranks: int, replicate
         raise Unsupported(f"a value cannot be brought to {layout}")
     dim = _nonnegative_dim(layout, len(shape))
     if not 0 <= dim < len(shape):
-        raise RuleViolation(
-            "cut-dim", f"a value of {len(shape)} dims has no dim {layout.dim}", "a dim that it has"
-        )
+        raise RuleViolation(MissingDim(layout.dim, len(shape)))
     if shape[dim] % ranks:
-        raise RuleViolation("cut-dim", f"dim {dim} has size {shape[dim]}, and {ranks} ranks share it",
-                      f"a size that {ranks} divides")  # fmt: skip
+        raise RuleViolation(UnevenShard(dim, shape[dim], ranks))
     return sharded(dim)
 
 

@@ -2,116 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from planc.bind.binding import BoundModule
 from planc.ir.graph import Call, Function
 from planc.ir.resolved import Located
 from planc.proof.boundary.module_boundary import ModuleBoundary
 from planc.proof.boundary.ports import input_ports, output_ports
-from planc.proof.result import AbstractValue, Analysis, join_module_path
-from planc.proof.types import INVARIANT, REPLICATED, UNKNOWN
+from planc.proof.interpreter.frame import Frame
+from planc.proof.result import UNKNOWN_VALUE, AbstractValue, Analysis, ProgramPoint, join_module_path
+from planc.proof.types import INVARIANT, REPLICATED
+from planc.proof.violations import NotProved
 
-if TYPE_CHECKING:
-    from planc.proof.interpreter.interpreter import Frame
-
-_UNKNOWN = AbstractValue(UNKNOWN)
+Analyze = Callable[[Function, BoundModule, Sequence[AbstractValue], str, Located | None], Analysis]
+"""Analyzes a function: its module, its inputs, its name in the model, and the rule that governs it."""
 
 
-def eval_call(frame: Frame, step: Call) -> None:
-    """Follow the call of a module through its boundary."""
+def eval_call(frame: Frame, call: Call, analyze: Analyze) -> None:
+    """Follow the call of a module through its boundary, and store its results in the frame."""
     frame.current_op = None
-    prover = frame.interpreter
-    bound = (prover.binding.root if step.module.startswith("/") else frame.bound).find_submodule(
-        step.module.removeprefix("/")
-    )
-    function = prover.graph.functions[step.function]
+    context = frame.context
+    bound = context.find_module(call.module, frame.bound)
+    function = context.graph.functions[call.function]
     if bound is None:
-        frame.add_violation("no-rule", step.module, "the graph calls a module that it does not have", "")
+        reason = NotProved("the graph calls a module that it does not have")
+        frame.add_violation(reason, ProgramPoint("call", call.module))
         return
-    numbers = (*step.argument_tensors, *step.free_tensors)
-    path = join_module_path(frame.path, step.module)
-    placed = prover.param_types.rule_of(bound)
-    if placed is None:
-        outcome = prover.analyze(
-            function, bound, [frame.values[n] for n in numbers], path, frame.governing_rule
-        )
-        frame.analysis.calls.append((step.module, outcome))
-        _store_results(frame, step, outcome.results)
-        return
-    frame.analysis.calls.append(_eval_bounded_call(frame, step, function, bound, numbers, placed, path))
+    numbers = (*call.argument_tensors, *call.free_tensors)
+    path = join_module_path(frame.path, call.module)
+    rule = context.param_types.rule_of(bound)
+    if rule is None:
+        inputs = [frame.values[number] for number in numbers]
+        analysis = analyze(function, bound, inputs, path, frame.governing_rule)
+        results: Sequence[AbstractValue] = analysis.results
+    else:
+        analysis, results = _BoundedCall(frame, call, function, bound, numbers, rule, path).run(analyze)
+    frame.analysis.calls.append((call.module, analysis))
+    for number, value in zip(call.results, results, strict=True):
+        frame.values[number] = value
 
 
-def _eval_bounded_call(
-    frame: Frame,
-    step: Call,
-    function: Function,
-    bound: BoundModule,
-    numbers: Sequence[int],
-    placed: Located,
-    path: str,
-) -> tuple[str, Analysis]:
-    """Follow the call of a module that has a rule, and with it a boundary."""
-    crossings = list(input_ports(placed.value, bound.module, step))
-    exits = list(output_ports(placed.value, function))
-    tries: list[tuple[tuple[int, bool], ModuleBoundary, Analysis]] = []
-    for whole in (REPLICATED, INVARIANT):
-        gate = ModuleBoundary(frame, placed, step.module, step)
-        inputs = gate.convert_inputs(crossings, numbers, whole)
-        outcome = frame.interpreter.analyze(function, bound, inputs, path, placed)
-        tries.append(
-            (
-                (len(gate.violations) + _violation_count(outcome), _returns_partial_gradient(outcome)),
-                gate,
-                outcome,
+class _BoundedCall:
+    """The call of a module that has a rule, and with it a boundary."""
+
+    def __init__(
+        self,
+        frame: Frame,
+        call: Call,
+        function: Function,
+        bound: BoundModule,
+        numbers: Sequence[int],
+        rule: Located,
+        path: str,
+    ) -> None:
+        self.frame, self.call, self.function, self.bound = frame, call, function, bound
+        self.numbers, self.rule, self.path = numbers, rule, path
+        self.inputs = list(input_ports(rule.value, bound.module, call))
+        self.outputs = list(output_ports(rule.value, function))
+
+    def run(self, analyze: Analyze) -> tuple[Analysis, list[AbstractValue]]:
+        """The analysis of the module's code, and the results as the caller sees them."""
+        boundary, analysis = self._enter(analyze)
+        results = list(analysis.results)
+        boundary.convert_outputs(self.outputs, results, self.function)
+        param_types = self.frame.context.param_types.types_of(self.bound)
+        boundary.add_deferred_bias(param_types, self.bound.module.parameters, results, self.function)
+        results = self._drop_mutated_inputs(results)
+        self._record(boundary)
+        return analysis, results
+
+    def _enter(self, analyze: Analyze) -> tuple[ModuleBoundary, Analysis]:
+        """Analyze the module's code with the meaning of «replicate» that fits its inputs.
+
+        Of the two types of «replicate», the first that has no violation and whose results need no
+        all-reduce of gradients is right; where neither is, the one with fewer violations.
+        """
+        frame, attempts = self.frame, list[tuple[tuple[int, bool], ModuleBoundary, Analysis]]()
+        for replicate_type in (REPLICATED, INVARIANT):
+            boundary = ModuleBoundary(self.rule, self.call.module, self.path, self.call, frame.context.ranks)
+            inputs = boundary.convert_inputs(
+                self.inputs, self.numbers, frame.values, frame.function.tensors, replicate_type
             )
-        )
-        if not gate.replicate_is_ambiguous or not any(tries[0][0]):
-            break
-    # «replicate» is the one of its two types that fits; where both do, the one that sums here.
-    # Where neither does, the one with less against it: the rest only follows from the choice.
-    _, gate, outcome = min(tries, key=lambda tried: tried[0])
-    results = list(outcome.results)
-    gate.convert_outputs(exits, results, function)
-    gate.add_deferred_bias(bound, results, function)
-    for export in frame.interpreter.mutated_inputs.mutated_across_boundary(
-        function, numbers, crossings, exits
-    ):
-        # The split model changes a copy, or hands one on: what the caller holds, none can tell.
-        frame.add_violation("no-rule", step.module, "it changes in place what passes its boundary", "")
-        results = [_UNKNOWN if n == export else held for n, held in zip(function.exports, results)]
-    frame.analysis.violations += gate.violations
-    frame.analysis.collectives += gate.collectives
-    frame.analysis.boundary_changes += gate.changes
-    _record_gathers_and_slices(frame, step, gate, function)
-    _store_results(frame, step, results)
-    return step.module, outcome
+            analysis = analyze(self.function, self.bound, inputs, self.path, self.rule)
+            violations = len(boundary.violations) + _count_violations(analysis)
+            attempts.append(((violations, _returns_partial_gradient(analysis)), boundary, analysis))
+            if not boundary.replicate_is_ambiguous or not any(attempts[0][0]):
+                break
+        _, boundary, analysis = min(attempts, key=lambda attempt: attempt[0])
+        return boundary, analysis
+
+    def _drop_mutated_inputs(self, results: list[AbstractValue]) -> list[AbstractValue]:
+        """Inputs that the module changes in place are unknown afterwards if they pass its boundary: the
+        split model changes a copy of them."""
+        mutated_inputs, exports = self.frame.context.mutated_inputs, self.function.exports
+        for export in mutated_inputs.mutated_across_boundary(
+            self.function, self.numbers, self.inputs, self.outputs
+        ):
+            reason = NotProved("the module changes in place a tensor that passes its boundary")
+            self.frame.add_violation(reason, ProgramPoint("call", self.call.module))
+            results = [UNKNOWN_VALUE if n == export else value for n, value in zip(exports, results)]
+        return results
+
+    def _record(self, boundary: ModuleBoundary) -> None:
+        """Copy what the boundary found to the caller."""
+        frame, analysis = self.frame, self.frame.analysis
+        analysis.violations += boundary.violations
+        analysis.collectives += boundary.collectives
+        analysis.boundary_changes += boundary.changes
+        analysis.summed_gradients |= boundary.summed_gradients
+        analysis.full_gradients |= boundary.full_gradients
+        number_outside = dict(zip(self.function.returned_tensors, self.call.results))
+        for event in boundary.collectives:
+            if not event.is_input and event.kind == "all_gather" and event.direction == "forward":
+                frame.gathered_outputs[number_outside[event.tensor]] = event
+        for number, dim in boundary.sliced_inputs.items():
+            frame.sliced_inputs.setdefault(number, dim)
 
 
-def _record_gathers_and_slices(frame: Frame, step: Call, gate: ModuleBoundary, function: Function) -> None:
-    """Remember what is gathered on the way out of a module, and cut on the way into one."""
-    outside = dict(zip(function.returned_tensors, step.results))
-    for move in gate.collectives:
-        if not move.is_input and move.kind == "all_gather" and move.direction == "forward":
-            frame.gathered_outputs[outside[move.tensor]] = move
-    for number, dim in gate.sliced_inputs.items():
-        frame.sliced_inputs.setdefault(number, dim)
+def _count_violations(analysis: Analysis) -> int:
+    """The violations in a call and in the modules that it calls."""
+    if not analysis.has_violations:
+        return 0
+    return sum(len(each.violations) for each in analysis.distinct_analyses())
 
 
-def _store_results(frame: Frame, step: Call, results: Sequence[AbstractValue]) -> None:
-    """Take over what a call gave."""
-    for number, held in zip(step.results, results, strict=True):
-        frame.values[number] = held
-
-
-def _violation_count(outcome: Analysis) -> int:
-    """How many faults there are in a call, and below."""
-    return (
-        sum(len(below.violations) for below in outcome.distinct_analyses()) if outcome.has_violations else 0
-    )
-
-
-def _returns_partial_gradient(outcome: Analysis) -> bool:
-    """Whether a gradient in parts leaves the module: then nothing inside needed it so."""
-    return any(held.type is REPLICATED for held in outcome.results)
+def _returns_partial_gradient(analysis: Analysis) -> bool:
+    """Whether a result has a partial gradient: then nothing inside needed it partial."""
+    return any(value.type is REPLICATED for value in analysis.results)

@@ -1,13 +1,12 @@
-"""One operation against its rule, and uses of numbers that are no operation."""
+"""One operation by its rule, and uses of numbers that are no operation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-from planc.ir.graph import Op, SymNumber
 from planc.proof.interpreter.symbolic_numbers import COMPARISONS
-from planc.proof.rules.catalog import find_op
+from planc.proof.result import ProgramPoint
 from planc.proof.rules.operation import (
     Operand,
     Operation,
@@ -16,123 +15,122 @@ from planc.proof.rules.operation import (
     Unsupported,
     iter_rank_dependent,
 )
+from planc.proof.rules.registry import OpRow, RuleFunction
 from planc.proof.types import CONSTANT, UNKNOWN, LocalIndex, SpmdType
-
-if TYPE_CHECKING:
-    from planc.proof.interpreter.interpreter import Frame
+from planc.proof.violations import Cause, LocalIndexUsed, NotProved, NumberEscapes, SizeRead
 
 
-def eval_op(frame: Frame, operation: Operation, operands: list[Operand]) -> Sequence[SpmdType]:
+class OpResult(NamedTuple):
+    """The types of an operation's results; where a cause says why they are unknown, its place too."""
+
+    types: Sequence[SpmdType]
+    cause: Cause | None = None
+    point: ProgramPoint | None = None
+    operands: Sequence[Operand] = ()
+    """Operands that may have part in the violation."""
+
+
+def eval_op(operation: Operation, operands: Sequence[Operand], row: OpRow | None) -> OpResult:
     """The types of the results, by the rule of the operation."""
-    nothing = [UNKNOWN] * len(operation.results)
+    unknown = [UNKNOWN] * len(operation.results)
     if any(operand.type is UNKNOWN for operand in operands):
-        return nothing
-    row = find_op(operation.name)
+        return OpResult(unknown)
+    name = ProgramPoint("operation", operation.name)
+    numbers = list(iter_rank_dependent((operation.arguments, *operation.keywords.values())))
     if row is None or row.infer is None:
-        if (
-            operands
-            and all(operand.type is CONSTANT for operand in operands)
-            and not any(iter_rank_dependent((operation.arguments, *operation.keywords.values())))
-        ):
-            return [CONSTANT] * len(operation.results)  # as masks and positions are made
-        frame.add_violation("no-rule", operation.name, _why_no_rule(operation), "")
-        return nothing
-    unlike = list(iter_rank_dependent((operation.arguments, *operation.keywords.values())))
-    if any(number.local_value is None and not number.description for number in unlike):
-        return nothing
+        if operands and not numbers and all(operand.type is CONSTANT for operand in operands):
+            return OpResult([CONSTANT] * len(operation.results))  # as code computes masks and positions
+        return OpResult(unknown, NotProved(_why_no_rule(operation)), name)
+    if any(number.is_unknown for number in numbers):
+        return OpResult(unknown)
     try:
-        if not row.accepts_local_index:
-            _reject_local_index(operands)
-        if unlike and (
-            not row.accepts_rank_dependent or any(number.local_value is None for number in unlike)
-        ):
-            raise size_read_violation(unlike[0])
-        kinds = row.infer(operation)
-    except RuleViolation as bad:
-        frame.add_violation(bad.law, _signature(operation), bad.got, bad.needed, operands)
-        return nothing
-    except Unsupported as bad:
-        frame.add_violation("no-rule", _signature(operation), str(bad), "", operands)
-        return nothing
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as bad:
-        # A graph may be written by hand, or by an enemy: what no rule can read is not judged.
-        frame.add_violation(
-            "no-rule", operation.name, f"its arguments cannot be read ({type(bad).__name__})", ""
-        )
-        return nothing
-    if isinstance(kinds, SpmdType):
-        return [kinds] * len(operation.results)
-    return kinds if len(kinds) == len(operation.results) else nothing
+        types = _apply_rule(row, row.infer, operation, operands, numbers)
+    except RuleViolation as violation:
+        return OpResult(unknown, violation.cause, _signature(operation, operands), operands)
+    except Unsupported as unsupported:
+        return OpResult(unknown, NotProved(str(unsupported)), _signature(operation, operands), operands)
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # Graph files may be written by hand, or by an enemy: arguments that no rule can read are not proved.
+        return OpResult(unknown, NotProved(f"planc cannot read its arguments ({type(error).__name__})"), name)
+    return OpResult(types if len(types) == len(operation.results) else unknown)
+
+
+def _apply_rule(
+    row: OpRow,
+    infer: RuleFunction,
+    operation: Operation,
+    operands: Sequence[Operand],
+    numbers: Sequence[RankDependent],
+) -> Sequence[SpmdType]:
+    if not row.accepts_local_index:
+        for operand in operands:
+            if isinstance(operand.type, LocalIndex):
+                raise RuleViolation(LocalIndexUsed(operand.type))
+    if numbers and (not row.accepts_rank_dependent or any(n.local_value is None for n in numbers)):
+        raise RuleViolation(size_read(numbers[0]))
+    types = infer(operation)
+    return [types] * len(operation.results) if isinstance(types, SpmdType) else types
+
+
+def _signature(operation: Operation, operands: Sequence[Operand]) -> ProgramPoint:
+    return ProgramPoint("operation", operation.name, tuple([operand.type for operand in operands]))
+
+
+def size_read(number: RankDependent) -> SizeRead:
+    """The use of a number that differs between ranks and the whole model, as a cause."""
+    return SizeRead(number.source, number.global_value, number.local_value, in_argument=False)
+
+
+class SizeUse(NamedTuple):
+    """A use of numbers that is no operation: whether it is unknown, or breaks a law."""
+
+    is_unknown: bool = False
+    cause: Cause | None = None
+    point: ProgramPoint | None = None
+
+
+def check_size_use(name: str, arguments: Sequence[Any]) -> SizeUse:
+    """A branch on numbers, or a conversion to a plain number that planc cannot follow.
+
+    Args:
+        name: `number.compare`, or another use.
+        arguments: evaluated; of a comparison the operator first.
+    """
+    numbers = [item for item in arguments if isinstance(item, RankDependent)]
+    if any(number.is_unknown for number in numbers):
+        return SizeUse(is_unknown=True)
+    if not numbers:
+        return SizeUse()
+    if name == "number.compare" and all(number.local_value is not None for number in numbers):
+        compare, sides = COMPARISONS.get(str(arguments[0])), arguments[1:]
+        everywhere = [side.global_value if isinstance(side, RankDependent) else side for side in sides]
+        on_a_rank = [side.local_value if isinstance(side, RankDependent) else side for side in sides]
+        if compare is not None and compare(*everywhere) == compare(*on_a_rank):
+            return SizeUse()
+        return SizeUse(cause=size_read(numbers[0]), point=ProgramPoint("branch"))
+    return SizeUse(cause=NumberEscapes(numbers[0].source), point=ProgramPoint("number"))
 
 
 _NOT_REPEATABLE = "the next pass may do something else"
 _SIDE_EFFECTS = {
-    "attribute.changed": f"the pass changes what a module holds: {_NOT_REPEATABLE}",
-    "random": f"the code draws a random number that is no tensor: {_NOT_REPEATABLE}, or another rank",
-    "torch.distributed": "the code asks for the process group: ranks may do what the whole model does not",
-    "backward": "the pass adds to gradients: it is not looked into",
-    "grad": "the code reads a gradient: it is what another pass has left",
-    "grad_fn": "the code reaches for the backward pass, where it can change gradients",
-    "saved_tensors_hooks": "the code changes what the backward pass finds",
-    "register_hook": "a hook can change a gradient",
-    "register_post_accumulate_grad_hook": "a hook can change a gradient",
-    "weight.assigned": f"the pass puts another tensor in the place of a weight: {_NOT_REPEATABLE}",
-    "weight.written": "a weight is written to, and no operation shows it",
+    "attribute.changed": f"the pass changes an attribute of a module: {_NOT_REPEATABLE}",
+    "random": f"the code draws a random number outside of tensors: another rank or {_NOT_REPEATABLE}",
+    "torch.distributed": "the code uses the process group: ranks may do other things than the whole model",
+    "backward": "the pass adds to gradients, and planc does not follow that",
+    "grad": "the code reads a gradient that another pass has left",
+    "grad_fn": "the code accesses the backward graph, and may change gradients",
+    "saved_tensors_hooks": "the code changes the tensors that the backward pass uses",
+    "register_hook": "a hook may change a gradient",
+    "register_post_accumulate_grad_hook": "a hook may change a gradient",
+    "weight.assigned": f"the pass assigns another tensor to a weight: {_NOT_REPEATABLE}",
+    "weight.written": "something writes to a weight, and no operation of the graph shows it",
 }
-"""What is no operation, and may stand in a graph as one."""
+"""Side effects, which a capture writes into the graph as operations."""
 
 
 def _why_no_rule(operation: Operation) -> str:
     if operation.name != "opaque":
         return _SIDE_EFFECTS.get(operation.name, "planc has no rule for this operation")
     if operation.arguments:
-        return "a parameter is read from a plain attribute: the split model has another one"
-    return "a tensor is read from where no operation has put it"
-
-
-def check_size_use(frame: Frame, step: Op) -> None:
-    """A use of a number that is no operation: a branch, or one that cannot be followed."""
-    numbers = [frame.eval_argument(item) for item in step.arguments if isinstance(item, SymNumber)]
-    unlike = [number for number in numbers if isinstance(number, RankDependent)]
-    if any(number.local_value is None and not number.description for number in unlike):
-        frame.analysis.has_unknown = True
-        return
-    if not unlike:
-        return
-    if step.name == "number.compare" and all(number.local_value is not None for number in unlike):
-        compare = COMPARISONS.get(str(step.arguments[0]))
-        sides = [frame.eval_argument(item) for item in step.arguments[1:]]
-        whole, local = (
-            [getattr(side, name) if isinstance(side, RankDependent) else side for side in sides]
-            for name in ("global_value", "local_value")
-        )
-        if compare is not None and compare(*whole) == compare(*local):
-            return
-        bad = size_read_violation(unlike[0])
-        frame.add_violation(bad.law, "a branch of the model's code", bad.got, bad.needed)
-        return
-    frame.add_violation("no-rule", "a number of the model's code",
-               f"{unlike[0].description} is turned into a plain number, and what becomes of it is out of sight", "")  # fmt: skip
-
-
-def _reject_local_index(operands: Sequence[Operand]) -> None:
-    for operand in operands:
-        if isinstance(operand.type, LocalIndex):
-            raise RuleViolation(
-                "size-read", str(operand.type), "positions that are counted along the whole dim"
-            )
-
-
-def size_read_violation(number: RankDependent) -> RuleViolation:
-    said = number.description or "a number that the code computes from sizes"
-    here = (
-        ""
-        if number.local_value is None
-        else f": {number.local_value} on a rank, {number.global_value} in the whole model"
-    )
-    return RuleViolation("size-read", f"{said}{here}", "a value that is whole where its size is read")
-
-
-def _signature(operation: Operation) -> str:
-    kinds = ", ".join(str(operand.type) for operand in operation.operands())
-    return f"{operation.name}({kinds})"
+        return "the code reads a parameter from a plain attribute, where the split model has another one"
+    return "the code reads a tensor that no operation of the graph has made"

@@ -1,4 +1,4 @@
-"""Numbers that the model's code read: what they are in the whole model, and on a rank."""
+"""Numbers that the model's code read: their values in the whole model, and on a rank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from planc.ir.graph import Slice, SymNumber, Value
 from planc.proof.rules.operation import Operand, RankDependent
-from planc.proof.types import UNKNOWN
+from planc.proof.types import UNKNOWN, NumberSource
 
 _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
     "add": add, "sub": sub, "mul": mul, "floordiv": floordiv, "truediv": truediv, "mod": mod,
@@ -20,8 +20,14 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 
 
-class Reader:
-    """Finds what a number is on a rank."""
+class NumberEvaluator:
+    """Finds what a number of the model's code is on a rank.
+
+    Args:
+        operand: gives the operand of a tensor.
+        attribute: gives what a rank has for an attribute, by its name and its value in the whole model.
+        ranks: the size of the axis.
+    """
 
     def __init__(
         self,
@@ -30,58 +36,60 @@ class Reader:
         ranks: int,
     ) -> None:
         self.operand, self.attribute, self.ranks = operand, attribute, ranks
-        """How operands are found, and what a rank has for an attribute, by its name and whole value."""
 
-    def number(self, number: SymNumber) -> int | float | RankDependent:
+    def evaluate(self, number: SymNumber) -> int | float | RankDependent:
         """The number itself where it is the same on every rank."""
-        local, text = self._local(number)
+        local, source = self._local(number)
         if local is not None and local == number.captured:
             return number.captured
-        return RankDependent(number.captured, local, text)
+        return RankDependent(number.captured, local, source)
 
-    def _local(self, item: Any) -> tuple[Any, str]:
+    def _local(self, item: Any) -> tuple[Any, NumberSource | None]:
         """The number on a rank, None where that is not known, and where it comes from."""
         if not isinstance(item, SymNumber):
-            return item, ""
+            return item, None
         if item.op in ("size", "numel", "len"):
-            return self._read(item)
+            return self._size(item)
         if item.op == "attribute":
             name = str(item.arguments[0])
-            return self.attribute(name, item.captured), f"the attribute {name}"
-        found = [self._local(argument) for argument in item.arguments]
-        values = [value for value, _ in found]
-        text = next((said for (value, said), whole in zip(found, item.arguments, strict=True)
-                     if said and value != _captured(whole)), "")  # fmt: skip
+            return self.attribute(name, item.captured), NumberSource("attribute", attribute=name)
+        evaluated = [self._local(argument) for argument in item.arguments]
+        values = [value for value, _ in evaluated]
+        # Of several numbers, the first that differs between ranks is to blame.
+        source = next((source for (value, source), argument in zip(evaluated, item.arguments, strict=True)
+                       if source is not None and value != _captured(argument)), None)  # fmt: skip
         compute = _ARITHMETIC.get(item.op)
         if compute is None or None in values:
-            return None, text
+            return None, source
         try:
-            return compute(*values), text
+            return compute(*values), source
         except (ArithmeticError, TypeError, ValueError):
-            return None, text
+            return None, source
 
-    def _read(self, item: SymNumber) -> tuple[int | None, str]:
+    def _size(self, item: SymNumber) -> tuple[int | None, NumberSource | None]:
         operand = self.operand(item.arguments[0])
         if operand.type is UNKNOWN:
-            return None, ""
+            return None, None
         shape = operand.local_shape(self.ranks)
         if item.op == "numel":
-            return prod(shape), f"the number of elements of a value that is {operand.type}"
+            return prod(shape), NumberSource("numel", operand.type)
         dim = int(item.arguments[1]) if item.op == "size" else 0
-        return shape[dim], f"the size of dim {dim} of a value that is {operand.type}"
+        return shape[dim], NumberSource("size", operand.type, dim)
 
 
 def _captured(item: Any) -> Any:
     return item.captured if isinstance(item, SymNumber) else item
 
 
-def read_off(item: Any) -> Iterator[Value]:
-    """The tensors whose sizes stand in an argument."""
+def values_with_sizes_read(item: Any) -> Iterator[Value]:
+    """The tensors whose sizes an argument is computed from."""
     if isinstance(item, SymNumber):
         yield from (part for part in item.arguments if isinstance(part, Value))
-        yield from read_off(tuple(part for part in item.arguments if isinstance(part, SymNumber)))
+        yield from values_with_sizes_read(
+            tuple(part for part in item.arguments if isinstance(part, SymNumber))
+        )
     elif isinstance(item, Slice):
-        yield from read_off((item.start, item.stop, item.step))
+        yield from values_with_sizes_read((item.start, item.stop, item.step))
     elif isinstance(item, tuple):
         for part in item:
-            yield from read_off(part)
+            yield from values_with_sizes_read(part)

@@ -49,7 +49,7 @@ def glu_rule(operation: Operation) -> SpmdType:
     if isinstance(x.type, PackedShard) and x.type.dim == dim and x.type.parts == (x.shape[dim] // 2,) * 2:
         return sharded(dim)
     dims = tuple(range(x.ndim))
-    return einsum_rule([(x, dims)], dims, need_replication=(dim,), reason="glu halves that dim")
+    return einsum_rule([(x, dims)], dims, need_replication=(dim,), use="glu")
 
 
 @op_rule("prelu", saves=saves(0, 1), may_alias=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
 from planc.proof.types import DEFERRED_BIAS
+from planc.proof.violations import SizeRead
 
 GlobalAndLocal = tuple[int, int]
 """A number in the whole model, and on a rank."""
@@ -75,16 +76,10 @@ def rank_invariant_int(item: Any) -> int:
 
 
 def size_read_violation(item: Any) -> RuleViolation:
-    """The refusal of a number that is a rank's own."""
-    text = item.description if isinstance(item, RankDependent) else "a number"
-    numbers = (
-        f": {item.local_value} on a rank, {item.global_value} in the whole model"
-        if isinstance(item, RankDependent)
-        else ""
-    )
-    return RuleViolation(
-        "size-read", f"{text} is used here{numbers}", "a number that is the same on every rank"
-    )
+    """The violation of an argument that differs between ranks and the whole model."""
+    if not isinstance(item, RankDependent):
+        return RuleViolation(SizeRead(None, None, None, in_argument=True))
+    return RuleViolation(SizeRead(item.source, item.global_value, item.local_value, in_argument=True))
 
 
 def normalize_dim(item: Any, ndim: int) -> int:

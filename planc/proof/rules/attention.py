@@ -8,6 +8,7 @@ from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources
 from planc.proof.types import SpmdType, sharded_dim
+from planc.proof.violations import ShardedSequence, SplitHeads
 
 
 def attention_saves(operation: Operation) -> tuple[SavedTensor, ...]:
@@ -48,11 +49,9 @@ def attention_rule(operation: Operation) -> SpmdType:
         terms.append((mask, _mask(mask, shape[:-1], key.shape[-2])))
     for term in terms:
         if _label(term) in ("l", "s"):
-            raise RuleViolation("sequence", f"attention sees a sequence that is {term[0].type}",
-                          "the whole sequence on every rank")  # fmt: skip
+            raise RuleViolation(ShardedSequence(term[0].type))
         if _label(term) == "e":
-            raise RuleViolation("cut-along", f"heads that are {term[0].type}, cut within",
-                          "whole heads on every rank")  # fmt: skip
+            raise RuleViolation(SplitHeads(term[0].type))
     return einsum_rule(
         terms,
         (*range(len(shape) - 2), "l", "ev"),

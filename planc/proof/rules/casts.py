@@ -7,6 +7,7 @@ from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsup
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import PARTIAL, SpmdType
+from planc.proof.violations import PartialOperand
 
 
 def cast_is_nonlinear(operand: Operand, dtype: str) -> bool:
@@ -26,8 +27,6 @@ def cast_rule(operation: Operation) -> SpmdType:
     if not isinstance(x, Operand):
         raise Unsupported(f"{operation.name} is called without a tensor")
     if x.type is PARTIAL and cast_is_nonlinear(x, operation.results[0].dtype):
-        raise RuleViolation(
-            "partial", f"a pending sum is made {operation.results[0].dtype}", "the sum taken first"
-        )
+        raise RuleViolation(PartialOperand("cast", operation.results[0].dtype))
     dims = tuple(range(x.ndim))
     return einsum_rule([(x, dims)], dims, linear_in="all")

@@ -26,9 +26,7 @@ def concatenated_type(tensors: Sequence[Operand], dim: int) -> SpmdType:
         return packed_shard(dim, tuple(part for x in pieces for part in _parts(x, dim)))
     labels: tuple[DimLabel, ...] = tuple("along" if d == dim else d for d in range(ndim))
     terms = [(x, labels) for x in pieces]
-    return einsum_rule(
-        terms, labels, need_replication=("along",), reason="is put together along that dim", linear_in="all"
-    )
+    return einsum_rule(terms, labels, need_replication=("along",), use="concatenation", linear_in="all")
 
 
 def _parts(piece: Operand, dim: int) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import (
-    LayoutLaw,
     Operand,
     Operation,
     RankDependent,
@@ -14,6 +13,7 @@ from planc.proof.rules.operation import (
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_factors
 from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType, sharded, sharded_dim
+from planc.proof.violations import PartialOperand, UnevenGroups
 
 
 @op_rule("conv1d", "conv2d", "conv3d", accepts_rank_dependent=True, saves=saves_factors(), may_alias=False)
@@ -35,15 +35,18 @@ def convolution_rule(operation: Operation) -> SpmdType:
         return _grouped(operation, groups, x, weight, bias)
     terms: list[LabeledOperand] = [(x, (*batch, "in", *places)), (weight, ("out", "in", *window))]
     result: DimLabels = (*batch, "out", *places)
-    why = "a convolution works along that dim"
     kind = einsum_rule(
-        terms, result, reduction=("in",), need_replication=(*places, *window), reason=why, linear_in=(0, 1)
+        terms,
+        result,
+        reduction=("in",),
+        need_replication=(*places, *window),
+        use="convolution",
+        linear_in=(0, 1),
     )
     if bias is None or bias.type is DEFERRED_BIAS:
         return kind
     if kind is PARTIAL and bias.type is not PARTIAL:
-        raise RuleViolation("partial", "a bias is added to a pending sum on every rank",
-                      "rowwise, which adds the bias once, after the sum")  # fmt: skip
+        raise RuleViolation(PartialOperand("bias"))
     product = Operand(kind, operation.results[0].shape)
     return einsum_rule([(product, result), (bias, ("out",))], result, linear_in="all")
 
@@ -65,8 +68,7 @@ def _grouped(
             else False
         )
         if not fits or x.type is not sharded(channel) or any(sharded_dim(o.type) != 0 for o in operands[1:]):
-            raise RuleViolation("meet", f"a convolution in {groups.global_value} groups, {own} of them on a rank",
-                          "all of its operands split along the groups")  # fmt: skip
+            raise RuleViolation(UnevenGroups("convolution", groups.global_value, own))
         if not all(operand.type is sharded(0) for operand in operands[1:]):
             raise Unsupported("packed weights of a convolution in groups")
         return sharded(channel)
@@ -75,6 +77,6 @@ def _grouped(
     terms: list[LabeledOperand] = [(x, labels), (weight, tuple(f"w{d}" for d in range(weight.ndim)))]
     if bias is not None:
         terms.append((bias, ("w0",)))
-    law: LayoutLaw = "size-written" if sharded_dim(x.type) == channel else "cut-along"
-    return einsum_rule(terms, labels, need_replication=fixed, reason=f"it is convolved in {own} groups", law=law,
+    literal = sharded_dim(x.type) == channel
+    return einsum_rule(terms, labels, need_replication=fixed, use="grouped convolution", size_is_literal=literal,
                   linear_in=(0, 1) if bias is None else ())  # fmt: skip

@@ -128,8 +128,7 @@ def arange_rule(operation: Operation) -> SpmdType:
         and end.local_value is not None
         and end.global_value == end.local_value * operation.ranks
     ):
-        text = f"positions that each rank counts from its own start, up to {end.description}"
-        return local_index(0, int(end.global_value), text)
+        return local_index(0, int(end.global_value), end.source)
     return _constant(operation)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from planc.proof.rules.operation import LayoutLaw, RuleViolation, Unsupported
+from planc.proof.rules.operation import RuleViolation, Unsupported
 from planc.proof.types import (
     LocalIndex,
     PackedShard,
@@ -16,23 +16,20 @@ from planc.proof.types import (
     sharded,
     sharded_dim,
 )
-
-NEEDS_PACKED = "the whole dim on every rank; the parts of a fused projection need packed_colwise"
+from planc.proof.violations import DimChange, Entries, FusedSlice, ShardedDimChanged, SliceBounds
 
 
 def remap_dims(
-    spmd_type: SpmdType, mapping: Mapping[int, int] | Sequence[int], change: str = "taken apart"
+    spmd_type: SpmdType, mapping: Mapping[int, int] | Sequence[int], change: DimChange = "taken apart"
 ) -> SpmdType:
     """The type of a tensor whose dim `d` becomes dim `to[d]`; a dim that is not there may not be cut."""
     if isinstance(spmd_type, LocalIndex):
-        return local_index(mapping[spmd_type.dim], spmd_type.size, str(spmd_type))
+        return local_index(mapping[spmd_type.dim], spmd_type.size, spmd_type.source)
     dim = sharded_dim(spmd_type)
     if dim is None:
         return spmd_type
     if isinstance(mapping, Mapping) and dim not in mapping:
-        raise RuleViolation(
-            "cut-along", f"dim {dim} is {spmd_type}, and is {change}", "the whole dim on every rank"
-        )
+        raise RuleViolation(ShardedDimChanged(dim, spmd_type, change))
     return (
         packed_shard(mapping[dim], spmd_type.parts)
         if isinstance(spmd_type, PackedShard)
@@ -40,13 +37,11 @@ def remap_dims(
     )
 
 
-def require_full_dims(spmd_type: SpmdType, dims: Sequence[int], change: str) -> SpmdType:
+def require_full_dims(spmd_type: SpmdType, dims: Sequence[int], change: DimChange) -> SpmdType:
     """The type of a tensor that is changed along dims which every rank needs whole."""
     dim = sharded_dim(spmd_type)
     if dim is not None and dim in dims:
-        raise RuleViolation(
-            "cut-along", f"dim {dim} is {spmd_type}, and is {change}", "the whole dim on every rank"
-        )
+        raise RuleViolation(ShardedDimChanged(dim, spmd_type, change))
     return spmd_type
 
 
@@ -70,16 +65,17 @@ def slice_type(
     start = bounds.index(global_range.start) if global_range.start in bounds else -1
     stop = bounds.index(global_range.stop) if global_range.stop in bounds else -1
     if start < 0 or stop <= start or global_range.step != 1:
-        raise RuleViolation("cut-along", f"{_range_text(global_range)} of {size} are taken from dim {spmd_type.dim}, which is {spmd_type}",
-                      NEEDS_PACKED)  # fmt: skip
+        raise RuleViolation(FusedSlice(Entries.of(global_range), size, spmd_type))
     share = range(bounds[start] // ranks, bounds[stop] // ranks)
     if local_range != share:
-        law: LayoutLaw = "size-written" if is_literal else "cut-along"
-        raise RuleViolation(law, f"{_range_text(global_range)} of dim {spmd_type.dim} are, on a rank, its own {_range_text(share)}; the code "
-                      f"takes {_range_text(local_range)}", "attributes(...) that give the module its own sizes")  # fmt: skip
+        raise RuleViolation(
+            SliceBounds(
+                Entries.of(global_range),
+                spmd_type.dim,
+                Entries.of(share),
+                Entries.of(local_range),
+                is_literal,
+            )
+        )
     rest = parts[start:stop]
     return sharded(spmd_type.dim) if len(rest) == 1 else packed_shard(spmd_type.dim, rest)
-
-
-def _range_text(entries: range) -> str:
-    return f"entries {entries.start} to {entries.stop}" + (f" by {entries.step}" if entries.step != 1 else "")

@@ -9,8 +9,9 @@ operation sums over the label, partial.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 
-from planc.proof.rules.operation import LayoutLaw, Operand, RuleViolation, Unsupported
+from planc.proof.rules.operation import Operand, RuleViolation, Unsupported
 from planc.proof.types import (
     CONSTANT,
     DEFERRED_BIAS,
@@ -22,6 +23,16 @@ from planc.proof.types import (
     SpmdType,
     packed_shard,
     sharded,
+)
+from planc.proof.violations import (
+    DifferentDims,
+    DimUse,
+    FullDimNeeded,
+    MixedGradients,
+    PackedWithUnpacked,
+    PartialOperand,
+    ShardedWithFull,
+    UnreducedGradient,
 )
 
 DimLabel = str | int | None
@@ -36,8 +47,8 @@ def einsum_rule(
     *,
     reduction: Collection[DimLabel] = (),
     need_replication: Collection[DimLabel] = (),
-    reason: str = "it works along that dim",
-    law: LayoutLaw = "cut-along",
+    use: DimUse = "",
+    size_is_literal: bool = False,
     linear_in: Collection[int] | str = (),
 ) -> SpmdType:
     """The type of a result.
@@ -61,7 +72,7 @@ def einsum_rule(
     cut = [(operand, labels, operand.type) for operand, labels in operands if _is_sharded(operand.type)]
     if not cut:
         return combine_replicated([operand for operand, _ in operands])
-    return _sharded_result(operands, cut, result, reduction, need_replication, reason, law)
+    return _sharded_result(operands, cut, result, reduction, need_replication, use, size_is_literal)
 
 
 def combine_replicated(operands: Sequence[Operand]) -> SpmdType:
@@ -72,26 +83,18 @@ def combine_replicated(operands: Sequence[Operand]) -> SpmdType:
     """
     kinds = {operand.type for operand in operands}
     if INVARIANT in kinds and REPLICATED in kinds:
-        raise RuleViolation(
-            "gradient",
-            "a value whose gradient every rank computes whole, beside one whose gradient is in parts",
-            "one boundary for both, so that the parts are summed",
-        )
+        raise RuleViolation(MixedGradients())
     for kind in (INVARIANT, REPLICATED):
         if kind in kinds:
             return kind
     return CONSTANT
 
 
-def forbid_unreduced_gradients(operands: Sequence[Operand], description: str) -> None:
+def forbid_unreduced_gradients(operands: Sequence[Operand], other: Literal["sharded", "partial"]) -> None:
     """Refuse whole operands whose gradient would be a part of the whole, and never summed."""
     for operand in operands:
         if operand.type is INVARIANT:
-            raise RuleViolation(
-                "gradient",
-                f"a replicated value of shape {_shape_text(operand)} is used beside one that is {description}",
-                "a boundary or a style that sums its gradient over the ranks",
-            )
+            raise RuleViolation(UnreducedGradient(operand.shape, other))
 
 
 def _is_sharded(kind: SpmdType) -> bool:
@@ -102,16 +105,13 @@ def _partial_result(operands: Sequence[Operand], linear: Collection[int] | str) 
     if linear == "all":
         if all(operand.type is PARTIAL for operand in operands):
             return PARTIAL
-        raise RuleViolation("partial", "a pending sum is added to a value that is no pending sum",
-                      "the sum taken first: every rank would add that value once more")  # fmt: skip
+        raise RuleViolation(PartialOperand("sum with a full value"))
     number = next(i for i, operand in enumerate(operands) if operand.type is PARTIAL)
     if number not in linear:
-        raise RuleViolation("partial", "a pending sum enters an operation that is not linear in it",
-                      "the sum taken first, at the module that leaves it")  # fmt: skip
+        raise RuleViolation(PartialOperand("nonlinear operation"))
     others = [o for i, o in enumerate(operands) if i != number]
     if any(operand.type is PARTIAL or _is_sharded(operand.type) for operand in others):
-        raise RuleViolation("partial", "a pending sum meets another value that differs between ranks",
-                      "the sum taken first")  # fmt: skip
+        raise RuleViolation(PartialOperand("product with a value that differs"))
     forbid_unreduced_gradients(others, "partial")
     return PARTIAL
 
@@ -122,34 +122,27 @@ def _sharded_result(
     result: DimLabels,
     sums: Collection[DimLabel],
     fixed: Collection[DimLabel],
-    why: str,
-    law: LayoutLaw,
+    use: DimUse,
+    size_is_literal: bool,
 ) -> SpmdType:
     labels = {labels[kind.dim] for _, labels, kind in cut}  # type: ignore[attr-defined]
     first = cut[0][2]
     if len(labels) > 1:
-        raise RuleViolation("meet", " beside ".join(str(kind) for _, _, kind in cut),
-                      "operands that are split along the same dim")  # fmt: skip
+        raise RuleViolation(DifferentDims(tuple(kind for _, _, kind in cut)))
     (label,) = labels
     if label is None or label in fixed:
-        raise RuleViolation(law, f"its operand is {first}, and {why}", "the whole dim on every rank")
+        raise RuleViolation(FullDimNeeded(first, use, size_is_literal))
     rest = [(operand, own) for operand, own in terms if not _is_sharded(operand.type)]
     for operand, own in rest:
         if label in own:
-            raise RuleViolation("meet", f"{first} beside a whole value of shape {_shape_text(operand)}",
-                          "operands that are split along the same dim")  # fmt: skip
+            raise RuleViolation(ShardedWithFull(first, operand.shape))
     packs = {(kind.parts if isinstance(kind, PackedShard) else None) for _, _, kind in cut}
     if len(packs) > 1:
-        raise RuleViolation("meet", "a packed shard beside one that is cut in one piece",
-                      "operands that are cut alike")  # fmt: skip
-    forbid_unreduced_gradients([operand for operand, _ in rest], "split between the ranks")
+        raise RuleViolation(PackedWithUnpacked())
+    forbid_unreduced_gradients([operand for operand, _ in rest], "sharded")
     if label in sums:
         return PARTIAL
     if label not in result:
-        raise RuleViolation(law, f"its operand is {first}, and {why}", "the whole dim on every rank")
+        raise RuleViolation(FullDimNeeded(first, use, size_is_literal))
     (parts,) = packs
     return sharded(result.index(label)) if parts is None else packed_shard(result.index(label), parts)
-
-
-def _shape_text(operand: Operand) -> str:
-    return "x".join(map(str, operand.shape)) or "()"

@@ -7,6 +7,7 @@ from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsup
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves, saves_nothing
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType, sharded
+from planc.proof.violations import ShardedRowNumbers
 
 
 @op_rule("embedding", saves=saves(0), may_alias=False, looks_up_rows=True)
@@ -26,20 +27,15 @@ def embedding_rule(operation: Operation) -> SpmdType:
         raise Unsupported("an embedding with 'max_norm' or 'scale_grad_by_freq' has no rule")
     if weight.type is sharded(0) and operation.style == "rowwise":
         if x.type not in SAME_ON_ALL_RANKS:
-            raise RuleViolation(
-                "meet",
-                f"row numbers that are {x.type}, for a table split by rows",
-                "all row numbers on every rank",
-            )
+            raise RuleViolation(ShardedRowNumbers(x.type))
         return PARTIAL
     batch: DimLabels = tuple(range(x.ndim))
-    why = "the row numbers count the rows of the whole table"
     return einsum_rule(
         [(x, batch), (weight, ("row", "d"))],
         (*batch, "d"),
         need_replication=("row",),
         linear_in=(1,),
-        reason=why,
+        use="row numbers",
     )
 
 

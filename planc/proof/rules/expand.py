@@ -19,7 +19,17 @@ from planc.proof.rules.einsum_rule import forbid_unreduced_gradients
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
-from planc.proof.types import PARTIAL, PackedShard, Sharded, SpmdType, packed_shard, sharded, sharded_dim
+from planc.proof.types import (
+    PARTIAL,
+    NumberSource,
+    PackedShard,
+    Sharded,
+    SpmdType,
+    packed_shard,
+    sharded,
+    sharded_dim,
+)
+from planc.proof.violations import ExpandedShard, LiteralSize, PartialOperand, ShardedDimChanged
 
 
 def repeated_type(x: Operand, dim: int, count: Any, ranks: int) -> SpmdType:
@@ -27,14 +37,12 @@ def repeated_type(x: Operand, dim: int, count: Any, ranks: int) -> SpmdType:
     rank makes fewer than the whole model does: each rank has its share of them."""
     whole, local = global_and_local(count)
     if sharded_dim(x.type) is not None:
-        raise RuleViolation("meet", f"a tensor that is {x.type} is stretched to a size that differs between ranks",
-                      "a tensor that every rank has whole")  # fmt: skip
+        raise RuleViolation(ExpandedShard(x.type))
     if x.type is PARTIAL:
-        raise RuleViolation("partial", "a pending sum is stretched to a size that differs between ranks",
-                      "the sum taken first")  # fmt: skip
+        raise RuleViolation(PartialOperand("uneven expand"))
     if whole != local * ranks:
         raise size_read_violation(count)
-    forbid_unreduced_gradients([x], "split between the ranks")
+    forbid_unreduced_gradients([x], "sharded")
     return sharded(dim)
 
 
@@ -55,8 +63,7 @@ def expanded_type(x: Operand, sizes: Sequence[Any], operation: Operation) -> Spm
         elif local != own[d] or whole != shape[d]:
             if isinstance(item, RankDependent):
                 raise size_read_violation(item)
-            raise RuleViolation("size-written", f"the size of dim {d} is written out as {local}, where a rank has {own[d]}",
-                          "-1 in the code, or attributes(...) that give the module its own share")  # fmt: skip
+            raise RuleViolation(LiteralSize(d, local, own[d]))
     if len(born) > 1:
         raise size_read_violation(born[1][1])
     if born:
@@ -76,8 +83,8 @@ def expand_as_rule(operation: Operation) -> SpmdType:
     """x (a, 1), other (a, b) -> (a, b)"""
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
     sizes = zip(other.shape, other.local_shape(operation.ranks))
-    what = f"the size of a tensor that is {other.type}"
-    return expanded_type(x, [w if w == n else RankDependent(w, n, what) for w, n in sizes], operation)
+    source = NumberSource("size", other.type)
+    return expanded_type(x, [w if w == n else RankDependent(w, n, source) for w, n in sizes], operation)
 
 
 @op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing)
@@ -105,8 +112,7 @@ def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdT
         return repeated_type(x, *unlike[0], operation.ranks)
     cut = sharded_dim(x.type)
     if cut is not None and rank_invariant_int(counts[cut + new]) != 1:
-        raise RuleViolation("cut-along", f"dim {cut} is {x.type}, and is repeated as a whole",
-                      "the whole dim on every rank")  # fmt: skip
+        raise RuleViolation(ShardedDimChanged(cut, x.type, "repeated"))
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
@@ -143,7 +149,7 @@ def broadcast_tensors_rule(operation: Operation) -> tuple[SpmdType, ...]:
         if cut is not None:
             place = cut + len(shape) - item.ndim
             sizes[place] = RankDependent(
-                shape[place], shape[place] // operation.ranks, f"the size of a tensor that is {item.type}"
+                shape[place], shape[place] // operation.ranks, NumberSource("size", item.type)
             )
     if operation.keywords or any(isinstance(item.type, PackedShard) for item in items):
         raise Unsupported("tensors that are cut in parts are broadcast")

@@ -12,8 +12,7 @@ from planc.proof.rules.reduction_dims import normalize_plain_dim
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType
-
-_WHY = "places along that dim are counted in the whole"
+from planc.proof.violations import PartialOperand
 
 
 @op_rule("gather", saves=saves(0, 1), may_alias=False)
@@ -25,7 +24,7 @@ def gather_rule(operation: Operation) -> SpmdType:
     own: DimLabels = tuple(_other(d, dim, both) for d in range(x.ndim))
     places: DimLabels = tuple("places" if d == dim else label for d, label in enumerate(own))
     return einsum_rule(
-        [(x, own), (index, places)], places, need_replication=_short(own), linear_in=(0,), reason=_WHY
+        [(x, own), (index, places)], places, need_replication=_short(own), linear_in=(0,), use="positions"
     )
 
 
@@ -45,7 +44,7 @@ def take_along_dim_rule(operation: Operation) -> SpmdType:
     )
     result: DimLabels = tuple("places" if d == dim else d for d in range(x.ndim))
     return einsum_rule(
-        [(x, own), (index, places)], result, need_replication=("along",), linear_in=(0,), reason=_WHY
+        [(x, own), (index, places)], result, need_replication=("along",), linear_in=(0,), use="positions"
     )
 
 
@@ -98,15 +97,12 @@ def _with_places(
     fixed = (*_short(labels), "places")
     if any(operand.type is PARTIAL for operand, _ in values):
         if linear != "all" or (not isinstance(source, Operand) and source != 0):
-            raise RuleViolation(
-                "partial", f"a pending sum enters {operation.name}, on every rank", "the sum taken first"
-            )
+            raise RuleViolation(PartialOperand("scatter"))
         if any(operand.type not in SAME_ON_ALL_RANKS for operand, _ in index):
-            raise RuleViolation("partial", "a pending sum meets another value that differs between ranks",
-                          "the sum taken first")  # fmt: skip
+            raise RuleViolation(PartialOperand("product with a value that differs"))
         kind = einsum_rule(values, labels, linear_in="all")
     else:
-        kind = einsum_rule([*values, *index], labels, need_replication=fixed, reason=_WHY)
+        kind = einsum_rule([*values, *index], labels, need_replication=fixed, use="positions")
     return inplace_type(operation, kind) if operation.name.endswith("_") else kind
 
 

@@ -20,6 +20,7 @@ from planc.proof.types import (
     sharded,
     sharded_dim,
 )
+from planc.proof.violations import LocalIndexUsed, PartialOperand
 
 MASK_DTYPES = ("bool", "uint8")
 INTEGER_DTYPES = ("int64", "int32", "int16", "int8")
@@ -140,7 +141,7 @@ class IndexExpression:
         kind = item.type
         assert isinstance(kind, LocalIndex)
         if not isinstance(self.x.type, Sharded) or self.x.type.dim != dim or self.x.shape[dim] != kind.size:
-            raise RuleViolation("size-read", str(kind), "positions that are counted along the whole dim")
+            raise RuleViolation(LocalIndexUsed(kind))
         self.labels.append(None)  # named once the dims of all index tensors are known
 
     def _replicate_dim(self, dim: int) -> None:
@@ -151,7 +152,7 @@ class IndexExpression:
         if item.dtype not in INTEGER_DTYPES:
             raise Unsupported("a mask in an index: how many entries it takes is not known")
         if item.type is PARTIAL:
-            raise RuleViolation("partial", "a pending sum is an index", "the sum taken first")
+            raise RuleViolation(PartialOperand("index"))
         if not item.shape and item.type not in SAME_ON_ALL_RANKS:
             raise Unsupported(f"an index that is {item.type}")
 

@@ -14,8 +14,7 @@ from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import CONSTANT, PARTIAL, LocalIndex, SpmdType, local_index, sharded_dim
-
-INDEXED_DIM_REASON = "one of its entries is taken, or some are gathered"
+from planc.proof.violations import LocalIndexUsed, PartialOperand, ShardedDimChanged
 
 
 def indexed_type(operation: Operation, x: Operand, index: Any) -> SpmdType:
@@ -27,7 +26,7 @@ def indexed_type(operation: Operation, x: Operand, index: Any) -> SpmdType:
         inside.labeled_operands(),
         inside.result_labels,
         need_replication=inside.need_replication,
-        reason=INDEXED_DIM_REASON,
+        use="index",
         linear_in=(0,),
     )
 
@@ -56,8 +55,8 @@ def indexed_positions_type(kind: LocalIndex, index: Any) -> SpmdType:
     dims = [d for d, item in enumerate(index if isinstance(index, tuple) else (index,)) if item is not None]
     items = [item for item in (index if isinstance(index, tuple) else (index,)) if item is not None]
     if any(item != Slice(None, None, None) for item in items) or kind.dim >= max(len(dims), 1):
-        raise RuleViolation("size-read", str(kind), "positions that are counted along the whole dim")
-    return local_index(dims[kind.dim], kind.size, str(kind))
+        raise RuleViolation(LocalIndexUsed(kind))
+    return local_index(dims[kind.dim], kind.size, kind.source)
 
 
 @op_rule("index_select", saves=saves(1), may_alias=False)
@@ -68,7 +67,7 @@ def index_select_rule(operation: Operation) -> SpmdType:
     labels = tuple("there" if d == dim else d for d in range(x.ndim))
     result = tuple("gathered" if d == dim else d for d in range(x.ndim))
     return einsum_rule([(x, labels), (as_operand(index), ("gathered",)[: index.ndim])], result,
-                  need_replication=("there",), reason=INDEXED_DIM_REASON, linear_in=(0,))  # fmt: skip
+                  need_replication=("there",), use="index", linear_in=(0,))  # fmt: skip
 
 
 @op_rule("__setitem__", accepts_rank_dependent=True)
@@ -90,7 +89,7 @@ def index_put_rule(operation: Operation) -> SpmdType:
 def index_write_type(operation: Operation, x: Operand, index: Any, value: Any) -> SpmdType:
     """The type of a tensor some of whose entries get other numbers."""
     if x.type is PARTIAL and not isinstance(value, Operand):
-        raise RuleViolation("partial", "a number is written into a pending sum", "the sum taken first")
+        raise RuleViolation(PartialOperand("number written"))
     whole = tuple(range(x.ndim))
     if is_mask(index):
         return inplace_type(operation, einsum_rule(_masked(x, index, value), whole))
@@ -99,8 +98,7 @@ def index_write_type(operation: Operation, x: Operand, index: Any, value: Any) -
     fixed = [*inside.need_replication, *inside.sliced_dims]
     cut = sharded_dim(x.type)
     if cut is not None and (inside.sliced_type is not x.type or cut in fixed):
-        raise RuleViolation("cut-along", f"entries of dim {cut} are written, which is {x.type}",
-                      "the whole dim on every rank")  # fmt: skip
+        raise RuleViolation(ShardedDimChanged(cut, x.type, "written in part"))
     if any(item.type is not CONSTANT for item, _ in inside.index_operands):
         raise Unsupported("values are written where a tensor says that differs between ranks")
     if isinstance(value, Operand):
@@ -110,7 +108,7 @@ def index_write_type(operation: Operation, x: Operand, index: Any, value: Any) -
         terms,
         tuple(inside.labels),
         need_replication=fixed,
-        reason="only some of its entries are written",
+        use="index write",
         linear_in="all",
     )
     return inplace_type(operation, kind)

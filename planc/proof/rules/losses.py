@@ -69,13 +69,10 @@ def _reduced(
     fixed: DimLabels = (),
     linear: tuple[int, ...] = (),
 ) -> SpmdType:
-    why = "the loss needs all of that dim"
     if reduction == "none":
-        return einsum_rule(terms, places, need_replication=fixed, reason=why, linear_in=linear)
+        return einsum_rule(terms, places, need_replication=fixed, use="loss", linear_in=linear)
     if reduction == "sum":
-        return einsum_rule(terms, (), reduction=places, need_replication=fixed, reason=why, linear_in=linear)
+        return einsum_rule(terms, (), reduction=places, need_replication=fixed, use="loss", linear_in=linear)
     if reduction == "mean":
-        return einsum_rule(
-            terms, (), need_replication=(*fixed, *places), reason=f"{why}: it is a mean", linear_in=linear
-        )
+        return einsum_rule(terms, (), need_replication=(*fixed, *places), use="mean loss", linear_in=linear)
     raise Unsupported(f"the reduction '{reduction}' of a loss has no rule")

@@ -12,6 +12,7 @@ from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import saves_factors
 from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType
+from planc.proof.violations import PartialOperand
 
 
 def addmm_adds_bias(step: Op, name: str) -> bool:
@@ -79,8 +80,7 @@ def add_bias_type(operation: Operation, kind: SpmdType, bias: Any) -> SpmdType:
     if not isinstance(bias, Operand):
         raise Unsupported(f"the bias of {operation.name} is no tensor")
     if kind is PARTIAL and bias.type is not PARTIAL:
-        raise RuleViolation("partial", "a bias is added to a pending sum on every rank",
-                      "rowwise, which adds the bias once, after the sum")  # fmt: skip
+        raise RuleViolation(PartialOperand("bias"))
     shape = operation.results[0].shape
     dims: DimLabels = tuple(range(len(shape)))
     return einsum_rule(
@@ -121,7 +121,7 @@ def torch_einsum_rule(operation: Operation) -> SpmdType:
         reduction=sums,
         need_replication=twice,
         linear_in=range(len(terms)),
-        reason="it takes a diagonal",
+        use="diagonal",
     )
 
 

@@ -8,8 +8,7 @@ from planc.proof.rules.reduction_dims import bind_ignoring, normalize_plain_dim,
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves, saves_nothing
 from planc.proof.types import SpmdType, sharded
-
-_WHY = "it is normalised along that dim"
+from planc.proof.violations import UnevenGroups
 
 
 def layer_norm_saves(operation: Operation) -> tuple[SavedTensor, ...]:
@@ -45,7 +44,7 @@ def layer_norm_rule(operation: Operation) -> SpmdType:
     dims = tuple(range(x.ndim))
     last = dims[x.ndim - (len(shape) if isinstance(shape, tuple) else 1) :]
     terms: list[LabeledOperand] = [(x, dims), *((p, last) for p in parameters if isinstance(p, Operand))]
-    return einsum_rule(terms, dims, need_replication=last, reason=_WHY)
+    return einsum_rule(terms, dims, need_replication=last, use="normalization")
 
 
 @op_rule("group_norm", accepts_rank_dependent=True, may_alias=False)
@@ -60,12 +59,11 @@ def group_norm_rule(operation: Operation) -> SpmdType:
     dims = tuple(range(x.ndim))
     terms: list[LabeledOperand] = [(x, dims), *((p, (1,)) for p in parameters if isinstance(p, Operand))]
     if not isinstance(groups, RankDependent):
-        return einsum_rule(terms, dims, need_replication=dims[1:], reason=_WHY)
+        return einsum_rule(terms, dims, need_replication=dims[1:], use="normalization")
     fits = groups.local_value is not None and groups.global_value == groups.local_value * operation.ranks
     if not fits or x.type is not sharded(1):
-        raise RuleViolation("meet", f"a norm of {groups.global_value} groups, {groups.local_value} of them on a rank",
-                      "an input that is split along the groups")  # fmt: skip
-    return einsum_rule(terms, dims, need_replication=dims[2:], reason=_WHY)
+        raise RuleViolation(UnevenGroups("norm", groups.global_value, groups.local_value))
+    return einsum_rule(terms, dims, need_replication=dims[2:], use="normalization")
 
 
 @op_rule("batch_norm", saves=batch_norm_saves, may_alias=False)
@@ -77,7 +75,7 @@ def batch_norm_rule(operation: Operation) -> SpmdType:
     dims = tuple(range(x.ndim))
     terms: list[LabeledOperand] = [(x, dims), *((v, (1,)) for v in vectors if isinstance(v, Operand))]
     fixed = () if training is False else (0, *dims[2:])
-    return einsum_rule(terms, dims, need_replication=fixed, reason="it mixes the entries of a batch")
+    return einsum_rule(terms, dims, need_replication=fixed, use="batch statistics")
 
 
 @op_rule("softmax", "log_softmax", "softmin", saves=saves("result"), may_alias=False)
@@ -89,7 +87,7 @@ def softmax_rule(operation: Operation) -> SpmdType:
         [(x, dims)],
         dims,
         need_replication=(normalize_plain_dim(dim, x.ndim),),
-        reason="softmax sums along that dim",
+        use="softmax",
     )
 
 
@@ -98,7 +96,7 @@ def normalize_rule(operation: Operation) -> SpmdType:
     """x / |x|, along dim"""
     x, _, dim, _ = operation.bind_arguments("input", p=2.0, dim=1, eps=1e-12)
     dims = tuple(range(x.ndim))
-    return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), reason=_WHY)
+    return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), use="normalization")
 
 
 @op_rule("cumsum", inplace_variant=True, saves=saves_nothing, may_alias=False)
@@ -113,7 +111,7 @@ def scan_rule(operation: Operation) -> SpmdType:
         dims,
         need_replication=(normalize_plain_dim(dim, x.ndim),),
         linear_in=linear,
-        reason="it runs along that dim",
+        use="scan",
     )
     if operation.name.endswith("_") and kind is not x.type:
         raise Unsupported(f"{operation.name} changes the type of its tensor")
@@ -132,5 +130,5 @@ def diff_rule(operation: Operation) -> SpmdType:
         dims,
         need_replication=(normalize_plain_dim(dim, x.ndim),),
         linear_in=linear,
-        reason="neighbours are subtracted",
+        use="difference",
     )

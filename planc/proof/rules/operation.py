@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
-from planc.proof.types import SpmdType, local_shape
-
-LayoutLaw = Literal[
-    "partial", "cut-dim", "cut-along", "sequence", "gradient", "size-read", "size-written", "meet"
-]
-"""The laws that an operation can break; `planc.checks` has a page for each."""
+from planc.proof.types import NumberSource, SpmdType, local_shape
+from planc.proof.violations import Cause, LayoutLaw
 
 
 class RuleViolation(Exception):
     """The operation on each rank's share is not a share of the operation on the whole."""
 
-    def __init__(self, law: LayoutLaw, got: str, needed: str) -> None:
-        super().__init__(got)
-        self.law, self.got, self.needed = law, got, needed
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    @property
+    def law(self) -> LayoutLaw:
+        """The law that the operation breaks."""
+        return self.cause.law
 
 
 class Unsupported(Exception):
@@ -43,7 +44,7 @@ class Operand:
         self.type, self.shape, self.grad, self.dtype = kind, shape, grad, dtype
         """The shape is the whole one."""
         self.origin = origin
-        """What gave it its type: the checker's own."""
+        """The caller's own: where it got its type, or which tensor of the graph it is."""
 
     @property
     def ndim(self) -> int:
@@ -59,8 +60,13 @@ class RankDependent(Record):
 
     global_value: int | float | None
     local_value: int | float | None
-    description: str
-    """What it is, as «the size of dim 1 of a tensor that is shard(1)»."""
+    source: NumberSource | None = None
+    """What the code read; None: a result of several numbers, or one that depends on an unknown value."""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it depends on a value of unknown type."""
+        return self.local_value is None and self.source is None
 
 
 class Operation:

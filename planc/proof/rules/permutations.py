@@ -16,6 +16,7 @@ from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsup
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import SpmdType, sharded_dim
+from planc.proof.violations import SqueezedShard
 
 
 def permuted_type(x: Operand, order: Sequence[int]) -> SpmdType:
@@ -96,8 +97,7 @@ def squeeze_rule(operation: Operation) -> SpmdType:
     x, dims = bind_with_aliases(operation, "input", dim=None)
     chosen = range(as_operand(x).ndim) if dims is None else normalize_dims(dims, x.ndim)
     cut = sharded_dim(x.type)
-    if cut in chosen and x.local_shape(operation.ranks)[cut] == 1:
-        raise RuleViolation("cut-dim", f"dim {cut} has size 1 on a rank, where it is squeezed away; it has {x.shape[cut]}",
-                      "the dims to squeeze by number")  # fmt: skip
+    if cut is not None and cut in chosen and x.local_shape(operation.ranks)[cut] == 1:
+        raise RuleViolation(SqueezedShard(cut, x.shape[cut]))
     left = [d for d in range(x.ndim) if d not in chosen or x.shape[d] != 1]
     return remap_dims(x.type, {d: place for place, d in enumerate(left)})

@@ -9,6 +9,7 @@ from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsup
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_factors, saves_nothing
 from planc.proof.types import PARTIAL, SpmdType
+from planc.proof.violations import PartialOperand
 
 
 def broadcast_labels(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
@@ -102,7 +103,7 @@ def add_rule(operation: Operation) -> SpmdType:
     """x + alpha * y: one sum is pending if both are."""
     terms, result = broadcast_operands(operation)
     if len(terms) == 1 and terms[0][0].type is PARTIAL:
-        raise RuleViolation("partial", "a constant is added to a pending sum", "the sum taken first")
+        raise RuleViolation(PartialOperand("constant added"))
     return pointwise_result_type(operation, einsum_rule(terms, result, linear_in="all"))
 
 

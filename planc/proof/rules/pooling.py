@@ -27,5 +27,5 @@ def pooling_rule(operation: Operation) -> SpmdType:
         dims,
         need_replication=places,
         linear_in=linear,
-        reason="windows along that dim are pooled",
+        use="pooling",
     )

@@ -7,6 +7,7 @@ from planc.proof.rules.operation import Operation, RuleViolation, Unsupported
 from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType
+from planc.proof.violations import PartialOperand
 
 
 @op_rule("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli",
@@ -24,7 +25,7 @@ def histogram_rule(operation: Operation) -> SpmdType:
     """x (n) -> how many of its numbers fall in each bin"""
     for x in operation.operands():
         if as_operand(x).type is PARTIAL:
-            raise RuleViolation("partial", "the numbers of a pending sum are counted", "the sum taken first")
+            raise RuleViolation(PartialOperand("histogram"))
         if x.type not in SAME_ON_ALL_RANKS:
             raise Unsupported("numbers are counted of which each rank has some")
     return CONSTANT

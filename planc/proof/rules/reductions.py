@@ -17,8 +17,7 @@ from planc.proof.rules.reduction_dims import (
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_nothing
 from planc.proof.types import PARTIAL, SpmdType
-
-_WHY = "it is reduced along that dim"
+from planc.proof.violations import PartialOperand
 
 
 @op_rule("sum", saves=saves_nothing, may_alias=False)
@@ -27,9 +26,7 @@ def sum_rule(operation: Operation) -> SpmdType:
     """Sums along dims: what is split there gives a pending sum."""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("keepdim", "dtype"))
     if x.type is PARTIAL and (operation.name != "sum" or cast_is_nonlinear(x, operation.results[0].dtype)):
-        raise RuleViolation(
-            "partial", "a pending sum enters an operation that is not linear in it", "the sum taken first"
-        )
+        raise RuleViolation(PartialOperand("nonlinear operation"))
     dims = reduction_dims(dim, x.ndim)
     return einsum_rule(
         [(x, tuple(range(x.ndim)))], reduced_labels(operation, x, dims), reduction=dims, linear_in=(0,)
@@ -97,7 +94,7 @@ def _along(operation: Operation, x: Operand, dims: tuple[int, ...], linear: Any 
         linear = ()
     result = reduced_labels(operation, x, dims)
     return einsum_rule(
-        [(x, tuple(range(x.ndim)))], result, need_replication=dims, linear_in=linear, reason=_WHY
+        [(x, tuple(range(x.ndim)))], result, need_replication=dims, linear_in=linear, use="reduction"
     )
 
 
@@ -116,7 +113,5 @@ def sort_rule(operation: Operation) -> SpmdType | tuple[SpmdType, ...]:
     along = normalize_plain_dim(default if dim is None else dim, x.ndim)
     labels: DimLabels = tuple(range(x.ndim))
     result = reduced_labels(operation, x, (along,))
-    kind = einsum_rule(
-        [(x, labels)], result, need_replication=(along,), reason="it is put in order along that dim"
-    )
+    kind = einsum_rule([(x, labels)], result, need_replication=(along,), use="sort")
     return (kind,) * len(operation.results)

@@ -17,6 +17,7 @@ from planc.proof.rules.operation import Operation, RuleViolation, Unsupported
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import PARTIAL, PackedShard, SpmdType
+from planc.proof.violations import PartialOperand
 
 
 @op_rule("roll", saves=saves_nothing, may_alias=False)
@@ -41,9 +42,7 @@ def pad_rule(operation: Operation) -> SpmdType:
     widths = [rank_invariant_int(size) for size in unpack_varargs((sizes,))]
     padded = [as_operand(x).ndim - 1 - i // 2 for i, width in enumerate(widths) if width]
     if x.type is PARTIAL and value not in (None, 0):
-        raise RuleViolation(
-            "partial", "a pending sum is padded with numbers other than 0", "the sum taken first"
-        )
+        raise RuleViolation(PartialOperand("padding"))
     return require_full_dims(x.type, padded, "padded")
 
 
@@ -63,7 +62,7 @@ def _patches(operation: Operation) -> SpmdType:
         raise Unsupported("patches of channels that are cut in several parts")
     batch: DimLabels = ("b",) if x.ndim == 4 else ()
     return einsum_rule([(x, (*batch, "c", "h", "w"))], (*batch, "c", None), need_replication=("h", "w"),
-                  reason="it is cut into patches along that dim", linear_in=(0,))  # fmt: skip
+                  use="patches", linear_in=(0,))  # fmt: skip
 
 
 @op_rule("tril", "triu", saves=saves_nothing, may_alias=False)
@@ -77,6 +76,6 @@ def triangular_rule(operation: Operation) -> SpmdType:
         [(x, labels)],
         labels,
         need_replication=("row", "column"),
-        reason="a diagonal runs along that dim",
+        use="diagonal",
         linear_in=(0,),
     )

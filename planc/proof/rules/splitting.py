@@ -14,7 +14,7 @@ from planc.proof.rules.arguments import (
     rank_invariant_int,
     size_read_violation,
 )
-from planc.proof.rules.dim_mapping import NEEDS_PACKED, remap_dims, slice_type
+from planc.proof.rules.dim_mapping import remap_dims, slice_type
 from planc.proof.rules.operation import (
     Operand,
     Operation,
@@ -26,6 +26,7 @@ from planc.proof.rules.operation import (
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import SpmdType, sharded_dim
+from planc.proof.violations import FusedSplit
 
 SplitBounds = list[int]
 
@@ -54,9 +55,7 @@ def split_types(
         for w, n in zip(pairwise(whole), pairwise(local))
     )
     if len(whole) != len(local) or local[-1] != x.local_shape(operation.ranks)[dim]:
-        raise RuleViolation(
-            "cut-along", f"dim {dim} is {x.type}, and is cut into other pieces on a rank", NEEDS_PACKED
-        )
+        raise RuleViolation(FusedSplit(dim, x.type))
     return kinds
 
 

@@ -28,6 +28,14 @@ from planc.proof.types import (
     sharded,
     sharded_dim,
 )
+from planc.proof.violations import (
+    LiteralSize,
+    MergedInnerDim,
+    ShapeOfOther,
+    SplitComplexParts,
+    UnevenParts,
+    UnevenShard,
+)
 
 Shape = tuple[int, ...]
 
@@ -66,8 +74,7 @@ def reshaped_type(kind: SpmdType, before: Shape, after: Shape, ranks: int) -> Sp
     _, new = _group(kind.dim, before, after)
     dim, size = new[0], after[new[0]]
     if size % ranks:
-        raise RuleViolation("cut-dim", f"dim {dim} of size {size} cannot be cut into {ranks}",
-                      f"a number of ranks that divides {size}, so that each has whole ones")  # fmt: skip
+        raise RuleViolation(UnevenShard(dim, size, ranks))
     return sharded(dim)
 
 
@@ -76,8 +83,7 @@ def _packed(kind: PackedShard, before: Shape, after: Shape, ranks: int) -> SpmdT
     behind = prod(after[d] for d in new[1:])
     parts = [part * prod(before[d] for d in old[1:]) for part in kind.parts]
     if any(part % (behind * ranks) for part in parts):
-        raise RuleViolation("cut-dim", f"dim {new[0]} of size {after[new[0]]} does not keep the parts {kind.parts} that are "
-                      f"each cut into {ranks}", "parts that the ranks can share")  # fmt: skip
+        raise RuleViolation(UnevenParts(new[0], after[new[0]], kind.parts, ranks))
     return packed_shard(new[0], tuple(part // behind for part in parts))
 
 
@@ -85,8 +91,7 @@ def _group(dim: int, before: Shape, after: Shape) -> tuple[list[int], list[int]]
     """The dims that a cut dim, the first of its group, is viewed with, and what they become."""
     old, new = next(group for group in dim_groups(before, after) if dim in group[0])
     if place := old.index(dim):
-        raise RuleViolation("cut-dim", f"dim {dim} is merged behind dim {old[place - 1]}",
-                      "a split along the first of the dims that are merged")  # fmt: skip
+        raise RuleViolation(MergedInnerDim(dim, old[place - 1]))
     return old, new
 
 
@@ -104,8 +109,7 @@ def check_requested_sizes(
             continue
         if isinstance(item, RankDependent):
             raise size_read_violation(item)
-        raise RuleViolation("size-written", f"the size of dim {d} is written out as {local}, where a rank has {own}",
-                      "-1 in the code, or attributes(...) that give the module its own share")  # fmt: skip
+        raise RuleViolation(LiteralSize(d, local, own))
     return kind
 
 
@@ -156,8 +160,7 @@ def view_as_rule(operation: Operation) -> SpmdType:
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
     kind = reshaped_type(x.type, x.shape, other.shape, operation.ranks)
     if local_shape(other.shape, kind, operation.ranks) != other.local_shape(operation.ranks):
-        raise RuleViolation("meet", f"a tensor that becomes {kind} takes the shape of one that is {other.type}",
-                      "tensors that are split alike")  # fmt: skip
+        raise RuleViolation(ShapeOfOther(kind, other.type))
     return kind
 
 
@@ -173,9 +176,7 @@ def view_as_complex_rule(operation: Operation) -> SpmdType:
     """x (a, b, 2) -> (a, b) complex"""
     (x,) = bind_with_aliases(operation, "input")
     if sharded_dim(as_operand(x).type) == x.ndim - 1:
-        raise RuleViolation(
-            "cut-along", "the real and the imaginary parts are on different ranks", "both on every rank"
-        )
+        raise RuleViolation(SplitComplexParts())
     return x.type  # type: ignore[no-any-return]
 
 

@@ -11,6 +11,7 @@ from planc.proof.rules.pointwise import broadcast_labels, broadcast_operands, po
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_factors, saves_nothing
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, SpmdType
+from planc.proof.violations import PartialOperand
 
 
 def where_saves(operation: Operation) -> tuple[SavedTensor, ...]:
@@ -46,9 +47,7 @@ def masked_selection_type(operation: Operation, mask: Any, values: tuple[Any, ..
         return einsum_rule(terms, result)
     for value in values:
         if (not isinstance(value, Operand) and value != 0) or mask.type not in SAME_ON_ALL_RANKS:
-            raise RuleViolation(
-                "partial", "a pending sum is filled with a value, on every rank", "the sum taken first"
-            )
+            raise RuleViolation(PartialOperand("fill"))
     shape = operation.results[0].shape
     tensors: list[LabeledOperand] = [
         (value, broadcast_labels(value, shape)) for value in values if isinstance(value, Operand)
@@ -70,7 +69,7 @@ def copy_rule(operation: Operation) -> SpmdType:
     if not isinstance(target, Operand) or not isinstance(source, Operand):
         raise Unsupported("copy_ copies a tensor into a tensor")
     if source.type is PARTIAL and cast_is_nonlinear(source, target.dtype):
-        raise RuleViolation("partial", f"a pending sum is made {target.dtype}", "the sum taken first")
+        raise RuleViolation(PartialOperand("cast", target.dtype))
     labels: DimLabels = tuple(range(target.ndim))
     return pointwise_result_type(
         operation,
@@ -87,7 +86,5 @@ def fill_rule(operation: Operation) -> SpmdType:
     if isinstance(value, Operand):
         raise Unsupported(f"{operation.name} fills with the number in a tensor")
     if target.type is PARTIAL and value != 0:
-        raise RuleViolation(
-            "partial", "a pending sum is filled with a value, on every rank", "the sum taken first"
-        )
+        raise RuleViolation(PartialOperand("fill"))
     return pointwise_result_type(operation, target.type)

@@ -15,7 +15,7 @@ from tests.proof.rules.harness import OPS, Case, NumericMismatch, T, infer_resul
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_numbers_against_numbers(ranks):
     n = ranks
-    x, share = T(n, 3, 2 * n), RankDependent(2 * n, 2, "a size")
+    x, share = T(n, 3, 2 * n), RankDependent(2 * n, 2)
     cases = [
         Case("zeros", 2, 3),
         Case("zeros", (2, share)),
@@ -66,18 +66,18 @@ def made(name, *arguments, shape=(4, 8), **keywords):
 
 
 def test_numbers_of_a_rank():
-    share = RankDependent(8, 4, "the length")
+    share = RankDependent(8, 4)
     assert made("zeros", (2, share), shape=(2, 8)) is sharded(1)
     for name, arguments in (
         ("zeros", (share, share)),
-        ("zeros", (2, RankDependent(8, 5, "the length"))),
+        ("zeros", (2, RankDependent(8, 5))),
         ("full", ((2,), share)),
     ):
         with pytest.raises(RuleViolation) as refused:
             made(name, *arguments, shape=(8,) * 2 if name == "zeros" else (2,))
         assert refused.value.law == "size-read"
     assert isinstance(made("arange", share, shape=(8,)), LocalIndex)
-    for arguments in ((0, share), (RankDependent(8, 5, "the length"),)):
+    for arguments in ((0, share), (RankDependent(8, 5),)):
         with pytest.raises(RuleViolation) as refused:
             made("arange", *arguments, shape=(8,))
         assert refused.value.law == "size-read"
@@ -107,4 +107,4 @@ def test_what_no_rule_knows():
 
 def test_the_numbers_find_a_share_that_is_taken_for_the_whole():
     with pytest.raises(NumericMismatch):
-        sweep(Case("zeros", RankDependent(8, 4, "a size")), 2, infer=lambda _: CONSTANT)
+        sweep(Case("zeros", RankDependent(8, 4)), 2, infer=lambda _: CONSTANT)

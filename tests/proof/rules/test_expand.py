@@ -11,8 +11,8 @@ from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, sweep
 
 
-def share(whole, ranks, text="a size"):
-    return RankDependent(whole, whole // ranks, text)
+def share(whole, ranks):
+    return RankDependent(whole, whole // ranks)
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
@@ -62,7 +62,7 @@ def known(case, types):
 
 def test_key_and_value_heads_that_are_repeated():
     """x[:, :, None].expand(b, kv, rep, s, d).reshape(b, kv * rep, s, d)"""
-    kv, heads = RankDependent(4, 2, "the size of dim 1"), RankDependent(12, 6, "the size of dim 1")
+    kv, heads = RankDependent(4, 2), RankDependent(12, 6)
     full = Slice(None, None, None)
     x = make_operand((2, 4, 5, 8), sharded(1))
     wide = infer_result_types("__getitem__", x, (full, full, None, full, full), results=((2, 4, 1, 5, 8),))
@@ -78,13 +78,13 @@ def test_key_and_value_heads_that_are_repeated():
 @pytest.mark.parametrize(
     ("kind", "shape", "sizes", "law"),
     [
-        (INVARIANT, (1, 4), (RankDependent(8, 4, "a size"), 4), "gradient"),
-        (REPLICATED, (1, 4), (RankDependent(8, 7, "a size"), 4), "size-read"),
-        (REPLICATED, (8, 4), (RankDependent(8, 4, "a size"), 4), "size-read"),
-        (sharded(1), (1, 4), (RankDependent(8, 4, "a size"), -1), "meet"),
+        (INVARIANT, (1, 4), (RankDependent(8, 4), 4), "gradient"),
+        (REPLICATED, (1, 4), (RankDependent(8, 7), 4), "size-read"),
+        (REPLICATED, (8, 4), (RankDependent(8, 4), 4), "size-read"),
+        (sharded(1), (1, 4), (RankDependent(8, 4), -1), "meet"),
         (sharded(0), (8, 4), (8, 4), "size-written"),
         (sharded(0), (2, 4), (2, 4), "size-written"),
-        (CONSTANT, (1, 1), (RankDependent(8, 4, "a size"), RankDependent(8, 4, "a size")), "size-read"),
+        (CONSTANT, (1, 1), (RankDependent(8, 4), RankDependent(8, 4)), "size-read"),
     ],
 )
 def test_sizes_that_do_not_fit(kind, shape, sizes, law):

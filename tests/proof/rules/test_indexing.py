@@ -32,7 +32,7 @@ def entry(rng, size, ranks):
             Slice(rng.randrange(size), None, None),
             Slice(-(size // 2), None, None),
             Slice(None, None, 2),
-            Slice(0, RankDependent(size, max(size // ranks, 1), "a size"), None),
+            Slice(0, RankDependent(size, max(size // ranks, 1)), None),
             ids(2, high=size),
             ids(2 * ranks, high=size),
             ids(2, 1, high=size),
@@ -143,7 +143,7 @@ def take(kind, *index, shape=(4, 8), result=None, ranks=2):
 
 
 def test_bounds_that_a_rank_has_of_its_own():
-    length, half = RankDependent(8, 4, "the length"), Slice(None, 4, None)
+    length, half = RankDependent(8, 4), Slice(None, 4, None)
     assert take(sharded(1), FULL, Slice(None, length, None)) is sharded(1)
     assert take(sharded(1), DOTS, Slice(None, 100, None)) is sharded(1)
     assert take(sharded(0), FULL, half, result=(4, 4)) is sharded(0)
@@ -151,20 +151,20 @@ def test_bounds_that_a_rank_has_of_its_own():
         ("size-read", REPLICATED, length),
         ("size-read", sharded(0), length),
         ("cut-along", sharded(1), 4),
-        ("cut-along", sharded(1), RankDependent(4, 2, "half of it")),
+        ("cut-along", sharded(1), RankDependent(4, 2)),
         ("size-written", packed_shard(1, (4, 4)), 4),
-        ("cut-along", packed_shard(1, (6, 2)), RankDependent(4, 2, "half of it")),
+        ("cut-along", packed_shard(1, (6, 2)), RankDependent(4, 2)),
     ):
         with pytest.raises(RuleViolation) as refused:
             take(kind, FULL, Slice(0, stop, None), result=(4, 4 if stop != length else 8))
         assert refused.value.law == law
     with pytest.raises(RuleViolation) as refused:
-        take(REPLICATED, FULL, RankDependent(7, 3, "the last place"), result=(4,))
+        take(REPLICATED, FULL, RankDependent(7, 3), result=(4,))
     assert refused.value.law == "size-read"
 
 
 def test_pieces_of_a_fused_projection():
-    q, k = RankDependent(16, 4, "q"), RankDependent(24, 6, "q + k")
+    q, k = RankDependent(16, 4), RankDependent(24, 6)
     shape, kind = (2, 32), packed_shard(1, (16, 8, 8))
     for start, stop, size, result in (
         (None, q, 16, sharded(1)),
@@ -198,7 +198,7 @@ def test_indexes_that_no_rule_knows():
 
 def test_positions_that_each_rank_counts():
     """x[arange(len(x)), last] of a split batch, as a classifier takes the last token."""
-    rows = make_operand((4,), local_index(0, 4, "rows"), "int64")
+    rows = make_operand((4,), local_index(0, 4), "int64")
     last = make_operand((4,), sharded(0), "int64")
     assert take(sharded(0), rows, last, result=(4,)) is sharded(0)
     assert take(sharded(0), rows, result=(4, 8)) is sharded(0)

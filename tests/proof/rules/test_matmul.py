@@ -82,7 +82,7 @@ def test_conv(ranks):
     ], ranks, known_strict=known_strictness)  # fmt: skip
     cover([
         Case("conv1d", T(n, n, 4), T(n, 1, 3), T(n), groups=n),
-        Case("conv1d", T(n, 2 * n, 4), T(2 * n, 1, 3), T(2 * n), groups=RankDependent(2 * n, 2, "groups")),
+        Case("conv1d", T(n, 2 * n, 4), T(2 * n, 1, 3), T(2 * n), groups=RankDependent(2 * n, 2)),
     ], ranks, min_accepted=12, known_strict=known_strictness)  # fmt: skip
 
 

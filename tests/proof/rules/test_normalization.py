@@ -25,8 +25,8 @@ def test_norms(ranks):
         Case("rms_norm", T(2 * n, n), (n,)),
         Case("group_norm", T(n, 2 * n, 2), 2, T(2 * n), T(2 * n)),
         Case("group_norm", T(n, n, 2), num_groups=1),
-        Case("group_norm", T(n, 2 * n, 2), RankDependent(n, 1, "num_groups"), T(2 * n), T(2 * n)),
-        Case("group_norm", T(2, 4 * n), RankDependent(2 * n, 2, "num_groups")),
+        Case("group_norm", T(n, 2 * n, 2), RankDependent(n, 1), T(2 * n), T(2 * n)),
+        Case("group_norm", T(2, 4 * n), RankDependent(2 * n, 2)),
         Case("normalize", T(n, n), p=2, dim=-1),
         Case("normalize", T(n, n, 3), dim=1),
     ], ranks, known_strict=known_strictness)  # fmt: skip

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
+from planc.proof.sentences import describe
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, packed_shard, sharded
+from planc.proof.violations import FusedSlice
 from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, sweep
 
@@ -16,7 +18,7 @@ def test_pieces_against_numbers(ranks):
     n = ranks
     x = T(n, 3, 2 * n)
     fused = T(3, 3 * n)  # packed as (n, 2 * n)
-    one, two = RankDependent(n, 1, "a size"), RankDependent(2 * n, 2, "a size")
+    one, two = RankDependent(n, 1), RankDependent(2 * n, 2)
     cases = [
         Case("split", x, 2, 1),
         Case("split", x, (1, 2), dim=1),
@@ -96,7 +98,7 @@ def fused(*bounds, kind=None, ranks=4):
 
 
 def test_pieces_of_a_fused_projection():
-    q, k, both = RankDependent(16, 4, "q"), RankDependent(8, 2, "k"), RankDependent(24, 6, "q + k")
+    q, k, both = RankDependent(16, 4), RankDependent(8, 2), RankDependent(24, 6)
     assert fused(q, k, k) == (sharded(1), sharded(1), sharded(1))
     assert fused(both, k) == (packed_shard(1, (16, 8)), sharded(1))
     equal = make_operand((2, 24), packed_shard(1, (8, 8, 8)))
@@ -104,7 +106,7 @@ def test_pieces_of_a_fused_projection():
     for law, bounds, kind in (
         ("size-written", (16, 8, 8), None),
         ("cut-along", (k, q, k), None),
-        ("cut-along", (RankDependent(16, 5, "q"), k, RankDependent(8, 1, "v")), None),
+        ("cut-along", (RankDependent(16, 5), k, RankDependent(8, 1)), None),
         ("cut-along", (q, k, k), sharded(1)),
         ("size-read", (q, k, k), INVARIANT),
     ):
@@ -113,7 +115,8 @@ def test_pieces_of_a_fused_projection():
         assert refused.value.law == law
     with pytest.raises(RuleViolation) as refused:
         fused(q, k, k, kind=sharded(1))
-    assert "packed_colwise" in refused.value.needed
+    assert isinstance(refused.value.cause, FusedSlice)
+    assert "packed_colwise" in describe(refused.value.cause).needed
 
 
 def test_forms_that_no_rule_knows():

@@ -1,0 +1,30 @@
+"""What stays the same while the interpreter follows a model on one axis."""
+
+from __future__ import annotations
+
+from planc.bind.binding import Binding, BoundModule
+from planc.proof.aliasing import has_live_aliases
+from planc.proof.interpreter.mutated_inputs import MutatedInputs
+from planc.proof.param_types import ParamTypes
+
+
+class AxisContext:
+    """A bound plan, the axis, and the rules of operations.
+
+    Args:
+        binding: the plan and the model.
+        block: the number of the block whose rules shard parameters on this axis; None: no block does.
+        ranks: the size of the axis.
+    """
+
+    def __init__(self, binding: Binding, block: int | None, ranks: int) -> None:
+        self.binding, self.graph, self.ranks = binding, binding.graph, ranks
+        self.param_types = ParamTypes(binding, block, ranks)
+        self.mutated_inputs = MutatedInputs(binding.graph)
+        self.tracks_aliasing = has_live_aliases(binding.graph)
+        """Whether it matters which values share memory."""
+
+    def find_module(self, name: str, caller: BoundModule) -> BoundModule | None:
+        """The module of a name below its caller; a name that begins with `/` counts from the root."""
+        start = self.binding.root if name.startswith("/") else caller
+        return start.find_submodule(name.removeprefix("/"))

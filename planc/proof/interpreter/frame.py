@@ -1,0 +1,168 @@
+"""One call of a module while the interpreter follows it: its values, and what it found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from planc.bind.binding import BoundModule
+from planc.ir.graph import Function, Op, Slice, SymNumber, Value, WeightRef
+from planc.ir.resolved import Located
+from planc.proof.interpreter.context import AxisContext
+from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, values_with_sizes_read
+from planc.proof.param_types import FOLLOWS_INPUT
+from planc.proof.result import (
+    UNKNOWN_VALUE,
+    AbstractValue,
+    Analysis,
+    CollectiveEvent,
+    Origin,
+    ProgramPoint,
+    Violation,
+    join_module_path,
+)
+from planc.proof.rules.operation import Operand
+from planc.proof.types import (
+    CONSTANT,
+    INVARIANT,
+    PARTIAL,
+    REPLICATED,
+    SAME_ON_ALL_RANKS,
+    UNKNOWN,
+    PackedShard,
+    Sharded,
+    SpmdType,
+)
+from planc.proof.violations import Cause
+
+
+class Frame:
+    """One call of a module.
+
+    Args:
+        context: the plan, the model and the axis.
+        function: the code of the module.
+        bound: the module.
+        inputs: the values of the function's inputs.
+        path: the name of the module in the model.
+        rule: the module's rule, or that of the nearest module around it.
+    """
+
+    def __init__(
+        self,
+        context: AxisContext,
+        function: Function,
+        bound: BoundModule,
+        inputs: Sequence[AbstractValue],
+        path: str,
+        rule: Located | None,
+    ) -> None:
+        self.context, self.function, self.bound, self.path = context, function, bound, path
+        self.governing_rule = rule
+        self.own_rule = context.param_types.rule_of(bound)
+        unset = [UNKNOWN_VALUE] * (len(function.tensors) - len(inputs))
+        self.values: list[AbstractValue] = [*inputs, *unset]
+        """The function's tensors, by number."""
+        self.analysis = Analysis()
+        self.current_op: Op | None = None
+        self.gathered_outputs: dict[int, CollectiveEvent] = {}
+        """Tensors that a module's output gathers, by number."""
+        self.sliced_inputs: dict[int, int] = {}
+        """Tensors that a module's input slices, and the dim."""
+        self.follows_input_type = _type_that_follows(inputs)
+        self.numbers = NumberEvaluator(self.operand, self.local_attribute, context.ranks)
+
+    # ---- arguments ---------------------------------------------------------------
+
+    def eval_argument(self, item: Any) -> Any:
+        """An argument of the graph as rules see it."""
+        if isinstance(item, Value | WeightRef):
+            return self.operand(item)
+        if isinstance(item, SymNumber):
+            return self.numbers.evaluate(item)
+        if isinstance(item, tuple):
+            return tuple([self.eval_argument(part) for part in item])
+        if isinstance(item, Slice):
+            bounds = (item.start, item.stop, item.step)
+            return Slice(*[self.eval_argument(bound) for bound in bounds])
+        return item
+
+    def operand(self, item: Value | WeightRef) -> Operand:
+        """A tensor with its type."""
+        if isinstance(item, WeightRef):
+            return self.param_operand(item.name)
+        value, info = self.values[item.number], self.function.tensors[item.number]
+        return Operand(value.type, info.shape, info.grad, info.dtype, value.origin)
+
+    def param_operand(self, name: str) -> Operand:
+        """A parameter or a buffer, by its name in this module's code."""
+        module, _, own_name = name.removeprefix("/").rpartition(".")
+        bound = self.context.find_module(f"/{module}" if name.startswith("/") else module, self.bound)
+        if bound is None:
+            return Operand(UNKNOWN, ())
+        info = bound.module.parameters.get(own_name)
+        if info is None:
+            buffer = bound.module.buffers.get(own_name)
+            if buffer is None:
+                return Operand(UNKNOWN, ())
+            return Operand(CONSTANT, buffer.shape, False, buffer.dtype)
+        spmd_type = self.context.param_types.types_of(bound)[own_name]
+        rule = self.context.param_types.rule_of(bound)
+        if spmd_type is FOLLOWS_INPUT:
+            spmd_type = self.follows_input_type if bound is self.bound else REPLICATED
+        if spmd_type is REPLICATED and rule is not None and info.grad:
+            self.analysis.summed_gradients[name] = (info, rule)
+        elif spmd_type is INVARIANT and info.grad:
+            self.analysis.full_gradients[name] = rule
+        if spmd_type in (INVARIANT, REPLICATED) and not info.grad:
+            spmd_type = CONSTANT
+        origin = Origin(join_module_path(self.path, module), rule)
+        return Operand(spmd_type, info.shape, info.grad, info.dtype, origin)
+
+    def local_attribute(self, name: str, global_value: float) -> int | float:
+        """What a rank has for a number that the code reads off a module; `module:name` is another module's."""
+        module, colon, own_name = name.rpartition(":")
+        root = self.context.binding.root
+        bound = root.find_submodule(module.removeprefix("/")) if colon else self.bound
+        if bound is None:
+            return global_value
+        return self.context.param_types.local_attribute(bound, own_name if colon else name, global_value)
+
+    # ---- violations --------------------------------------------------------------
+
+    def add_violation(self, cause: Cause, point: ProgramPoint, operands: Sequence[Operand] = ()) -> None:
+        """Note a violation of this module's own code."""
+        origin = self.origin_of([o for o in operands if o.type is PARTIAL] or operands)
+        rules = [o.origin.rule for o in operands if o.origin is not None and o.origin.rule is not None]
+        other = next((rule for rule in rules if origin is not None and rule is not origin.rule), None)
+        self.analysis.violations.append(
+            Violation(cause, point, self.own_rule, (), origin, self.governing_rule, "", other)
+        )
+
+    def origin_of(self, operands: Sequence[Operand]) -> Origin | None:
+        """Where an operand that differs between ranks got its type, or a tensor whose size this step reads."""
+        for operand in operands:
+            if operand.type not in SAME_ON_ALL_RANKS and operand.origin is not None:
+                return operand.origin  # type: ignore[no-any-return]
+        if self.current_op is None:
+            return None
+        items = (self.current_op.arguments, *self.current_op.keywords.values())
+        values = [self.values[item.number] for item in values_with_sizes_read(items)]
+        return next((value.origin for value in values if value.type not in SAME_ON_ALL_RANKS), None)
+
+
+def _type_that_follows(inputs: Sequence[AbstractValue]) -> SpmdType:
+    """The type of a parameter whose gradient is partial where the module's inputs differ between ranks."""
+    differ = any(
+        isinstance(value.type, Sharded | PackedShard) or value.type in (REPLICATED, PARTIAL)
+        for value in inputs
+    )
+    return REPLICATED if differ else INVARIANT
+
+
+def returned_numbers(item: Any) -> list[SymNumber]:
+    """The numbers that a function returns besides tensors."""
+    if isinstance(item, SymNumber):
+        return [item]
+    parts = item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple) else ()
+    return [number for part in parts for number in returned_numbers(part)]

@@ -1,0 +1,280 @@
+"""The one place where causes become English: what was found, and what is needed instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from planc.proof.result import ProgramPoint
+from planc.proof.types import NumberSource
+from planc.proof.violations import (
+    ArrivingLayout,
+    Cause,
+    DifferentDims,
+    ExpandedShard,
+    FullDimNeeded,
+    FusedSlice,
+    FusedSplit,
+    GatheredLogits,
+    GatherThenSlice,
+    GradientUsedBothWays,
+    LayoutLaw,
+    LiteralSize,
+    LocalIndexUsed,
+    LogitsNotSharded,
+    MergedInnerDim,
+    MissingDim,
+    MixedGradients,
+    NotProved,
+    NumberEscapes,
+    OutputNotBatch,
+    OutputNotFull,
+    PackedGather,
+    PackedWithUnpacked,
+    PartialOperand,
+    Redundancy,
+    RepeatedGather,
+    ShapeOfOther,
+    ShardedDimChanged,
+    ShardedRowNumbers,
+    ShardedSequence,
+    ShardedWithFull,
+    SizeRead,
+    SliceBounds,
+    SplitComplexParts,
+    SplitHeads,
+    SqueezedShard,
+    UnevenGroups,
+    UnevenParts,
+    UnevenShard,
+    UnreducedGradient,
+)
+
+HEADLINES: Mapping[LayoutLaw, tuple[str, str]] = {
+    "arrives": ("L701", "a value arrives in another layout than the plan declares"),
+    "partial": ("L702", "a partial value is used before its all-reduce"),
+    "cut-dim": ("L703", "a dim cannot be sharded this way"),
+    "cut-along": ("L704", "an operation needs all of a dim that is sharded"),
+    "sequence": ("L705", "attention sees a rank's slice of the sequence"),
+    "gradient": ("L706", "the gradient is never all-reduced: ranks would drift apart"),
+    "size-read": ("L707", "the model's code reads a size that differs between ranks"),
+    "size-written": ("L708", "the model's code contains a size that no rank has"),
+    "batch": ("L709", "an operation mixes entries of the batch"),
+    "leaves": ("L710", "the model returns a value that is not full on every rank"),
+    "meet": ("L711", "operands have incompatible layouts"),
+    "loss-needs": ("L712", "the loss gets logits in another layout than it needs"),
+    "no-rule": ("L713", "not proved"),
+}
+"""The code of each law, and the headline of a violation."""
+REDUNDANCY_HEADLINES: Mapping[type[Redundancy], tuple[str, str]] = {
+    RepeatedGather: ("L721", "several modules each gather the same value"),
+    GatherThenSlice: ("L722", "a value is gathered and then sliced again"),
+    GatheredLogits: ("L723", "the logits are gathered, though the loss could take them sharded"),
+}
+
+
+class Sentence(NamedTuple):
+    """What was found, and what is needed instead."""
+
+    got: str
+    needed: str
+
+
+def describe(cause: Cause) -> Sentence:
+    """The sentence of a cause."""
+    if isinstance(cause, SizeRead):
+        return _size_read(cause)
+    got, needed = _PARTIAL[cause.use] if isinstance(cause, PartialOperand) else _SENTENCES[type(cause)]
+    fields = {**vars(cause), **_phrases(cause)}
+    return Sentence(got.format_map(fields), needed.format_map(fields))
+
+
+def describe_redundancy(redundancy: Redundancy) -> Sentence:
+    """The sentence of redundant communication."""
+    got, needed = _REDUNDANCIES[type(redundancy)]
+    fields = vars(redundancy)
+    return Sentence(got.format_map(fields), needed.format_map(fields))
+
+
+def describe_point(point: ProgramPoint) -> str:
+    """Where a violation is, as `linear(shard(2), replicate)`."""
+    if point.kind == "operation" and point.operands is not None:
+        return f"{point.name}({', '.join(map(str, point.operands))})"
+    if point.kind == "result":
+        return f"the model's result '{point.name}'" if point.name else "the model's result"
+    if point.kind == "parameter":
+        return f"the parameter {point.name}"
+    return _POINTS.get(point.kind, point.name)
+
+
+def _phrases(cause: Cause) -> Mapping[str, str]:
+    """Parts of a sentence that are no field of the cause."""
+    if isinstance(cause, FullDimNeeded):
+        return {"why": _DIM_USES[cause.use]}
+    if isinstance(cause, DifferentDims):
+        return {"joined_types": " with ".join(map(str, cause.types))}
+    if isinstance(cause, LocalIndexUsed):
+        return {"counted": describe_number(cause.type.source)}
+    if isinstance(cause, NumberEscapes):
+        return {"number": describe_number(cause.source)}
+    return {}
+
+
+def describe_number(source: NumberSource | None) -> str:
+    """Where a number of the model's code comes from."""
+    if source is None:
+        return "a number that the code computes from sizes"
+    if source.kind == "attribute":
+        return f"the attribute {source.attribute}"
+    if source.kind == "numel":
+        return f"the number of elements of a value that is {source.type}"
+    if source.kind == "size" and source.dim is not None:
+        return f"the size of dim {source.dim} of a value that is {source.type}"
+    return f"the size of a value that is {source.type}"
+
+
+def _size_read(cause: SizeRead) -> Sentence:
+    got = describe_number(cause.source)
+    if cause.local_value is not None:
+        got += f": {cause.local_value} on a rank, {cause.global_value} in the whole model"
+    needed = (
+        "a number that is the same on every rank"
+        if cause.in_argument
+        else "a value that is full where its size is read"
+    )
+    return Sentence(got, needed)
+
+
+_PARTIAL: Mapping[str, tuple[str, str]] = {
+    "nonlinear operation": (
+        "a partial value enters an operation that is not linear in it",
+        "the all-reduce before it, at the module that leaves the value partial",
+    ),
+    "sum with a full value": (
+        "a partial value is added to one that is not partial",
+        "the all-reduce before it: otherwise every rank adds that value once more",
+    ),
+    "product with a value that differs": (
+        "a partial value is combined with another value that differs between ranks",
+        "the all-reduce before it",
+    ),
+    "bias": (
+        "every rank adds the bias to a partial value",
+        "rowwise, which adds the bias once, after the all-reduce",
+    ),
+    "deferred bias": (
+        "every rank would add the bias of this module, and the all-reduce would sum them",
+        "the all-reduce here, or a module without a bias",
+    ),
+    "histogram": ("the entries of a partial value are counted", "the all-reduce before it"),
+    "index": ("a partial value is used as an index", "the all-reduce before it"),
+    "number written": ("a number is written into a partial value", "the all-reduce before it"),
+    "uneven expand": (
+        "a partial value is expanded to a size that differs between ranks",
+        "the all-reduce before it",
+    ),
+    "cast": ("a partial value is rounded to {dtype}", "the all-reduce before it"),
+    "fill": ("every rank fills a partial value with a number", "the all-reduce before it"),
+    "constant added": ("every rank adds a constant to a partial value", "the all-reduce before it"),
+    "padding": ("every rank pads a partial value with a number other than 0", "the all-reduce before it"),
+    "scatter": ("every rank scatters into a partial value", "the all-reduce before it"),
+}
+
+_FULL_DIM = "the whole dim on every rank"
+_PACKED = f"{_FULL_DIM}; a fused projection needs packed_colwise"
+
+_POINTS: Mapping[str, str] = {
+    "branch": "a branch of the model's code",
+    "number": "a number of the model's code",
+    "model": "the model",
+}
+
+_REDUNDANCIES: Mapping[type[Redundancy], tuple[str, str]] = {
+    RepeatedGather: (
+        "{modules} modules take the same value, each with its own {kind} in the {direction} pass",
+        "one {kind} for all of them, by inputs(... -> replicate) at the module around them: it saves "
+        "{bytes_saved:,} bytes each time",
+    ),
+    GatherThenSlice: (
+        "all_gather along dim {dim}, {bytes:,} bytes, and the next module slices the result",
+        "shard({dim}) as the layout between the two modules",
+    ),
+    GatheredLogits: (
+        "all_gather of {bytes:,} bytes",
+        "logits that leave as shard({dim}), and 'loss vocab_parallel'",
+    ),
+}
+
+_SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
+    NotProved: ("{reason}", "{needed}"),
+    NumberEscapes: ("the code turns {number} into a plain number, and planc cannot follow its uses", ""),
+    UnevenShard: ("dim {dim} has size {size}, which {ranks} ranks cannot share evenly",
+                  "a number of ranks that divides {size}"),
+    UnevenParts: ("dim {dim} of size {size} does not keep the parts {parts} divisible by {ranks} ranks",
+                  "parts that the ranks can share evenly"),
+    MergedInnerDim: ("dim {dim} is merged into dim {outer}, so a rank's entries are not consecutive",
+                     "a shard of the first of the dims that are merged"),
+    MissingDim: ("a value of {ndim} dims has no dim {dim}", "a dim that it has"),
+    SqueezedShard: ("dim {dim} has size {size}, but size 1 on a rank, which squeezes it away",
+                    "code that squeezes dims by number"),
+    FullDimNeeded: ("an operand is {type}, and {why}", _FULL_DIM),
+    ShardedDimChanged: ("dim {dim} is {type}, and is {change}", _FULL_DIM),
+    FusedSlice: ("{entries} of {size} are taken from dim {type.dim}, which is {type}", _PACKED),
+    FusedSplit: ("dim {dim} is {type}, and a rank splits it into other pieces", _PACKED),
+    SliceBounds: ("a rank has {entries} of dim {dim} as its own {local}; the code takes {taken}",
+                  "attributes(...) that give the module its local sizes"),
+    SplitComplexParts: ("the real and the imaginary parts are on different ranks", "both on every rank"),
+    SplitHeads: ("heads are {type}: every rank has a slice of each head", "whole heads on every rank"),
+    PackedGather: ("an all-gather of a {type} would put its parts in the wrong order",
+                   "an all-gather of each part"),
+    ShardedSequence: ("attention sees a sequence that is {type}", "the whole sequence on every rank"),
+    MixedGradients: ("one operand has its full gradient on every rank, another one a partial gradient",
+                     "one boundary for both, so that the partial gradients are all-reduced"),
+    UnreducedGradient: ("a replicated value of shape {shape} is used with one that is {other}",
+                        "a boundary or a style that all-reduces its gradient"),
+    GradientUsedBothWays: ("its gradient is partial here, and full on every rank at {module}",
+                           "one boundary around all uses, or none"),
+    LocalIndexUsed: ("positions that each rank counts from its own start, up to {counted}", "positions that count along the whole dim"),
+    LiteralSize: ("the code sets the size of dim {dim} to {literal}, where a rank has {local_size}",
+                  "-1 in the code, or attributes(...) that give the module its local sizes"),
+    DifferentDims: ("{joined_types}", "operands that are sharded along the same dim"),
+    ShardedWithFull: ("{type} with a full value of shape {shape}", "operands that are sharded along the same dim"),
+    PackedWithUnpacked: ("a packed shard with a shard of one part", "operands with the same parts"),
+    ExpandedShard: ("a tensor that is {type} is expanded to a size that differs between ranks",
+                    "a tensor that is full on every rank"),
+    UnevenGroups: ("a {operation} of {groups} groups, {local_groups} of them on a rank",
+                   "operands that are sharded along the groups"),
+    ShapeOfOther: ("a tensor that becomes {type} takes the shape of one that is {other}",
+                   "tensors with the same layout"),
+    ShardedRowNumbers: ("row numbers are {type}, for a table that is sharded by rows", "all row numbers on every rank"),
+    ArrivingLayout: ("{type} arrives", "{declared}, as declared"),
+    OutputNotFull: ("it leaves as {type}", "a value that is full, with its full gradient, on every rank"),
+    OutputNotBatch: ("it leaves as {type}", "each rank's part of the batch"),
+    LogitsNotSharded: ("it leaves as {type}",
+                       "shard({dim}): a loss on logits that are sharded over the vocabulary"),
+}  # fmt: skip
+
+_DIM_USES: Mapping[str, str] = {
+    "": "the operation works along that dim",
+    "reduction": "the operation reduces along that dim",
+    "sort": "the operation sorts along that dim",
+    "pooling": "the operation pools windows along that dim",
+    "glu": "glu halves that dim",
+    "patches": "the operation cuts patches along that dim",
+    "diagonal": "the operation takes a diagonal along that dim",
+    "convolution": "the convolution slides along that dim",
+    "grouped convolution": "the convolution divides that dim into groups",
+    "concatenation": "the operation concatenates along that dim",
+    "positions": "the positions along that dim count the whole dim",
+    "row numbers": "the row numbers count the rows of the whole table",
+    "normalization": "the operation normalizes along that dim",
+    "batch statistics": "the statistics are those of the whole batch",
+    "softmax": "softmax sums along that dim",
+    "scan": "the operation accumulates along that dim",
+    "difference": "the operation subtracts neighbours along that dim",
+    "loss": "the loss needs all of that dim",
+    "mean loss": "the loss is a mean along that dim",
+    "index": "the index takes entries of the whole dim",
+    "index write": "the index writes only some entries of that dim",
+}
+"""Why an operation needs all of a dim."""
