@@ -12,14 +12,13 @@ from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.graph import Call
 from planc.ir.layout import Partial
 from planc.ir.resolved import Located
-from planc.proof.result import Finding, Violation, join_module_path
+from planc.proof.result import Finding, RepeatedGather, Violation, join_module_path
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, Sharded, SpmdType, sharded_dim
 from planc.proof.violations import (
     ArrivingLayout,
     FusedSlice,
     LayoutLaw,
     LiteralSize,
-    RepeatedGather,
     SliceBounds,
 )
 

@@ -92,7 +92,7 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
     got, needed = describe(violation.cause)
     notes = _others_note(modules)
     if splits_batch:
-        notes.append(f"got: {got}, where each rank of '{axis.axis}' has its part of the batch")
+        notes.append(f"got: {got}; each rank of '{axis.axis}' has its part of the batch")
     origin = violation.origin
     if origin is not None and origin.module and origin.module != modules[0]:
         notes.append(f"layout from: {origin.module}")

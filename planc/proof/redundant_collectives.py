@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from planc.ir.graph import TensorInfo
-from planc.proof.result import Analysis, CollectiveEvent, RedundantCollective
-from planc.proof.violations import GatheredLogits, GatherThenSlice, RepeatedGather
+from planc.proof.result import (
+    Analysis,
+    CollectiveEvent,
+    GatheredLogits,
+    GatherThenSlice,
+    RedundantCollective,
+    RepeatedGather,
+)
 
 _GATHERS = ("all_gather", "all_reduce", "reduce_scatter")
 

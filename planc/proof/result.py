@@ -9,7 +9,7 @@ from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.resolved import Located
 from planc.proof.types import UNKNOWN, SpmdType
-from planc.proof.violations import Cause, LayoutLaw, Redundancy
+from planc.proof.violations import Cause, LayoutLaw
 
 RuleField = tuple[str | int, ...]
 """A piece of a rule, as `("inputs", 0)`."""
@@ -110,6 +110,37 @@ class BoundaryChange(Record):
     """Where it is in the arguments, by position or keyword, or in the result."""
     before: SpmdType
     after: SpmdType
+
+
+class RepeatedGather(Record):
+    """Modules each gather, or all-reduce the gradient of, one tensor of their caller."""
+
+    modules: int
+    """How many."""
+    kind: str
+    """The collective."""
+    direction: str
+    bytes_saved: int
+    """In each pass, if one boundary around the modules did it."""
+
+
+class GatherThenSlice(Record):
+    """One module's output gathers a value, and the next one's input slices it along the same dim."""
+
+    dim: int
+    bytes: int
+    """Of the gathered tensor."""
+
+
+class GatheredLogits(Record):
+    """The logits are gathered over the vocabulary, though a loss could take them sharded."""
+
+    dim: int
+    bytes: int
+    """Of the gathered tensor."""
+
+
+Redundancy = RepeatedGather | GatherThenSlice | GatheredLogits
 
 
 class RedundantCollective(Record):

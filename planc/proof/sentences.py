@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from planc.proof.result import ProgramPoint
+from planc.proof.result import GatheredLogits, GatherThenSlice, ProgramPoint, Redundancy, RepeatedGather
 from planc.proof.types import NumberSource
 from planc.proof.violations import (
     ArrivingLayout,
@@ -15,8 +15,6 @@ from planc.proof.violations import (
     FullDimNeeded,
     FusedSlice,
     FusedSplit,
-    GatheredLogits,
-    GatherThenSlice,
     GradientUsedBothWays,
     LayoutLaw,
     LiteralSize,
@@ -32,8 +30,6 @@ from planc.proof.violations import (
     PackedGather,
     PackedWithUnpacked,
     PartialOperand,
-    Redundancy,
-    RepeatedGather,
     ShapeOfOther,
     ShardedDimChanged,
     ShardedRowNumbers,
@@ -221,7 +217,7 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     ShardedDimChanged: ("dim {dim} is {type}, and is {change}", _FULL_DIM),
     FusedSlice: ("{entries} of {size} are taken from dim {type.dim}, which is {type}", _PACKED),
     FusedSplit: ("dim {dim} is {type}, and a rank splits it into other pieces", _PACKED),
-    SliceBounds: ("a rank has {entries} of dim {dim} as its own {local}; the code takes {taken}",
+    SliceBounds: ("{entries} of dim {dim} are local {local} on a rank; the code takes {taken}",
                   "attributes(...) that give the module its local sizes"),
     SplitComplexParts: ("the real and the imaginary parts are on different ranks", "both on every rank"),
     SplitHeads: ("heads are {type}: every rank has a slice of each head", "whole heads on every rank"),

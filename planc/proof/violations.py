@@ -368,37 +368,3 @@ class LogitsNotSharded(Cause):
     type: SpmdType
     dim: int
     """The dim of the vocabulary."""
-
-
-# ---- redundant communication -----------------------------------------------------------
-
-
-class RepeatedGather(Record):
-    """Modules each gather, or all-reduce the gradient of, one tensor of their caller."""
-
-    modules: int
-    """How many."""
-    kind: str
-    """The collective."""
-    direction: str
-    bytes_saved: int
-    """In each pass, if one boundary around the modules did it."""
-
-
-class GatherThenSlice(Record):
-    """One module's output gathers a value, and the next one's input slices it along the same dim."""
-
-    dim: int
-    bytes: int
-    """Of the gathered tensor."""
-
-
-class GatheredLogits(Record):
-    """The logits are gathered over the vocabulary, though a loss could take them sharded."""
-
-    dim: int
-    bytes: int
-    """Of the gathered tensor."""
-
-
-Redundancy = RepeatedGather | GatherThenSlice | GatheredLogits
