@@ -1,7 +1,7 @@
-"""Two blocks that split over one axis.
+"""Two blocks that use one axis in ways that exclude each other.
 
-`tensor` gives the ranks of an axis the same batch and different weights, `fsdp`
-different batches: one axis cannot do both. The two axes of HSDP are two.
+`tensor` gives all ranks of an axis the same batch and different weights, `fsdp` different
+batches, so one axis cannot do both. HSDP needs two axes.
 
 Wrong:
 

@@ -1,6 +1,6 @@
 """A condition that never holds, or a branch that is never taken.
 
-Held against every setting of the options that are true or false.
+planc tries every combination of the options that are true or false.
 
 Wrong:
 

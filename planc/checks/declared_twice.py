@@ -1,8 +1,8 @@
 """A name that is declared twice.
 
-Nothing wins silently: where a plan extends another, it replaces a declaration by
-writing `override` before it. In one plan a name is declared once, whether it is an
-axis, an option or a let, and no name may be a word of the language.
+No declaration wins silently: a plan that extends another one replaces a declaration by writing
+`override` before its own. Within one plan a name is declared once, as an axis, an option or a
+let, and no keyword of the language is a name.
 
 Wrong:
 

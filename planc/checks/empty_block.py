@@ -1,6 +1,6 @@
-"""A block that says nothing.
+"""A block without entries.
 
-It takes up an axis and does nothing on it: its rules were forgotten, or commented out.
+It takes an axis and does nothing on it: its rules were forgotten, or commented out.
 
 Wrong:
 

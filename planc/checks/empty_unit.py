@@ -1,4 +1,4 @@
-"""A unit that takes in no parameter.
+"""An FSDP unit without parameters.
 
 There is nothing to shard or to gather: the name is wrong, or the line can go.
 

@@ -1,8 +1,7 @@
-"""An operator on operands of the wrong type.
+"""An operator with operands of the wrong type.
 
-`+ - * // %` and the order of `< <= > >=` take numbers, `and or not` take true and
-false, `==` and `!=` two of the same. A condition is true or false: `when tp > 1`,
-not `when tp`.
+`+ - * // %` and `< <= > >=` take numbers, `and or not` take true and false, `==` and `!=` two
+values of one type. A condition is true or false: `when tp > 1`, not `when tp`.
 
 Wrong:
 

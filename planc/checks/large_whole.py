@@ -1,8 +1,8 @@
-"""Large parameters that every rank of a tensor axis holds whole.
+"""Large parameters that every rank of a tensor axis holds in full.
 
-The plan is right, but what no rule splits takes its full memory on each rank. Only
-matrices count, and only those that make a good share of the model. A rule that says
-`replicate` means it, and is not warned of.
+The plan is right, but a parameter that no rule shards takes its full memory on each rank.
+planc counts matrices only, and reports them if they make up a large share of the model. It
+does not report parameters with a rule `replicate`, which says that this is meant.
 
 Wrong (planc check --model wide.graph.json.gz --tp 4):
 

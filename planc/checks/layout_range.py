@@ -1,10 +1,10 @@
-"""A layout that a value cannot have there.
+"""A layout that a value cannot have at this place.
 
-A dim lies between -64 and 63, since torch's tensors have at most 64 dims. Nothing
-is made partial by communication: a value leaves as `partial` only where the module
-leaves sums undone, as `rowwise` does, or where it arrives so. A parameter is never
-partial. Where a module has a style and `inputs(0: ...)`, the one takes what the other
-hands it.
+A dim lies between -64 and 63, since torch's tensors have at most 64 dims. Communication makes
+no value partial: a value leaves a module as `partial` only if the module does not reduce its
+sums, as `rowwise` with `-> partial`, or if it arrives as `partial`. A parameter is never
+partial. If a module has a style and `inputs(0: ...)`, the style must accept the layout after
+the `->`.
 
 Wrong:
 

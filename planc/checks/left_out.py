@@ -1,7 +1,8 @@
-"""A parameter that no FSDP unit takes in.
+"""A parameter that belongs to no FSDP unit.
 
-It would stay whole on every rank, and nothing would sum its gradient over the axis: the
-ranks drift apart without a word. The unit `root` takes in all that the others leave.
+Every rank would keep it in full, and nothing would reduce its gradient over the axis: the
+ranks would drift apart without notice. The unit `root` takes all parameters that belong to no
+other unit.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --dp 2):
 

@@ -1,9 +1,9 @@
 """A `model` line that names no model, or one that would run code.
 
 A plan is data. Its `model` line names a class or a configuration of transformers
-(`hf:LlamaForCausalLM`, `hf:configs/config.json`), a captured graph
-(`llama.graph.json.gz`), or a graph that is shipped with planc (`llama-3-8b`). A model made by
-Python code is named on the command line, by whoever means to run that code.
+(`hf:LlamaForCausalLM`, `hf:configs/config.json`), a captured graph (`llama.graph.json.gz`), or
+a graph that is shipped with planc (`llama-3-8b`). If Python code builds the model, whoever
+wants to run that code names it on the command line.
 
 Wrong:
 

@@ -1,8 +1,8 @@
 """A recomputed module inside a recomputed one, or a compiled one inside a compiled one.
 
-The outer one takes in all that runs inside it. Recomputing twice costs the inner part a
-third forward pass; compiling an outer module compiles the inner one with it, so the
-inner line does nothing.
+The outer region contains everything that runs inside it. Nested recomputation runs the inner
+part a third time in the forward direction. Compiling the outer module compiles the inner one
+too, so the inner line does nothing.
 
 Wrong (planc check --model tiny-llama.graph.json.gz):
 

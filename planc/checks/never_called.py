@@ -1,8 +1,8 @@
 """A line for modules that the model never calls.
 
-A boundary, a unit, a recomputed or compiled region acts when its module is called. A
-ModuleList is a shelf: the model's code calls what stands on it, never the list itself.
-So the line would have no effect, and a unit's parameters would not be gathered.
+A boundary, a unit and a recomputed or compiled region act when their module is called. The
+model's code calls the modules in a ModuleList and never the list itself, so a line for the
+list has no effect, and FSDP would never gather its parameters.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --dp 2):
 

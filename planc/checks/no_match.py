@@ -1,10 +1,9 @@
 """A pattern that matches no module.
 
-What it was to split, shard or recompute would stay as it is, without a word. So every
-pattern matches a module of the model, and so does every name that its braces spell
-out. A pattern that ends in `?` may match nothing; names in braces that only some
-models have go into a pattern of their own, with `?`. Where only classes differ, the
-classes that are there are named.
+The modules that the line was written for would stay as they are, without notice. So every
+pattern must match a module of the model, and so must every name in its braces. A pattern that
+ends in `?` may match nothing; names in braces that only some models have go into a pattern of
+their own, with `?`. If only the class differs, planc lists the classes that are there.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --tp 2):
 

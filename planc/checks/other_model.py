@@ -1,7 +1,7 @@
-"""A plan that is held against the graph of another model.
+"""A plan that is checked against the graph of another model.
 
-Hardly one of its patterns matches a module, and for more than one reason. It is said
-once, not pattern by pattern: most likely the wrong graph was named.
+Hardly any of its patterns match a module, for more than one reason. planc reports this once
+instead of each pattern, because most likely the wrong graph was named.
 
 Wrong (planc check --model tiny-gpt.graph.json.gz --tp 2):
 

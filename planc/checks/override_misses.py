@@ -1,8 +1,7 @@
-"""`override` before a line that meets no earlier one on any module.
+"""`override` on a line that overrides nothing on any module.
 
-The word says that an earlier line of the block gives way. Where no module has two
-lines, either the pattern is not what it was meant to be, or the line it replaced is
-gone, and the plan says something that is not so.
+`override` says that the line replaces an earlier line of the block. If no module matches both,
+either the pattern is mistaken, or the line that it replaced is gone.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --dp 2):
 

@@ -1,8 +1,8 @@
-"""A line that says too much, too little, or the same thing twice.
+"""A line with missing, surplus or repeated arguments.
 
-A rule has one style, or none and at least one of inputs, outputs, params and
-attributes, each said once. Only a style has layouts around `->`. packed_colwise
-needs its parts: a number of equal ones, or the size of each.
+A rule has one style, or no style and at least one of inputs, outputs, params and attributes,
+each at most once. Only a style has layouts around `->`. packed_colwise needs its parts: the
+number of equal parts, or the size of each.
 
 Wrong:
 

@@ -1,8 +1,8 @@
-"""Two lines of a block that meet on a module of the model.
+"""Two lines of a block that match the same module of the model.
 
-Patterns that look different may match the same module. A module takes one rule on an
-axis, is in one unit, and is treated in one way; no rule wins silently. The later one
-says `override`, or one of the patterns is narrowed.
+Patterns that look different may match one module. On each axis a module has one rule, it is in
+one unit, and it is recomputed or compiled in one way; no line wins silently. Write `override`
+before the later line, or narrow one of the patterns.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --tp 2):
 

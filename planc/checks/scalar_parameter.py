@@ -1,7 +1,7 @@
-"""A parameter of no dims in an FSDP unit.
+"""A parameter without dims in an FSDP unit.
 
-`fully_shard` cuts every parameter along its first dim, and refuses one that has none,
-such as the temperature of a contrastive loss. Store it as a tensor of one entry.
+`fully_shard` shards every parameter along its first dim and refuses a scalar, such as the
+temperature of a contrastive loss. Store it as a tensor with one element.
 
 Wrong (planc check --model tiny-scaled.graph.json.gz --dp 2):
 

@@ -1,9 +1,9 @@
-"""A style on a module that it cannot split.
+"""A style on a module that it cannot shard.
 
-colwise, rowwise and packed_colwise know the parameters of Linear, Embedding and
-Conv1D, and of classes that derive from them. A norm takes sequence or replicate; a
-module that only holds others takes inputs and outputs; any other parameter is split
-by params. A module would stay whole while the rule says that it is split.
+colwise, rowwise and packed_colwise know the parameters of Linear, Embedding and Conv1D, and of
+their subclasses. Use sequence or replicate for a norm, inputs and outputs for a module that
+only contains others, and params for any other parameter. Otherwise the module would stay
+unsharded, against what the rule says.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --tp 2):
 

@@ -1,9 +1,8 @@
 """A tensor-parallel group that spans nodes.
 
-Tensor parallelism communicates in every layer, forward and backward; between
-nodes that is many times slower than within one. Ranks are laid out with the last
-axis varying fastest, so the groups of an axis span its size times the sizes of the
-axes after it.
+Tensor parallelism communicates in every layer, forward and backward, and communication between
+nodes is many times slower than within one. The last axis varies fastest over the ranks, so the
+groups of an axis span its size times the sizes of the axes after it.
 
 Wrong (planc check --dp 2 --tp 8 --gpus-per-node 4):
 

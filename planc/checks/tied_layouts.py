@@ -1,8 +1,8 @@
-"""Tied parameters that are split in two ways.
+"""Tied parameters with different layouts.
 
-They are one tensor: a head that is tied to the embedding has no weight of its own.
-Split in two ways, or in one place only, the tie would be broken without a word, and
-each place would train a weight of its own.
+Tied parameters are one tensor: a head that is tied to the embedding has no weight of its own.
+If they are sharded in two ways, or only one of them is sharded, the tie breaks without notice,
+and each module trains a weight of its own.
 
 Wrong (planc check --model tiny-tied.graph.json.gz --tp 2):
 

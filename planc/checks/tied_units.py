@@ -1,9 +1,8 @@
-"""Tied parameters in different units.
+"""Tied parameters in different FSDP units.
 
-`fully_shard` puts a sharded parameter in the place of each that its unit takes in. It
-does not see the other names of a tied parameter in another unit: the tie is broken
-without a word, and each place trains a weight of its own. Tied parameters belong to
-one unit, mostly `root`.
+`fully_shard` replaces each parameter of its unit by a sharded one. It does not see the other
+names of a tied parameter in another unit, so the tie breaks without notice, and each module
+trains a weight of its own. Put tied parameters into one unit, usually `root`.
 
 Wrong (planc check --model tiny-tied.graph.json.gz --dp 2):
 

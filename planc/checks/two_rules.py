@@ -1,9 +1,9 @@
-"""Two lines of a block that name the same module.
+"""Two lines of a block for the same module.
 
-A module takes one rule on an axis, is in one unit, and is treated in one way. No
-rule wins silently: the later one says `override`, or one of them goes. Without a
-model this sees equal patterns, and names spelled out that another pattern matches;
-with one, it sees all.
+On each axis a module has one rule, it is in one unit, and it is recomputed or compiled in one
+way. No line wins silently: write `override` before the later one, or remove one of them.
+Without a model planc finds equal patterns, and names spelled out that another pattern matches;
+with a model it finds all.
 
 Wrong:
 

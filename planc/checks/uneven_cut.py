@@ -1,9 +1,9 @@
-"""A parameter that its axis does not cut into equal shares.
+"""A parameter that the ranks of an axis cannot share evenly.
 
-Every rank holds the same share of a parameter that is split: its dim is a multiple of
-the size of the axis. Of a fused projection each part is cut by itself, so the parts
-fill the dim in proportion, and each is such a multiple. Whole heads are another
-matter: where they are cut, the layout proof shows it.
+Every rank holds an equal shard of a sharded parameter, so the size of the sharded dim is a
+multiple of the size of the axis. Each part of a fused projection is sharded by itself: the
+parts fill the dim in proportion, and the size of each is such a multiple. This law does not
+look at heads: the proof finds a shard boundary inside of one.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --tp 3):
 

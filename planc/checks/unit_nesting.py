@@ -1,8 +1,8 @@
-"""Units that lie in each other in a way that `fully_shard` cannot follow.
+"""FSDP units that are nested in a way that `fully_shard` does not support.
 
-Units are sharded from the inside out, and a parameter belongs to the innermost unit
-around it. A unit of several modules is sharded at once: one of its modules inside
-another says nothing, and two units that each lie inside the other have no order.
+Units are sharded from the inside out, and a parameter belongs to the innermost unit around it.
+All modules of a unit are sharded at once: if one of them lies inside another, it adds nothing,
+and two units that each lie inside the other have no order.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --dp 2):
 

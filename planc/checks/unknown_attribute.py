@@ -1,8 +1,8 @@
 """`attributes(...)` of an attribute that the module's code does not read.
 
-It tells a module its own share, such as the number of its heads. Setting an attribute
-that nothing reads changes nothing: the name is wrong, or the rule is for another
-module. A capture lists the numbers that the code of each module reads.
+The rule sets an attribute to its local value, such as the number of heads on one rank. Setting
+an attribute that no code reads changes nothing: the name is wrong, or the rule is for another
+module. A captured graph lists the numbers that the code of each module reads.
 
 Wrong (planc check --model tiny-gpt.graph.json.gz --tp 2):
 

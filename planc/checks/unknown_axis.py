@@ -1,7 +1,7 @@
 """A block on an axis that the mesh does not have.
 
-`mesh` declares the axes, outermost first. Without the declaration nobody knows
-which ranks a block runs over.
+`mesh` declares the axes, outermost first. Without the declaration planc does not know which
+ranks a block runs on.
 
 Wrong:
 

@@ -1,7 +1,7 @@
-"""A name in an expression that is no axis, no option, and no fact of the model.
+"""A name in an expression that is no axis, no option and no fact of the model.
 
-A condition on it cannot be decided, so what depends on it would be passed over. Facts
-are the numbers and switches of the model's configuration; a captured graph lists them.
+planc could not decide a condition with it, and would skip whatever depends on the condition.
+Facts are the numbers and switches of the model's configuration; a captured graph lists them.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --tp 2):
 

@@ -1,4 +1,4 @@
-"""A layout that is neither a word of the language nor a `let`.
+"""A layout that is neither a keyword nor a `let`.
 
 Layouts are replicate, shard(DIM), partial, and the names of layout lets.
 

@@ -1,9 +1,9 @@
 """A name in an expression that is almost that of an option or an axis.
 
-Names in `require`, `when` and arguments are axes (their sizes), options, and
-configuration facts of the model. Without a model any other name is taken for a
-fact of it, and what depends on it is listed as skipped; but a name that differs
-from a declared one by a slip of the finger is refused at once.
+Names in `require`, `when` and arguments stand for axes (their sizes), options, and facts of
+the model's configuration. Without a model planc takes any other name for such a fact, and
+lists what depends on it as skipped. But it refuses a name that differs from a declared one by
+a typing error.
 
 Wrong:
 

@@ -1,7 +1,7 @@
 """`params(...)` of a parameter that the module does not have.
 
-It names parameters that the module owns itself; those of modules inside it are split by
-rules for those modules. The dim that is cut is one that the parameter has.
+It names parameters of the module itself; write rules for the modules inside it to shard
+theirs. The parameter must have the dim that the rule shards.
 
 Wrong (planc check --model tiny-moe.graph.json.gz --tp 2):
 

@@ -1,8 +1,8 @@
 """A boundary at an argument or a result that the module does not have.
 
-`inputs` and `outputs` name what passes by position or by keyword, as the model's code
-calls the module: an argument that is handed over by keyword has no position. A boundary
-at a name that no call has would change nothing, and the tensor would pass it by.
+`inputs` and `outputs` name values by position or by keyword, as the model's code passes them:
+an argument that is passed by keyword has no position. A boundary at any other name would
+change nothing, because no tensor passes it.
 
 Wrong (planc check --model tiny-llama.graph.json.gz --tp 2):
 

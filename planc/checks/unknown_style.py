@@ -1,9 +1,8 @@
 """A style that planc does not have.
 
-The styles are colwise, rowwise, packed_colwise, sequence and replicate. What a rule
-says beside a style is inputs, outputs, params and attributes. A misspelt style
-must not be passed over: the module would stay unsplit, or be split wrongly,
-without a word.
+The styles are colwise, rowwise, packed_colwise, sequence and replicate. Besides a style a rule
+has inputs, outputs, params and attributes. If planc ignored a misspelt style, the module would
+stay unsharded, or be sharded in a wrong way, without notice.
 
 Wrong:
 

@@ -1,10 +1,10 @@
 """A setting, a value, a loss or a mode that planc does not have.
 
-The settings of `fsdp` are params, reduce and output (bf16, fp16 or fp32), and
-offload (cpu or none); a unit may say keep or reshard(N). `recompute` knows full and
-save(matmul, attention, collective). The settings of `compile` are mode (as torch.compile
-names them), backend (any name), dynamic and fullgraph (true or false), that of `tensor` is
-overlap (true or false). The loss is vocab_parallel, or whole.
+The settings of `fsdp` are params, reduce and output (bf16, fp16 or fp32), and offload (cpu or
+none); a unit may have keep or reshard(N). `recompute` knows full and save(matmul, attention,
+collective). The settings of `compile` are mode (with torch.compile's names), backend (any
+name), dynamic and fullgraph (true or false); that of `tensor` is overlap (true or false). The
+loss is vocab_parallel, or whole.
 
 Wrong:
 

@@ -1,6 +1,6 @@
 """An axis that no block uses.
 
-The ranks along it would all do the same work.
+All ranks along it would do the same work.
 
 Wrong:
 

@@ -1,6 +1,6 @@
 """A let or an option that nothing uses.
 
-Often the sign of a rule that was forgotten, or of a name spelt in two ways.
+Often a rule was forgotten, or a name is spelt in two ways.
 
 Wrong:
 

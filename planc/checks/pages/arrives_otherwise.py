@@ -1,10 +1,10 @@
-"""A value arrives in another layout than the rule says.
+"""A value arrives in another layout than the rule declares.
 
-What a rule says of its input is believed, not checked, when the model runs: a slice that
-is declared whole is taken for the whole value, and a whole value that is declared a slice
-is gathered with its copies. Most of the time no shape stands in the way, so the model
-trains on wrong numbers. A style says what arrives too: colwise takes a whole input unless
-`IN ->` says otherwise, rowwise one that is split along its last dim.
+The model that runs trusts what a rule declares of its input and does not check it. If the rule
+declares a shard as replicated, the module takes that shard for the full value; if it declares
+a replicated value as a shard, the module gathers copies of it. Shapes seldom prevent this, so
+the model trains on wrong numbers. A style declares its input too: colwise expects a replicated
+input unless the rule has `IN ->`, rowwise an input that is sharded along its last dim.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

@@ -1,7 +1,7 @@
 """A size that an axis cannot have.
 
-Sizes are whole numbers from 1 on. A size that the plan fixes is not changed from
-outside, and an axis that the plan does not have takes no size but 1.
+A size is a whole number of at least 1. If the plan fixes the size of an axis, the command line
+cannot change it. An axis that the plan does not declare can only be given the size 1.
 
 Wrong (planc check --tp 8):
 

@@ -1,10 +1,10 @@
-"""An operation mixes entries of the batch, which a data axis splits.
+"""An operation mixes samples of the batch, which a data axis splits.
 
-On the axis of an `fsdp` block each rank computes a part of the batch, and gradients are
-averaged. That is the gradient of the whole batch only if each entry is computed by itself.
-Statistics of the batch (BatchNorm in training), its mean, and losses that compare entries
-with each other see a part of it on each rank: the model that is trained is another one.
-Such a model is right on one device, or with code that communicates by itself.
+On the axis of an `fsdp` block each rank computes its part of the batch, and FSDP averages the
+gradients. The average is the gradient of the full batch only if the model computes each sample
+by itself. Batch statistics (BatchNorm in training), a mean over the batch and losses that
+compare samples see one part of the batch on each rank, so the ranks train another model. Train
+such a model on one device, or let its code communicate.
 
 Wrong (planc check --model batches.graph.json.gz --dp 2):
 

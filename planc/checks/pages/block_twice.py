@@ -1,6 +1,6 @@
-"""Two blocks of one kind for one axis.
+"""Two blocks of one kind on one axis.
 
-Written as one, what they say together is seen together.
+Write them as one block, so that all rules of the axis stand in one place.
 
 Wrong:
 

@@ -1,9 +1,9 @@
-"""A model that cannot be captured.
+"""planc cannot capture the model.
 
-A model is run once on tensors that have shapes and no numbers. It cannot be run so where
-its code looks at the numbers of a tensor (`.item()`, `if tensor.any():`, a boolean mask),
-where an operation has no fake version, or where the model raises with the inputs that it
-was given. The note says which module and which operation it was, and what it raised.
+planc runs the model once on fake tensors, which have shapes and no values. This fails if the
+model's code reads values (`.item()`, `if tensor.any():`, a boolean mask), if an operation has
+no fake implementation, or if the model raises with the inputs that it gets. The notes name the
+module and the operation, and quote what was raised.
 
 Wrong:
 

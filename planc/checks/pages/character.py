@@ -1,7 +1,7 @@
-"""A character that is no part of the language, or a text that is not closed.
+"""A character outside the language, or a quoted text without its closing quote.
 
-Plans are UTF-8; outside comments and quoted texts they are ASCII, since module
-names are. A quoted text ends on the line where it begins.
+Plans are UTF-8. Outside comments and quoted texts they are ASCII, as module names are. A
+quoted text ends on the line where it begins.
 
 Wrong:
 

@@ -1,10 +1,10 @@
-"""An operation works along a dim that is split.
+"""An operation runs along a sharded dim.
 
-A mean, a softmax, a norm or a maximum along a split dim takes each rank's slice for all
-there is. A split or a chunk of a fused projection takes a rank's columns apart as if they
-were all: cut in one piece, q, k and v in one leave the first ranks with queries alone,
-and the shapes fit all the same. `packed_colwise(3)` cuts each of the three parts by
-itself; `packed_colwise(q: 32, k: 8, v: 8)` does it where their sizes differ.
+A mean, a softmax, a norm or a maximum along a sharded dim computes its result from the shard
+of each rank alone. A split or a chunk of a fused projection divides the columns of one rank as
+if they were all columns: if q, k and v are sharded as one matrix, the first ranks hold nothing
+but queries, and the shapes fit all the same. `packed_colwise(3)` shards each of three equal
+parts by itself; `packed_colwise(q: 32, k: 8, v: 8)` does so for parts of different sizes.
 
 Wrong (planc check --model fused.graph.json.gz --tp 2):
 

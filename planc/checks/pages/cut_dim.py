@@ -1,10 +1,10 @@
-"""A split dim is cut so that ranks hold no whole part.
+"""A shard boundary cuts through a part that must stay on one rank.
 
-A projection gives (batch, sequence, heads * size), and the code views it as (batch,
-sequence, heads, size). Cut into more ranks than there are heads, a rank holds a piece of
-a head, and the view fails or, worse, makes heads of other numbers; with kv heads, fewer
-than heads, that comes first. The same holds of any dim that is taken apart or merged with
-others, and of a boundary that cuts what its ranks cannot share evenly.
+A projection returns (batch, sequence, heads * head_size), and the code views it as (batch,
+sequence, heads, head_size). With more ranks than heads, each rank holds a piece of a head: the
+view fails, or it builds heads from numbers of different heads. Key and value heads, of which
+there are fewer, reach that limit first. The same holds for every dim that a view divides or
+merges, and for a boundary that shards a dim that the ranks cannot share evenly.
 
 Wrong (planc check --model lm.graph.json.gz --tp 8):
 

@@ -1,10 +1,9 @@
-"""A JSON or YAML plan that has not the shape of a plan.
+"""A JSON or YAML plan that does not match the schema.
 
-The data form is held against the schema that `planc schema` prints. The
-diagnostic names the path in the data, as `blocks[0].rules[2].style`, and the place
-in the file. Fields that the schema does not have are refused: one of the ways to
-lose a rule without noticing is to mistype the field that holds it. YAML anchors
-and aliases are refused too, since a few of them can stand for gigabytes.
+`planc schema` prints the schema. The diagnostic names the path in the data, as
+`blocks[0].rules[2].style`, and the place in the file. planc refuses fields that the schema
+does not have, because a plan with a misspelt field would lose a rule without notice. It also
+refuses YAML anchors and aliases, because a few of them can expand to gigabytes.
 
 Wrong (plan.yaml):
 

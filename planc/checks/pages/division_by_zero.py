@@ -1,6 +1,6 @@
 """A division by zero.
 
-`//` and `%` have no value where the right side is 0.
+`//` and `%` have no value if the right operand is 0.
 
 Wrong:
 

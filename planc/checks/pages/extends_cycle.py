@@ -1,4 +1,4 @@
-"""A plan that extends itself, through others or at once.
+"""A plan that extends itself, directly or through other plans.
 
 Wrong:
 

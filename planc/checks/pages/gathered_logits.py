@@ -1,8 +1,8 @@
-"""Logits are brought together that the loss could take as they are.
+"""Logits are gathered although the loss can use them sharded.
 
-Logits are the largest value of a language model: batch x sequence x vocabulary. Gathered,
-every rank holds all of them, and their gradient. `loss vocab_parallel` takes them as they
-are, split over the vocabulary, and communicates a few numbers for each position.
+The logits are the largest value of a language model: batch x sequence x vocabulary. After a
+gather every rank holds all of them, and their gradient. `loss vocab_parallel` uses logits that
+are sharded along the vocabulary, and communicates a few numbers for each position.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

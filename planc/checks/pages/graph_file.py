@@ -1,8 +1,8 @@
-"""A graph file that holds no graph.
+"""A graph file without a valid graph.
 
-A graph is read with distrust: a file that ends too early, was changed by hand, comes from
-another version of planc, or says what no model can be, is refused before anything is made
-of it. Graphs are cheap: capture the model again.
+planc does not trust graph files: it refuses a file that is truncated, edited by hand, written
+by another version of planc, or impossible as a model, before it builds anything from it. A
+graph is cheap to make: capture the model again.
 
 Wrong:
 

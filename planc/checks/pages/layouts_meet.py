@@ -1,9 +1,10 @@
-"""Layouts that do not fit meet in an operation.
+"""Operands have incompatible layouts.
 
-The operands of one operation are split along the same dim of it, or not at all. A split
-input and a whole weight do not fit: mostly the module behind a colwise one has no rule,
-and needs `rowwise`. Where a slice of the sequence is added to all of it, the two ways
-into the sum end in different layouts: a rule has `-> shard(1)` too many, or too few.
+The operands of one operation are sharded along the same dim of its result, or replicated. A
+sharded input does not fit a replicated weight: usually the module after a colwise one has no
+rule, and needs `rowwise`. If a shard of the sequence is added to the full sequence, the two
+inputs of the sum end in different layouts: one rule has `-> shard(1)`, and another one lacks
+it.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

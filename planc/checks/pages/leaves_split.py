@@ -1,9 +1,9 @@
-"""A value leaves the model that is not whole.
+"""A value leaves the model sharded or partial.
 
-The code that calls the model takes what it returns for the whole result: a loss on half of
-the vocabulary is a number, and a wrong one. What is split leaves so only if the plan says
-it: logits for `loss vocab_parallel`, or a result at which an `outputs(...)` of the model
-itself does.
+The code that calls the model takes what the model returns for the full result. A loss on half
+of the vocabulary is a number, and a wrong one. A sharded result leaves the model only if the
+plan says so: logits with `loss vocab_parallel`, or a result with `outputs(...)` in a rule for
+the model itself.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

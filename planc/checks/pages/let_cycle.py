@@ -1,4 +1,4 @@
-"""A let that stands for itself.
+"""A let that refers to itself.
 
 Wrong:
 

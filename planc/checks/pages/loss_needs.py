@@ -1,8 +1,8 @@
-"""The loss does not get the layout that it needs.
+"""The loss gets a layout that it cannot use.
 
-`loss vocab_parallel` computes the cross entropy on logits that stay split over the
-vocabulary: it sums the exponentials of all slices, and finds the logit of the right word
-on the rank that has it. Given whole logits it would count every word once for each rank.
+`loss vocab_parallel` computes the cross entropy of logits that are sharded along the
+vocabulary: it sums the exponentials of all shards, and takes the logit of the label from the
+rank that holds it. From replicated logits it would count every word once for each rank.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

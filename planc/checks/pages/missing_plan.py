@@ -1,7 +1,7 @@
-"""A plan to extend that cannot be found or read.
+"""A base plan that planc cannot find or read.
 
-`extends llama` names a plan shipped with planc; `extends "base.plan"` a file,
-looked for beside the plan that says so.
+`extends llama` names a plan that is shipped with planc, `extends "base.plan"` a file. planc
+looks for the file in the folder of the plan that extends it.
 
 Wrong:
 

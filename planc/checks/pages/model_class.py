@@ -1,8 +1,8 @@
-"""A model that cannot be found.
+"""A model that planc cannot find.
 
-`hf:` names a class of transformers, with settings of its configuration behind a `?`, or a
-`config.json` on the disk: nothing is fetched from a hub, and no code but that of the
-installed transformers is run. Other models are made by a function, named as
+`hf:` names a class of transformers, with settings of its configuration after a `?`, or a
+`config.json` on disk. planc downloads nothing from a hub, and runs no code but that of the
+installed transformers. For other models name a function that builds the model, as
 `package.module:function` or `file.py:function`.
 
 Wrong:

@@ -1,7 +1,7 @@
 """An input that the model does not take.
 
-`--input NAME=DTYPE[d0,d1,...]` names an argument of the model's `forward`, or a position
-by its number, and says which form its tensor has.
+`--input NAME=DTYPE[d0,d1,...]` names an argument of the model's `forward`, or the position of
+one, and gives the dtype and the shape of its tensor.
 
 Wrong:
 

@@ -1,9 +1,10 @@
-"""The proof cannot tell whether this is right.
+"""planc can neither prove nor refute this operation.
 
-planc has a rule for each operation that it understands, and never guesses: where it meets
-another operation, or one used in a way that its rule does not cover, it says so, takes the
-result for unknown, and goes on. What depends on that result is not judged. The plan may be
-right; the exit status is 3, neither that of a proof nor that of a fault.
+planc has a rule for each operation that it knows, and it never guesses. At an operation
+without a rule, or used in a way that its rule does not cover, planc reports this law, takes
+the layout of the result as unknown, and goes on. It does not judge what depends on that
+result. The plan may be right: the exit status is 3, which stands neither for a proof nor for
+an error.
 
 Wrong (planc check --model fourier.graph.json.gz --tp 2):
 

@@ -1,4 +1,4 @@
-"""More than one axis without a size, where the world size is to fill one.
+"""Several axes without a size, where the world size can determine only one.
 
 Wrong (planc check --world-size 16):
 

@@ -1,7 +1,7 @@
-"""A plan to extend that lies outside the plan's own folder tree.
+"""A base plan outside the folder tree of the plan.
 
-A plan is data that may come from somebody else: checking it reads no file but
-those below its own folder, links followed, and the plans shipped with planc.
+A plan is data that may come from anybody. To check it, planc reads only files below the plan's
+own folder, after following links, and the plans that are shipped with planc.
 
 Wrong:
 

@@ -1,9 +1,9 @@
-"""An `override` with nothing to override.
+"""An `override` without anything to override.
 
-`override` replaces what an extended plan declares, or an earlier rule of the
-block. Where there is none, the word hides that the rule it was meant for has
-changed its name. Without a model this sees a rule that is the first of its block; whether
-a later one meets an earlier rule depends on the modules.
+`override` replaces a declaration of a base plan, or an earlier rule of the block. If there is
+none, the name of the rule that it was written for has probably changed. Without a model planc
+reports this only for the first rule of a block: whether a later rule overrides an earlier one
+depends on the modules.
 
 Wrong:
 

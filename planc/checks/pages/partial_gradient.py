@@ -1,11 +1,12 @@
-"""A gradient would stay in parts.
+"""The gradient is never all-reduced: ranks would drift apart.
 
-A whole parameter that is used beside a slice gets, on each rank, the gradient of that
-slice alone. The forward pass is right, so the loss looks right at first; but each rank
-updates its copy by a part of the gradient, and the copies drift from each other. The norms
-of q and k in Qwen 3 see the heads of a rank only; a norm without a rule, where the
-sequence is split, sees some of the positions. `replicate` and `sequence` sum such
-gradients over the ranks. For a value, a boundary does: `inputs(0: replicate -> replicate)`.
+If a replicated parameter is multiplied with a sharded value, each rank computes the gradient
+of its shard alone. The forward pass is right, so the loss looks right at first. But each rank
+updates its copy of the parameter with a different part of the gradient, and the copies drift
+apart. In Qwen 3 the norms of q and k see only the heads of their rank; a norm without a rule
+sees only some positions if the sequence is sharded. `replicate` and `sequence` all-reduce such
+gradients. The gradient of an activation is all-reduced by a boundary:
+`inputs(0: replicate -> replicate)`.
 
 Wrong (planc check --model normed.graph.json.gz --tp 2):
 

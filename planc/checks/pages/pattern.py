@@ -1,8 +1,8 @@
 """A text that is not a pattern of module names.
 
-A pattern is dotted names. `*` is one name, `**` any number of names, `{a,b}` a
-choice, `{0..15}` a range, `!{0,1}` one name but these, `:Linear` after it keeps
-modules of that class, and `?` at its end lets it match nothing.
+A pattern consists of dotted names. `*` matches one name, `**` any number of names, `{a,b}` a
+choice, `{0..15}` a range, `!{0,1}` any name but these. `:Linear` at the end keeps modules of
+that class, and with `?` at the end the pattern may match nothing.
 
 Wrong:
 

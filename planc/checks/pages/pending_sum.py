@@ -1,10 +1,10 @@
-"""A pending sum is used as if it were the value.
+"""A partial sum is used before it is reduced.
 
-`partial` says that the value is the sum of what the ranks hold, and that nobody has taken
-it yet. It may pass through what is linear in it, as a product with a constant. A norm, an
-activation or dropout of a part is no part of the result; what is added to the parts, as a
-bias or the way past the module, is added once by every rank. The numbers are wrong and
-nothing fails. `rowwise` takes the sum at its output, and adds its bias once, after it.
+`partial` says that the value is the sum of what the ranks hold, and that no rank has reduced
+it yet. Linear operations keep it valid, such as a product with a constant. A norm, an
+activation or dropout of one summand is no part of the result, and every rank adds a bias or a
+residual once, so the sum contains it several times. The numbers are wrong and nothing fails.
+`rowwise` reduces its output, and adds its bias once, after the reduction.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

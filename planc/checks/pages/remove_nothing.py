@@ -1,7 +1,7 @@
 """A `remove` that removes no rule.
 
-`remove PATTERN` drops a rule of the plan that this one extends, named by its whole
-pattern. To drop a part of it, remove it and write the rest again.
+`remove PATTERN` drops the rule of the base plan that has exactly this pattern. To drop a part
+of a rule, remove it and write the other part again.
 
 Wrong (base.plan is the plan to extend):
 

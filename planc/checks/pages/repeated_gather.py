@@ -1,8 +1,8 @@
-"""One value is brought together several times.
+"""The same value is gathered several times.
 
-q, k and v take the same input. Three colwise rules alone gather it three times, or sum its
-gradient three times; a boundary at the module around them does it once. The numbers are
-the same, the communication is a third.
+q, k and v have the same input. Three colwise rules gather it three times, or all-reduce its
+gradient three times; a boundary at the module around them does so once. The numbers are the
+same, with a third of the communication.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

@@ -1,7 +1,7 @@
-"""A condition that the plan requires, and that does not hold.
+"""A required condition that does not hold.
 
-`require` states what must be true of axes, options and the model's configuration,
-with the reason. Conditions on facts of the model are decided when it is given.
+`require` states what must hold for axes, options and the model's configuration, and why. planc
+decides conditions on the configuration when a model is given.
 
 Wrong (planc check --tp 16):
 

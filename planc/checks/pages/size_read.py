@@ -1,10 +1,10 @@
-"""The model's code reads a size that is a rank's own.
+"""The model's code reads a local size as if it were the global one.
 
-`x.sum(1) / x.shape[1]` is a mean; on a slice of the sequence it divides by the length of
-the slice. `arange(x.shape[1])` counts positions from 0 on every rank. Nothing fails, and
-the numbers are wrong. The code of Llama in transformers makes its positions and its mask
-from the length of what the embedding gives, so the sequence is split after the embedding,
-at the first layer. A size that only shapes a view of the same tensor is no fault.
+`x.sum(1) / x.shape[1]` is a mean; on a shard of the sequence it divides by the length of the
+shard. `arange(x.shape[1])` counts positions from 0 on every rank. Nothing fails, and the
+numbers are wrong. Llama in transformers computes its positions and its mask from the length of
+the embedding's output, so the sequence can be sharded after the embedding, at the first layer.
+A size that only shapes a view of the same tensor is allowed.
 
 Wrong (planc check --model pooled.graph.json.gz --tp 2):
 

@@ -1,8 +1,8 @@
-"""The model's code says a size that no rank has.
+"""The model's code asks for the global size of a sharded dim.
 
-`q.view(batch, length, self.n_heads, -1)` asks for all heads, where a rank has its share of
-them: the view fails when the model runs, or puts pieces of heads together. Code that says
--1 there is right as it stands. Otherwise the plan gives the module its share:
+`q.view(batch, length, self.n_heads, -1)` asks for all heads, where a rank holds only some of
+them: the view fails when the model runs, or it mixes pieces of heads. Code with -1 in place of
+the number of heads works as it is. Otherwise the plan sets the attribute to the local number:
 `attributes(n_heads: n_heads // tp)`, with a number or a fact of the model's configuration.
 
 Wrong (planc check --model counted.graph.json.gz --tp 2):

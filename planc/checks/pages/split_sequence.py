@@ -1,10 +1,10 @@
-"""Attention sees a split sequence.
+"""Attention runs on a split sequence.
 
-Every position looks at every other one (before it). With a slice of the sequence on each
-rank, attention looks at that slice alone: the shapes fit, the loss falls for a while, and
-the model never learns what stands further apart. Between the layers the sequence may be
-split; before attention it is brought together, once for q, k and v, and rowwise splits it
-again behind. The heads are what the ranks share inside.
+Every position attends to all others, or to those before it. If each rank holds a shard of the
+sequence, attention sees that shard alone: the shapes fit, the loss falls for a while, and the
+model never learns dependencies between shards. The sequence may be sharded between attention
+layers. Gather it before attention, once for q, k and v, and let rowwise scatter it again
+afterwards. Inside attention the ranks share the heads.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

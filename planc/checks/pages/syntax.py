@@ -1,8 +1,8 @@
 """A line that is not in the language.
 
-A plan is a list of statements, one to a line; the entries of a block stand one to
-a line between its braces. A line goes on inside round brackets. The line is left
-out and reading goes on with the next, so that every such line is reported at once.
+A plan is a list of statements, one on each line; inside the braces of a block each entry has a
+line of its own. A line continues inside round brackets. planc skips a faulty line and reads
+on, so it reports all of them at once.
 
 Wrong:
 

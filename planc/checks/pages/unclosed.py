@@ -1,6 +1,6 @@
 """A bracket or a block that is never closed.
 
-A round bracket closes before the next statement, a block before the next block.
+Close a round bracket before the next statement, and a block before the next block.
 
 Wrong:
 

@@ -1,7 +1,7 @@
-"""A value is brought together, and cut again at once.
+"""A value is gathered and split again at once.
 
-One module gathers its output, and the next one takes its own slice of it along the same
-dim: two boundaries that undo each other, at the price of a gather.
+One module gathers its output, and the next one takes its own shard of it along the same dim:
+the two boundaries undo each other, at the cost of a gather.
 
 Wrong (planc check --model lm.graph.json.gz --tp 2):
 

@@ -1,7 +1,7 @@
-"""A world of devices that the mesh does not fill.
+"""A world size that the mesh does not fill.
 
-The sizes of the axes, multiplied, are the number of devices. One axis without a
-size takes what the others leave, where that is a whole number.
+The product of the axis sizes is the number of devices. One axis without a size takes the
+quotient of the world size and the other axes, if that is a whole number.
 
 Wrong (planc check --world-size 12 --tp 8):
 

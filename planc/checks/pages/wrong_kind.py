@@ -1,7 +1,7 @@
 """A name used as something that it is not.
 
-A let names a pattern or a layout; options and axes stand for values. A pattern
-stands where modules are named, a layout beside `->`, a value in an expression.
+A let names a pattern or a layout; options and axes stand for values. Use a pattern to name
+modules, a layout beside `->`, and a value in an expression.
 
 Wrong:
 
