@@ -1,4 +1,4 @@
-"""planc cannot capture the model.
+"""A model that planc cannot capture.
 
 planc runs the model once on fake tensors, which have shapes and no values. This fails if the
 model's code reads values (`.item()`, `if tensor.any():`, a boolean mask), if an operation has

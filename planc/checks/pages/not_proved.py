@@ -1,4 +1,4 @@
-"""planc can neither prove nor refute this operation.
+"""An operation that planc can neither prove nor refute.
 
 planc has a rule for each operation that it knows, and it never guesses. At an operation
 without a rule, or used in a way that its rule does not cover, planc reports this law, takes
