@@ -74,11 +74,13 @@ def _without_model(
 def _without_proof(proof: Proof | None) -> Iterator[SkippedCheck]:
     if proof is None:
         return
-    tensor = [axis.axis for axis in proof.axes if axis.kind == "tensor"]
+    tensor = [axis.axis for axis in proof.axes if axis.splits_tensors]
     if len(tensor) > 1:
         yield SkippedCheck(f"layouts on the axes {' and '.join(tensor)} together", "each is proved by itself")
     for axis in proof.unsized_axes:
         yield SkippedCheck(f"layouts on axis '{axis}'", "it has no size")
+    for axis in proof.unsupported_axes:
+        yield SkippedCheck(f"layouts on axis '{axis}'", "planc cannot prove an axis of this kind yet")
 
 
 def _without_base_plan(resolved: Resolved) -> Iterator[SkippedCheck]:
@@ -96,7 +98,7 @@ def _undecided(resolved: Resolved, settings: Settings) -> Iterator[SkippedCheck]
         if count_spelled_names(block) > MAX_SPELLED_NAMES:
             reason = f"its patterns spell out more than {MAX_SPELLED_NAMES:,} names"
             yield SkippedCheck(f"two rules of block '{block.kind}' for one module", reason)
-        if block.kind == "tensor" and settings.gpus_per_node and None in (a.size for a in resolved.axes):
+        if block.splits_tensors and settings.gpus_per_node and None in (a.size for a in resolved.axes):
             yield SkippedCheck("tensor parallelism across nodes", "needs the size of every axis")
     for name, layout in resolved.layouts.items():
         if layout is None and not resolved.diagnostics:

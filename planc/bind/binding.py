@@ -96,7 +96,7 @@ def bind(resolved: Resolved, graph: ModelGraph) -> Binding:
 
 def entry_patterns(entry: Any) -> tuple[Any, ...]:
     """The patterns of a rule, a unit or a region."""
-    patterns: tuple[Any, ...] = entry.patterns if hasattr(entry, "patterns") else (entry.pattern,)
+    patterns: tuple[Any, ...] = entry.named_patterns
     return patterns
 
 

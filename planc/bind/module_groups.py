@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from planc.bind.binding import Binding, BoundModule
+from planc.ir.blocks import Entry
 from planc.ir.record import Record
 from planc.ir.resolved import Located, ResolvedBlock
 
@@ -87,18 +88,17 @@ def qualified_name(module: str, name: str) -> str:
 
 
 def rules_with_modules(
-    binding: Binding, *kinds: str
+    binding: Binding, *entries: type[Entry]
 ) -> Iterator[tuple[ResolvedBlock, Located, list[ModuleGroup]]]:
-    """The entries of the blocks of some kinds, each with the modules that it applies to."""
+    """The entries of these types, of all types without one, each with the modules that it applies to."""
     groups = module_groups(binding)
-    for b, block in enumerate(binding.resolved.blocks):
-        if block.kind in kinds:
-            groups_of_entry: dict[int, list[ModuleGroup]] = {}
-            for group in groups:
-                if (entry := group.bound.entries.get(b)) is not None:
-                    groups_of_entry.setdefault(entry, []).append(group)
-            for entry in sorted(groups_of_entry):
-                yield block, block.entries[entry], groups_of_entry[entry]
+    for number, block in binding.resolved.blocks_of(*entries or (Entry,)):
+        groups_of_entry: dict[int, list[ModuleGroup]] = {}
+        for group in groups:
+            if (entry := group.bound.entries.get(number)) is not None:
+                groups_of_entry.setdefault(entry, []).append(group)
+        for entry in sorted(groups_of_entry):
+            yield block, block.entries[entry], groups_of_entry[entry]
 
 
 def axis_size(binding: Binding, block: ResolvedBlock) -> int:

@@ -41,11 +41,7 @@ class PatternSource(Record):
 
 def pattern_path(entry: Located, pattern_index: int) -> PlanPath:
     """The place of a pattern of a rule, a unit or a region."""
-    return (
-        entry.location.child("patterns", pattern_index)
-        if hasattr(entry.value, "patterns")
-        else entry.location.child("pattern")
-    )
+    return entry.location.child(*entry.value.pattern_path(pattern_index))
 
 
 def find_pattern_source(
@@ -58,7 +54,7 @@ def find_pattern_source(
         segment_index: the number of the segment in the pattern, its lets worked in.
     """
     location = pattern_path(entry, pattern_index)
-    patterns = entry.value.patterns if hasattr(entry.value, "patterns") else (entry.value.pattern,)
+    patterns = entry.value.named_patterns
     from_end = len(patterns[pattern_index].segments) - segment_index  # a let changes only what is before it
     let: str | None = None
     while True:

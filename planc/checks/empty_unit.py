@@ -26,6 +26,7 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import location_note, rules_with_modules
+from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
@@ -38,7 +39,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             owned[bound] = bool(bound.module.parameters) or any(map(owns, bound.children.values()))
         return owned[bound]
 
-    for _, entry, found in rules_with_modules(binding, "fsdp"):
+    for _, entry, found in rules_with_modules(binding, Unit):
         empty = [site for site in found if not owns(site.bound)]
         if empty:
             yield diagnostic("F614", entry.location.label(f"of class {empty[0].bound.module.class_name}", "patterns"),

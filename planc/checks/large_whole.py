@@ -31,6 +31,7 @@ from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, axis_size, module_groups, qualified_name
 from planc.bind.param_shards import param_layout, param_shard
 from planc.checks.no_match import unmatched_patterns
+from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
@@ -44,7 +45,7 @@ MAX_NAMED = 6
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    blocks = [(n, b) for n, b in enumerate(binding.resolved.blocks) if b.kind == "tensor"]
+    blocks = list(binding.resolved.tensor_blocks())
     split = [(n, b) for n, b in blocks if axis_size(binding, b) > 1 and b.entries]
     if not split or unmatched_patterns(binding):
         return  # a pattern that matches nothing explains what is whole
@@ -72,9 +73,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     held, site = sum(size for size, _, _ in large), large[0][2]
     named = [f"whole: {_pattern_of(s)}.{name}, {_format_bytes(size)}" for size, name, s in large[:MAX_NAMED]]
     more = [f"and: {len(large) - MAX_NAMED} more kinds of parameter"] * (len(large) > MAX_NAMED)
-    sharding = [
-        b.axes[0].value for b in binding.resolved.blocks if b.kind == "fsdp" and axis_size(binding, b) > 1
-    ]
+    sharding = [b.axes[0].value for _, b in binding.resolved.blocks_of(Unit) if axis_size(binding, b) > 1]
     rests = [f"fsdp: at rest axis '{name}' shards them; in use they are whole" for name in sharding]
     yield diagnostic("F606", block.axes[0].location.label(f"could split them {ranks} ways"),
                  f"every rank of axis '{axis}' holds {_format_bytes(held)} of parameters whole",

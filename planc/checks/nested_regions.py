@@ -27,16 +27,12 @@ from planc.bind.module_groups import ModuleGroup, location_note, propagate
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
 
-MESSAGES = {
-    "recompute": ("a recomputed module inside a recomputed one", "cost: the inner one runs a third time"),
-    "compile": ("a compiled module inside a compiled one", "cost: none; the inner line does nothing"),
-}
-
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     for number, block in enumerate(binding.resolved.blocks):
-        if block.kind not in MESSAGES or not block.entries:
+        if block.row.nesting is None or not block.entries:
             continue
+        message, cost = block.row.nesting
 
         def into(around: int | None, bound: BoundModule, number: int = number) -> int | None:
             return bound.entries.get(number, around)
@@ -47,7 +43,6 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             if inner is not None and site.context is not None:
                 nested.setdefault((site.context, inner), []).append(site)
         for (outer, inner), found in nested.items():
-            message, cost = MESSAGES[block.kind]
             others = () if inner == outer else (block.entries[outer].location.label("the outer", "pattern"),)
             yield diagnostic("F615", block.entries[inner].location.label("the inner", "pattern"), message,
                          location_note(found), cost, "help: keep one of them", secondary=others,

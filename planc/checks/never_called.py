@@ -24,7 +24,6 @@ Right (planc check --model tiny-llama.graph.json.gz --dp 2):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from planc.bind.binding import Binding, BoundModule, entry_patterns
 from planc.bind.module_calls import module_calls
@@ -48,8 +47,8 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             alive[bound] = bound in called or any(map(has_called, bound.children.values()))
         return alive[bound]
 
-    for block, entry, found in rules_with_modules(binding, "tensor", "fsdp", "recompute", "compile"):
-        if block.kind == "tensor" and not _has_boundary(entry.value):
+    for block, entry, found in rules_with_modules(binding):
+        if not entry.value.acts_on_calls:
             continue
         # A module without called ones inside may be there under another name, or in another run.
         unseen = [
@@ -57,33 +56,15 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         ]
         if unseen:
             first = unseen[0]
-            yield diagnostic("F610", entry.location.label(f"of class {first.bound.module.class_name}", *_field(entry.value)),
-                         f"the model never calls this module, so {_consequence(block.kind)}", location_note(unseen),
+            yield diagnostic("F610", entry.location.label(f"of class {first.bound.module.class_name}", entry.value.pattern_field),
+                         f"the model never calls this module, so {block.row.never_called}", location_note(unseen),
                          "needed: modules that the model's code calls",
                          fix=_contents_fix(binding, entry, first) if _is_container(first.bound) else None,
                          module=first.name)  # fmt: skip
 
 
-def _has_boundary(rule: Any) -> bool:
-    """Whether a rule has a boundary."""
-    return rule.style is not None or bool(rule.inputs or rule.outputs)
-
-
 def _is_container(bound: BoundModule) -> bool:
     return not CONTAINERS.isdisjoint((bound.module.class_name, *bound.module.bases))
-
-
-def _consequence(kind: str) -> str:
-    return {
-        "tensor": "nothing passes this boundary",
-        "fsdp": "this unit is never gathered",
-        "recompute": "nothing is recomputed",
-        "compile": "nothing is compiled",
-    }[kind]
-
-
-def _field(entry: Any) -> tuple[str, ...]:
-    return ("patterns",) if hasattr(entry, "patterns") else ("pattern",)
 
 
 def _contents_fix(binding: Binding, entry: Located, group: ModuleGroup) -> Fix | None:

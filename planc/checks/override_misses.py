@@ -28,7 +28,6 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule, entry_patterns
 from planc.bind.partial_match import filter_by_class, match_segments, segments_from_root
-from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
@@ -44,9 +43,8 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             earlier = _earlier_patterns(binding.resolved, block, entry)
             if any(own & _matched_modules(binding, [pattern]) for pattern in earlier):
                 continue
-            field = "patterns" if hasattr(entry.value, "patterns") else "pattern"
-            yield diagnostic("F617", entry.location.label("", field), "this overrides nothing",
-                         f"needed: an earlier one of the {BLOCK_KINDS[block.kind].entry_noun}, for a module that this names",
+            yield diagnostic("F617", entry.location.label("", entry.value.pattern_field), "this overrides nothing",
+                         f"needed: an earlier one of the {block.row.entry_noun}, for a module that this names",
                          "help: leave out 'override'")  # fmt: skip
 
 
@@ -67,7 +65,7 @@ def _earlier_patterns(resolved: Resolved, block: ResolvedBlock, entry: Located) 
         for i, written in enumerate(document.plan.blocks):
             if written.kind != block.kind or getattr(written, "axis", "") != axis:
                 continue
-            field = BLOCK_KINDS[block.kind].entries_field
+            field = block.row.entries_field
             for j, line in enumerate(getattr(written, field)):
                 if number == 0 and ("blocks", i, field, j) == entry.location.path:
                     break

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import declared_entries, records_of_type
-from planc.ir.blocks import RECOMPUTE_MODES, Rule
+from planc.checks.traversal import records_of_type
+from planc.ir.blocks import RECOMPUTE_MODES, Recompute, Rule, Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.layout import LayoutRef
@@ -41,10 +41,10 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
         elif let.when is None and isinstance(let.layout, LayoutRef):
             yield diagnostic("R304", place.label("", "layout"), "a let of a layout alone names no other let",
                          f"help: use '{let.layout.name}' itself")  # fmt: skip
-    for rule, place in declared_entries(resolved, "tensor"):
+    for rule, place in records_of_type(resolved, Rule):
         yield from _check_style(rule, place)
         yield from _check_repeated(rule, place)
-    for unit, place in declared_entries(resolved, "fsdp"):
+    for unit, place in records_of_type(resolved, Unit):
         if len(set(unit.patterns)) < len(unit.patterns):
             yield diagnostic("R304", place.label("", "patterns"), "a unit names a pattern twice")
         if unit.reshard is True or (
@@ -53,7 +53,7 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
             yield diagnostic("R304", place.label("", "reshard"), "a unit reshards to no such number of ranks",
                          "needed: keep, or reshard(N) with N from 1 on")  # fmt: skip
     yield from _check_reshard(resolved)
-    for region, place in declared_entries(resolved, "recompute"):
+    for region, place in records_of_type(resolved, Recompute):
         if region.mode in (None, *RECOMPUTE_MODES) and (region.mode == "save") != bool(region.save):
             yield diagnostic("R304", place.label(), f"'{region.mode or 'full'}' and what it saves do not fit",
                          "needed: full, or save(...) with one name or more")  # fmt: skip
@@ -63,10 +63,9 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
 
 def _check_reshard(resolved: Resolved) -> Iterator[Diagnostic]:
     """Parameters are resharded to a part of the axis that divides it."""
-    sizes = {axis.name: axis.size for axis in resolved.axes}
-    for block in resolved.blocks:
-        size = sizes.get(block.axes[0].value) if block.axes else None
-        for unit in block.entries if block.kind == "fsdp" else ():
+    for _, block in resolved.blocks_of(Unit):
+        size = resolved.axis_sizes.get(block.axes[0].value)
+        for unit in block.entries:
             ranks = unit.value.reshard
             if size is not None and type(ranks) is int and ranks > 0 and size % ranks:
                 yield diagnostic("R304", unit.location.label(f"the axis has {size}", "reshard"),

@@ -28,7 +28,6 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding, EntryConflict
 from planc.bind.module_groups import ModuleGroup, location_note, module_groups
 from planc.checks import two_rules
-from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, Label, diagnostic
 from planc.ir.resolved import Located, Settings
 
@@ -53,14 +52,14 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         if (other.path, one.path) in said or _in_two_blocks(earlier, later):
             continue
         on = f" on axis '{block.axes[0].value}'" if block.axes else ""
-        yield diagnostic("F602", other, f"two {BLOCK_KINDS[block.kind].entry_noun} meet on one module{on}",
+        yield diagnostic("F602", other, f"two {block.row.entry_noun} meet on one module{on}",
                      location_note(found),
                      "help: write 'override' before the one that is to win, or narrow a pattern",
                      secondary=(one,), module=found[0].name)  # fmt: skip
 
 
 def _label(entry: Located, text: str) -> Label:
-    return entry.location.label(text, "patterns" if hasattr(entry.value, "patterns") else "pattern")
+    return entry.location.label(text, entry.value.pattern_field)
 
 
 def _in_two_blocks(earlier: Located, later: Located) -> bool:

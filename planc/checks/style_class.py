@@ -37,7 +37,7 @@ from planc.ir.text_fixes import replacement_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in rules_with_modules(binding, "tensor"):
+    for _, entry, found in rules_with_modules(binding, Rule):
         unfit: dict[tuple[str, str, str], list[ModuleGroup]] = {}
         for site in found:
             fault = _mismatch(entry.value, site.bound.module)

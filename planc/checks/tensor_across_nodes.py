@@ -40,7 +40,7 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
         return
     names = [axis.name for axis in resolved.axes]
     for block in resolved.blocks:
-        if block.kind != "tensor" or block.axes[0].value not in names:
+        if not block.splits_tensors or block.axes[0].value not in names:
             continue
         inner = resolved.axes[names.index(block.axes[0].value) :]
         known = [axis.size for axis in inner if axis.size is not None]

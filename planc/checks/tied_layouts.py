@@ -59,8 +59,8 @@ class TiedParam(Record):
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     values = binding.resolved.values
-    for number, block in enumerate(binding.resolved.blocks):
-        if block.kind != "tensor" or axis_size(binding, block) == 1:
+    for number, block in binding.resolved.tensor_blocks():
+        if axis_size(binding, block) == 1:
             continue
         for tie in binding.graph.ties:
             lying: list[TiedParam] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.document import PlanPath
 from planc.ir.resolved import Resolved
 
@@ -17,15 +16,6 @@ def declared_blocks(resolved: Resolved) -> Iterator[tuple[Any, PlanPath]]:
     for document in resolved.documents:
         for i, block in enumerate(document.plan.blocks):
             yield block, PlanPath(document, ("blocks", i))
-
-
-def declared_entries(resolved: Resolved, kind: str) -> Iterator[tuple[Any, PlanPath]]:
-    """Every rule, unit or region of the blocks of a kind, as it is written."""
-    field = BLOCK_KINDS[kind].entries_field
-    for block, place in declared_blocks(resolved):
-        if block.kind == kind:
-            for i, entry in enumerate(getattr(block, field)):
-                yield entry, PlanPath(place.document, (*place.path, field, i))
 
 
 def records_of_type(resolved: Resolved, kind: type[T]) -> Iterator[tuple[T, PlanPath]]:

@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.bind.pattern_matcher import PatternMatcher, is_literal_path
-from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.pattern import Pattern
 from planc.ir.resolved import Located, Resolved, ResolvedBlock, Settings
@@ -49,7 +48,8 @@ def count_spelled_names(block: ResolvedBlock) -> int:
 def located_patterns(entry: Located) -> tuple[Pattern, ...]:
     """The patterns of a rule, a unit or a region."""
     value = entry.value
-    return value.patterns if hasattr(value, "patterns") else (value.pattern,)
+    patterns: tuple[Pattern, ...] = value.named_patterns
+    return patterns
 
 
 def _conflicts_in_block(block: ResolvedBlock) -> Iterator[Diagnostic]:
@@ -104,10 +104,9 @@ def _conflict(block: ResolvedBlock, first: int, second: int, module: str) -> Ite
         and earlier.location.path[1] != later.location.path[1]
     ):
         return  # two blocks of one kind and axis: that is the fault, and said
-    what = BLOCK_KINDS[block.kind].entry_noun
+    what = block.row.entry_noun
     on = f" on axis '{block.axes[0].value}'" if block.axes else ""
-    field = "patterns" if hasattr(later.value, "patterns") else "pattern"
-    yield diagnostic("R301", later.location.label("the second", field), f"two {what} for one module{on}",
+    yield diagnostic("R301", later.location.label("the second", later.value.pattern_field), f"two {what} for one module{on}",
                  f"at: {module or 'root'}",
                  "help: write 'override' before the one that is to win, or narrow a pattern",
-                 secondary=(earlier.location.label("the first", field),))  # fmt: skip
+                 secondary=(earlier.location.label("the first", earlier.value.pattern_field),))  # fmt: skip

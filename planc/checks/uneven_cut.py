@@ -49,7 +49,7 @@ class UnevenShard(Record):
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for block, entry, found in rules_with_modules(binding, "tensor"):
+    for block, entry, found in rules_with_modules(binding, Rule):
         ranks, axis = axis_size(binding, block), block.axes[0].value
         uneven: dict[UnevenShard, list[ModuleGroup]] = {}
         for site in found if ranks > 1 else ():

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.closest import closest_match, join_names
+from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.resolved import Settings
@@ -33,7 +34,7 @@ from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in rules_with_modules(binding, "tensor"):
+    for _, entry, found in rules_with_modules(binding, Rule):
         for i, attribute in enumerate(entry.value.attributes):
             unread: dict[str, list[ModuleGroup]] = {}
             # Where some of the modules read it, it says nothing to the others.

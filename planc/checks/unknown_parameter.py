@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.closest import closest_match, join_names
-from planc.ir.blocks import ParamLayout
+from planc.ir.blocks import ParamLayout, Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Shard
@@ -34,7 +34,7 @@ from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in rules_with_modules(binding, "tensor"):
+    for _, entry, found in rules_with_modules(binding, Rule):
         for i, param in enumerate(entry.value.params):
             faults: dict[tuple[str, str], list[ModuleGroup]] = {}
             for site in found:

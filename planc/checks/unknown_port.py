@@ -28,6 +28,7 @@ from planc.bind.binding import Binding
 from planc.bind.module_calls import CapturedCall, has_tensor, module_calls
 from planc.bind.module_groups import ModuleGroup, location_note, rules_with_modules
 from planc.closest import closest_match
+from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, Fix, diagnostic
 from planc.ir.resolved import Located, Settings
 from planc.ir.text_fixes import rename_fix
@@ -35,7 +36,7 @@ from planc.ir.text_fixes import rename_fix
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     called = module_calls(binding)
-    for _, entry, found in rules_with_modules(binding, "tensor"):
+    for _, entry, found in rules_with_modules(binding, Rule):
         for side, what in (("inputs", "argument"), ("outputs", "result")):
             for i, port in enumerate(getattr(entry.value, side)):
                 missing: dict[tuple[str, tuple[str, ...]], list[ModuleGroup]] = {}

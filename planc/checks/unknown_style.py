@@ -23,8 +23,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planc.checks.traversal import declared_entries
+from planc.checks.traversal import records_of_type
 from planc.closest import closest_match, join_names
+from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import STYLES
@@ -33,7 +34,7 @@ from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    for rule, place in declared_entries(resolved, "tensor"):
+    for rule, place in records_of_type(resolved, Rule):
         if rule.style is None or rule.style in STYLES:
             continue
         label = place.label("no such style", "style")

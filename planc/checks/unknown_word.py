@@ -27,10 +27,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from planc.checks.traversal import declared_blocks, declared_entries, records_of_type
+from planc.checks.traversal import declared_blocks, records_of_type
 from planc.closest import closest_match, join_names
 from planc.ir.block_kinds import BLOCK_KINDS
-from planc.ir.blocks import RECOMPUTE_MODES, SAVEABLE_OPS, Loss, Setting
+from planc.ir.blocks import RECOMPUTE_MODES, SAVEABLE_OPS, Loss, Recompute, Setting
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.expr import format_value
@@ -49,7 +49,7 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     for loss, place in records_of_type(resolved, Loss):
         if loss.style not in LOSSES:
             yield _unknown("loss", loss.style, LOSSES, place, "style")
-    for region, place in declared_entries(resolved, "recompute"):
+    for region, place in records_of_type(resolved, Recompute):
         if region.mode is not None and region.mode not in RECOMPUTE_MODES:
             yield _unknown("mode of recompute", region.mode, RECOMPUTE_MODES, place, "mode")
         for i, name in enumerate(region.save):

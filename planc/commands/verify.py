@@ -178,7 +178,7 @@ def _shrink_model(document: Document, reference: str, given: Settings) -> tuple[
 def _tensor_axis_sizes(document: Document, given: Settings) -> dict[str, int]:
     """The sizes of the axes whose ranks share dims of the model."""
     blocks = resolve(document, given).blocks
-    names = {axis.value for block in blocks if block.kind == "tensor" for axis in block.axes}
+    names = {axis.value for block in blocks if block.splits_tensors for axis in block.axes}
     return {name: size for name, size in given.axis_sizes.items() if name in names}
 
 

@@ -10,29 +10,28 @@ that unit's backward pass only comes earlier: what is run in a backward pass is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from planc.bind.binding import Binding, BoundModule
+from planc.forecast.collectives import Collective
 from planc.forecast.mixed_precision import TORCH_DTYPES
+from planc.ir.blocks import Unit
 from planc.ir.graph import TensorInfo
 from planc.ir.resolved import Located, ResolvedBlock
 from planc.proof.param_types import ParamTypes
+from planc.proof.result import Proof
 from planc.proof.types import PackedShard, Sharded
 
-if TYPE_CHECKING:
-    from planc.forecast.collectives import Collective
+
+def fsdp_collectives(binding: Binding, proof: Proof, number: int) -> Iterator[Collective]:
+    """The collectives of the units of a block, by its number, those of the replicated axis of HSDP among them."""
+    active = dict(binding.resolved.active_blocks_of(Unit))
+    if number in active:
+        ranks = binding.resolved.axis_sizes[active[number].axes[0].value]
+        yield from _unit_collectives(binding, number, active[number], ranks)
 
 
-def fsdp_collectives(binding: Binding, collective_type: type[Collective]) -> Iterator[Collective]:
-    """The collectives of all units, those of the replicated axis of HSDP among them."""
-    sizes = {axis.name: axis.size for axis in binding.resolved.axes}
-    for number, block in enumerate(binding.resolved.blocks):
-        if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes):
-            yield from _of_block(binding, number, block, collective_type, sizes[block.axes[0].value])
-
-
-def _of_block(
-    binding: Binding, number: int, block: ResolvedBlock, row: type[Collective], ranks: int | None
+def _unit_collectives(
+    binding: Binding, number: int, block: ResolvedBlock, ranks: int | None
 ) -> Iterator[Collective]:
     settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
     gathered = TORCH_DTYPES.get(settings.get("params", ""))
@@ -47,17 +46,17 @@ def _of_block(
         what = "parameters of the unit"
         # What one rank has alone is neither gathered nor scattered; over replicas it is summed.
         if ranks != 1:
-            yield row("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
+            yield Collective("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
         if ranks != 1 and _reshards(entry, outermost=outermost):
-            yield row("all_gather", axis, "backward", gathered or own, params, what, where, 1, entry)
+            yield Collective("all_gather", axis, "backward", gathered or own, params, what, where, 1, entry)
         if not gradients:
             continue
         if ranks != 1:
-            yield row("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
+            yield Collective("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
                       "gradients of the unit", where, 1, entry)  # fmt: skip
         for other in block.axes[1:]:
             # What is left of the gradients on each rank of the first axis.
-            yield row("all_reduce", other.value, "backward", reduced or gathered or own, gradients // (ranks or 1),
+            yield Collective("all_reduce", other.value, "backward", reduced or gathered or own, gradients // (ranks or 1),
                       "sharded gradients of the unit", where, 1, entry)  # fmt: skip
 
 
@@ -73,8 +72,8 @@ def _groups(binding: Binding, number: int) -> list[tuple[str, Located, bool, lis
     parameters."""
     cuts = [
         ParamTypes(binding, b, size)
-        for b, block in enumerate(binding.resolved.blocks)
-        if block.kind == "tensor" and (size := _size(binding, block)) > 1
+        for b, block in binding.resolved.tensor_blocks()
+        if (size := _size(binding, block)) > 1
     ]
     tied = {name for tie in binding.graph.ties for name in tie[1:]}
     found: dict[object, tuple[str, Located, bool, list[TensorInfo]]] = {}

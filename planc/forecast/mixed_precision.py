@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planc.bind.binding import Binding, BoundModule
+from planc.ir.blocks import Unit
 from planc.ir.graph import TensorInfo
 
 TORCH_DTYPES: Mapping[str, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -18,12 +19,10 @@ class MixedPrecision:
     def __init__(self, binding: Binding) -> None:
         self._cast: dict[str, tuple[str, str]] = {}
         """By module: the dtype of its unit's parameters, and what FSDP makes of it."""
-        sizes = {axis.name: axis.size for axis in binding.resolved.axes}
-        for number, block in enumerate(binding.resolved.blocks):
+        for number, block in binding.resolved.active_blocks_of(Unit):
             settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
             said = TORCH_DTYPES.get(settings.get("params", ""))
-            runs = block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes)
-            if said is not None and runs:
+            if said is not None:
                 self._walk(binding, number, said, "", binding.root, None)
 
     def at_run_time(self, module: str, info: TensorInfo) -> TensorInfo:

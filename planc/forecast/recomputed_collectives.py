@@ -11,6 +11,7 @@ from enum import Enum
 
 from planc.bind.binding import Binding, BoundModule
 from planc.forecast.memory import WeightInfo, saved_tensors
+from planc.ir.blocks import Recompute
 from planc.ir.graph import Call, Function, Op, TensorInfo
 from planc.ir.record import Record
 from planc.proof.result import Analysis, AxisProof, CollectiveEvent, join_module_path
@@ -38,7 +39,7 @@ _Event = tuple[str, CollectiveEvent] | _Kept
 
 def recomputed_collectives(binding: Binding, axis: AxisProof) -> tuple[RecomputedCollective, ...]:
     """The collectives of one axis that run again, in the order of execution, inner regions first."""
-    if not any(block.kind == "recompute" for block in binding.resolved.blocks):
+    if not any(binding.resolved.blocks_of(Recompute)):
         return ()
     walk = _Walk(binding)
     for _, outcome in axis.analysis.calls:
@@ -52,7 +53,7 @@ class _Walk:
 
     def __init__(self, binding: Binding) -> None:
         self.binding, self.functions = binding, binding.graph.functions
-        self.blocks = [n for n, b in enumerate(binding.resolved.blocks) if b.kind == "recompute"]
+        self.blocks = [number for number, _ in binding.resolved.blocks_of(Recompute)]
         self.found: list[RecomputedCollective] = []
 
     def called(

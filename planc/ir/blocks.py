@@ -28,6 +28,10 @@ class Entry:
         """The field that holds the patterns."""
         return "pattern"
 
+    def pattern_path(self, index: int) -> tuple[str | int, ...]:
+        """Where one of the patterns is, from the entry."""
+        return (self.pattern_field,)
+
     @property
     def acts_on_calls(self) -> bool:
         """Whether it does something only when its modules are called."""
@@ -152,6 +156,10 @@ class Unit(Record, Entry):
     def pattern_field(self) -> str:
         """The field that holds the patterns."""
         return "patterns"
+
+    def pattern_path(self, index: int) -> tuple[str | int, ...]:
+        """Where one of the patterns is, from the entry."""
+        return (self.pattern_field, index)
 
 
 class FsdpBlock(Record):

@@ -113,7 +113,7 @@ class LoweredRegion(Record):
 class Lowered(Record):
     """A plan, ready to be applied to one model on one mesh."""
 
-    tensor: tuple[LoweredAxis, ...]
-    recompute: tuple[LoweredRegion, ...]
-    compile: tuple[LoweredRegion, ...]
-    fsdp: LoweredFsdp | None
+    tensor: tuple[LoweredAxis, ...] = ()
+    recompute: tuple[LoweredRegion, ...] = ()
+    compile: tuple[LoweredRegion, ...] = ()
+    fsdp: LoweredFsdp | None = None

@@ -15,6 +15,7 @@ from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.ir.record_index import IndexedRecord, index_records
+from planc.ir.styles import LOSSES
 
 MAX_DEVICES = 10_000_000
 """Devices of a mesh, and of one axis."""
@@ -73,6 +74,11 @@ class ResolvedBlock(Record):
     def splits_batch(self) -> bool:
         """Whether the ranks along its axis share the batch."""
         return self.row.axis_role is AxisRole.SPLITS_BATCH
+
+    @property
+    def splits_logits(self) -> bool:
+        """Whether the loss takes logits that stay split over the vocabulary."""
+        return self.loss is not None and LOSSES[self.loss.value.style].splits_logits
 
 
 class Resolved(Record):

@@ -76,7 +76,24 @@ STYLES = {
     )
 }  # fmt: skip
 
+
+class LossKind(Record):
+    """A row: how a loss is computed on a tensor axis."""
+
+    name: str
+    summary: str
+    splits_logits: bool
+    """Whether it takes logits that stay split over the vocabulary."""
+
+
 LOSSES = {
-    "vocab_parallel": "cross entropy on logits that stay split over the vocabulary",
-    "whole": "any loss, on whole logits: as without this line, or against that of an extended plan",
+    row.name: row
+    for row in (
+        LossKind("vocab_parallel", "cross entropy on logits that stay split over the vocabulary", True),
+        LossKind(
+            "whole",
+            "any loss, on whole logits: as without this line, or against that of an extended plan",
+            False,
+        ),
+    )
 }

@@ -54,7 +54,7 @@ def resolve_axes(document: Document, options: Mapping[str, ExprValue], world: Wo
         NotApplicable: the sizes do not fit each other, the plan or the number of processes.
     """
     open_plan = resolve(document, Settings(options=dict(options)))
-    tensor = tuple(dict.fromkeys(b.axes[0].value for b in open_plan.blocks if b.kind == "tensor"))
+    tensor = tuple(dict.fromkeys(b.axes[0].value for b in open_plan.blocks if b.splits_tensors))
     given = _open_axis_sizes(open_plan, tensor, world)
     resolved = resolve(document, Settings(given, world_size=world.world_size, options=dict(options)))
     diagnostics = (*document.diagnostics, *resolved.diagnostics)
@@ -109,7 +109,7 @@ def _contradictions(axes: PlanAxes, world: WorldSizes) -> list[str]:
 
 def _unreduced_axes(resolved: Resolved, axes: PlanAxes) -> list[str]:
     """Data axes over which no fsdp block averages gradients."""
-    averaged = {axis.value for block in resolved.blocks if block.kind == "fsdp" for axis in block.axes}
+    averaged = {axis.value for block in resolved.blocks if block.splits_batch for axis in block.axes}
     return [
         f"axis '{name}' splits the batch, and no fsdp block averages gradients over it: "
         f"its {axes.sizes[name]} ranks would drift apart"

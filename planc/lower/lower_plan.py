@@ -5,42 +5,60 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 
 from planc.bind.binding import Binding, BoundModule
+from planc.ir.blocks import Unit
 from planc.ir.lowered import Lowered, LoweredFsdp, LoweredRegion, LoweredUnit
 from planc.ir.resolved import ResolvedBlock
 from planc.lower.overlapped_gathers import WrappedModules
 from planc.lower.tensor_axis import LoweringError, lower_tensor_axis
 from planc.proof.prove import prove
 from planc.proof.result import Proof
+from planc.reference import load_reference
 
 
 def lower_binding(binding: Binding, proof: Proof) -> Lowered:
-    """What a proved plan tells every module. Axes of size 1 say nothing.
+    """What a proved plan tells every module. A block on axes of size 1 does nothing.
 
     Raises:
-        planc.lower.tensor_axis.NotLowered: the plan is right, and cannot be applied.
+        planc.lower.tensor_axis.LoweringError: the plan is right, and cannot be applied.
     """
-    blocks = binding.resolved.blocks
-    sizes = {axis.name: axis.size for axis in binding.resolved.axes}
-    fsdp = [
-        _fsdp(binding, number, block)
-        for number, block in enumerate(blocks)
-        if block.kind == "fsdp" and any(sizes.get(axis.value) != 1 for axis in block.axes)
-    ]
-    recompute, compile_ = (
-        tuple(region for n, b in enumerate(blocks) if b.kind == kind for region in _regions(binding, n))
-        for kind in ("recompute", "compile")
+    lowered = Lowered()
+    # Blocks that wrap modules come first: they bound what a tensor axis can overlap.
+    for number, block in sorted(enumerate(binding.resolved.blocks), key=lambda each: each[1].splits_tensors):
+        if block.row.lowering is None:
+            raise LoweringError(f"planc cannot apply a '{block.kind}' block yet")
+        lowered = load_reference(block.row.lowering)(binding, proof, number, lowered)
+    return lowered
+
+
+def lower_tensor(binding: Binding, proof: Proof, number: int, lowered: Lowered) -> Lowered:
+    """Add the boundaries and parameters of a block whose ranks share dims of tensors."""
+    block = binding.resolved.blocks[number]
+    wrapped = WrappedModules(
+        frozenset(name for region in lowered.recompute for name in region.modules),
+        frozenset(name for region in lowered.compile for name in region.modules),
+        frozenset(name for unit in (lowered.fsdp.units if lowered.fsdp else ()) for name in unit.modules),
     )
-    regions = WrappedModules(
-        frozenset(name for region in recompute for name in region.modules),
-        frozenset(name for region in compile_ for name in region.modules),
-        frozenset(name for each in fsdp for unit in each.units for name in unit.modules),
-    )
-    tensor = []
-    for axis in proof.axes:
-        if axis.kind == "tensor":
-            number = next(b for b, block in enumerate(blocks) if block is axis.block.value)
-            tensor.append(lower_tensor_axis(binding, axis, number, regions))
-    return Lowered(tuple(tensor), recompute, compile_, fsdp[0] if fsdp else None)
+    axes = [axis for axis in proof.axes if axis.block.value is block]
+    added = [lower_tensor_axis(binding, axis, number, wrapped) for axis in axes]
+    return lowered.with_(tensor=(*lowered.tensor, *added))
+
+
+def lower_fsdp(binding: Binding, proof: Proof, number: int, lowered: Lowered) -> Lowered:
+    """Add the units of an FSDP block."""
+    active = dict(binding.resolved.active_blocks_of(Unit))
+    if number not in active or lowered.fsdp is not None:
+        return lowered
+    return lowered.with_(fsdp=_fsdp(binding, number, active[number]))
+
+
+def lower_recompute(binding: Binding, proof: Proof, number: int, lowered: Lowered) -> Lowered:
+    """Add the modules that are recomputed."""
+    return lowered.with_(recompute=(*lowered.recompute, *_regions(binding, number)))
+
+
+def lower_compile(binding: Binding, proof: Proof, number: int, lowered: Lowered) -> Lowered:
+    """Add the modules that are compiled."""
+    return lowered.with_(compile=(*lowered.compile, *_regions(binding, number)))
 
 
 def lower_unproved(binding: Binding, proof: Proof | None) -> Lowered:
@@ -90,8 +108,8 @@ def _fsdp(binding: Binding, number: int, block: ResolvedBlock) -> LoweredFsdp:
     walk("", binding.root, None)
     settings = {s.value.name: s.value.value for s in block.settings}
     axis, *replicate = (placed.value for placed in block.axes)
-    sizes = {axis.name: axis.size for axis in binding.resolved.axes}
-    splits = any(b.kind == "tensor" and sizes.get(b.axes[0].value) != 1 for b in binding.resolved.blocks)
+    sizes = binding.resolved.axis_sizes
+    splits = any(sizes.get(b.axes[0].value) != 1 for _, b in binding.resolved.tensor_blocks())
     done = tuple(
         LoweredUnit(tuple(units[key]), _reshard(reshard[key], sizes.get(axis), splits))
         for key in TopologicalSorter(within).static_order()

@@ -37,7 +37,7 @@ def proof_diagnostics(proof: Proof, binding: Binding, suggest: Suggest) -> Itera
     for axis in proof.axes:
         for finding in _violations(axis):
             yield _violation_diagnostic(finding, binding, suggest)
-        if axis.kind == "tensor":
+        if axis.splits_tensors:
             for finding in _redundant_collectives(axis):
                 yield _redundancy_diagnostic(finding, suggest)
 
@@ -85,7 +85,7 @@ def _redundancy_diagnostic(finding: Finding, suggest: Suggest) -> Diagnostic:
 def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) -> Diagnostic:
     violation, modules, axis = finding.issue, finding.modules, finding.axis
     assert isinstance(violation, Violation)
-    splits_batch = axis.kind == "data"
+    splits_batch = not axis.splits_tensors
     law = "batch" if splits_batch and violation.law != "no-rule" else violation.law
     code, headline = HEADLINES[law]
     label, others = _blamed_rule(violation, axis)
@@ -121,13 +121,13 @@ def _lacks_rule(finding: Finding, binding: Binding) -> bool:
     """Whether the module has parameters, and no rule says how they are sharded."""
     bound = binding.root.find_submodule(finding.modules[0])
     has_parameters = bound is not None and bool(bound.module.parameters)
-    return finding.axis.kind == "tensor" and finding.issue.rule is None and has_parameters
+    return finding.axis.splits_tensors and finding.issue.rule is None and has_parameters
 
 
 def _blamed_rule(violation: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
     """The rule that is to blame, and others: the module's own rule, or the one that gave the value its layout."""
     own, origin = violation.rule, violation.origin.rule if violation.origin is not None else None
-    text = "" if axis.kind == "data" else describe(violation.cause).got
+    text = describe(violation.cause).got if axis.splits_tensors else ""
     if own is not None and (origin is None or own is origin or _is_own_violation(own, violation)):
         others = (origin.location.label("this gave it its layout"),) if origin not in (None, own) else ()
         return own.location.label(text, *violation.rule_field), others

@@ -7,11 +7,10 @@ the batch, and has (as far as the numbers go) every parameter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from planc.bind.binding import Binding
 from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
-from planc.ir.resolved import Located, ResolvedBlock
+from planc.ir.resolved import Located
 from planc.proof.boundary.module_boundary import ModuleBoundary
 from planc.proof.boundary.ports import input_ports, output_ports
 from planc.proof.gradient_uses import gradients_used_both_ways
@@ -36,44 +35,45 @@ DATA_AXIS_RANKS = 2
 
 _UNKNOWN_BATCH = AbstractValue(UNKNOWN)
 """An input that may or may not be a part of the batch."""
-_AxisKind = Literal["tensor", "data"]
 
 
 def prove(binding: Binding) -> Proof:
     """Follow the model on every axis that the plan splits over."""
-    sizes = {axis.name: axis.size for axis in binding.resolved.axes}
+    sizes = binding.resolved.axis_sizes
     proofs: list[AxisProof] = []
     unsized: list[str] = []
+    unsupported: list[str] = []
     for number, block in enumerate(binding.resolved.blocks):
-        if block.kind == "tensor":
-            axis = block.axes[0].value
-            size = sizes.get(axis)
-            if size is None:
-                unsized.append(axis)
-            elif size > 1:
-                proofs.append(_AxisProver(binding, number, "tensor", size).prove(axis))
-        elif block.kind == "fsdp":
-            # With two axes the batch is split on both, alike: one of them shows it.
-            split_on = [axis.value for axis in block.axes if sizes.get(axis.value) != 1]
-            proofs += [
-                _AxisProver(binding, number, "data", DATA_AXIS_RANKS).prove(axis) for axis in split_on[:1]
-            ]
-    return Proof(tuple(proofs), tuple(unsized))
+        # With two axes the batch is split on both, alike: one of them shows it.
+        split_on = [axis.value for axis in block.axes if sizes.get(axis.value) != 1]
+        if block.row.axis_role is None or not split_on:
+            continue
+        axis, size = split_on[0], sizes.get(split_on[0])
+        if block.splits_batch:
+            proofs.append(_AxisProver(binding, number, DATA_AXIS_RANKS).prove(axis))
+        elif not block.splits_tensors:
+            unsupported.append(axis)
+        elif size is None:
+            unsized.append(axis)
+        else:
+            proofs.append(_AxisProver(binding, number, size).prove(axis))
+    return Proof(tuple(proofs), tuple(unsized), tuple(unsupported))
 
 
 class _AxisProver:
     """Proves a plan on one axis."""
 
-    def __init__(self, binding: Binding, number: int, kind: _AxisKind, ranks: int) -> None:
-        self.binding, self.kind, self.ranks = binding, kind, ranks
+    def __init__(self, binding: Binding, number: int, ranks: int) -> None:
+        self.binding, self.ranks = binding, ranks
         self.graph, self.main = binding.graph, binding.graph.main_function
         self.block = binding.resolved.blocks[number]
-        self.context = AxisContext(binding, number if kind == "tensor" else None, ranks)
+        self.context = AxisContext(binding, number if self.block.splits_tensors else None, ranks)
         self.rule = self.context.param_types.rule_of(binding.root)
 
     def prove(self, axis: str) -> AxisProof:
         """Follow the model, and check what leaves it."""
-        inputs = [_input_value(self.main, i, self.kind, self.ranks) for i in range(self.main.inputs)]
+        batch_ranks = self.ranks if self.block.splits_batch else None
+        inputs = [_input_value(self.main, i, batch_ranks) for i in range(self.main.inputs)]
         top, results, declared = self._run(inputs)
         outputs = {name: number for name, (_, number) in output_paths(self.main).items()}
         leaving = {name: results[number] for name, number in outputs.items()}
@@ -84,13 +84,13 @@ class _AxisProver:
                 top.violations.append(self._output_violation(cause, name, value))
         top.violations += gradients_used_both_ways(top, self.graph)
         top.violations += _unexplained_unknowns(top, inputs)
-        if self.kind == "tensor" and self.block.loss is None:
+        if self.block.splits_tensors and self.block.loss is None:
             for name, info in infos.items():
                 if is_logits(name, infos) and leaving[name].type is INVARIANT:
                     top.redundant_collectives += logits_gathers(top, info)
         types = {name: value.type for name, value in leaving.items()}
         block = Located(self.block, self.block.location)
-        return AxisProof(axis, self.ranks, self.kind, block, top, types)
+        return AxisProof(axis, self.ranks, block, top, types)
 
     def _run(self, inputs: list[AbstractValue]) -> tuple[Analysis, dict[int, AbstractValue], set[int]]:
         """The analysis of a caller of the model, the model's results by number, and the results
@@ -126,10 +126,10 @@ class _AxisProver:
         spmd_type, last = value.type, len(info.shape) - 1
         if spmd_type is UNKNOWN:
             return None
-        if self.kind == "data":
+        if self.block.splits_batch:
             part = spmd_type in SAME_ON_ALL_RANKS or spmd_type is sharded(0)
             return None if part else OutputNotBatch(spmd_type)
-        if logits and _split_loss(self.block) is not None:
+        if logits and self.block.splits_logits:
             return None if spmd_type is sharded(last) else LogitsNotSharded(spmd_type, last)
         if spmd_type in (INVARIANT, CONSTANT) or (isinstance(spmd_type, Sharded) and declared):
             return None
@@ -137,15 +137,10 @@ class _AxisProver:
 
     def _output_violation(self, cause: Cause, name: str, value: AbstractValue) -> Violation:
         point = ProgramPoint("result", name)
-        if self.kind == "data":
+        if self.block.splits_batch:
             return Violation(cause, point, None)
-        rule = _split_loss(self.block) if isinstance(cause, LogitsNotSharded) else None
+        rule = self.block.loss if isinstance(cause, LogitsNotSharded) else None
         return Violation(cause, point, rule, origin=value.origin)
-
-
-def _split_loss(block: ResolvedBlock) -> Located | None:
-    """The loss of a block, if it takes sharded logits."""
-    return block.loss if block.loss is not None and block.loss.value.style != "whole" else None
 
 
 def _call_of_model(graph: ModelGraph) -> Call:
@@ -155,14 +150,14 @@ def _call_of_model(graph: ModelGraph) -> Call:
     return Call("", 0, positions, keywords, (), ())
 
 
-def _input_value(main: Function, number: int, kind: _AxisKind, ranks: int) -> AbstractValue:
-    """The value of an input of the model: on a data axis, a rank's part of the batch."""
+def _input_value(main: Function, number: int, batch_ranks: int | None) -> AbstractValue:
+    """The value of an input of the model: where ranks split the batch, a rank's part of it."""
     info = main.tensors[number]
-    if kind == "data" and info.shape:
+    if batch_ranks is not None and info.shape:
         sizes = [tensor.shape[0] for tensor in main.tensors[: main.inputs] if len(tensor.shape) > 1]
         batch = next((size for size in sizes if size != 1), info.shape[0])
         if info.shape[0] == batch:
-            return AbstractValue(sharded(0)) if batch % ranks == 0 else UNKNOWN_VALUE
+            return AbstractValue(sharded(0)) if batch % batch_ranks == 0 else UNKNOWN_VALUE
         if len(info.shape) > 1 and info.shape[0] != 1:
             return _UNKNOWN_BATCH
     return AbstractValue(INVARIANT if info.grad else CONSTANT)

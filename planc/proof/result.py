@@ -7,7 +7,7 @@ from typing import Literal
 
 from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
-from planc.ir.resolved import Located
+from planc.ir.resolved import Located, ResolvedBlock
 from planc.proof.types import UNKNOWN, SpmdType
 from planc.proof.violations import Cause, LayoutLaw
 
@@ -242,13 +242,18 @@ class AxisProof(Record):
 
     axis: str
     ranks: int
-    kind: Literal["tensor", "data"]
     block: Located
     """The block of the plan that splits over the axis."""
     analysis: Analysis
     """Of a caller of the model, whose boundary is the model's own."""
     results: Mapping[str, SpmdType]
     """The types of the model's outputs, by name."""
+
+    @property
+    def splits_tensors(self) -> bool:
+        """Whether the ranks share dims of parameters and activations; if not, they share the batch."""
+        block: ResolvedBlock = self.block.value
+        return block.splits_tensors
 
 
 class Proof(Record):
@@ -257,6 +262,8 @@ class Proof(Record):
     axes: tuple[AxisProof, ...]
     unsized_axes: tuple[str, ...]
     """Axes without a size: nothing is proved of them."""
+    unsupported_axes: tuple[str, ...] = ()
+    """Axes of blocks in a role that planc cannot prove yet."""
 
 
 class Finding(Record):

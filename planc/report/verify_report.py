@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from planc.ir.blocks import Loss
 from planc.ir.resolved import Located
 from planc.ir.verify_result import ERROR_LIMIT, TensorComparison, VerifyResult
 from planc.report.text import sanitize
@@ -130,7 +131,7 @@ def format_rule(rule: Located | None) -> str:
 def _rule_text(rule: Located) -> str:
     """A rule as the user wrote it, with lets and conditions; of a plan that is data, as text has it."""
     label, value = rule.location.label(), rule.value
-    if not hasattr(value, "pattern"):
+    if isinstance(value, Loss):
         words = encode_loss(value).cells
     elif label.source.format == "text":
         words = tuple(label.source.text[label.span.start : label.span.end].split())

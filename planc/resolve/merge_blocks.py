@@ -142,8 +142,7 @@ def entry_key(entry: Any) -> str:
 
 def entry_keys(entry: Any) -> tuple[str, ...]:
     """The patterns of an entry; naming one of them is enough to remove it."""
-    patterns = getattr(entry, "patterns", None)
-    return (str(entry.pattern),) if patterns is None else tuple(map(str, patterns))
+    return tuple(map(str, entry.named_patterns))
 
 
 def _asleep(record: Any, place: PlanPath, scope: Scope) -> tuple[str, ...]:

@@ -95,7 +95,9 @@ def _shown(value: str | bool) -> str:
 
 def test_words_of_blocks() -> None:
     """The losses, the modes of recompute, and what `save` keeps."""
-    assert {row[0]: row[1] for row in table("loss", "means")} == {code(n): t for n, t in LOSSES.items()}
+    assert {row[0]: row[1] for row in table("loss", "means")} == {
+        code(n): row.summary for n, row in LOSSES.items()
+    }
     assert {names_in(row[0])[0].split("(")[0] for row in table("mode", "means")} == set(RECOMPUTE_MODES)
     assert {row[0]: row[1] for row in table("kind", "means")} == {code(n): t for n, t in SAVEABLE_OPS.items()}
 

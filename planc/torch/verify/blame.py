@@ -12,7 +12,7 @@ class RuleIndex:
 
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
-        self._blocks = [n for n, block in enumerate(binding.resolved.blocks) if block.kind == "tensor"]
+        self._blocks = [number for number, _ in binding.resolved.tensor_blocks()]
         self._bound = dict(binding.root.named_modules())
 
     def rule_for(self, row: TensorComparison) -> Located | None:

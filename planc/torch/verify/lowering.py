@@ -65,8 +65,8 @@ def lower_for_verify(document: Document, settings: Settings, graph: ModelGraph) 
 
 
 def _sharded_outputs(binding: Binding) -> Iterator[str]:
-    for number, block in enumerate(binding.resolved.blocks):
-        entry = binding.entry_for(binding.root, number) if block.kind == "tensor" else None
+    for number, _ in binding.resolved.tensor_blocks():
+        entry = binding.entry_for(binding.root, number)
         for port in entry.value.outputs if entry is not None else ():
             if isinstance(port.after, Shard):
                 yield str(port.key)
