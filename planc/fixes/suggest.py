@@ -57,7 +57,7 @@ class FixContext:
 
 def suggest_fix(binding: Binding, finding: Finding) -> Fix | None:
     """A change of the plan that may mend what the proof found on a tensor axis."""
-    if finding.not axis.splits_tensors:
+    if not finding.axis.splits_tensors:
         return None
     editor = PlanEditor(binding, finding.axis.block.value)
     issue = finding.issue
