@@ -26,7 +26,7 @@ from tests.hunt.bases import CASES_PER_VARIANT, base_plan, bases, cases_of, vari
 from tests.hunt.report import failures_of, write_page
 from tests.hunt.table import AgreementTable, replay_of
 from tests.hunt.worker_pool import Job, WorkerPool
-from tests.judge.rank_pair import ROOT
+from tests.rank_pool import ROOT
 
 SEED = 6
 VARIANTS = 7

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 
 from tests.hunt.table import AgreementTable, Finding, replay_of
-from tests.judge.rank_pair import ROOT
+from tests.rank_pool import ROOT
 
 PAGE = ROOT / "docs" / "soundness.md"
 BEGIN, END = "<!-- hunt: written by `make hunt` -->", "<!-- hunt: end -->"

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tests.judge.rank_pair import ROOT
+from tests.rank_pool import ROOT
 
 Job = dict[str, Any]
 

@@ -12,17 +12,16 @@ from __future__ import annotations
 import random
 import re
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from planc.graph.graph_reader import read_graph_file
 from planc.ir.graph import ModelGraph
 from tests.judge import plans, toys
 from tests.judge.families import FAMILIES, Family
-from tests.judge.rank_pair import ROOT, RankPair
+from tests.judge.verdicts import judge
+from tests.rank_pool import ROOT
+from tests.shared_files import captured_graph
 
 STYLES = ["colwise", "rowwise", "sequence", "replicate", "packed_colwise(2)", "packed_colwise(3)"]
 LAYOUTS = ["replicate", "shard(0)", "shard(1)", "shard(2)", "shard(-1)", "partial"]
@@ -102,15 +101,12 @@ class RandomHunt:
     """One run."""
 
     def __init__(self, seed: int) -> None:
-        self.rng, self.pair = random.Random(seed), RankPair()
-        self.folder = Path(tempfile.mkdtemp(prefix="hunt-"))
+        self.rng = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.seen: set[str] = set()
 
     def family(self, family: Family, seconds: float) -> None:
-        path = str(self.folder / f"{family.plan}.graph.json.gz")
-        self.pair.capture(family.reference, path)
-        graph, end = read_graph_file(path), time.monotonic() + seconds
+        graph, end = captured_graph(family.reference), time.monotonic() + seconds
         mutator = LineEditor(self.rng, graph)
         bases = [self._lines(family, graph, {"sequence_parallel": split}) for split in (True, False)]
         while time.monotonic() < end:
@@ -148,7 +144,7 @@ class RandomHunt:
         policies = ["found", "grouped"]
         if proved:
             case["told"], policies = plans.backward_claims(result), ["told"]
-        wrong = [self.pair.judge(family.model, family.settings, case, policy) for policy in policies]
+        wrong = [judge(family.model, family.settings, case, policy) for policy in policies]
         self.counts[f"{result.verdict}, {'wrong' if all(wrong) else 'right'}"] += 1
         if proved == (None in wrong) or (not proved and codes[0] == "L701"):
             return proved
@@ -165,11 +161,8 @@ def main() -> None:
     seconds, seed = (float(sys.argv[1]) if len(sys.argv) > 1 else 60.0), int((*sys.argv, "", "0")[2] or 0)
     names = sys.argv[3:] or [*FAMILIES, *toys.TOYS]
     hunt = RandomHunt(seed)
-    try:
-        for name in names:
-            hunt.family(FAMILIES.get(name) or Family(name, f"toy:{name}", {}), seconds / len(names))
-    finally:
-        hunt.pair.close()
+    for name in names:
+        hunt.family(FAMILIES.get(name) or Family(name, f"toy:{name}", {}), seconds / len(names))
     print(dict(hunt.counts))
 
 

@@ -6,7 +6,7 @@ model, with just the communication that the proof says; one that it does not pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ import pytest
 
 from planc.check_result import Result
 from planc.compile import check_document
-from planc.graph.graph_reader import read_graph_file
 from planc.ir.graph import ModelGraph
 from planc.ir.resolved import Settings
 from planc.syntax.read_file import read_path
 from tests.judge import cases, plans
 from tests.judge.cases import Variant
 from tests.judge.families import FAMILIES, Family
-from tests.judge.rank_pair import ROOT, RankPair
+from tests.judge.verdicts import judge, toy_plan
 from tests.plans.test_shipped_plans import WRONG as VARIANTS
 from tests.plans.test_shipped_plans import edited_files
+from tests.rank_pool import ROOT
+from tests.shared_files import captured_graph
 
 OF_UNITS = {"F611", "F612", "F613", "F618"}
 """Laws about FSDP, which two ranks of a tensor group have none of."""
@@ -31,28 +32,6 @@ RIGHT_AT_LEAST, WRONG_AT_LEAST = 3, 5
 BY_TORCH = ("llama", "qwen2", "mistral", "neox")
 """Families that torch's own styles are asked about too; it unties tied weights, and cuts no fused ones."""
 SHIPPED = (Variant("as it is shipped"), Variant("as it is shipped, whole sequence", split=False))
-
-
-@pytest.fixture(scope="session")
-def pair() -> Iterator[RankPair]:
-    pair = RankPair()
-    yield pair
-    pair.close()
-
-
-@pytest.fixture(scope="session")
-def captured(pair: RankPair, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Family], ModelGraph]:
-    folder = tmp_path_factory.mktemp("judge")
-    known: dict[str, ModelGraph] = {}
-
-    def graph_of(family: Family) -> ModelGraph:
-        if family.plan not in known:
-            path = str(folder / f"{family.plan}.graph.json.gz")
-            pair.capture(family.reference, path)
-            known[family.plan] = read_graph_file(path)
-        return known[family.plan]
-
-    return graph_of
 
 
 def check_variant(family: Family, variant: Variant, graph: ModelGraph) -> Result:
@@ -78,7 +57,7 @@ def variants_of(name: str, graph: ModelGraph, folder: Path) -> Iterator[tuple[st
         yield wrong.title, check_document(read_path(str(here / f"{name}.plan")), settings, graph)
 
 
-def judge_result(pair: RankPair, family: Family, result: Result) -> list[str | None]:
+def judge_result(family: Family, result: Result) -> list[str | None]:
     """What is wrong, by the numbers, under each reading of «replicate» that planc leaves open."""
     case: dict[str, Any] = plans.rules_as_data(result.resolved)
     policies = ["found", "grouped"]
@@ -86,18 +65,16 @@ def judge_result(pair: RankPair, family: Family, result: Result) -> list[str | N
         case["told"], policies = plans.backward_claims(result), ["told"]
     found: list[str | None] = []
     for policy in policies:
-        found.append(pair.judge(family.model, family.settings, case, policy))
+        found.append(judge(family.model, family.settings, case, policy))
         if found[-1] is None:
             break
     return found
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_numbers_agree(
-    name: str, pair: RankPair, captured: Callable[[Family], ModelGraph], tmp_path: Path
-) -> None:
+def test_the_numbers_agree(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
-    graph = captured(family)
+    graph = captured_graph(family.reference)
     results = [
         (v.title, True, check_variant(family, v, graph)) for v in (*SHIPPED, *cases.RIGHT.get(name, ()))
     ]
@@ -107,7 +84,7 @@ def test_the_numbers_agree(
     asked = 0
     count = {True: 0, False: 0}
     for title, right, result in results:
-        wrong = judge_result(pair, family, result)
+        wrong = judge_result(family, result)
         codes = sorted({fault.law.code for fault in result.diagnostics})
         said = f"{title}: planc says {result.verdict} {codes}, the numbers say {wrong}"
         if f"{name}: {title}" in cases.STRICT:
@@ -120,7 +97,7 @@ def test_the_numbers_agree(
         if name in BY_TORCH and plans.torch_can_express(plans.rules_as_data(result.resolved)["rules"]):
             asked += 1
             case = plans.rules_as_data(result.resolved)
-            wrong_by_torch = pair.judge(family.model, family.settings, case, "torch")
+            wrong_by_torch = judge(family.model, family.settings, case, "torch")
             if right != (wrong_by_torch is None):
                 faults.append(f"{title}: torch's own styles say {wrong_by_torch}")
     assert not faults, "\n".join(faults)
@@ -130,17 +107,15 @@ def test_the_numbers_agree(
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in cases.TOYS}))
-def test_the_numbers_agree_on_toys(name: str, pair: RankPair, tmp_path: Path) -> None:
+def test_the_numbers_agree_on_toys(name: str) -> None:
     toy = Family(name, f"toy:{name}", {})
-    path = str(tmp_path / "toy.graph.json.gz")
-    pair.capture(toy.reference, path)
-    graph, lines = read_graph_file(path), pair.toy_plan(name)
+    graph, lines = captured_graph(toy.reference), toy_plan(name)
     faults: list[str] = []
     for own_name, right, variant in cases.TOYS:
         if own_name != name:
             continue
         result = plans.check_text(plans.plan_text(plans.apply_edits(lines, variant.edits)), graph)
-        wrong = judge_result(pair, toy, result)
+        wrong = judge_result(toy, result)
         agree = right == (result.verdict == "proved") == (None in wrong)
         known = f"{name}: {variant.title}" in cases.UNSOUND
         if agree == known:

@@ -27,23 +27,20 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from tests.lightning.rank_server import Ranks, shared
+from tests.rank_pool import run_on_ranks
 
 BOTH = pytest.mark.parametrize("planned", [False, True], ids=["function", "plan"])
 NEAR = 1e-5
 
 
-@pytest.fixture(scope="session")
-def ranks() -> Ranks:
-    return shared()
-
-
 @BOTH
 @pytest.mark.parametrize("sizes", [[1, 4], [4, 1], [2, 2], None], ids=str)
-def test_the_mesh(planned: bool, sizes: list[int] | None, ranks: Ranks) -> None:
+def test_the_mesh(planned: bool, sizes: list[int] | None) -> None:
     dp, tp = sizes or [1, 4]
     given = {"data_parallel_size": dp, "tensor_parallel_size": tp} if sizes else {}
-    for rank, found in enumerate(ranks.ask(4, "fabric:fabric_mesh", planned=planned, given=given)):
+    for rank, found in enumerate(
+        run_on_ranks(4, "lightning.fabric:fabric_mesh", planned=planned, given=given)
+    ):
         assert found == {
             "type": "cpu",
             "names": ["data_parallel", "tensor_parallel"],
@@ -58,9 +55,9 @@ def test_the_mesh(planned: bool, sizes: list[int] | None, ranks: Ranks) -> None:
     [(False, False), (True, False), (True, True)],
     ids=["function", "plan", "plan, with the optimizer"],
 )
-def test_it_trains_as_one_process(planned: bool, together: bool, dp: int, tp: int, ranks: Ranks) -> None:
+def test_it_trains_as_one_process(planned: bool, together: bool, dp: int, tp: int) -> None:
     given = {"planned": planned, "dp": dp, "tp": tp, "together": together}
-    for found in ranks.ask(dp * tp, "fabric:train_and_compare", **given):
+    for found in run_on_ranks(dp * tp, "lightning.fabric:train_and_compare", **given):
         assert found["losses"] < NEAR
         assert found["weights"] < NEAR
         assert found["split"] == (8 if planned or dp > 1 else 6)
@@ -75,9 +72,9 @@ def test_it_trains_as_one_process(planned: bool, together: bool, dp: int, tp: in
 
 @BOTH
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_folder_of_shards(planned: bool, precision: str, ranks: Ranks, tmp_path: Path) -> None:
+def test_a_folder_of_shards(planned: bool, precision: str, tmp_path: Path) -> None:
     given = {"planned": planned, "precision": precision, "folder": str(tmp_path)}
-    for found in ranks.ask(4, "fabric:sharded_round_trip", **given):
+    for found in run_on_ranks(4, "lightning.fabric:sharded_round_trip", **given):
         assert found["files"] == [".metadata", *(f"__{rank}_0.distcp" for rank in range(4)), "meta.pt"]
         assert found["rest"] == []
         assert found["steps"] == 1
@@ -88,9 +85,9 @@ def test_a_folder_of_shards(planned: bool, precision: str, ranks: Ranks, tmp_pat
 
 
 @BOTH
-def test_a_file(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
+def test_a_file(planned: bool, tmp_path: Path) -> None:
     """Into split modules, into an unsplit one, and from there back; weights alone, too."""
-    for found in ranks.ask(2, "fabric:full_checkpoint", planned=planned, folder=str(tmp_path)):
+    for found in run_on_ranks(2, "lightning.fabric:full_checkpoint", planned=planned, folder=str(tmp_path)):
         assert found["steps"] == 1
         assert found["file"]
         assert found["names"]
@@ -102,8 +99,8 @@ def test_a_file(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
 
 
 @BOTH
-def test_where_a_module_lies(planned: bool, ranks: Ranks) -> None:
-    for found in ranks.ask(2, "fabric:move_to_device", planned=planned):
+def test_where_a_module_lies(planned: bool) -> None:
+    for found in run_on_ranks(2, "lightning.fabric:move_to_device", planned=planned):
         assert found == {move: ["cpu", True, "cpu", "cpu"] for move in ("True", "False")}
 
 
@@ -112,25 +109,27 @@ def test_where_a_module_lies(planned: bool, ranks: Ranks) -> None:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("32-true", "float32"), ("16-true", "float16"), ("bf16-true", "bfloat16")]
 )
-def test_where_a_module_is_made(planned: bool, precision: str, dtype: str, empty: bool, ranks: Ranks) -> None:
+def test_where_a_module_is_made(planned: bool, precision: str, dtype: str, empty: bool) -> None:
     """Under a plan the numbers are those of the unsplit module of that seed, wherever it was made."""
     given = {"planned": planned, "precision": precision, "empty": empty}
-    for found in ranks.ask(2, "fabric:init_contexts", **given):
+    for found in run_on_ranks(2, "lightning.fabric:init_contexts", **given):
         assert found["made"] == [f"{'meta' if empty else 'cpu'} {dtype}"]
         assert found["set up"] == [f"cpu {dtype}"]
         if planned or not empty:
             assert found["numbers"] == 0
 
 
-def test_a_module_whose_numbers_are_not_known(ranks: Ranks) -> None:
-    for found in ranks.ask(2, "fabric:uninitializable"):
+def test_a_module_whose_numbers_are_not_known() -> None:
+    for found in run_on_ranks(2, "lightning.fabric:uninitializable"):
         assert "'' (WithScale) holds tensors and has no reset_parameters()" in found["said"]
         assert not found["split"]
 
 
 @BOTH
-def test_some_of_the_weights(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
-    for found in ranks.ask(2, "fabric:filtered_checkpoint", planned=planned, folder=str(tmp_path)):
+def test_some_of_the_weights(planned: bool, tmp_path: Path) -> None:
+    for found in run_on_ranks(
+        2, "lightning.fabric:filtered_checkpoint", planned=planned, folder=str(tmp_path)
+    ):
         assert found["names"] == ["down.bias", "gate.bias", "norm.bias", "up.bias"]
         assert found["plain"]
         assert "filter" in found["refused"]
@@ -139,9 +138,9 @@ def test_some_of_the_weights(planned: bool, ranks: Ranks, tmp_path: Path) -> Non
 
 @BOTH
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_clipping(planned: bool, precision: str, ranks: Ranks) -> None:
+def test_clipping(planned: bool, precision: str) -> None:
     """64 gradients of 0.1: their norm is 0.8."""
-    for found in ranks.ask(2, "fabric:clipped_gradients", planned=planned, precision=precision):
+    for found in run_on_ranks(2, "lightning.fabric:clipped_gradients", planned=planned, precision=precision):
         assert found["after value"] == pytest.approx([0.05, 0.05])
         if planned:
             assert found["norm"] == pytest.approx(0.8, rel=5e-3)
@@ -150,15 +149,17 @@ def test_clipping(planned: bool, precision: str, ranks: Ranks) -> None:
 
 
 @BOTH
-def test_shards_made_one_file(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
+def test_shards_made_one_file(planned: bool, tmp_path: Path) -> None:
     """By Lightning's own function for that."""
-    for found in ranks.ask(4, "fabric:consolidated_checkpoint", planned=planned, folder=str(tmp_path)):
+    for found in run_on_ranks(
+        4, "lightning.fabric:consolidated_checkpoint", planned=planned, folder=str(tmp_path)
+    ):
         assert found == {"steps": 1, "weights": 0}
 
 
 @BOTH
-def test_weights_by_themselves(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
-    for found in ranks.ask(2, "fabric:raw_weights", planned=planned, folder=str(tmp_path)):
+def test_weights_by_themselves(planned: bool, tmp_path: Path) -> None:
+    for found in run_on_ranks(2, "lightning.fabric:raw_weights", planned=planned, folder=str(tmp_path)):
         assert found["weights"] == 0
         assert "'norm.weight'" in found["missing"]
         assert found["others"]
@@ -166,12 +167,12 @@ def test_weights_by_themselves(planned: bool, ranks: Ranks, tmp_path: Path) -> N
         assert not (planned and found["touched"])
 
 
-def test_an_optimizer_that_has_made_steps(ranks: Ranks) -> None:
-    for found in ranks.ask(2, "fabric:optimizer_with_steps", planned=True):
+def test_an_optimizer_that_has_made_steps() -> None:
+    for found in run_on_ranks(2, "lightning.fabric:optimizer_with_steps", planned=True):
         assert "has made steps already" in found["said"]
         assert not found["split"]
 
 
-def test_micro_batches(ranks: Ranks) -> None:
-    for found in ranks.ask(4, "fabric:accumulated_gradients"):
+def test_micro_batches() -> None:
+    for found in run_on_ranks(4, "lightning.fabric:accumulated_gradients"):
         assert found["weights"] < NEAR

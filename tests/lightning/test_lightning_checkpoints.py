@@ -16,27 +16,26 @@ pytest.importorskip("lightning")
 
 import torch
 
-from tests.lightning.rank_server import Ranks, shared
+from tests.rank_pool import run_on_ranks
 
 NEAR = 1e-4
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def ranks() -> Ranks:
-    return shared()
 
 
 @pytest.mark.parametrize(
     ("family", "sharded", "background"),
     [("llama", True, False), ("llama", False, True), ("phi3", True, True), ("phi3", False, False)],
 )
-def test_it_goes_on_on_other_meshes(
-    family: str, sharded: bool, background: bool, ranks: Ranks, tmp_path: Path
-) -> None:
+def test_it_goes_on_on_other_meshes(family: str, sharded: bool, background: bool, tmp_path: Path) -> None:
     given: dict[str, Any] = {"family": family, "folder": str(tmp_path)}
-    saved = ranks.ask(
-        4, "checkpoints:save_checkpoints", dp=2, tp=2, sharded=sharded, background=background, **given
+    saved = run_on_ranks(
+        4,
+        "lightning.checkpoints:save_checkpoints",
+        dp=2,
+        tp=2,
+        sharded=sharded,
+        background=background,
+        **given,
     )
     assert all(found["losses"] < NEAR for found in saved)
     assert saved[0]["kept"] == ["last.ckpt", "step=2.ckpt", "step=4.ckpt"]
@@ -44,14 +43,14 @@ def test_it_goes_on_on_other_meshes(
     path = saved[0]["path"]
     assert Path(path).is_dir() == sharded
     for dp, tp in ((4, 1), (1, 4), (1, 1)):
-        for found in ranks.ask(
-            dp * tp, "checkpoints:resume_checkpoint", family=family, dp=dp, tp=tp, path=path
+        for found in run_on_ranks(
+            dp * tp, "lightning.checkpoints:resume_checkpoint", family=family, dp=dp, tp=tp, path=path
         ):
             assert found["steps"] == 5
             assert found["losses"] < NEAR, (dp, tp)
 
 
-def test_without_planc(ranks: Ranks, tmp_path: Path) -> None:
+def test_without_planc(tmp_path: Path) -> None:
     """A file, and a folder that Lightning's Fabric and torch have made one of, in a process without a
     strategy; and what is kept of the plan."""
     from lightning.fabric.utilities.load import _load_distributed_checkpoint
@@ -59,7 +58,7 @@ def test_without_planc(ranks: Ranks, tmp_path: Path) -> None:
 
     from tests.lightning.ranks.models import Model
 
-    found = ranks.ask(4, "checkpoints:both_formats", folder=str(tmp_path))
+    found = run_on_ranks(4, "lightning.checkpoints:both_formats", folder=str(tmp_path))
     assert all("another mesh (dp=2 x tp=2)" in one["said"][-1] for one in found if one["said"])
     assert sum(bool(one["said"]) for one in found) == 1
     file, folder = tmp_path / "file.ckpt", tmp_path / "folder.ckpt"

@@ -27,23 +27,20 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from tests.lightning.rank_server import ROOT, Ranks, environment, shared
+from tests.rank_pool import ROOT, environment, run_on_ranks
 
 BOTH = pytest.mark.parametrize("planned", [False, True], ids=["by hand", "plan"])
 NEAR = 1e-5
 
 
-@pytest.fixture(scope="session")
-def ranks() -> Ranks:
-    return shared()
-
-
 @BOTH
 @pytest.mark.parametrize("sizes", [[1, 4], [4, 1], [2, 2], None], ids=str)
-def test_the_mesh(planned: bool, sizes: list[int] | None, ranks: Ranks) -> None:
+def test_the_mesh(planned: bool, sizes: list[int] | None) -> None:
     """Of sizes that nobody gives, the nodes are the data axis, the devices of a node the tensor axis."""
     dp, tp = sizes or [1, 4]
-    for rank, found in enumerate(ranks.ask(4, "trainer:trainer_mesh", planned=planned, sizes=sizes)):
+    for rank, found in enumerate(
+        run_on_ranks(4, "lightning.trainer:trainer_mesh", planned=planned, sizes=sizes)
+    ):
         assert found["type"] == "cpu"
         assert found["names"] == ["data_parallel", "tensor_parallel"]
         assert found["shape"] == [dp, tp]
@@ -52,8 +49,8 @@ def test_the_mesh(planned: bool, sizes: list[int] | None, ranks: Ranks) -> None:
 
 @BOTH
 @pytest.mark.parametrize(("dp", "tp"), [(1, 2), (2, 2), (4, 1)])
-def test_it_trains_as_one_process(planned: bool, dp: int, tp: int, ranks: Ranks) -> None:
-    for found in ranks.ask(dp * tp, "trainer:train_and_compare", planned=planned, dp=dp, tp=tp):
+def test_it_trains_as_one_process(planned: bool, dp: int, tp: int) -> None:
+    for found in run_on_ranks(dp * tp, "lightning.trainer:train_and_compare", planned=planned, dp=dp, tp=tp):
         assert found["losses"] < NEAR
         assert found["weights"] < NEAR
         # By hand, with tensor parallelism alone, the norm stays a plain parameter.
@@ -68,9 +65,9 @@ def test_it_trains_as_one_process(planned: bool, dp: int, tp: int, ranks: Ranks)
 
 
 @BOTH
-def test_a_metric(planned: bool, ranks: Ranks) -> None:
+def test_a_metric(planned: bool) -> None:
     """Two ranks, right 0 and 1 times of 4."""
-    for found in ranks.ask(2, "trainer:metric_reduction", planned=planned):
+    for found in run_on_ranks(2, "lightning.trainer:metric_reduction", planned=planned):
         assert found == {"device": "cpu", "metric": 1 / 8}
 
 
@@ -79,8 +76,10 @@ def test_a_metric(planned: bool, ranks: Ranks) -> None:
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("32-true", "float32"), ("16-true", "float16"), ("bf16-true", "bfloat16")]
 )
-def test_where_a_model_is_made(planned: bool, precision: str, dtype: str, empty: bool, ranks: Ranks) -> None:
-    for found in ranks.ask(2, "trainer:init_contexts", planned=planned, precision=precision, empty=empty):
+def test_where_a_model_is_made(planned: bool, precision: str, dtype: str, empty: bool) -> None:
+    for found in run_on_ranks(
+        2, "lightning.trainer:init_contexts", planned=planned, precision=precision, empty=empty
+    ):
         assert found["made"] == [f"{'meta' if empty else 'cpu'} {dtype}"]
         assert found["trained"] == [f"cpu {dtype}"]
         assert found["optimized"] == "cpu"
@@ -88,9 +87,9 @@ def test_where_a_model_is_made(planned: bool, precision: str, dtype: str, empty:
 
 @BOTH
 @pytest.mark.parametrize("sharded", [True, False], ids=["shards", "full"])
-def test_the_strategy_s_state_dict(planned: bool, sharded: bool, ranks: Ranks) -> None:
+def test_the_strategy_s_state_dict(planned: bool, sharded: bool) -> None:
     """Shards on every rank; whole tensors on the first rank alone."""
-    for found in ranks.ask(2, "trainer:state_dicts", planned=planned, sharded=sharded):
+    for found in run_on_ranks(2, "lightning.trainer:state_dicts", planned=planned, sharded=sharded):
         has = sharded or found["rank"] == 0
         assert found["names"] == has
         assert found["empty"] == [not has, not has]
@@ -98,8 +97,8 @@ def test_the_strategy_s_state_dict(planned: bool, sharded: bool, ranks: Ranks) -
 
 
 @BOTH
-def test_files_to_and_from_unsplit_models(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
-    for found in ranks.ask(2, "trainer:file_round_trip", planned=planned, folder=str(tmp_path)):
+def test_files_to_and_from_unsplit_models(planned: bool, tmp_path: Path) -> None:
+    for found in run_on_ranks(2, "lightning.trainer:file_round_trip", planned=planned, folder=str(tmp_path)):
         assert found["regular"] == 0
         if found["rank"] == 0:
             assert found["file"]
@@ -108,8 +107,10 @@ def test_files_to_and_from_unsplit_models(planned: bool, ranks: Ranks, tmp_path:
 
 
 @BOTH
-def test_a_folder_of_shards(planned: bool, ranks: Ranks, tmp_path: Path) -> None:
-    for found in ranks.ask(2, "trainer:sharded_checkpoint", planned=planned, folder=str(tmp_path)):
+def test_a_folder_of_shards(planned: bool, tmp_path: Path) -> None:
+    for found in run_on_ranks(
+        2, "lightning.trainer:sharded_checkpoint", planned=planned, folder=str(tmp_path)
+    ):
         assert found["files"] == [".metadata", "__0_0.distcp", "__1_0.distcp", "meta.pt"]
         assert found["keys"] == ["hyper_parameters", "pytorch-lightning_version"]
         assert found["callbacks"] == 1
@@ -130,23 +131,23 @@ def as_one_process(found: dict[str, Any], mesh: list[int]) -> None:
 
 
 @pytest.mark.parametrize("how", ["beside", "path", "text", "data"])
-def test_the_plan_is_found(how: str, ranks: Ranks, tmp_path: Path) -> None:
+def test_the_plan_is_found(how: str, tmp_path: Path) -> None:
     """`strategy="plan"`: the model's attribute, else the file beside its own."""
-    for found in ranks.ask(2, "plans:discovered_plan", folder=str(tmp_path), how=how):
+    for found in run_on_ranks(2, "lightning.plans:discovered_plan", folder=str(tmp_path), how=how):
         as_one_process(found, [1, 2])
 
 
-def test_no_plan_is_found(ranks: Ranks, tmp_path: Path) -> None:
-    first, second = ranks.ask(2, "plans:discovered_plan", folder=str(tmp_path), how="none")
+def test_no_plan_is_found(tmp_path: Path) -> None:
+    first, second = run_on_ranks(2, "lightning.plans:discovered_plan", folder=str(tmp_path), how="none")
     assert first["reasons"] == ["Mine has no attribute 'plan', and there is no mine.plan next to it"]
     assert first["said"].count(first["reasons"][0]) == 1
     assert second["said"] == ""
 
 
 @pytest.mark.parametrize("how", ["path", "data"])
-def test_the_command_line(how: str, ranks: Ranks, tmp_path: Path) -> None:
+def test_the_command_line(how: str, tmp_path: Path) -> None:
     """LightningCLI and a YAML file: plan, options, inputs and a timeout."""
-    for found in ranks.ask(2, "plans:lightning_cli", folder=str(tmp_path), how=how):
+    for found in run_on_ranks(2, "lightning.plans:lightning_cli", folder=str(tmp_path), how=how):
         as_one_process(found, [1, 2])
         assert found["timeout"] == 120
         assert found["up"], "the plan's option was not heard"
@@ -155,8 +156,8 @@ def test_the_command_line(how: str, ranks: Ranks, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("by", "kind"), [("torchrun", "TorchElasticEnvironment"), ("slurm", "SLURMEnvironment")]
 )
-def test_two_nodes(by: str, kind: str, ranks: Ranks) -> None:
-    for found in ranks.ask(4, "plans:launcher", by=by):
+def test_two_nodes(by: str, kind: str) -> None:
+    for found in run_on_ranks(4, "lightning.plans:launcher", by=by):
         as_one_process(found, [2, 2])
         assert found["environment"] == kind
         assert found["rank"]
@@ -178,11 +179,11 @@ HSDP = "dp replicate pod"
         ("dp", "dp", {}, [4, 1]),
     ],
 )
-def test_meshes_of_the_plan(
-    mesh: str, fsdp: str, sizes: dict[str, int], both: list[int], ranks: Ranks
-) -> None:
+def test_meshes_of_the_plan(mesh: str, fsdp: str, sizes: dict[str, int], both: list[int]) -> None:
     """Lightning sees two axes, whatever the plan has; samples are shared out along all data axes."""
-    for rank, found in enumerate(ranks.ask(4, "plans:plan_mesh", text=mesh, fsdp=fsdp, sizes=sizes)):
+    for rank, found in enumerate(
+        run_on_ranks(4, "lightning.plans:plan_mesh", text=mesh, fsdp=fsdp, sizes=sizes)
+    ):
         as_one_process(found, both)
         assert found["sampler"] == {"num_replicas": both[0], "rank": rank // both[1]}
 
@@ -198,14 +199,14 @@ def test_meshes_of_the_plan(
         ("tp, dp", {"tensor_parallel_size": 2}, "FSDP2 needs them in the order dp, tp"),
     ],
 )
-def test_sizes_that_contradict(mesh: str, sizes: dict[str, int], said: str, ranks: Ranks) -> None:
-    first, *others = ranks.ask(4, "plans:plan_mesh", text=mesh, fsdp="dp", sizes=sizes)
+def test_sizes_that_contradict(mesh: str, sizes: dict[str, int], said: str) -> None:
+    first, *others = run_on_ranks(4, "lightning.plans:plan_mesh", text=mesh, fsdp="dp", sizes=sizes)
     assert first["said"].count(said) == 1
     assert all(found["said"] == "" for found in others)
 
 
-def test_a_plan_of_a_part(ranks: Ranks) -> None:
-    for found in ranks.ask(2, "plans:submodule_plan", target="body", inputs=["x=float32[4,8]"]):
+def test_a_plan_of_a_part() -> None:
+    for found in run_on_ranks(2, "lightning.plans:submodule_plan", target="body", inputs=["x=float32[4,8]"]):
         as_one_process(found, [1, 2])
 
 
@@ -218,43 +219,43 @@ def test_a_plan_of_a_part(ranks: Ranks) -> None:
     ],
 )
 def test_a_plan_of_another_part(
-    target: str | None, inputs: list[str] | None, codes: list[str], said: str, ranks: Ranks
+    target: str | None, inputs: list[str] | None, codes: list[str], said: str
 ) -> None:
-    for found in ranks.ask(2, "plans:submodule_plan", target=target, inputs=inputs):
+    for found in run_on_ranks(2, "lightning.plans:submodule_plan", target=target, inputs=inputs):
         assert found["codes"] == codes
         assert any(said in reason for reason in found["reasons"])
         assert found["same"], "the model was changed"
 
 
-def test_a_part_beside_the_plan_s(ranks: Ranks) -> None:
+def test_a_part_beside_the_plan_s() -> None:
     """Split by hand it is trained; unsplit it would drift apart on the data ranks, and is refused."""
-    for found in ranks.ask(4, "plans:unplanned_part", shard=True):
+    for found in run_on_ranks(4, "lightning.plans:unplanned_part", shard=True):
         assert found["weights"] < NEAR
-    for found in ranks.ask(4, "plans:unplanned_part", shard=False):
+    for found in run_on_ranks(4, "lightning.plans:unplanned_part", shard=False):
         assert "beside.weight, beside.bias" in found["reasons"][0]
 
 
-def test_a_model_from_the_meta_device(ranks: Ranks) -> None:
+def test_a_model_from_the_meta_device() -> None:
     """To the bit, what the unsplit model has from that seed."""
-    for found in ranks.ask(4, "plans:deferred_init"):
+    for found in run_on_ranks(4, "lightning.plans:deferred_init"):
         assert found["weights"] == [0]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["made at once", "made in configure_model"])
-def test_one_run_after_the_other(late: bool, ranks: Ranks) -> None:
-    for found in ranks.ask(4, "plans:repeated_runs", late=late):
+def test_one_run_after_the_other(late: bool) -> None:
+    for found in run_on_ranks(4, "lightning.plans:repeated_runs", late=late):
         assert len(found) == 6
         assert {what: far for what, far in found.items() if not far < NEAR} == {}
 
 
-def test_hyperparameters(ranks: Ranks, tmp_path: Path) -> None:
-    for found in ranks.ask(2, "plans:hyperparameters", folder=str(tmp_path)):
+def test_hyperparameters(tmp_path: Path) -> None:
+    for found in run_on_ranks(2, "lightning.plans:hyperparameters", folder=str(tmp_path)):
         assert found == {"weights": 0, "rates": [0.5, 0.05]}
 
 
-def test_several_optimizers(ranks: Ranks, tmp_path: Path) -> None:
+def test_several_optimizers(tmp_path: Path) -> None:
     """Manual optimization, clipping, a schedule; and the same from a checkpoint on."""
-    for found in ranks.ask(4, "plans:multiple_optimizers", folder=str(tmp_path)):
+    for found in run_on_ranks(4, "lightning.plans:multiple_optimizers", folder=str(tmp_path)):
         assert len(found) == 4
         assert {what: far for what, far in found.items() if not far < NEAR} == {}
 
@@ -269,9 +270,9 @@ def test_several_optimizers(ranks: Ranks, tmp_path: Path) -> None:
         ("differs", "rank 2"),
     ],
 )
-def test_a_wrong_plan(where: str, said: str, ranks: Ranks) -> None:
+def test_a_wrong_plan(where: str, said: str) -> None:
     """One report, on the first rank; all ranks stop with status 1, and the models are as they were."""
-    first, *others = ranks.ask(4, "plans:rejected_plan", where=where)
+    first, *others = run_on_ranks(4, "lightning.plans:rejected_plan", where=where)
     assert first["said"].count(said) == 1
     assert first["said"].endswith("planc: nothing was changed; all 4 ranks stop\n")
     assert first["said"].count("nothing was changed") == 1

@@ -9,14 +9,9 @@ import pytest
 
 pytest.importorskip("lightning")
 
-from tests.lightning.rank_server import Ranks, shared
+from tests.rank_pool import run_on_ranks
 
 NEAR = 1e-5
-
-
-@pytest.fixture(scope="session")
-def ranks() -> Ranks:
-    return shared()
 
 
 # ---- random numbers and batches ------------------------------------------------------
@@ -25,21 +20,21 @@ def ranks() -> Ranks:
 @pytest.mark.parametrize(
     ("workers", "seeded"), [(0, False), (1, True)], ids=["no seed, a stream", "seeded workers"]
 )
-def test_a_tensor_group_draws_the_same(workers: int, seeded: bool, ranks: Ranks) -> None:
-    for found in ranks.ask(4, "upstream_failures:rng_streams", workers=workers, seeded_=seeded):
+def test_a_tensor_group_draws_the_same(workers: int, seeded: bool) -> None:
+    for found in run_on_ranks(4, "lightning.upstream_failures:rng_streams", workers=workers, seeded_=seeded):
         assert found["weights"]
         assert found["in groups"] == [True, True]
         assert found["batches between"] == [True, True]
 
 
-def test_a_stream_that_data_ranks_repeat(ranks: Ranks) -> None:
-    first, *_ = ranks.ask(4, "upstream_failures:repeated_stream")
+def test_a_stream_that_data_ranks_repeat() -> None:
+    first, *_ = run_on_ranks(4, "lightning.upstream_failures:repeated_stream")
     assert len(first) == 1
     assert "same" in first[0]
 
 
-def test_other_batches_in_a_tensor_group(ranks: Ranks) -> None:
-    found = ranks.ask(4, "upstream_failures:diverging_batches")
+def test_other_batches_in_a_tensor_group() -> None:
+    found = run_on_ranks(4, "lightning.upstream_failures:diverging_batches")
     assert all("batch" in one["stopped"] for one in found)
     assert [bool(one["said"]) for one in found] == [True, False, False, False]
     assert found[0]["said"].count("planc: nothing was changed") <= 1
@@ -49,8 +44,8 @@ def test_other_batches_in_a_tensor_group(ranks: Ranks) -> None:
 
 
 @pytest.mark.parametrize(("optimizer", "by"), [("foreach", "norm"), ("fused", "value"), ("sgd", "norm")])
-def test_steps_on_plain_and_split_parameters(optimizer: str, by: str, ranks: Ranks) -> None:
-    for found in ranks.ask(2, "upstream_failures:clipped_gradients", optimizer=optimizer, by=by):
+def test_steps_on_plain_and_split_parameters(optimizer: str, by: str) -> None:
+    for found in run_on_ranks(2, "lightning.upstream_failures:clipped_gradients", optimizer=optimizer, by=by):
         assert found["plain"]
         assert found["split"]
         assert found["clipped"]
@@ -59,23 +54,23 @@ def test_steps_on_plain_and_split_parameters(optimizer: str, by: str, ranks: Ran
             assert found[what] < NEAR, what
 
 
-def test_accumulation_reduces_once_a_step(ranks: Ranks) -> None:
+def test_accumulation_reduces_once_a_step() -> None:
     """One unit of FSDP, three steps."""
-    for found in ranks.ask(4, "upstream_failures:accumulated_gradients"):
+    for found in run_on_ranks(4, "lightning.upstream_failures:accumulated_gradients"):
         assert found["reduced"] == 3
         assert found["weights"] < NEAR
 
 
-def test_split_numbers_in_a_log(ranks: Ranks) -> None:
-    for found in ranks.ask(4, "upstream_failures:logged_metrics"):
+def test_split_numbers_in_a_log() -> None:
+    for found in run_on_ranks(4, "lightning.upstream_failures:logged_metrics"):
         assert found["plain"]
         assert found["split"] == pytest.approx(found["whole"], abs=1e-5)
         # Two groups of two samples: a tensor group's are counted once.
         assert found["samples"] == 4
 
 
-def test_what_is_refused(ranks: Ranks) -> None:
-    for found in ranks.ask(4, "upstream_failures:unsupported_trainer_parts"):
+def test_what_is_refused() -> None:
+    for found in run_on_ranks(4, "lightning.upstream_failures:unsupported_trainer_parts"):
         assert "EMAWeightAveraging copies the model" in found["averaging"][0]
         assert "AsyncCheckpointIO would be ignored" in found["checkpoint io"][0]
         assert "params: bf16" in found["precision"][0]
@@ -86,9 +81,9 @@ def test_what_is_refused(ranks: Ranks) -> None:
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-def test_from_the_meta_device(tied: bool, ranks: Ranks) -> None:
+def test_from_the_meta_device(tied: bool) -> None:
     """RMSNorm, rotary buffers and ties: the losses of the unsplit model of the same seed."""
-    for found in ranks.ask(4, "upstream_model_failures:from_meta", family="llama", tied=tied):
+    for found in run_on_ranks(4, "lightning.upstream_model_failures:from_meta", family="llama", tied=tied):
         assert found["losses"] < NEAR
         assert found["after test"]
         assert found["tied"] == tied
@@ -101,9 +96,13 @@ def test_from_the_meta_device(tied: bool, ranks: Ranks) -> None:
     [("sgd", 4, True), ("wrapped", 4, True), ("wrapped", 4, False), ("compiled", 4, False),
      ("compiled", 4, True), ("plain", 1, True), ("plain", 1, False)],
 )  # fmt: skip
-def test_it_resumes(kind: str, count: int, sharded: bool, ranks: Ranks, tmp_path: Path) -> None:
-    for found in ranks.ask(
-        count, "upstream_model_failures:variant_models", kind=kind, folder=str(tmp_path), sharded=sharded
+def test_it_resumes(kind: str, count: int, sharded: bool, tmp_path: Path) -> None:
+    for found in run_on_ranks(
+        count,
+        "lightning.upstream_model_failures:variant_models",
+        kind=kind,
+        folder=str(tmp_path),
+        sharded=sharded,
     ):
         assert found["steps"] == 4
         assert bool(found["split"]) == (count > 1)
@@ -112,9 +111,11 @@ def test_it_resumes(kind: str, count: int, sharded: bool, ranks: Ranks, tmp_path
 
 
 @pytest.mark.parametrize("sharded", [True, False], ids=["shards", "full"])
-def test_checkpoints_that_fit_in_part(sharded: bool, ranks: Ranks, tmp_path: Path) -> None:
+def test_checkpoints_that_fit_in_part(sharded: bool, tmp_path: Path) -> None:
     for rank, found in enumerate(
-        ranks.ask(2, "upstream_model_failures:partial_checkpoints", folder=str(tmp_path), sharded=sharded)
+        run_on_ranks(
+            2, "lightning.upstream_model_failures:partial_checkpoints", folder=str(tmp_path), sharded=sharded
+        )
     ):
         assert "body.down.bias" in found["strict"]
         assert found["loose"] == found["weights alone"] == ""
@@ -124,16 +125,16 @@ def test_checkpoints_that_fit_in_part(sharded: bool, ranks: Ranks, tmp_path: Pat
             assert "no states of optimizers" in " ".join(found["notes"][1])
 
 
-def test_the_policy_of_a_plan(ranks: Ranks) -> None:
-    for found in ranks.ask(4, "upstream_model_failures:cpu_offload"):
+def test_the_policy_of_a_plan() -> None:
+    for found in run_on_ranks(4, "lightning.upstream_model_failures:cpu_offload"):
         assert found["computed"] == "torch.bfloat16"
         assert found["weights"] == ["torch.float32"]
         assert found["policies"]
         assert all("CPUOffloadPolicy" in policy for policy in found["policies"])
 
 
-def test_the_precision_of_a_trainer(ranks: Ranks) -> None:
-    for found in ranks.ask(4, "upstream_model_failures:precisions"):
+def test_the_precision_of_a_trainer() -> None:
+    for found in run_on_ranks(4, "lightning.upstream_model_failures:precisions"):
         assert found == {
             "32-true": ["torch.float32", "torch.float32"],
             "bf16-true": ["torch.bfloat16", "torch.bfloat16"],
@@ -141,17 +142,19 @@ def test_the_precision_of_a_trainer(ranks: Ranks) -> None:
         }
 
 
-def test_urls(ranks: Ranks) -> None:
-    (found,) = ranks.ask(1, "upstream_model_failures:url_checkpoint")
+def test_urls() -> None:
+    (found,) = run_on_ranks(1, "lightning.upstream_model_failures:url_checkpoint")
     assert found == {"off": 0, "local": False}
 
 
-def test_no_shard_of_an_earlier_save_stays(ranks: Ranks, tmp_path: Path) -> None:
-    many, *_ = ranks.ask(4, "upstream_model_failures:stale_shards", folder=str(tmp_path))
-    (one,) = ranks.ask(1, "upstream_model_failures:stale_shards", folder=str(tmp_path))
+def test_no_shard_of_an_earlier_save_stays(tmp_path: Path) -> None:
+    many, *_ = run_on_ranks(4, "lightning.upstream_model_failures:stale_shards", folder=str(tmp_path))
+    (one,) = run_on_ranks(1, "lightning.upstream_model_failures:stale_shards", folder=str(tmp_path))
     assert len(many["shards"]) == 4
     assert len(one["shards"]) == 1
 
 
-def test_the_callback_of_the_page(ranks: Ranks) -> None:
-    assert all(found["off"] < NEAR for found in ranks.ask(4, "upstream_model_failures:weight_averaging"))
+def test_the_callback_of_the_page() -> None:
+    assert all(
+        found["off"] < NEAR for found in run_on_ranks(4, "lightning.upstream_model_failures:weight_averaging")
+    )

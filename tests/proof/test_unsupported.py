@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ from planc.ir.source import Source  # noqa: E402
 from planc.torch.capture.from_reference import capture_target  # noqa: E402
 from planc.torch.capture.trace import CaptureTarget  # noqa: E402
 from tests.proof.unsupported_modules import PLAN, WIDTH, UnsupportedModel, UnsupportedRow, table_rows  # noqa: E402
-from tests.torch.verify.verify_process import ROOT, VerifyProcess  # noqa: E402
+from tests.rank_pool import ROOT  # noqa: E402
+from tests.torch.verify.verify_process import verify  # noqa: E402
 
 ROWS = {row.name: row for row in table_rows()}
 WITHIN = {
@@ -61,14 +61,8 @@ def test_the_rows_have_names_and_laws() -> None:
     assert {row.law for row in ROWS.values()} <= {law.code for law in LAWS}
 
 
-@pytest.fixture(scope="module")
-def verify() -> Iterator[VerifyProcess]:
-    with VerifyProcess() as one:
-        yield one
-
-
 @pytest.mark.parametrize("name", [row.name for row in table_rows() if row.wrong])
-def test_it_is_not_idle_caution(name: str, verify: VerifyProcess, tmp_path: Path) -> None:
+def test_it_is_not_idle_caution(name: str, tmp_path: Path) -> None:
     """The numbers of two ranks differ from those of the whole model."""
     (tmp_path / "my.plan").write_text(PLAN, encoding="utf-8")
     model = f"{ROOT / 'tests' / 'proof' / 'unsupported_modules.py'}:{name}"

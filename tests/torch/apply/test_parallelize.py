@@ -5,15 +5,15 @@ The families are those of the judge, at its sizes, in float32. `tests/apply` run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.judge.families import FAMILIES
+from tests.rank_pool import run_on_ranks
 from tests.torch.apply.expected_rejections import EXPECTED_REJECTIONS
-from tests.torch.apply.rank_server import Ranks
+from tests.torch.apply.family_graphs import family_graph
 
 SOME = ("llama", "mixtral", "gpt2", "t5", "whisper", "vit")
 """Families that differ: plain, with experts, with fused and tied weights, with two stacks and four
@@ -70,65 +70,38 @@ COUNTED = (
 CAPTURED_ITSELF = ("llama", "t5", "vit")
 
 
-@pytest.fixture(scope="module")
-def groups() -> Iterator[dict[int, Ranks]]:
-    groups = {count: Ranks(count) for count in (2, 4)}
-    yield groups
-    for group in groups.values():
-        group.close()
-
-
-@pytest.fixture(scope="module")
-def graph_of(groups: dict[int, Ranks], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    folder = tmp_path_factory.mktemp("graphs")
-
-    def path_of(name: str) -> str:
-        path = folder / f"{name}.graph.json.gz"
-        if not path.exists():
-            groups[2].ask("capture_graph:write_graph", name=name, path=str(path))
-        return str(path)
-
-    return path_of
-
-
-def faults(
-    cases: tuple[Case, ...], what: str, name: str, groups: dict[int, Ranks], graph: str | None
-) -> list[str]:
+def faults(cases: tuple[Case, ...], what: str, name: str, graph: str | None) -> list[str]:
     """What is wrong with the cases of a family, on any rank."""
     found = []
     for case in cases:
         if name in case.families:
             for rank, wrong in enumerate(
-                groups[prod(case.sizes.values())].ask(what, name=name, **case.asked(graph))
+                run_on_ranks(prod(case.sizes.values()), f"torch.apply.{what}", name=name, **case.asked(graph))
             ):
                 found += [f"{case.title}, rank {rank}: {fault}" for fault in wrong[:5]]
     return found
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_it_trains_as_the_unsplit_model(
-    name: str, groups: dict[int, Ranks], graph_of: Callable[[str], str]
-) -> None:
+def test_it_trains_as_the_unsplit_model(name: str) -> None:
     """Losses, first gradients, their norms, and weights after five steps with clipping."""
-    wrong = faults(TRAINED, "training:train_and_compare", name, groups, graph_of(name))
+    wrong = faults(TRAINED, "training:train_and_compare", name, family_graph(name))
     if name in CAPTURED_ITSELF:
-        wrong += faults(TRAINED[:1], "training:train_and_compare", name, groups, None)
+        wrong += faults(TRAINED[:1], "training:train_and_compare", name, None)
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_collectives_are_those_of_the_forecast(
-    name: str, groups: dict[int, Ranks], graph_of: Callable[[str], str]
-) -> None:
+def test_the_collectives_are_those_of_the_forecast(name: str) -> None:
     """Kind, axis, bytes and count, forward and backward: those of boundaries, of the loss, of FSDP, and those
     that recomputed blocks run again."""
-    wrong = faults(COUNTED, "collectives_vs_forecast:forecast_mismatches", name, groups, graph_of(name))
+    wrong = faults(COUNTED, "collectives_vs_forecast:forecast_mismatches", name, family_graph(name))
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", EXPECTED_REJECTIONS)
-def test_what_is_refused_leaves_the_model_as_it_is(name: str, groups: dict[int, Ranks]) -> None:
-    for found in groups[2].ask("rejected_plans:try_rejected_plan", name=name):
+def test_what_is_refused_leaves_the_model_as_it_is(name: str) -> None:
+    for found in run_on_ranks(2, "torch.apply.rejected_plans:try_rejected_plan", name=name):
         codes, reasons = EXPECTED_REJECTIONS[name]
         assert found["codes"] == codes
         assert len(found["reasons"]) == len(reasons)
@@ -147,12 +120,16 @@ def test_what_is_refused_leaves_the_model_as_it_is(name: str, groups: dict[int, 
         ("bert", False, [True, *[False, True, True] * 2, True]),
     ],
 )
-def test_dropout(name: str, sequence_parallel: bool, alike: list[bool], groups: dict[int, Ranks]) -> None:
+def test_dropout(name: str, sequence_parallel: bool, alike: list[bool]) -> None:
     """Ranks drop the same of what is the same on all of them, and draw apart for what is split."""
-    for found in groups[2].ask("dropout:dropout_masks", name=name, sequence_parallel=sequence_parallel):
+    for found in run_on_ranks(
+        2, "torch.apply.dropout:dropout_masks", name=name, sequence_parallel=sequence_parallel
+    ):
         assert found["alike"] == alike
         assert all(0.05 < part < 0.15 for part in found["dropped"])
         assert not found["again"], "a mask comes twice"
         assert not found["apart afterwards"], "the ranks go on with different numbers"
-    for wrong in groups[2].ask("dropout:recomputed_masks", name=name, sequence_parallel=sequence_parallel):
+    for wrong in run_on_ranks(
+        2, "torch.apply.dropout:recomputed_masks", name=name, sequence_parallel=sequence_parallel
+    ):
         assert not wrong

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
-from tests.torch.apply.rank_server import Ranks
+from tests.rank_pool import run_on_ranks
+from tests.torch.apply.family_graphs import family_graph
 
 SIZES = {"dp": 2, "tp": 2}
 
 
 @pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    started = Ranks(4)
-    yield started
-    started.close()
+def graph() -> str:
+    return family_graph("llama")
 
 
 @pytest.fixture(scope="module")
-def graph(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = str(tmp_path_factory.mktemp("graphs") / "llama.graph.json.gz")
-    ranks.ask("capture_graph:write_graph", name="llama", path=path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def plain(ranks: Ranks, graph: str) -> list[Any]:
+def plain(graph: str) -> list[Any]:
     """Without a region."""
-    return ranks.ask("recompute:llama_step", graph=graph, sizes=SIZES, mode=None)
+    return run_on_ranks(4, "torch.apply.recompute:llama_step", graph=graph, sizes=SIZES, mode=None)
 
 
 def same(found: list[Any], plain: list[Any]) -> None:
@@ -40,17 +31,19 @@ def same(found: list[Any], plain: list[Any]) -> None:
         assert one["kept"] < other["kept"]
 
 
-def test_full(ranks: Ranks, graph: str, plain: list[Any]) -> None:
-    found = ranks.ask("recompute:llama_step", graph=graph, sizes=SIZES, mode="full")
+def test_full(graph: str, plain: list[Any]) -> None:
+    found = run_on_ranks(4, "torch.apply.recompute:llama_step", graph=graph, sizes=SIZES, mode="full")
     same(found, plain)
     for kind, times in found[0]["backward"].items():
         assert times > plain[0]["backward"][kind], kind
 
 
 @pytest.mark.parametrize("save", ["matmul", "attention", "collective", "matmul, attention, collective"])
-def test_save(ranks: Ranks, graph: str, plain: list[Any], save: str) -> None:
+def test_save(graph: str, plain: list[Any], save: str) -> None:
     """What is saved runs in the backward pass as often as without a region, the rest once more."""
-    found = ranks.ask("recompute:llama_step", graph=graph, sizes=SIZES, mode=f"save({save})")
+    found = run_on_ranks(
+        4, "torch.apply.recompute:llama_step", graph=graph, sizes=SIZES, mode=f"save({save})"
+    )
     same(found, plain)
     for kind, times in found[0]["backward"].items():
         if kind in save:
@@ -62,19 +55,21 @@ def test_save(ranks: Ranks, graph: str, plain: list[Any], save: str) -> None:
 @pytest.mark.parametrize("sizes", [{"dp": 4}, {"dp": 2, "tp": 2}], ids=str)
 @pytest.mark.parametrize("mode", ["full", "save(matmul)"])
 @pytest.mark.parametrize("region", ["blocks.*.up", "{head,embed}", "blocks.*.norm", "blocks.*.down", "root"])
-def test_regions_with_parameters_of_their_own(
-    ranks: Ranks, sizes: dict[str, int], mode: str, region: str
-) -> None:
+def test_regions_with_parameters_of_their_own(sizes: dict[str, int], mode: str, region: str) -> None:
     """They are run again without their hooks: their parameters are the rank's all the same."""
     if region == "root" and mode != "full":
         why = "recompute with save(...) around 'blocks.0', which is a unit of FSDP: torch cannot do that"
         more = f"recompute {{ {region} {mode} }}\n"
-        refused = ranks.ask("fsdp:rejection_reasons", sizes=sizes, lines=["blocks.*", "root"], more=more)
+        refused = run_on_ranks(
+            4, "torch.apply.fsdp:rejection_reasons", sizes=sizes, lines=["blocks.*", "root"], more=more
+        )
         assert len(refused[0]) == 1
         assert refused[0][0] in (why, why.replace("s.0", "s.1"))
         return
-    plain = ranks.ask("recompute:toy_step", sizes=sizes, more="")
-    found = ranks.ask("recompute:toy_step", sizes=sizes, more=f"recompute {{ {region} {mode} }}\n")
+    plain = run_on_ranks(4, "torch.apply.recompute:toy_step", sizes=sizes, more="")
+    found = run_on_ranks(
+        4, "torch.apply.recompute:toy_step", sizes=sizes, more=f"recompute {{ {region} {mode} }}\n"
+    )
     for one, other in zip(found, plain, strict=True):
         assert one["gradients"] == pytest.approx(other["gradients"], rel=1e-5, abs=1e-6)
 
@@ -95,8 +90,8 @@ def test_regions_with_parameters_of_their_own(
         (["params: bf16, reduce: fp32, output: fp32", "blocks.*", "root"], "recompute { blocks.* }\n"),
     ],
 )
-def test_the_forecast_of_regions_and_units_in_each_other(ranks: Ranks, lines: list[str], more: str) -> None:
-    for wrong in ranks.ask(
-        "collectives_vs_forecast:toy_forecast_mismatches", sizes=SIZES, lines=lines, more=more
+def test_the_forecast_of_regions_and_units_in_each_other(lines: list[str], more: str) -> None:
+    for wrong in run_on_ranks(
+        4, "torch.apply.collectives_vs_forecast:toy_forecast_mismatches", sizes=SIZES, lines=lines, more=more
     ):
         assert not wrong

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 pytest.importorskip("torch")
 
-from tests.torch.apply.rank_server import Ranks
-
-
-@pytest.fixture(scope="module")
-def alone() -> Iterator[Ranks]:
-    started = Ranks(1)
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def two() -> Iterator[Ranks]:
-    started = Ranks(2)
-    yield started
-    started.close()
+from tests.rank_pool import run_on_ranks
 
 
 # A loss on split logits; tied weights, dropout, and biases that are added late; fused projections.
 @pytest.mark.parametrize("name", ["llama", "gpt2", "phi3"])
 @pytest.mark.parametrize("sizes", [{"dp": 1, "tp": 1}, {"pod": 1, "dp": 1, "tp": 1}], ids=str)
-def test_one_rank_leaves_the_model_as_it_is(alone: Ranks, name: str, sizes: dict[str, int]) -> None:
+def test_one_rank_leaves_the_model_as_it_is(name: str, sizes: dict[str, int]) -> None:
     """No object of the model is another one: hooks, forwards, classes, parameters."""
-    found = alone.ask("single_rank:changes_left", name=name, sizes=sizes)
+    found = run_on_ranks(1, "torch.apply.single_rank:changes_left", name=name, sizes=sizes)
     assert found == [{"changed": [], "keys": True, "differs": []}]
 
 
@@ -41,10 +25,10 @@ def test_one_rank_leaves_the_model_as_it_is(alone: Ranks, name: str, sizes: dict
 )
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_an_axis_of_one_beside_one_of_two(
-    two: Ranks, name: str, sizes: dict[str, int], axes: list[str], splits: bool
+    name: str, sizes: dict[str, int], axes: list[str], splits: bool
 ) -> None:
     """Only what the other axis needs is there: FSDP alone, or the tensor axis alone."""
-    for found in two.ask("single_rank:axes_in_use", name=name, sizes=sizes):
+    for found in run_on_ranks(2, "torch.apply.single_rank:axes_in_use", name=name, sizes=sizes):
         assert found == {
             "axes": axes, "plain": 0, "fsdp": not splits, "forward": splits, "hooks": splits,
         }  # fmt: skip

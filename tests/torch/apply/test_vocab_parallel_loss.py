@@ -2,82 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("torch")
 
 import planc
 from planc.forecast.collectives import forecast_collectives
-from tests.torch.apply.rank_server import Ranks
+from tests.rank_pool import run_on_ranks
+from tests.torch.apply.family_graphs import family_graph
 from tests.torch.apply.ranks.vocab_parallel_loss import LOSSES, UNSUPPORTED
 
 ROWS = 12
 
 
 @pytest.fixture(scope="module", params=[2, 4])
-def ranks(request: pytest.FixtureRequest) -> Iterator[Ranks]:
-    started = Ranks(request.param)
-    yield started
-    started.close()
+def count(request: pytest.FixtureRequest) -> int:
+    """Of ranks."""
+    number: int = request.param
+    return number
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_as_on_whole_logits(ranks: Ranks, loss: str) -> None:
-    for found in ranks.ask("vocab_parallel_loss:compare_loss", loss=loss, dtype="float64"):
+def test_as_on_whole_logits(count: int, loss: str) -> None:
+    for found in run_on_ranks(
+        count, "torch.apply.vocab_parallel_loss:compare_loss", loss=loss, dtype="float64"
+    ):
         close = 1e-6 if loss == "shifted" else 1e-12  # it casts to float32
         assert found["loss"] < close
         assert found["gradient"] < close
-    for found in ranks.ask("vocab_parallel_loss:compare_loss", loss=loss, dtype="float32"):
+    for found in run_on_ranks(
+        count, "torch.apply.vocab_parallel_loss:compare_loss", loss=loss, dtype="float32"
+    ):
         assert found["loss"] < 1e-6
         assert found["gradient"] < 1e-6
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_bfloat16(ranks: Ranks, loss: str) -> None:
-    for found in ranks.ask("vocab_parallel_loss:compare_loss", loss=loss, dtype="bfloat16"):
+def test_bfloat16(count: int, loss: str) -> None:
+    for found in run_on_ranks(
+        count, "torch.apply.vocab_parallel_loss:compare_loss", loss=loss, dtype="bfloat16"
+    ):
         assert found["loss"] < 2**-7
         assert found["gradient"] < 2**-6
 
 
-def test_two_small_collectives_forward_and_none_backward(ranks: Ranks) -> None:
-    for found in ranks.ask("vocab_parallel_loss:compare_loss", loss="as users write it", dtype="float32"):
+def test_two_small_collectives_forward_and_none_backward(count: int) -> None:
+    for found in run_on_ranks(
+        count, "torch.apply.vocab_parallel_loss:compare_loss", loss="as users write it", dtype="float32"
+    ):
         assert found["collectives"] == [["all_reduce", ROWS * 4], ["all_reduce", 2 * ROWS * 4]]
-    for found in ranks.ask("vocab_parallel_loss:compare_loss", loss="smoothed", dtype="bfloat16"):
+    for found in run_on_ranks(
+        count, "torch.apply.vocab_parallel_loss:compare_loss", loss="smoothed", dtype="bfloat16"
+    ):
         assert found["collectives"] == [["all_reduce", ROWS * 4], ["all_reduce", 3 * ROWS * 4]]
 
 
-def test_no_target_at_all(ranks: Ranks) -> None:
-    assert ranks.ask("vocab_parallel_loss:all_targets_ignored") == [True] * ranks.count
+def test_no_target_at_all(count: int) -> None:
+    assert run_on_ranks(count, "torch.apply.vocab_parallel_loss:all_targets_ignored") == [True] * count
 
 
-def test_what_it_shows(ranks: Ranks) -> None:
-    width = 8 * ranks.count
-    assert ranks.ask("vocab_parallel_loss:logits_interface")[0] == {
+def test_what_it_shows(count: int) -> None:
+    width = 8 * count
+    assert run_on_ranks(count, "torch.apply.vocab_parallel_loss:logits_interface")[0] == {
         "shape": [2, 3, width], "size": width, "numel": 6 * width, "dtype": "torch.float32", "len": 2,
         "requires_grad": [True, False], "tensor": True, "gathered": [2, 3, width], "gradient": True,
         "text": f"SplitLogits(shape=(2, 3, {width}),", "half": [2, 3, 8],
     }  # fmt: skip
 
 
-def test_a_hook_of_the_gradient_sees_it_split(ranks: Ranks) -> None:
-    found = ranks.ask("vocab_parallel_loss:gradient_hook")[0]
+def test_a_hook_of_the_gradient_sees_it_split(count: int) -> None:
+    found = run_on_ranks(count, "torch.apply.vocab_parallel_loss:gradient_hook")[0]
     assert found["seen"] == [["SplitLogits", 6, 16]]
     assert found["times"]
     assert "'sum' on logits that are split" in found["said"]
 
 
-def test_anything_else_says_how_to_gather(ranks: Ranks) -> None:
-    found = ranks.ask("vocab_parallel_loss:unsupported_operations")[0]
+def test_anything_else_says_how_to_gather(count: int) -> None:
+    found = run_on_ranks(count, "torch.apply.vocab_parallel_loss:unsupported_operations")[0]
     assert set(found) == set(UNSUPPORTED)
     for name, said in found.items():
         assert "logits.gathered()" in said or name == "probabilities", (name, said)
 
 
-def test_labels_out_of_range(ranks: Ranks) -> None:
-    assert ranks.ask("vocab_parallel_loss:invalid_targets")[0] == [
+def test_labels_out_of_range(count: int) -> None:
+    assert run_on_ranks(count, "torch.apply.vocab_parallel_loss:invalid_targets")[0] == [
         "IndexError: Target 16 is out of bounds.",
         "IndexError: Target -1 is out of bounds.",
         "ValueError: Expected target size [2], got [1]",
@@ -85,18 +93,15 @@ def test_labels_out_of_range(ranks: Ranks) -> None:
 
 
 @pytest.fixture(scope="module")
-def graph(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = str(tmp_path_factory.mktemp("graphs") / "llama.graph.json.gz")
-    ranks.ask("capture_graph:write_graph", name="llama", path=path)
-    assert Path(path).exists()
-    return path
+def graph() -> str:
+    return family_graph("llama")
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["own loss", "labels"])
-def test_llama(ranks: Ranks, graph: str, inside: bool) -> None:
-    for sizes in ({"dp": 1, "tp": ranks.count}, {"dp": 2, "tp": ranks.count // 2}):
-        for found in ranks.ask(
-            "vocab_parallel_loss:llama_loss_error", graph=graph, sizes=sizes, inside=inside
+def test_llama(count: int, graph: str, inside: bool) -> None:
+    for sizes in ({"dp": 1, "tp": count}, {"dp": 2, "tp": count // 2}):
+        for found in run_on_ranks(
+            count, "torch.apply.vocab_parallel_loss:llama_loss_error", graph=graph, sizes=sizes, inside=inside
         ):
             assert found["loss"] < 1e-6
             assert found["gradient"] < 1e-5

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.torch.apply.rank_server import Ranks
+from tests.rank_pool import run_on_ranks
+from tests.shared_files import once_per_run
+from tests.torch.apply.family_graphs import family_graph
 from tests.torch.checkpoints.ranks import sharded_checkpoints
 
 FORMS = ("folder", "file")
 TWO, DATA, TENSOR = {"dp": 2, "tp": 2}, {"dp": 4, "tp": 1}, {"dp": 1, "tp": 4}
-
-
-@pytest.fixture(scope="module")
-def ranks() -> Iterator[Ranks]:
-    started = Ranks(4)
-    yield started
-    started.close()
 
 
 def faults(found: list[list[str]]) -> list[str]:
@@ -27,23 +21,26 @@ def faults(found: list[list[str]]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def gpt2(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with fused and tied weights, saved on two times two ranks; and its graph."""
-    folder = tmp_path_factory.mktemp("gpt2")
-    ranks.ask("capture_graph:write_graph", name="gpt2", path=str(folder / "gpt2.graph.json.gz"))
-    told = {"name": "gpt2", "graph": str(folder / "gpt2.graph.json.gz"), "folder": str(folder)}
-    wrong = faults(ranks.ask("checkpoints.sharded_checkpoints:save_checkpoints", sizes=TWO, **told))
+def gpt2() -> Path:
+    """A model with fused and tied weights, saved on two times two ranks."""
+    return once_per_run("gpt2-checkpoints", _save_gpt2)
+
+
+def _save_gpt2(folder: Path) -> None:
+    given = {"name": "gpt2", "graph": family_graph("gpt2"), "folder": str(folder)}
+    wrong = faults(
+        run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:save_checkpoints", sizes=TWO, **given)
+    )
     assert not wrong, "\n".join(wrong)
-    return folder
 
 
 @pytest.mark.parametrize("sizes", [TWO, DATA, TENSOR], ids=["2x2", "4x1", "1x4"])
-def test_it_goes_on_as_if_never_split_on_other_meshes(
-    ranks: Ranks, gpt2: Path, sizes: dict[str, int]
-) -> None:
+def test_it_goes_on_as_if_never_split_on_other_meshes(gpt2: Path, sizes: dict[str, int]) -> None:
     for form in FORMS:
-        told = {"name": "gpt2", "graph": str(gpt2 / "gpt2.graph.json.gz"), "path": str(gpt2 / form)}
-        wrong = faults(ranks.ask("checkpoints.sharded_checkpoints:resume_checkpoint", sizes=sizes, **told))
+        told = {"name": "gpt2", "graph": family_graph("gpt2"), "path": str(gpt2 / form)}
+        wrong = faults(
+            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:resume_checkpoint", sizes=sizes, **told)
+        )
         assert not wrong, "\n".join([form, *wrong])
 
 
@@ -58,36 +55,48 @@ def test_a_file_is_that_of_an_unsplit_run(gpt2: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_it_goes_on_after_one_process(ranks: Ranks, gpt2: Path, tmp_path: Path) -> None:
+def test_it_goes_on_after_one_process(gpt2: Path, tmp_path: Path) -> None:
     wrong = sharded_checkpoints.save_checkpoints("gpt2", {}, None, str(tmp_path))
     for form in FORMS:
-        told = {"name": "gpt2", "graph": str(gpt2 / "gpt2.graph.json.gz"), "path": str(tmp_path / form)}
-        wrong += faults(ranks.ask("checkpoints.sharded_checkpoints:resume_checkpoint", sizes=TWO, **told))
+        told = {"name": "gpt2", "graph": family_graph("gpt2"), "path": str(tmp_path / form)}
+        wrong += faults(
+            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:resume_checkpoint", sizes=TWO, **told)
+        )
     assert not wrong, "\n".join(wrong)
 
 
-def test_several_optimizers_frozen_parameters_and_wrappers(ranks: Ranks, tmp_path: Path) -> None:
-    ranks.ask("checkpoints.sharded_checkpoints:toy_save", sizes=TWO, folder=str(tmp_path))
+def test_several_optimizers_frozen_parameters_and_wrappers(tmp_path: Path) -> None:
+    run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:toy_save", sizes=TWO, folder=str(tmp_path))
     for form in FORMS:
         path = str(tmp_path / form)
-        wrong = faults(ranks.ask("checkpoints.sharded_checkpoints:toy_resume", sizes=DATA, path=path))
+        wrong = faults(
+            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:toy_resume", sizes=DATA, path=path)
+        )
         wrong += sharded_checkpoints.toy_resume({}, path)
         assert not wrong, "\n".join([form, *wrong])
-        for said in ranks.ask("checkpoints.sharded_checkpoints:toy_rejections", sizes=DATA, path=path):
+        for said in run_on_ranks(
+            4, "torch.checkpoints.sharded_checkpoints:toy_rejections", sizes=DATA, path=path
+        ):
             missing, failed, misfit = said
             assert "there is nothing" in missing
             assert "not on this node" in failed
             assert "there is no 'more.weight'" in misfit
             assert "optimizer_0" in misfit
-        for read, held in ranks.ask("checkpoints.sharded_checkpoints:bytes_read", sizes=DATA, path=path):
+        for read, held in run_on_ranks(
+            4, "torch.checkpoints.sharded_checkpoints:bytes_read", sizes=DATA, path=path
+        ):
             assert read <= held
 
 
-def test_behind_a_url(ranks: Ranks, tmp_path: Path) -> None:
-    wrong = faults(ranks.ask("checkpoints.sharded_checkpoints:save_to_url", sizes=TWO, folder=str(tmp_path)))
+def test_behind_a_url(tmp_path: Path) -> None:
+    wrong = faults(
+        run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:save_to_url", sizes=TWO, folder=str(tmp_path))
+    )
     assert not wrong, "\n".join(wrong)
 
 
-def test_models_that_are_not_split_and_ranks_that_cannot_write(ranks: Ranks, tmp_path: Path) -> None:
-    wrong = faults(ranks.ask("checkpoints.sharded_checkpoints:save_plain_model", folder=str(tmp_path)))
+def test_models_that_are_not_split_and_ranks_that_cannot_write(tmp_path: Path) -> None:
+    wrong = faults(
+        run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:save_plain_model", folder=str(tmp_path))
+    )
     assert not wrong, "\n".join(wrong)

@@ -4,34 +4,20 @@ on each rank; what is needed comes from the unsplit model, or from torch on whol
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest.importorskip("torch")
 
-from tests.torch.apply.rank_server import Ranks
+from tests.rank_pool import run_on_ranks
 
 FOUR = ({"dp": 2, "tp": 2}, {"dp": 4}, {"pod": 2, "dp": 2})
 TWO = {"tp": 2}
 
 
-@pytest.fixture(scope="module")
-def groups() -> Iterator[dict[int, Ranks]]:
-    groups = {count: Ranks(count) for count in (2, 4)}
-    yield groups
-    for group in groups.values():
-        group.close()
-
-
-@pytest.fixture(scope="module")
-def ranks(groups: dict[int, Ranks]) -> Ranks:
-    return groups[4]
-
-
-def asked(groups: dict[int, Ranks], case: str, sizes: dict[str, int], **given: Any) -> list[Any]:
-    return groups[math.prod(sizes.values())].ask(case, sizes=sizes, **given)
+def run_on_mesh(case: str, sizes: dict[str, int], **given: Any) -> list[Any]:
+    return run_on_ranks(math.prod(sizes.values()), f"torch.train.{case}", sizes=sizes, **given)
 
 
 def close(wrong: dict[str, float], limit: float = 1e-5) -> None:
@@ -40,30 +26,30 @@ def close(wrong: dict[str, float], limit: float = 1e-5) -> None:
 
 
 @pytest.mark.parametrize("sizes", [*FOUR, TWO], ids=str)
-def test_clipping_of_a_partly_split_model(sizes: dict[str, int], groups: dict[int, Ranks]) -> None:
-    for found in asked(groups, "train.grad_norms:partly_split_norms", sizes):
+def test_clipping_of_a_partly_split_model(sizes: dict[str, int]) -> None:
+    for found in run_on_mesh("grad_norms:partly_split_norms", sizes):
         close(found["wrong"])
         assert found["same"], "the ranks have different norms"
         assert found["sent"] == ["all_reduce"]
 
 
-def test_norms_of_every_kind_of_gradient(ranks: Ranks) -> None:
-    for found in ranks.ask("train.grad_norms:norms_of_every_kind"):
+def test_norms_of_every_kind_of_gradient() -> None:
+    for found in run_on_ranks(4, "torch.train.grad_norms:norms_of_every_kind"):
         close(found["wrong"])
         assert found["half"] == 600
         assert found["none"] == 0
 
 
-def test_a_norm_that_is_not_finite(ranks: Ranks) -> None:
-    for found in ranks.ask("train.grad_norms:nonfinite_gradients", where=3):
+def test_a_norm_that_is_not_finite() -> None:
+    for found in run_on_ranks(4, "torch.train.grad_norms:nonfinite_gradients", where=3):
         assert "of the gradients is inf: they cannot be clipped" in found["said"]
         assert found["same"]
         assert found["norm"] == math.inf
 
 
 @pytest.mark.parametrize("sizes", [{"dp": 2, "tp": 2}, TWO], ids=str)
-def test_steps_of_optimizers_on_a_mix(sizes: dict[str, int], groups: dict[int, Ranks]) -> None:
-    for found in asked(groups, "train.steps:optimizer_steps", sizes):
+def test_steps_of_optimizers_on_a_mix(sizes: dict[str, int]) -> None:
+    for found in run_on_mesh("steps:optimizer_steps", sizes):
         close(found["wrong"])
         assert found["note"]["same"], "the groups are others after an error"
         assert ["Adafactor" in said and "AdamW" in said for said in found["note"]["said"]] == [True]
@@ -71,29 +57,29 @@ def test_steps_of_optimizers_on_a_mix(sizes: dict[str, int], groups: dict[int, R
 
 
 @pytest.mark.parametrize(("fused", "where"), [(False, 3), (True, 1)])
-def test_an_infinite_entry_on_one_rank_skips_the_step_on_all(fused: bool, where: int, ranks: Ranks) -> None:
+def test_an_infinite_entry_on_one_rank_skips_the_step_on_all(fused: bool, where: int) -> None:
     sizes = {"dp": 2, "tp": 2}
-    for found in ranks.ask("train.steps:scaled_steps", sizes=sizes, fused=fused, where=where):
+    for found in run_on_ranks(4, "torch.train.steps:scaled_steps", sizes=sizes, fused=fused, where=where):
         assert found["skipped"]
         assert found["scales"] == [4, 8]
         close(found["wrong"])
 
 
-def test_half_precision_gradients_are_not_unscaled(ranks: Ranks) -> None:
-    assert "needed: parameters in float32" in ranks.ask("train.steps:unscale_half")[0]
+def test_half_precision_gradients_are_not_unscaled() -> None:
+    assert "needed: parameters in float32" in run_on_ranks(4, "torch.train.steps:unscale_half")[0]
 
 
 @pytest.mark.parametrize("sizes", [*FOUR, None], ids=str)
-def test_micro_batches_reduce_once(sizes: dict[str, int] | None, ranks: Ranks) -> None:
-    for found in ranks.ask("train.steps:accumulated_steps", sizes=sizes):
+def test_micro_batches_reduce_once(sizes: dict[str, int] | None) -> None:
+    for found in run_on_ranks(4, "torch.train.steps:accumulated_steps", sizes=sizes):
         assert found["once"] > 0
         assert found["found"] == [0, 0, found["once"]]
         assert found["after"] == found["once"]
         close(found["wrong"])
 
 
-def test_random_numbers_of_a_tensor_group(ranks: Ranks) -> None:
-    assert ranks.ask("train.tensor_groups:rng_agrees") == [True] * 4
+def test_random_numbers_of_a_tensor_group() -> None:
+    assert run_on_ranks(4, "torch.train.tensor_groups:rng_agrees") == [True] * 4
 
 
 @pytest.mark.parametrize(
@@ -115,22 +101,23 @@ def test_random_numbers_of_a_tensor_group(ranks: Ranks) -> None:
         ("nothing in it", "", ""),
     ],
 )  # fmt: skip
-def test_batches(name: str, error: str, warning: str, ranks: Ranks) -> None:
-    for found in ranks.ask("train.tensor_groups:check_batches", name=name):
+def test_batches(name: str, error: str, warning: str) -> None:
+    for found in run_on_ranks(4, "torch.train.tensor_groups:check_batches", name=name):
         for said, needed in ((found["error"], error), (found["warning"], warning)):
             assert needed in said if needed else said is None
         assert found["same"]
         assert error or found["sent"] == 1
 
 
-def test_a_mesh_that_batches_cannot_be_compared_over(ranks: Ranks) -> None:
+def test_a_mesh_that_batches_cannot_be_compared_over() -> None:
     assert (
-        "a mesh of 1 axes and 4 ranks: needed: two axes" in ranks.ask("train.tensor_groups:invalid_mesh")[0]
+        "a mesh of 1 axes and 4 ranks: needed: two axes"
+        in run_on_ranks(4, "torch.train.tensor_groups:invalid_mesh")[0]
     )
 
 
-def test_models_of_other_seeds_become_the_same(ranks: Ranks) -> None:
-    for found in ranks.ask("train.tensor_groups:sync_models"):
+def test_models_of_other_seeds_become_the_same() -> None:
+    for found in run_on_ranks(4, "torch.train.tensor_groups:sync_models"):
         assert found["wrong"] == []
         assert found["again"] == []
         assert found["sent"] == 1
@@ -140,6 +127,6 @@ def test_models_of_other_seeds_become_the_same(ranks: Ranks) -> None:
         assert found["one"] == ["head.bias"]
 
 
-def test_models_that_are_not_the_same(ranks: Ranks) -> None:
-    for said in ranks.ask("train.tensor_groups:mismatched_models"):
+def test_models_that_are_not_the_same() -> None:
+    for said in run_on_ranks(4, "torch.train.tensor_groups:mismatched_models"):
         assert "rank 0 has '1.weight: float32 [3, 3]' where rank 3 has '1.weight: float32 [4, 3]'" in said

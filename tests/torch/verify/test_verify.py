@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,20 +12,15 @@ import pytest
 
 from planc.ir.laws import LAWS
 from tests.judge.families import FAMILIES
-from tests.torch.verify.verify_process import ROOT, CommandResult, VerifyProcess
+from tests.rank_pool import ROOT
+from tests.torch.verify.verify_process import CommandResult, verify
 
 NETS = f"{ROOT / 'tests' / 'torch' / 'verify' / 'verify_models.py'}"
 NOT_PROVED = next(law.code for law in LAWS if law.name == "not-proved")
 MLP = "mesh tp\ntensor tp {\n    up    colwise\n    down  rowwise\n}\n"
 
 
-@pytest.fixture(scope="module")
-def verify() -> Iterator[VerifyProcess]:
-    with VerifyProcess() as one:
-        yield one
-
-
-def asked(verify: VerifyProcess, folder: Path, plan: str, *arguments: str) -> CommandResult:
+def run_verify(folder: Path, plan: str, *arguments: str) -> CommandResult:
     (folder / "my.plan").write_text(plan, encoding="utf-8")
     return verify(folder, "my.plan", "--format", "json", *arguments)
 
@@ -59,11 +53,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_silent_mistakes(name: str, verify: VerifyProcess, tmp_path: Path) -> None:
+def test_silent_mistakes(name: str, tmp_path: Path) -> None:
     mistake = MISTAKES[name]
     plan = f"extends {mistake.family}\ntensor tp {{\n    {mistake.lines}\n}}\n"
     reference = FAMILIES[mistake.family].reference
-    said = asked(verify, tmp_path, plan, "--model", reference, "--full", "--tp", "2", "--dp", "1")
+    said = run_verify(tmp_path, plan, "--model", reference, "--full", "--tp", "2", "--dp", "1")
     assert said.status == 1, said
     assert said.data["verdict"] == "wrong"
     assert re.search(mistake.spoiled, wrong(said, *mistake.kinds)[0])
@@ -74,11 +68,9 @@ def test_silent_mistakes(name: str, verify: VerifyProcess, tmp_path: Path) -> No
     assert said.data["refuted"], "planc says so as well"
 
 
-def test_a_right_plan_on_two_axes(verify: VerifyProcess, tmp_path: Path) -> None:
+def test_a_right_plan_on_two_axes(tmp_path: Path) -> None:
     reference = FAMILIES["llama"].reference
-    said = asked(
-        verify, tmp_path, "extends llama\n", "--model", reference, "--full", "--tp", "2", "--dp", "2"
-    )
+    said = run_verify(tmp_path, "extends llama\n", "--model", reference, "--full", "--tp", "2", "--dp", "2")
     assert (said.status, said.data["verdict"]) == (0, "right"), said
     runs = {run["run"]: run for run in said.data["runs"]}
     assert set(runs) == {"plain", "padded", "another shape", "odd length"}
@@ -93,8 +85,8 @@ def test_a_right_plan_on_two_axes(verify: VerifyProcess, tmp_path: Path) -> None
     assert line.split() == rule["text"].split()
 
 
-def test_a_smaller_model_is_run(verify: VerifyProcess, tmp_path: Path) -> None:
-    said = asked(verify, tmp_path, "extends llama\n", "--model", "llama-3-8b", "--tp", "2", "--dp", "1")
+def test_a_smaller_model_is_run(tmp_path: Path) -> None:
+    said = run_verify(tmp_path, "extends llama\n", "--model", "llama-3-8b", "--tp", "2", "--dp", "1")
     assert said.status == 0, said
     assert any("num_hidden_layers 32 -> 2" in note for note in said.data["notes"])
     assert "num_hidden_layers=2" in said.data["model"]
@@ -110,10 +102,9 @@ FATES = {
 
 
 @pytest.mark.parametrize("net", FATES)
-def test_ranks_that_end_otherwise(net: str, verify: VerifyProcess, tmp_path: Path) -> None:
+def test_ranks_that_end_otherwise(net: str, tmp_path: Path) -> None:
     status, raised = FATES[net]
-    said = asked(
-        verify,
+    said = run_verify(
         tmp_path,
         MLP,
         "--model",
@@ -130,8 +121,8 @@ def test_ranks_that_end_otherwise(net: str, verify: VerifyProcess, tmp_path: Pat
         assert said.data["rows"] == []
 
 
-def test_what_is_not_proved_may_be_right(verify: VerifyProcess, tmp_path: Path) -> None:
-    said = asked(verify, tmp_path, MLP, "--model", f"{NETS}:spectral", "--tp", "2")
+def test_what_is_not_proved_may_be_right(tmp_path: Path) -> None:
+    said = run_verify(tmp_path, MLP, "--model", f"{NETS}:spectral", "--tp", "2")
     assert said.status == 0, said
     assert [line[:4] for line in said.data["refuted"]] == [NOT_PROVED]
 
@@ -141,10 +132,10 @@ IN_PARTS = "    norm  inputs(0: replicate -> shard(1)) outputs(0: shard(1) -> re
 
 
 @pytest.mark.parametrize("data", [1, 2])
-def test_means_of_draws(data: int, verify: VerifyProcess, tmp_path: Path) -> None:
+def test_means_of_draws(data: int, tmp_path: Path) -> None:
     """Dropout on split values differs from the unsplit model's by design; its mean does not."""
     mesh = ("--tp", "2", "--dp", str(data), "--dropout")
-    said = asked(verify, tmp_path, DROPS % "", "--model", f"{NETS}:dropping", *mesh)
+    said = run_verify(tmp_path, DROPS % "", "--model", f"{NETS}:dropping", *mesh)
     assert said.status == 0, said
     assert {row["name"] for row in said.data["rows"] if row["kind"] == "gradient"} == {
         "norm.weight", "norm.bias", "mlp.up.weight", "mlp.up.bias", "mlp.down.weight",
@@ -154,10 +145,10 @@ def test_means_of_draws(data: int, verify: VerifyProcess, tmp_path: Path) -> Non
     assert said.data["limit"] == 6
 
 
-def test_ranks_that_disagree(verify: VerifyProcess, tmp_path: Path) -> None:
+def test_ranks_that_disagree(tmp_path: Path) -> None:
     """A gradient that stays in parts differs between the ranks, however it is drawn."""
     mesh = ("--tp", "2", "--dp", "1", "--dropout")
-    said = asked(verify, tmp_path, DROPS % IN_PARTS, "--model", f"{NETS}:dropping", *mesh)
+    said = run_verify(tmp_path, DROPS % IN_PARTS, "--model", f"{NETS}:dropping", *mesh)
     assert said.status == 1, said
     assert set(wrong(said, "gradient")) == {"norm.weight", "norm.bias"}
     assert {row["note"] for row in said.data["rows"] if not row["ok"]} == {
@@ -177,7 +168,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize("name", USAGE)
-def test_wrong_usage(name: str, verify: VerifyProcess, tmp_path: Path) -> None:
+def test_wrong_usage(name: str, tmp_path: Path) -> None:
     arguments, words = USAGE[name]
     (tmp_path / "my.plan").write_text(MLP, encoding="utf-8")
     said = verify(tmp_path, *arguments)
@@ -185,14 +176,14 @@ def test_wrong_usage(name: str, verify: VerifyProcess, tmp_path: Path) -> None:
     assert words in said.err
 
 
-def test_a_plan_that_cannot_be_read(verify: VerifyProcess, tmp_path: Path) -> None:
-    said = asked(verify, tmp_path, "mesh tp\ntensor tp {\n", "--model", f"{NETS}:mlp", "--tp", "2")
+def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
+    said = run_verify(tmp_path, "mesh tp\ntensor tp {\n", "--model", f"{NETS}:mlp", "--tp", "2")
     assert said.status == 1
     assert "error[S" in said.err
     assert said.out == ""
 
 
-def test_the_page(verify: VerifyProcess, tmp_path: Path) -> None:
+def test_the_page(tmp_path: Path) -> None:
     """The example of docs/verify.md is what the command says."""
     page = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
     plan = re.search(r"```plan file=norms.plan\n(.*?)```", page, re.DOTALL)
@@ -213,9 +204,9 @@ def _stable(text: str) -> list[str]:
     return sorted(re.sub(r"^(wrong \w+ \S+) (plain|padded|another shape) ", r"\1 ", line) for line in lines)
 
 
-def test_json_is_as_the_page_says(verify: VerifyProcess, tmp_path: Path) -> None:
+def test_json_is_as_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
-    said = asked(verify, tmp_path, MLP, "--model", f"{NETS}:mlp", "--tp", "2")
+    said = run_verify(tmp_path, MLP, "--model", f"{NETS}:mlp", "--tp", "2")
     rows = {key for row in said.data["rows"] for key in row}
     for key in {*said.data, *rows, *said.data["runs"][0], *_keys(said.data["rows"])}:
         assert f"`{key}`" in page, key

@@ -8,57 +8,59 @@ from pathlib import Path
 import pytest
 
 import planc
-from tests.torch.weights.rank_server import Ranks, shared
+from tests.rank_pool import run_on_ranks
+from tests.shared_files import once_per_run
 
 MESHES = ((1, 2), (2, 2), (1, 1))
 
 
 @pytest.fixture(scope="module")
-def ranks() -> Ranks:
-    return shared()
+def phi3() -> Path:
+    return once_per_run("phi3-weights", lambda folder: _write("phi3", folder))
 
 
-@pytest.fixture(scope="module")
-def phi3(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phi3")
-    ranks.run(1, "write_weight_files", family="phi3", folder=str(folder))
-    return folder
+def _write(family: str, folder: Path) -> None:
+    run_on_ranks(1, "torch.weights.weights:write_weight_files", family=family, folder=str(folder))
 
 
-def _read(ranks: Ranks, family: str, dp: int, tp: int, path: Path) -> None:
-    read, held = ranks.run(dp * tp, "load_on_mesh", family=family, dp=dp, tp=tp, path=str(path))
+def _read(family: str, dp: int, tp: int, path: Path) -> None:
+    read, held = run_on_ranks(
+        dp * tp, "torch.weights.weights:load_on_mesh", family=family, dp=dp, tp=tp, path=str(path)
+    )[0]
     assert read == held
 
 
 @pytest.mark.parametrize(("dp", "tp"), [*MESHES, (4, 1)])
-def test_a_folder_with_an_index(ranks: Ranks, phi3: Path, dp: int, tp: int) -> None:
+def test_a_folder_with_an_index(phi3: Path, dp: int, tp: int) -> None:
     assert (phi3 / "model.safetensors.index.json").exists()
-    _read(ranks, "phi3", dp, tp, phi3)
+    _read("phi3", dp, tp, phi3)
 
 
 @pytest.mark.parametrize(("dp", "tp"), MESHES)
-def test_a_file_of_torch_save(ranks: Ranks, phi3: Path, dp: int, tp: int) -> None:
-    _read(ranks, "phi3", dp, tp, phi3 / "whole.pt")
+def test_a_file_of_torch_save(phi3: Path, dp: int, tp: int) -> None:
+    _read("phi3", dp, tp, phi3 / "whole.pt")
 
 
 @pytest.mark.parametrize(
     "family", ["bert_mlm", "gpt2", "mixtral", "neox", "qwen3_moe", "t5", "vit", "whisper"]
 )
-def test_names_and_pieces_of_transformers(ranks: Ranks, family: str, tmp_path: Path) -> None:
+def test_names_and_pieces_of_transformers(family: str, tmp_path: Path) -> None:
     """Tied tensors are absent, experts are apart, modules have had other names."""
-    ranks.run(1, "write_weight_files", family=family, folder=str(tmp_path))
-    _read(ranks, family, 2, 2, tmp_path)
+    _write(family, tmp_path)
+    _read(family, 2, 2, tmp_path)
 
 
-def test_a_distributed_checkpoint(ranks: Ranks, tmp_path: Path) -> None:
-    ranks.run(4, "write_checkpoint", family="phi3", dp=2, tp=2, folder=str(tmp_path))
+def test_a_distributed_checkpoint(tmp_path: Path) -> None:
+    run_on_ranks(4, "torch.weights.weights:write_checkpoint", family="phi3", dp=2, tp=2, folder=str(tmp_path))
     for dp, tp in MESHES:
-        _read(ranks, "phi3", dp, tp, tmp_path / "alone")
-    _read(ranks, "phi3", 1, 4, tmp_path / "among")
+        _read("phi3", dp, tp, tmp_path / "alone")
+    _read("phi3", 1, 4, tmp_path / "among")
 
 
-def test_all_faults_at_once_and_nothing_changed(ranks: Ranks, phi3: Path) -> None:
-    found = ranks.run(4, "load_rejected_file", family="phi3", dp=2, tp=2, path=str(phi3 / "wrong.pt"))
+def test_all_faults_at_once_and_nothing_changed(phi3: Path) -> None:
+    found = run_on_ranks(
+        4, "torch.weights.weights:load_rejected_file", family="phi3", dp=2, tp=2, path=str(phi3 / "wrong.pt")
+    )[0]
     assert found == [
         "'model.layers.0.self_attn.o_proj.weight' is (3,) there, and (64, 64) in the model",
         "there is no 'model.layers.0.self_attn.qkv_proj.weight'",

@@ -10,29 +10,26 @@ import torch
 from torch import Tensor, nn
 
 import planc
-from tests.torch.weights.rank_server import Ranks, shared
-
-
-@pytest.fixture(scope="module")
-def ranks() -> Ranks:
-    return shared()
+from tests.rank_pool import run_on_ranks
 
 
 @pytest.mark.parametrize("family", ["bert", "deepseek_v3", "gemma3", "llama", "neox", "t5", "vit", "whisper"])
-def test_an_unsplit_model(ranks: Ranks, family: str) -> None:
-    share = ranks.run(1, "materialize_on_mesh", family=family, dp=1, tp=1)
+def test_an_unsplit_model(family: str) -> None:
+    share = run_on_ranks(1, "torch.weights.weights:materialize_on_mesh", family=family, dp=1, tp=1)[0]
     assert share < 0.35  # of the model, at any time, as whole tensors
 
 
 @pytest.mark.parametrize(("dp", "tp"), [(1, 2), (2, 2)])
 @pytest.mark.parametrize("family", ["gpt2", "mixtral", "phi3", "bert_mlm"])
-def test_the_same_numbers_on_every_mesh(ranks: Ranks, family: str, dp: int, tp: int) -> None:
-    ranks.run(dp * tp, "materialize_on_mesh", family=family, dp=dp, tp=tp)
+def test_the_same_numbers_on_every_mesh(family: str, dp: int, tp: int) -> None:
+    run_on_ranks(dp * tp, "torch.weights.weights:materialize_on_mesh", family=family, dp=dp, tp=tp)
 
 
-def test_weights_in_place_of_a_seed(ranks: Ranks, tmp_path: Path) -> None:
-    ranks.run(1, "write_weight_files", family="phi3", folder=str(tmp_path))
-    share = ranks.run(2, "materialize_on_mesh", family="phi3", dp=1, tp=2, path=str(tmp_path))
+def test_weights_in_place_of_a_seed(tmp_path: Path) -> None:
+    run_on_ranks(1, "torch.weights.weights:write_weight_files", family="phi3", folder=str(tmp_path))
+    share = run_on_ranks(
+        2, "torch.weights.weights:materialize_on_mesh", family="phi3", dp=1, tp=2, path=str(tmp_path)
+    )[0]
     assert share < 0.01  # buffers alone are made
 
 

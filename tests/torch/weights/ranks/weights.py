@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from planc.torch.apply.local_slice import local_slice
 from planc.torch.apply.packed_params import full_param, packed_params
 from planc.torch.weights.load_targets import load_targets, local_tensor
 from tests.judge.families import FAMILIES
+from tests.shared_files import captured_graph
 
 
 def build_model(family: str, seed: int = 0, **other: Any) -> Any:
@@ -44,14 +44,9 @@ def make_mesh(dp: int, tp: int) -> DeviceMesh:
     return init_device_mesh("cpu", (dp, tp), mesh_dim_names=("dp", "tp"))
 
 
-@functools.cache
-def captured_graph(family: str) -> planc.ModelGraph:
-    """Asked for once, before there are ranks."""
-    return planc.capture(FAMILIES[family].reference)
-
-
 def parallelized(model: nn.Module, family: str, mesh: DeviceMesh) -> Any:
-    return planc.parallelize(model, family, mesh, graph=captured_graph(family))
+    graph = captured_graph(FAMILIES[family].reference, in_this_process=True)
+    return planc.parallelize(model, family, mesh, graph=graph)
 
 
 def full_tensor(value: Any) -> Any:
