@@ -63,7 +63,7 @@ class RankPool:
         self._line: multiprocessing.connection.Connection | None = None
 
     def run(
-        self, count: int, case: str, *, fresh: bool = False, max_uses: int = MAX_USES, **kwargs: Any
+        self, count: int, case: str, /, *, fresh: bool = False, max_uses: int = MAX_USES, **kwargs: Any
     ) -> list[Any]:
         """What each of `count` ranks returns, in their order.
 
@@ -76,7 +76,7 @@ class RankPool:
             kwargs: the arguments of the function.
 
         Raises:
-            ProcessesEnded: a rank has ended or did not answer.
+            ProcessesEnded: a rank has ended or did not answer, whatever others raise for that.
             AssertionError: a rank has raised.
         """
         folder, _, name = case.rpartition(".")
@@ -86,7 +86,7 @@ class RankPool:
         )
         return self._values(f"{case} {kwargs}", answers)
 
-    def call(self, function: str, *, seconds: float = SECONDS, **kwargs: Any) -> Any:
+    def call(self, function: str, /, *, seconds: float = SECONDS, **kwargs: Any) -> Any:
         """What a function, `module:name`, returns in a process of its own, which has the libraries loaded.
 
         Raises:
@@ -100,7 +100,7 @@ class RankPool:
         raised = [one["raised"] for one in answers if "raised" in one]
         if raised:
             text = "\n".join(f"rank {i}: {one['raised']}" for i, one in enumerate(answers) if "raised" in one)
-            is_lost = all(one.startswith(("the process has ended", "no end within")) for one in raised)
+            is_lost = any(one.startswith(("the process has ended", "no end within")) for one in raised)
             raise (ProcessesEnded if is_lost else AssertionError)(f"{what}:\n{text}")
         return [one["value"] for one in answers]
 

@@ -164,7 +164,7 @@ def _compare(whole: Reference, case: Mapping[str, Any], wire: RankLink, policy: 
             loss = loss + (result * factor).sum()
     if isinstance(loss, Tensor):
         loss.backward()
-    grads = applied.finish()
+    grads = applied.gradients()
     for name, grad in whole.grads.items():
         expected_grad = grad
         if grad is not None and name in applied.shards:

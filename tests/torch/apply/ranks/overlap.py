@@ -72,8 +72,8 @@ def count_overlapped(least: int = 0) -> Iterator[list[int]]:
         return done(*args)
 
     with (
-        mock.patch.object(overlap, "LEAST", least),
-        mock.patch.object(overlap, "products_of_gathered", counting),
+        mock.patch.object(overlap, "MIN_OVERLAP_BYTES", least),
+        mock.patch.object(overlap, "all_gather_matmul", counting),
     ):
         yield ran
 
