@@ -1,4 +1,4 @@
-"""A value arrives in another layout than the rule declares.
+"""A value arrives in another layout than the plan declares.
 
 The model that runs trusts what a rule declares of its input and does not check it. If the rule
 declares a shard as replicated, the module takes that shard for the full value; if it declares

@@ -1,4 +1,4 @@
-"""An operation mixes samples of the batch, which a data axis splits.
+"""An operation mixes entries of the batch, which a data axis splits.
 
 On the axis of an `fsdp` block each rank computes its part of the batch, and FSDP averages the
 gradients. The average is the gradient of the full batch only if the model computes each sample

@@ -1,4 +1,4 @@
-"""An operation runs along a sharded dim.
+"""An operation needs all of a dim that is sharded.
 
 A mean, a softmax, a norm or a maximum along a sharded dim computes its result from the shard
 of each rank alone. A split or a chunk of a fused projection divides the columns of one rank as

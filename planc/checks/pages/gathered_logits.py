@@ -1,4 +1,4 @@
-"""Logits are gathered although the loss can use them sharded.
+"""The logits are gathered, though the loss could take them sharded.
 
 The logits are the largest value of a language model: batch x sequence x vocabulary. After a
 gather every rank holds all of them, and their gradient. `loss vocab_parallel` uses logits that

@@ -1,4 +1,4 @@
-"""A value leaves the model sharded or partial.
+"""The model returns a value that is not full on every rank.
 
 The code that calls the model takes what the model returns for the full result. A loss on half
 of the vocabulary is a number, and a wrong one. A sharded result leaves the model only if the

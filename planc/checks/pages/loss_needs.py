@@ -1,4 +1,4 @@
-"""The loss gets a layout that it cannot use.
+"""The loss gets logits in another layout than it needs.
 
 `loss vocab_parallel` computes the cross entropy of logits that are sharded along the
 vocabulary: it sums the exponentials of all shards, and takes the logit of the label from the

@@ -1,4 +1,4 @@
-"""A partial sum is used before it is reduced.
+"""A partial value is used before its all-reduce.
 
 `partial` says that the value is the sum of what the ranks hold, and that no rank has reduced
 it yet. Linear operations keep it valid, such as a product with a constant. A norm, an

@@ -1,4 +1,4 @@
-"""The same value is gathered several times.
+"""Several modules each gather the same value.
 
 q, k and v have the same input. Three colwise rules gather it three times, or all-reduce its
 gradient three times; a boundary at the module around them does so once. The numbers are the

@@ -1,4 +1,4 @@
-"""The model's code reads a local size as if it were the global one.
+"""The model's code reads a size that differs between ranks.
 
 `x.sum(1) / x.shape[1]` is a mean; on a shard of the sequence it divides by the length of the
 shard. `arange(x.shape[1])` counts positions from 0 on every rank. Nothing fails, and the

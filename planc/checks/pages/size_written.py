@@ -1,4 +1,4 @@
-"""The model's code asks for the global size of a sharded dim.
+"""The model's code contains a size that no rank has.
 
 `q.view(batch, length, self.n_heads, -1)` asks for all heads, where a rank holds only some of
 them: the view fails when the model runs, or it mixes pieces of heads. Code with -1 in place of

@@ -1,4 +1,4 @@
-"""Attention runs on a split sequence.
+"""Attention sees a rank's slice of the sequence.
 
 Every position attends to all others, or to those before it. If each rank holds a shard of the
 sequence, attention sees that shard alone: the shapes fit, the loss falls for a while, and the

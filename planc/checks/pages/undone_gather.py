@@ -1,4 +1,4 @@
-"""A value is gathered and split again at once.
+"""A value is gathered and then sliced again.
 
 One module gathers its output, and the next one takes its own shard of it along the same dim:
 the two boundaries undo each other, at the cost of a gather.
