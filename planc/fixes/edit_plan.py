@@ -1,4 +1,4 @@
-"""Lines that a plan could have: patterns for modules, and where a rule for them would stand."""
+"""New rules for a plan: patterns for modules, and the lines where the rules belong."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from planc.proof.result import join_module_path
 
 
 class PlanEditor:
-    """New rules for one block of a plan."""
+    """Writes new rules for one block of a plan."""
 
     def __init__(self, binding: Binding, block: ResolvedBlock) -> None:
         self.binding, self.block = binding, block
         self.block_number = next(i for i, each in enumerate(binding.resolved.blocks) if each is block)
         self.document = binding.resolved.documents[0]
-        """The document that may be edited."""
+        """The document that a fix may edit: base plans are left alone."""
 
     def rule_for_name(self, module: str) -> Located | None:
         """The rule of a module."""
@@ -31,7 +31,7 @@ class PlanEditor:
         return self.binding.entry_for(bound, self.block_number)
 
     def patterns_for(self, modules: Iterable[str]) -> list[str]:
-        """Patterns for some modules; layers that are alike are one pattern, if none of them has a rule."""
+        """Patterns for some modules; equal layers get one pattern, if none of them has a rule."""
         wanted = list(modules)
         stars = dict.fromkeys(numbers_to_wildcards(name) for name in wanted)
         taken = {
@@ -51,7 +51,13 @@ class PlanEditor:
         ]
 
     def add_rules(self, patterns: list[str], declaration: str, *more: Edit) -> Fix | None:
-        """The rules `PATTERN said`, each below the rule that is nearest."""
+        """A fix that adds the rules `PATTERN DECLARATION`, each below the rule with the most similar pattern.
+
+        Args:
+            patterns: the patterns of the rules.
+            declaration: what the rules say, as `colwise  -> shard(-1)`.
+            more: further edits of the same fix.
+        """
         written = [(self.closest_rule(pattern), self._abbreviate(pattern)) for pattern in patterns]
         if not written or any(entry is None for entry, _ in written):
             return None
@@ -68,17 +74,19 @@ class PlanEditor:
         return Fix(message, tuple(edits))
 
     def append_line(self, line: str) -> Fix | None:
-        """A line below all rules."""
+        """A fix that adds a line below all rules."""
         entries = [entry for entry in self.block.entries if entry.location.document is self.document]
         if not entries:
             return None
-        name, _, said = line.partition("  ")
+        name, _, declaration = line.partition("  ")
         return insert_lines_fix(
-            entries[-1].location.label(), [_align_columns(entries[-1], name, said.strip())], f"add '{line}'"
+            entries[-1].location.label(),
+            [_align_columns(entries[-1], name, declaration.strip())],
+            f"add '{line}'",
         )
 
     def closest_rule(self, pattern: str, style: str = "") -> Located | None:
-        """The rule, of this style if one is named, whose pattern begins most alike: the last of these."""
+        """The rule, of this style if one is given, whose pattern has the longest beginning in common: the last one."""
         best: tuple[int, Located | None] = (-1, None)
         for entry in self.block.entries:
             if entry.location.document is self.document and (not style or entry.value.style == style):
@@ -89,18 +97,18 @@ class PlanEditor:
         return best[1]
 
     def rowwise_output(self, module: str) -> str:
-        """How a rowwise module leaves its output, as it is written: as the input of the module around it
-        came, or as other rowwise rules say."""
+        """The output of a rowwise module as the plan would write it: the layout that arrives at the module around
+        it, or what other rowwise rules declare; empty for `replicate`."""
         above = self.rule_for_name(module.rpartition(".")[0])
         if above is not None and above.value.inputs:
             label = above.location.label("", "inputs", 0, "before")
-            came = label.source.text[label.span.start : label.span.end]
-            return "" if came == "replicate" else came
+            arriving = label.source.text[label.span.start : label.span.end]
+            return "" if arriving == "replicate" else arriving
         entry = self.closest_rule(self.patterns_for([module])[0], "rowwise")
         return layout_source(entry, "output") if entry is not None else ""
 
     def _abbreviate(self, pattern: str) -> str:
-        """The pattern with the plan's own name for its beginning."""
+        """The pattern, with a let of the plan in place of its beginning."""
         known = sorted(self.binding.resolved.patterns.items(), key=lambda item: -len(str(item[1])))
         for name, meant in known:
             if f"{pattern}.".startswith(f"{meant}."):
@@ -108,13 +116,13 @@ class PlanEditor:
         return pattern
 
     def layout_name(self, layout: str) -> str:
-        """A layout by the plan's own name for it, if it has one."""
+        """A layout, by the name of the plan's let for it if there is one."""
         names = [name for name, meant in self.binding.resolved.layouts.items() if str(meant) == layout]
         return names[0] if len(names) == 1 and layout != "replicate" else layout
 
 
 def layout_source(entry: Located, field: str) -> str:
-    """A layout of a rule as the text has it; nothing where the rule does not say it."""
+    """A layout of a rule as the plan writes it; empty where the rule does not declare it."""
     if getattr(entry.value, field) is None:
         return ""
     label = entry.location.label("", field)
@@ -122,18 +130,18 @@ def layout_source(entry: Located, field: str) -> str:
 
 
 def label_after(entry: Located, *field: str) -> Label:
-    """The place behind a rule, or behind a piece of it."""
+    """The empty span after a rule, or after a piece of it."""
     label = entry.location.label("", *field)
     return Label(label.source, Span(label.span.end, label.span.end))
 
 
 def numbers_to_wildcards(name: str) -> str:
-    """The pattern of a module and those that differ from it in a number."""
+    """The pattern of a module and of those whose names differ from it in numbers alone."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
 def _common_names(one: str, other: str) -> int:
-    """How many names two patterns have in common at their beginning."""
+    """How many names the beginnings of two patterns have in common."""
     count = 0
     for left, right in zip(one.split("."), other.split("."), strict=False):
         if left != right and "*" not in (left, right):
@@ -143,7 +151,7 @@ def _common_names(one: str, other: str) -> int:
 
 
 def _align_columns(entry: Located, name: str, declaration: str) -> str:
-    """A line whose columns are those of another rule."""
+    """A line with the columns of another rule."""
     label = entry.location.label()
     text = label.source.text
     start = entry.location.label("", "pattern").span

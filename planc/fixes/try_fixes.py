@@ -1,5 +1,5 @@
-"""Fixes: a diagnostic keeps its fix only if the plan, with it applied, loses the fault and
-gets no other; for an error that is mended, warnings of waste may come."""
+"""A diagnostic keeps its fix only if the plan, with the fix applied, loses the violation and gets no other
+one. The fix of an error may bring warnings of redundant communication."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from planc.ir.source import Source
 
 MAX_FIXES_TRIED = 32
 MAX_CHARACTERS_READ = 100_000
-"""Fixes tried in one run, and characters read for it, each fix being a whole check: a
-plan with more faults than that has other cares."""
+"""The most fixes that one run tries, and the most characters that it reads for them: to try a fix is to
+check the whole plan."""
 
 DiagnoseFn = Callable[[Document, Settings], Any]
-"""Gives an object with `diagnostics`."""
+"""Checks a document; the result has `diagnostics`."""
 
 
 def keep_working_fixes(
     document: Document, settings: Settings, found: tuple[Diagnostic, ...], diagnose: DiagnoseFn
 ) -> tuple[Diagnostic, ...]:
-    """The diagnostics, without the fixes that do not mend."""
+    """The diagnostics, without the fixes that do not mend.
+
+    Args:
+        document: the plan.
+        settings: what the user gave besides.
+        found: its diagnostics.
+        diagnose: checks the plan with a fix applied.
+    """
     offered = [d for d in found if d.fix is not None and d.fix.edits]
     tried = {
         id(d)
@@ -35,28 +42,31 @@ def keep_working_fixes(
 
 
 def _fix_works(
-    broken: Diagnostic,
+    diagnostic: Diagnostic,
     document: Document,
     settings: Settings,
     found: tuple[Diagnostic, ...],
     diagnose: DiagnoseFn,
 ) -> bool:
-    # A fix of a base plan would change what other plans extend: it is not offered from here.
-    if broken.label.source is not document.source or broken.fix is None:
+    # A fix of a base plan would change the other plans that extend it.
+    if diagnostic.label.source is not document.source or diagnostic.fix is None:
         return False
     from planc.syntax.read_file import read_source
 
-    mended = read_source(_edit_source(document.source, broken.fix))
-    after = diagnose(mended, settings).diagnostics
-    # Offsets move with an edit, so faults are told apart by what they say.
+    edited = read_source(_edit_source(document.source, diagnostic.fix))
+    after = diagnose(edited, settings).diagnostics
+    # An edit moves spans, so a violation is found again by its data.
     before = Counter(_identity(d) for d in found)
     left = Counter(
-        _identity(d) for d in after if d.is_error or not broken.is_error or d.law.name == "not-proved"
+        _identity(d) for d in after if d.is_error or not diagnostic.is_error or d.law.name == "not-proved"
     )
-    return left[_identity(broken)] < before[_identity(broken)] and left <= before
+    return left[_identity(diagnostic)] < before[_identity(diagnostic)] and left <= before
 
 
-def _identity(diagnostic: Diagnostic) -> tuple[str, str, str]:
+def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
+    """What stays the same of a diagnostic when spans move."""
+    if diagnostic.details is not None:
+        return diagnostic.law.code, diagnostic.details
     return diagnostic.law.code, diagnostic.message, diagnostic.label.text
 
 

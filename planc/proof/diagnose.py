@@ -12,6 +12,7 @@ from planc.proof.result import (
     Finding,
     Proof,
     RedundantCollective,
+    RepeatedGather,
     Violation,
     join_module_path,
 )
@@ -44,21 +45,25 @@ def proof_diagnostics(proof: Proof, binding: Binding, suggest: Suggest) -> Itera
 
 def _violations(axis: AxisProof) -> list[Finding]:
     """The violations on an axis; those of one rule, law and operation are one finding."""
-    groups: dict[tuple[str, int, str], tuple[Violation, list[str]]] = {}
+    groups: dict[object, tuple[Violation, list[str]]] = {}
     for path, analysis in axis.analysis.walk():
         for violation in analysis.violations:
             start = _blamed_rule(violation, axis)[0].span.start
-            key = (violation.law, start, describe_point(violation.point))
+            point = violation.point
+            key = (violation.law, start, point.kind, point.name, str(point.operands))
             groups.setdefault(key, (violation, []))[1].append(join_module_path(path, violation.module))
     return [Finding(first, tuple(dict.fromkeys(modules)), axis) for first, modules in groups.values()]
 
 
 def _redundant_collectives(axis: AxisProof) -> list[Finding]:
     """The redundant collectives on an axis; equal ones of one rule are one finding."""
-    groups: dict[tuple[int, str], tuple[RedundantCollective, list[str]]] = {}
+    groups: dict[object, tuple[RedundantCollective, list[str]]] = {}
     for path, analysis in axis.analysis.walk_findings():
         for redundant in analysis.redundant_collectives:
-            key = (id(redundant.rule), describe_redundancy(redundant.redundancy).got)
+            redundancy = redundant.redundancy
+            if isinstance(redundancy, RepeatedGather):
+                redundancy = redundancy.with_(bytes_saved=0)  # layers may differ in size
+            key = (id(redundant.rule), redundancy)
             groups.setdefault(key, (redundant, []))[1].append(join_module_path(path, redundant.module))
     return [Finding(first, tuple(modules), axis) for first, modules in groups.values()]
 

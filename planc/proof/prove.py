@@ -30,8 +30,8 @@ from planc.proof.result import (
 from planc.proof.types import CONSTANT, INVARIANT, SAME_ON_ALL_RANKS, UNKNOWN, Sharded, sharded
 from planc.proof.violations import Cause, LogitsNotSharded, NotProved, OutputNotBatch, OutputNotFull
 
-DATA_AXIS_RANKS = 2
-"""Ranks that a data axis is proved for: what holds for two parts of the batch holds for more."""
+BATCH_AXIS_RANKS = 2
+"""Ranks for which an axis that splits the batch is proved: what holds for two parts of the batch holds for more."""
 
 _UNKNOWN_BATCH = AbstractValue(UNKNOWN)
 """An input that may or may not be a part of the batch."""
@@ -50,7 +50,7 @@ def prove(binding: Binding) -> Proof:
             continue
         axis, size = split_on[0], sizes.get(split_on[0])
         if block.splits_batch:
-            proofs.append(_AxisProver(binding, number, DATA_AXIS_RANKS).prove(axis))
+            proofs.append(_AxisProver(binding, number, BATCH_AXIS_RANKS).prove(axis))
         elif not block.splits_tensors:
             unsupported.append(axis)
         elif size is None:

@@ -18,6 +18,7 @@ from planc.graph.graph_reader import graph_from_bytes
 from planc.ir.document import Document
 from planc.ir.resolved import Settings
 from planc.ir.source import Source
+from planc.proof import diagnose, sentences
 from planc.syntax.read_file import read_source
 
 PLANS = Path(__file__).parent / "plans"
@@ -89,19 +90,20 @@ def test_a_line_that_is_missing_is_written_again(name: str, line: str, number: i
         assert after.verdict == "proved"
 
 
-@pytest.mark.parametrize(
-    ("name", "wrong", "right"),
-    [
-        ("lm", "blocks.*.attn.o rowwise -> stream\n    ", ""),
-        ("lm", "head colwise stream", "head colwise replicate"),
-        ("lm", "blocks.*.attn.o rowwise -> stream", "blocks.*.attn.o rowwise -> partial"),
-        ("llama", "lm_head colwise -> shard(-1)", "lm_head colwise -> replicate"),
-        ("fused", "packed_colwise(3)", "colwise"),
-        ("qwen3", "block.self_attn.{q,k}_norm replicate\n    ", ""),
-        ("whisper", " attributes(num_heads: 4 // tp)", ""),
-        ("bert", "inputs(0: replicate -> replicate)", "inputs(0: shard(1) -> replicate)"),
-    ],
-)
+BROKEN = [
+    ("lm", "blocks.*.attn.o rowwise -> stream\n    ", ""),
+    ("lm", "head colwise stream", "head colwise replicate"),
+    ("lm", "blocks.*.attn.o rowwise -> stream", "blocks.*.attn.o rowwise -> partial"),
+    ("llama", "lm_head colwise -> shard(-1)", "lm_head colwise -> replicate"),
+    ("fused", "packed_colwise(3)", "colwise"),
+    ("qwen3", "block.self_attn.{q,k}_norm replicate\n    ", ""),
+    ("whisper", " attributes(num_heads: 4 // tp)", ""),
+    ("bert", "inputs(0: replicate -> replicate)", "inputs(0: shard(1) -> replicate)"),
+]
+"""A plan, a piece of its text, and what a broken plan has there."""
+
+
+@pytest.mark.parametrize(("name", "wrong", "right"), BROKEN)
 def test_fix_writes_the_plan(
     name: str, wrong: str, right: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,3 +115,19 @@ def test_fix_writes_the_plan(
     assert main(flags) == 1
     main([*flags, "--fix"])
     assert main(flags) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "wrong", "right"), BROKEN)
+def test_fixes_read_no_sentence(name: str, wrong: str, right: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """planc writes the same plan when every sentence of the proof says something else."""
+    text = collapse_columns((PLANS / f"{name}.plan").read_text("utf-8")).replace(wrong, right)
+    _, after = check_and_fix(name, text)
+    for table in ("_SENTENCES", "_PARTIAL", "_REDUNDANCIES"):
+        other = dict.fromkeys(getattr(sentences, table), ("something", "something else"))
+        monkeypatch.setattr(sentences, table, other)
+    for table in ("HEADLINES", "REDUNDANCY_HEADLINES"):
+        headlines = {key: (code, "a headline") for key, (code, _) in getattr(sentences, table).items()}
+        monkeypatch.setattr(diagnose, table, headlines)
+    silent, silent_after = check_and_fix(name, text)
+    assert {d.message for d in silent.diagnostics} == {"a headline"}
+    assert silent_after.document.source.text == after.document.source.text
