@@ -130,15 +130,17 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
     Raises:
         ModelFault: the model cannot be had.
     """
+    from planc.compile import check_document
     from planc.graph.model_source import reference_for_plan
     from planc.report.verify_report import progress_bar
     from planc.torch.capture.from_reference import capture_reference
     from planc.torch.verify.dropout import verify_dropout
+    from planc.torch.verify.lowering import lower_for_verify
     from planc.torch.verify.model_under_test import build_model_under_test
     from planc.torch.verify.shrink_model import resolve_reference
     from planc.torch.verify.verify_plan import verify_plan
 
-    with progress_bar() as tell, warnings.catch_warnings():
+    with progress_bar() as show_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reference = resolve_reference(reference_for_plan(document, arguments.model))
         notes: list[str] = []
@@ -146,12 +148,14 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
         if not arguments.full:
             reference, graph, notes = _shrink_model(document, reference, given)
         graph = graph or capture_reference(reference)
-        what = (document, reference, graph, given)
-        how: dict[str, Any] = {"seed": arguments.seed, "timeout": arguments.timeout, "progress": tell}
+        plan = lower_for_verify(check_document(document, given, graph))
+        options: dict[str, Any] = {
+            "seed": arguments.seed, "timeout": arguments.timeout, "progress": show_progress,
+        }  # fmt: skip
         if arguments.dropout:
-            return verify_dropout(*what, **how), notes
+            return verify_dropout(plan, reference, **options), notes
         subject = build_model_under_test(reference, arguments.seed)
-        return verify_plan(*what, subject=subject, steps=arguments.steps, **how), notes
+        return verify_plan(plan, reference, subject=subject, steps=arguments.steps, **options), notes
 
 
 def _shrink_model(document: Document, reference: str, given: Settings) -> tuple[str, ModelGraph, list[str]]:

@@ -9,7 +9,6 @@ from typing import Any
 from planc.check_result import Result
 from planc.commands.apply_fixes import apply_fixes
 from planc.compile import check_document
-from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered
 from planc.ir.plan import Plan
@@ -72,8 +71,8 @@ class Judges:
         settings = Settings(dict(case.variant.sizes), options=dict(case.variant.options))
         plan = self.base if case.mutant is None else case.mutant.plan
         document = read_source(Source("mutant.plan", unparse(plan)))
-        said = lower_for_verify(document, settings, self.graph)
-        result = said.result
+        result = check_document(document, settings, self.graph)
+        said = lower_for_verify(result)
         codes = tuple(sorted({f.law.code for f in result.diagnostics if f.is_error or f.law.code == "L713"}))
         if any(fault.is_error and is_about_names(fault.law.code) for fault in result.diagnostics):
             return Judgement(NO_PLAN, codes, "wrong", "; ".join(said.reasons)[:200], "nothing")
@@ -85,27 +84,25 @@ class Judges:
                 return Judgement(UNTRUE, codes, "wrong", "", "nothing", same=True)
             return Judgement(result.verdict, codes, *numbers[:2], "the base plan", same=True)
         fix, mended = self._fixed(result, settings) if result.is_refuted else ("", "")
-        return Judgement(
-            result.verdict, codes, *self._numbers(document, settings, result), fix=fix, fixed=mended
-        )
+        return Judgement(result.verdict, codes, *self._numbers(result), fix=fix, fixed=mended)
 
     def _of_base(self, settings: Settings) -> tuple[Lowered | None, tuple[str, str, str]]:
         """What the base plan tells the model here, and what the numbers say of it."""
         key = (tuple(settings.axis_sizes.items()), tuple(settings.options.items()))
         if key not in self._known:
             document = read_source(Source("base.plan", unparse(self.base)))
-            said = lower_for_verify(document, settings, self.graph)
-            self._known[key] = said.lowered, self._numbers(document, settings, said.result)
+            said = lower_for_verify(check_document(document, settings, self.graph))
+            self._known[key] = said.lowered, self._numbers(said.result)
         return self._known[key]
 
-    def _numbers(self, document: Document, settings: Settings, result: Result) -> tuple[str, str, str]:
+    def _numbers(self, result: Result) -> tuple[str, str, str]:
         by = "parallelize" if result.verdict == "proved" else "as written"
-        return (*self._verified(document, settings), by)
+        return (*self._verified(result), by)
 
-    def _verified(self, document: Document, settings: Settings) -> tuple[str, str]:
+    def _verified(self, result: Result) -> tuple[str, str]:
         for _ in range(2):
             found = verify_plan(
-                document, self.reference, self.graph, settings,
+                lower_for_verify(result), self.reference,
                 subject=self.subject, pool=self.ranks, scenarios=("plain",), steps=1, timeout=TIMEOUT,
             )  # fmt: skip
             # A process that the machine has ended is no verdict: it is asked once more.
@@ -125,7 +122,7 @@ class Judges:
             return "", ""
         if mended.verdict != "proved":
             return mended.verdict, ""
-        return "proved", self._verified(mended.document, settings)[0]
+        return "proved", self._verified(mended)[0]
 
 
 def is_about_names(code: str) -> bool:

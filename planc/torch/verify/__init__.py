@@ -1,1 +1,1 @@
-"""The second judge: a model under a plan against the same model unsplit, by numbers."""
+"""Numerical verification: a model under a plan against the same model unsplit."""

@@ -1,4 +1,4 @@
-"""Which rule of a plan governs what a row is about."""
+"""Which rule of a plan governs a tensor."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ class RuleIndex:
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
         self._blocks = [number for number, _ in binding.resolved.tensor_blocks()]
-        self._bound = dict(binding.root.named_modules())
+        self._modules = dict(binding.root.named_modules())
 
-    def rule_for(self, row: TensorComparison) -> Located | None:
-        """Of a parameter the rule of its module, or of the nearest one around it that has one; of what leaves
-        the model its own rule, of a loss the line that says how it is computed."""
-        if row.kind in ("gradient", "weight"):
-            return self._nearest_rule(row.name.rpartition(".")[0])
-        if row.kind == "loss":
-            lines = [self._binding.resolved.blocks[number].loss for number in self._blocks]
-            said = next((line for line in lines if line is not None), None)
-            if said is not None:
-                return said
+    def rule_for(self, comparison: TensorComparison) -> Located | None:
+        """The rule of a parameter's module, or of the nearest module around it that has one; of an output the rule
+        of the model itself; of a loss the line that declares it. None: there is no such rule."""
+        if comparison.kind in ("gradient", "weight"):
+            return self._nearest_rule(comparison.name.rpartition(".")[0])
+        if comparison.kind == "loss":
+            losses = (self._binding.resolved.blocks[number].loss for number in self._blocks)
+            declared = next((loss for loss in losses if loss is not None), None)
+            if declared is not None:
+                return declared
         return self._nearest_rule("")
 
-    def _nearest_rule(self, module: str) -> Located | None:
-        parts = module.split(".") if module else []
-        for count in range(len(parts), -1, -1):
-            bound = self._bound.get(".".join(parts[:count]))
-            for number in self._blocks if bound is not None else ():
-                assert bound is not None
-                entry = self._binding.entry_for(bound, number)
+    def _nearest_rule(self, name: str) -> Located | None:
+        parts = name.split(".") if name else []
+        for length in range(len(parts), -1, -1):
+            module = self._modules.get(".".join(parts[:length]))
+            for number in self._blocks if module is not None else ():
+                assert module is not None
+                entry = self._binding.entry_for(module, number)
                 if entry is not None:
                     return entry
         return None

@@ -1,6 +1,8 @@
-"""A model that drops numbers by chance. Ranks drop other numbers of what they split than the unsplit model does,
-so means of many draws are compared, in units of their standard error; where ranks hold the same, they have to
-agree to the last bit."""
+"""Verification with dropout on.
+
+The ranks drop other entries of what they split than the unsplit model does, so the means of many samples are compared,
+in units of their standard error. Values that ranks replicate must be equal to the last bit.
+"""
 
 from __future__ import annotations
 
@@ -12,236 +14,187 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
-from planc.ir.document import Document
-from planc.ir.graph import ModelGraph
-from planc.ir.resolved import Settings
-from planc.ir.verify_result import ComparedKind, TensorComparison, VerifyResult
+from planc.ir.verify_result import TensorComparison, VerifyResult
+from planc.torch.apply.full_tensor import full_tensor
 from planc.torch.apply.vocab_parallel import VocabParallelLogits
-from planc.torch.verify.compare import ShardedComparison, VerifyTask, task_scenarios
-from planc.torch.verify.error_scale import FLOAT32_EPS
-from planc.torch.verify.local_view import LocalView, gather_full
-from planc.torch.verify.lowering import lower_for_verify
+from planc.torch.verify.compare import ShardedComparison, VerifyTask, task_mesh, task_scenarios
+from planc.torch.verify.local_view import LocalView
+from planc.torch.verify.lowering import VerifyPlan
 from planc.torch.verify.model_under_test import ModelUnderTest, build_model_under_test
 from planc.torch.verify.random_loss import named_outputs
 from planc.torch.verify.rank_pool import RankPool
 from planc.torch.verify.reference_run import backward_terms, cast_floats
+from planc.torch.verify.result_builder import VerifyResultBuilder
+from planc.torch.verify.running_moments import RunningMoments, Sample, TensorKey, mean_of_samples
 from planc.torch.verify.scenarios import Scenario
-from planc.torch.verify.verify_plan import DEFAULT_TIMEOUT, ProgressCallback, VerifyResultBuilder
+from planc.torch.verify.verify_plan import DEFAULT_TIMEOUT, ProgressCallback, plan_axis_sizes
 
 SAMPLES = 32
+"""How many samples of each model are compared."""
 MAX_STANDARD_ERRORS = 6.0
-"""Standard errors that means may be apart: among a million numbers hardly one is, by chance."""
+"""How far means may differ, in standard errors: by chance, fewer than one entry in a million does."""
 DROPOUT_SCENARIO, PLAIN_SCENARIO = "dropout", "plain"
-"""The name of the run, and of the inputs that it takes."""
-
-TensorsByRow = dict[tuple[ComparedKind, str], Tensor]
+"""The name of the only scenario, and of the scenario whose inputs it takes."""
 
 
 def verify_dropout(
-    document: Document, reference: str, graph: ModelGraph, settings: Settings, *,
-    seed: int = 0, timeout: float = DEFAULT_TIMEOUT, progress: ProgressCallback | None = None,
-) -> VerifyResult:  # fmt: skip
-    """The same as `verify`, with dropout on: one run, of many draws."""
-    said = lower_for_verify(document, settings, graph)
-    sizes = tuple((axis.name, axis.size or 1) for axis in said.result.resolved.axes)
-    found = VerifyResultBuilder(document, reference, dict(sizes), seed, said)
-    if said.lowered is None:
-        return found.build("wrong" if said.result.is_refuted else "unjudged", reasons=said.reasons)
-    task = VerifyTask(reference, said.lowered, sizes, said.sharded_outputs, (PLAIN_SCENARIO,), 0, seed)
+    plan: VerifyPlan,
+    reference: str,
+    *,
+    seed: int = 0,
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: ProgressCallback | None = None,
+) -> VerifyResult:
+    """Run a model split and unsplit with dropout on, and compare means of outputs and gradients.
+
+    Args:
+        plan: the plan, lowered on the graph of this very model.
+        reference: the model, as `planc capture` takes it; every rank builds it.
+        seed: of weights, data and samples.
+        timeout: seconds that all samples together may take.
+        progress: called before the samples.
+    """
+    sizes = plan_axis_sizes(plan)
+    builder = VerifyResultBuilder(plan, reference, dict(sizes), seed)
+    if plan.lowered is None:
+        return builder.build_unapplied()
+    task = VerifyTask(reference, plan.lowered, sizes, plan.sharded_outputs, (PLAIN_SCENARIO,), 0, seed)
     if progress is not None:
-        progress(0, 1, f"{SAMPLES} draws")
-    ranks = RankPool(compare_dropout_on_rank)
+        progress(0, 1, f"{SAMPLES} samples")
+    pool = RankPool(compare_dropout_on_rank)
     try:
-        found.add_scenario(DROPOUT_SCENARIO, False, ranks.run(math.prod(dict(sizes).values()), task, timeout))
+        results = pool.run(math.prod(dict(sizes).values()), task, timeout)
+        builder.add_scenario(DROPOUT_SCENARIO, results, may_raise=False)
     finally:
-        ranks.close()
-    return found.build()
+        pool.close()
+    return builder.build()
 
 
 def compare_dropout_on_rank(task: VerifyTask) -> list[TensorComparison]:
-    """What one rank finds."""
-    names, counts = zip(*task.sizes, strict=True)
-    mesh = init_device_mesh("cpu", counts, mesh_dim_names=names)
+    """Run a task on this rank, in a process group of all ranks. Returns a comparison for each output and gradient."""
+    mesh = task_mesh(task)
     subject = build_model_under_test(task.reference, task.seed, dropout=True)
-    place = LocalView(task.lowered, mesh)
-    run = next(run for run in task_scenarios(subject, task) if run.name == task.scenarios[0])
-    return list(_DropoutComparison(subject, run, task, mesh, place).rows())
+    scenarios = {scenario.name: scenario for scenario in task_scenarios(subject, task)}
+    local = LocalView(task.lowered, mesh)
+    return list(_DropoutComparison(subject, scenarios[task.scenarios[0]], task, mesh, local).comparisons())
 
 
 class _DropoutComparison(ShardedComparison):
-    """Draws of the split model and of the unsplit one."""
+    """Samples of the split model and of the unsplit one."""
 
     def __init__(
-        self, subject: ModelUnderTest, run: Scenario, task: VerifyTask, mesh: DeviceMesh, place: LocalView
+        self,
+        subject: ModelUnderTest,
+        scenario: Scenario,
+        task: VerifyTask,
+        mesh: DeviceMesh,
+        local: LocalView,
     ) -> None:
-        super().__init__(subject, run, task, mesh, place)
+        super().__init__(subject, scenario, task, mesh, local)
         self._reference_model = copy.deepcopy(subject.model).to(self.reference.dtype)
         self._tensor_groups = [mesh[axis.axis].get_group() for axis in task.lowered.tensor]
-        self._sharded_results: dict[str, Tensor] = {}
-        """Results of the split model, for their shapes."""
-        self._diverged: set[tuple[ComparedKind, str]] = set()
+        self._sharded_outputs: dict[str, Tensor] = {}
+        """Outputs of the split model, for their shapes."""
+        self._diverged: set[TensorKey] = set()
+        """Tensors that the ranks of a tensor group should replicate, and do not."""
 
-    def rows(self) -> Iterator[TensorComparison]:
-        """A row for each result and each gradient."""
-        arguments, keywords = self.inputs
-        self._sharded_results = _forward(self.model, arguments, keywords, 0)
-        # The mean of other draws is a direction to look along: it sums what each number shows a little of.
-        ahead = _mean_of(self._sample_reference(draw) for draw in range(SAMPLES))
-        unsplit = _RunningMoments(ahead)
-        for draw in range(SAMPLES, 2 * SAMPLES):
-            unsplit.add(self._sample_reference(draw))
-        split = _RunningMoments(ahead)
-        for draw in range(2 * SAMPLES, 3 * SAMPLES):
-            split.add(self._sample_sharded(draw))
-        for key in ahead:
-            kind, name = key
+    def comparisons(self) -> Iterator[TensorComparison]:
+        args, kwargs = self.inputs
+        self._sharded_outputs = _forward(self.model, args, kwargs, 0)
+        # Independent samples give the directions of the projections.
+        directions = mean_of_samples(map(self._sample_reference, range(SAMPLES)), SAMPLES)
+        expected = RunningMoments(directions)
+        for number in range(SAMPLES, 2 * SAMPLES):
+            expected.add(self._sample_reference(number))
+        actual = RunningMoments(directions)
+        for number in range(2 * SAMPLES, 3 * SAMPLES):
+            actual.add(self._sample_sharded(number))
+        for key in directions:
+            error, note = math.inf, ""
             if key in self._diverged:
-                yield TensorComparison(
-                    kind,
-                    name,
-                    DROPOUT_SCENARIO,
-                    math.inf,
-                    "differs between ranks of a tensor group",
-                    None,
-                    MAX_STANDARD_ERRORS,
-                )
-            elif key not in split.count:
-                yield TensorComparison(
-                    kind, name, DROPOUT_SCENARIO, math.inf, "is missing", None, MAX_STANDARD_ERRORS
-                )
+                note = "differs between ranks of a tensor group"
+            elif key not in actual.count:
+                note = "is missing"
             else:
-                yield TensorComparison(
-                    kind,
-                    name,
-                    DROPOUT_SCENARIO,
-                    split.max_deviation(unsplit, key),
-                    "",
-                    None,
-                    MAX_STANDARD_ERRORS,
-                )
+                error = actual.max_deviation(expected, key)
+            yield TensorComparison(*key, DROPOUT_SCENARIO, error, note, limit=MAX_STANDARD_ERRORS)
 
-    def _sample_reference(self, sample: int) -> TensorsByRow:
-        weighing = self.reference.loss
-        assert weighing is not None
-        arguments, keywords = cast_floats(
-            (self.scenario.arguments, dict(self.scenario.keywords)), self.reference.dtype
-        )
-        results = _forward(self._reference_model, arguments, keywords, self._sample_seed(sample, 0))
-        backward_terms(weighing.terms(results, weighing.coefficients))
-        whole = {
-            name: self.local_piece(name, item, self._sharded_results)[0] for name, item in results.items()
+    def _sample_reference(self, number: int) -> Sample:
+        args, kwargs = cast_floats((self.scenario.args, dict(self.scenario.kwargs)), self.reference.dtype)
+        outputs = _forward(self._reference_model, args, kwargs, self._sample_seed(number, 0))
+        backward_terms(self.loss.terms(outputs, self.loss.coefficients))
+        pieces = {
+            name: self.local_piece(name, output, self._sharded_outputs)[0] for name, output in outputs.items()
         }
         return {
-            **_outputs(whole),
-            **_gradients(self._reference_model, self.local.in_shard_order),
+            **_output_sample(pieces),
+            **_gradient_sample(self._reference_model, self.local.in_shard_order),
         }
 
-    def _sample_sharded(self, sample: int) -> TensorsByRow:
-        weighing = self.reference.loss
-        assert weighing is not None
-        arguments, keywords = self.inputs
-        results = _forward(self.model, arguments, keywords, self._sample_seed(sample, self.local.data_rank))
-        backward_terms(self.loss_terms(results))
-        for name, item in results.items():
-            if (
-                not isinstance(item, VocabParallelLogits)
-                and not self.local_piece(name, self.reference.exact.results[name], results)[1]
-            ):
-                self._check_replicas_equal(("output", name), item)
-        for name, parameter in self.model.named_parameters(remove_duplicate=False):
-            if parameter.grad is not None and not self._is_tensor_sharded(parameter.grad):
-                self._check_replicas_equal(("gradient", name), parameter.grad)
+    def _sample_sharded(self, number: int) -> Sample:
+        args, kwargs = self.inputs
+        outputs = _forward(self.model, args, kwargs, self._sample_seed(number, self.local.data_rank))
+        backward_terms(self.loss_terms(outputs))
+        self._check_replicas(outputs)
         gathered = {
-            name: item.gathered() if isinstance(item, VocabParallelLogits) else item
-            for name, item in results.items()
+            name: output.gathered() if isinstance(output, VocabParallelLogits) else output
+            for name, output in outputs.items()
         }
-        return {**_outputs(gathered), **_gradients(self.model, lambda grad, _: gather_full(grad))}
+        return {**_output_sample(gathered), **_gradient_sample(self.model, lambda grad, _: full_tensor(grad))}
 
-    def _sample_seed(self, sample: int, data_rank: int) -> int:
-        """Ranks of a tensor group draw alike; each data rank draws its own."""
-        return self.task.seed + 1_000 * (1 + sample) + data_rank
+    def _sample_seed(self, number: int, data_rank: int) -> int:
+        """The ranks of a tensor group use the same seed; each data rank has its own."""
+        return self.task.seed + 1_000 * (1 + number) + data_rank
+
+    def _check_replicas(self, outputs: Mapping[str, Tensor]) -> None:
+        """Check everything that the ranks of a tensor group should replicate."""
+        for name, output in outputs.items():
+            full = self.reference.exact.outputs[name]
+            is_sharded = isinstance(output, VocabParallelLogits) or self.local_piece(name, full, outputs)[1]
+            if not is_sharded:
+                self._check_equal(("output", name), output)
+        for name, param in self.model.named_parameters(remove_duplicate=False):
+            if param.grad is not None and not self._is_tensor_sharded(param.grad):
+                self._check_equal(("gradient", name), param.grad)
 
     def _is_tensor_sharded(self, grad: Tensor) -> bool:
-        """Whether a tensor axis splits it."""
+        """Whether a tensor axis shards a gradient."""
         if not isinstance(grad, DTensor):
             return False
-        placed = dict(zip(grad.device_mesh.mesh_dim_names or (), grad.placements, strict=True))
+        placements = dict(zip(grad.device_mesh.mesh_dim_names or (), grad.placements, strict=True))
         axes = [axis.axis for axis in self.task.lowered.tensor]
-        return any(axis in placed and not placed[axis].is_replicate() for axis in axes)
+        return any(axis in placements and not placements[axis].is_replicate() for axis in axes)
 
-    def _check_replicas_equal(self, key: tuple[ComparedKind, str], item: Tensor) -> None:
-        """Note whether the ranks of each tensor group hold the same bits."""
-        own = (item.to_local() if isinstance(item, DTensor) else item).detach()
+    def _check_equal(self, key: TensorKey, tensor: Tensor) -> None:
+        """Note a tensor whose bits differ between the ranks of a tensor group."""
+        own = (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
         for group in self._tensor_groups:
-            most, least = own.clone(), own.clone()
-            dist.all_reduce(most, dist.ReduceOp.MAX, group)
-            dist.all_reduce(least, dist.ReduceOp.MIN, group)
-            if not torch.equal(most, least):
+            largest, smallest = own.clone(), own.clone()
+            dist.all_reduce(largest, dist.ReduceOp.MAX, group)
+            dist.all_reduce(smallest, dist.ReduceOp.MIN, group)
+            if not torch.equal(largest, smallest):
                 self._diverged.add(key)
 
 
-class _RunningMoments:
-    """Means and spreads of draws: of each number, and of their sum along a direction."""
-
-    def __init__(self, directions: TensorsByRow) -> None:
-        self._directions = directions
-        self.count: dict[tuple[ComparedKind, str], int] = {}
-        self._sums: TensorsByRow = {}
-        self._squares: TensorsByRow = {}
-
-    def add(self, sample: Mapping[tuple[ComparedKind, str], Tensor]) -> None:
-        for key, item in sample.items():
-            along = self._directions.get(key)
-            if along is None or along.shape != item.shape:
-                continue
-            numbers = torch.cat([item.double().flatten(), (item.double() * along).sum().reshape(1)])
-            self.count[key] = self.count.get(key, 0) + 1
-            self._sums[key] = self._sums.get(key, 0) + numbers
-            self._squares[key] = self._squares.get(key, 0) + numbers**2
-
-    def mean_and_squared_error(self, key: tuple[ComparedKind, str]) -> tuple[Tensor, Tensor]:
-        """The means, and the squares of their standard errors."""
-        count = self.count[key]
-        mean = self._sums[key] / count
-        spread = (self._squares[key] / count - mean**2).clamp(min=0) * count / (count - 1)
-        return mean, spread / count
-
-    def max_deviation(self, other: _RunningMoments, key: tuple[ComparedKind, str]) -> float:
-        """How far the means are apart at most, in standard errors; or in units of rounding, where nothing hangs
-        on chance."""
-        mean, square = self.mean_and_squared_error(key)
-        needed, spread = other.mean_and_squared_error(key)
-        largest = torch.full_like(mean, float(needed[:-1].abs().max()) if len(needed) > 1 else 0.0)
-        largest[-1] = float((self._directions[key].abs() * largest[0]).sum())
-        error = torch.maximum(
-            (square + spread).sqrt(), FLOAT32_EPS * largest + torch.finfo(torch.float64).tiny
-        )
-        worst = ((mean - needed).abs() / error).max()
-        return float(worst) if bool(torch.isfinite(worst)) else math.inf
-
-
-def _mean_of(samples: Iterator[TensorsByRow]) -> TensorsByRow:
-    """The mean of each tensor."""
-    sums: TensorsByRow = {}
-    for one in samples:
-        for key, item in one.items():
-            sums[key] = sums.get(key, 0) + item.double() / SAMPLES
-    return sums
-
-
-def _forward(model: nn.Module, arguments: Any, keywords: Any, seed: int) -> dict[str, Tensor]:
+def _forward(model: nn.Module, args: Any, kwargs: Any, seed: int) -> dict[str, Tensor]:
     model.zero_grad()
     torch.manual_seed(seed)
-    return dict(named_outputs(model(*arguments, **keywords)))
+    return dict(named_outputs(model(*args, **kwargs)))
 
 
-def _outputs(results: Mapping[str, Tensor]) -> TensorsByRow:
-    return {("output", name): item.detach() for name, item in results.items() if item.is_floating_point()}
+def _output_sample(outputs: Mapping[str, Tensor]) -> dict[TensorKey, Tensor]:
+    return {
+        ("output", name): output.detach() for name, output in outputs.items() if output.is_floating_point()
+    }
 
 
-def _gradients(model: nn.Module, whole: Callable[[Tensor, str], Tensor]) -> TensorsByRow:
-    named = model.named_parameters(remove_duplicate=False)
-    return {("gradient", name): whole(p.grad, name).clone() for name, p in named if p.grad is not None}
+def _gradient_sample(model: nn.Module, to_full: Callable[[Tensor, str], Tensor]) -> dict[TensorKey, Tensor]:
+    params = model.named_parameters(remove_duplicate=False)
+    return {
+        ("gradient", name): to_full(param.grad, name).clone()
+        for name, param in params
+        if param.grad is not None
+    }

@@ -1,4 +1,4 @@
-"""Small numbers that divide as large ones do."""
+"""Small sizes that are divisible as large ones are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from math import gcd, lcm
 def smallest_equivalent(
     number: int, ranks: int, least: int, *, step: int = 1, avoid: Collection[int] = ()
 ) -> int:
-    """The smallest number from `least` on that as many of the parts divide, and that is even or odd as this
-    one is; the number itself, where it is small already.
+    """The smallest size with the same greatest common divisor with `ranks`, and the same parity, as a large one.
 
     Args:
-        parts: what a mesh divides by, with all that divides it.
-        step: what divides the result; its own affair if it does not divide the number.
-        avoid: what it must not be.
+        number: the large size; returned where no smaller one qualifies.
+        ranks: how many ranks divide dims.
+        least: the result is not smaller than this.
+        step: a divisor of the result; it need not divide `number`.
+        avoid: sizes that the result must differ from.
     """
     ranks = lcm(ranks, 2)
     for small in range(max(least, 1), number):
@@ -25,23 +26,29 @@ def smallest_equivalent(
 
 
 def largest_head_divisor(counts: Iterable[int], ranks: int) -> int:
-    """The largest divisor of counts of heads that leaves them divided as they were, and leaves a rank
-    more than one wherever it had more: a dim of 1 is broadcast, and hides what is wrong."""
+    """The largest number by which all counts of heads can be divided, such that they stay divisible by the ranks as
+    they were, and each rank keeps more than one head where it had more: a dim of 1 broadcasts, which
+    hides errors.
+
+    Args:
+        counts: of heads, of heads of keys and values, ...
+        ranks: how many ranks divide dims.
+    """
     counts = [count for count in counts if count > 1]
     return next(
-        by
-        for by in range(min(counts, default=1), 0, -1)
-        if all(_keeps_divisibility(c, by, ranks) for c in counts)
+        divisor
+        for divisor in range(min(counts, default=1), 0, -1)
+        if all(_keeps_divisibility(count, divisor, ranks) for count in counts)
     )
 
 
 def _keeps_divisibility(count: int, divisor: int, ranks: int) -> bool:
-    small, share = count // divisor, gcd(count, ranks)
-    return count % divisor == 0 and gcd(small, ranks) == share and small >= min(count, 2 * max(share, 2))
+    small, shared = count // divisor, gcd(count, ranks)
+    return count % divisor == 0 and gcd(small, ranks) == shared and small >= min(count, 2 * max(shared, 2))
 
 
 def shrink_experts(count: int, groups: int, ranks: int) -> tuple[int, int]:
-    """Fewer experts and groups of them."""
+    """Fewer experts, and fewer groups of them; equal to the given numbers where there are no smaller ones."""
     few = groups if groups <= 2 else smallest_equivalent(groups, ranks, 2)
     if groups % few:
         few = groups

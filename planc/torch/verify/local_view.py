@@ -1,4 +1,4 @@
-"""A rank's share of whole tensors: of the batch on data axes, of dims on tensor axes."""
+"""This rank's slices of full tensors: of the batch on data axes, of dims on tensor axes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,39 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
 
 from planc.ir.lowered import Lowered
 from planc.torch.apply.param_shards import local_shard
 
 
 class LocalView:
-    """Where a rank stands: which part of the batch it gets, and which slice of what a tensor axis splits."""
+    """Where this rank is on the mesh, and so which slices are its own."""
 
     def __init__(self, lowered: Lowered, mesh: DeviceMesh) -> None:
+        """
+        Args:
+            lowered: the plan's instructions.
+            mesh: with all of the plan's axes.
+        """
         self.lowered, self.mesh = lowered, mesh
         fsdp = lowered.fsdp
-        names = [n for n in (fsdp.replicate, fsdp.axis) if n is not None] if fsdp else []
+        names = [name for name in (fsdp.replicate, fsdp.axis) if name is not None] if fsdp else []
         self.data_rank, self.data_ranks = 0, 1
         for name in names:
             self.data_rank = self.data_rank * mesh[name].size() + mesh[name].get_local_rank()
             self.data_ranks *= mesh[name].size()
         self.tensor_coordinates = [
-            (mesh[a.axis].get_local_rank(), mesh[a.axis].size()) for a in lowered.tensor
+            (mesh[axis.axis].get_local_rank(), mesh[axis.axis].size()) for axis in lowered.tensor
         ]
+        """This rank's index on each tensor axis, and the size of the axis."""
 
     def local_batch(self, item: Any, batch: int) -> Any:
-        """This rank's part of the inputs."""
+        """This data rank's rows of inputs.
+
+        Args:
+            item: inputs, in tuples, lists and mappings.
+            batch: the size of the batch; a tensor whose first dim has this size is split.
+        """
         if isinstance(item, Tensor):
             if item.ndim == 0 or item.shape[0] != batch or self.data_ranks == 1:
                 return item
@@ -42,50 +52,47 @@ class LocalView:
             return type(item)(self.local_batch(part, batch) for part in item)
         return item
 
-    def local_result(self, whole: Tensor, shape: torch.Size, *, may_be_sharded: bool) -> tuple[Tensor, bool]:
-        """The piece of a whole result that this rank is to have, judged by the shape of what it has, and
-        whether a tensor axis splits it.
+    def local_result(self, full: Tensor, shape: torch.Size, *, may_be_sharded: bool) -> tuple[Tensor, bool]:
+        """The slice of a full output that this rank should have, inferred from the shape that it has, and whether
+        a tensor axis shards it.
 
         Args:
-            may_split: whether the plan says that a tensor axis does.
+            full: the output of the unsplit model.
+            shape: of this rank's output.
+            may_be_sharded: whether the plan says that a tensor axis shards it.
         """
-        piece = whole
-        if self.batch_shards(whole, shape) > 1:
-            piece = _even_chunk(piece, 0, self.data_rank, self.data_ranks)
+        local = full
+        if self.batch_shards(full, shape) > 1:
+            local = _even_chunk(local, 0, self.data_rank, self.data_ranks)
         for rank, ranks in self.tensor_coordinates if may_be_sharded else ():
-            for dim in range(min(piece.ndim, len(shape))):
-                if piece.shape[dim] != shape[dim] and piece.shape[dim] == shape[dim] * ranks:
-                    return _even_chunk(piece, dim, rank, ranks), True
-        return piece, False
+            for dim in range(min(local.ndim, len(shape))):
+                if local.shape[dim] != shape[dim] and local.shape[dim] == shape[dim] * ranks:
+                    return _even_chunk(local, dim, rank, ranks), True
+        return local, False
 
-    def batch_shards(self, whole: Tensor, shape: torch.Size) -> int:
-        """By how many parts of the batch the rows of a whole result are shared."""
-        is_cut = whole.ndim and len(shape) == whole.ndim and whole.shape[0] == shape[0] * self.data_ranks
-        return self.data_ranks if is_cut else 1
+    def batch_shards(self, full: Tensor, shape: torch.Size) -> int:
+        """How many data ranks share the rows of a full output, given the shape of this rank's output."""
+        is_split = full.ndim and len(shape) == full.ndim and full.shape[0] == shape[0] * self.data_ranks
+        return self.data_ranks if is_split else 1
 
-    def in_shard_order(self, whole: Tensor, name: str) -> Tensor:
-        """A whole parameter in the order of the ranks that hold its slices: fused parts are cut each by
-        itself."""
+    def in_shard_order(self, full: Tensor, name: str) -> Tensor:
+        """A full parameter in the order in which the ranks' shards lie one after the other: of a packed parameter,
+        each rank has a slice of every part."""
         module, _, own = name.rpartition(".")
         for axis in self.lowered.tensor:
-            part = axis.modules[module].parameters.get(own) if module in axis.modules else None
-            if part is not None and part.dim is not None and len(part.part_sizes) > 1:
+            shard = axis.modules[module].parameters.get(own) if module in axis.modules else None
+            if shard is not None and shard.dim is not None and len(shard.part_sizes) > 1:
                 ranks = self.mesh[axis.axis].size()
-                whole = torch.cat([local_shard(whole, part, rank, ranks) for rank in range(ranks)], part.dim)
-        return whole
+                full = torch.cat([local_shard(full, shard, rank, ranks) for rank in range(ranks)], shard.dim)
+        return full
 
 
 def batch_size(item: Any) -> int:
-    """The size of the batch: the first dim of the first tensor that has more than one; 0: there is none."""
+    """The size of the batch: the first dim of the first tensor that has more than one dim; 0: there is none."""
     if isinstance(item, Tensor):
         return item.shape[0] if item.ndim > 1 else 0
     parts = item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple | list) else ()
     return next((size for size in map(batch_size, parts) if size), 0)
-
-
-def gather_full(x: Tensor) -> Tensor:
-    """All of a tensor; every rank calls this."""
-    return x.full_tensor() if isinstance(x, DTensor) else x
 
 
 def _even_chunk(x: Tensor, dim: int, rank: int, ranks: int) -> Tensor:

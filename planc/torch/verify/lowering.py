@@ -1,4 +1,4 @@
-"""What a plan tells a model, whatever planc's own verdict on it is."""
+"""The instructions of a plan for verification: also those of a plan that planc does not prove."""
 
 from __future__ import annotations
 
@@ -6,62 +6,60 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding
 from planc.check_result import Result
-from planc.compile import check_document
-from planc.ir.document import Document
-from planc.ir.graph import ModelGraph
 from planc.ir.layout import Shard
 from planc.ir.lowered import Lowered, LoweredFsdp
 from planc.ir.record import Record
-from planc.ir.resolved import Settings
 from planc.lower.lower_plan import lower_unproved
 from planc.lower.tensor_axis import LoweringError
 
 AMBIGUOUS_LAWS = frozenset({"two-rules", "rules-meet", "other-model", "uneven-cut"})
-"""Laws whose breach leaves it open what is to be applied: which of two rules, which rank gets the rest."""
+"""Laws whose violation makes it ambiguous what to apply: which of two rules, which rank gets the remainder."""
 _PRECISION_SETTINGS = frozenset({"params", "reduce", "output", "cast_inputs", "offload"})
-"""Settings of FSDP that change precision or place: numbers are compared in one precision, on the CPU."""
+"""Settings of FSDP that change dtype or device: verification compares in one precision, on the CPU."""
 
 
 class VerifyPlan(Record):
-    """A plan as it is applied."""
+    """A plan as it is applied for verification."""
 
     result: Result
+    """Of `planc check`."""
     lowered: Lowered | None
+    """None: the plan cannot be applied."""
     sharded_outputs: tuple[str, ...] = ()
-    """Results that leave the model split, as a rule of the model itself says: names or positions."""
+    """Outputs of the model that a rule of the root leaves sharded: names or positions."""
     reasons: tuple[str, ...] = ()
-    """Why it cannot be applied."""
+    """Why the plan cannot be applied."""
 
 
-def lower_for_verify(document: Document, settings: Settings, graph: ModelGraph) -> VerifyPlan:
-    """What `parallelize` would apply; of a plan that planc refuses, or cannot prove, what it says as it
-    is written. Numbers that hang on a fault are those of a user who was not warned."""
-    result = check_document(document, settings, graph)
-    faults = [fault for fault in result.diagnostics if fault.is_error]
-    unclear = [
-        fault.headline
-        for fault in faults
-        if fault.law.code[0] in "SNRXEM" or fault.law.name in AMBIGUOUS_LAWS
+def lower_for_verify(result: Result) -> VerifyPlan:
+    """Lower a plan as `parallelize` does. A plan that planc refutes or cannot prove is lowered as it is written,
+    so that the numbers are those of a user who was not warned.
+
+    Args:
+        result: of a check against the graph of the model, on a mesh with a size for each axis.
+    """
+    errors = [diagnostic for diagnostic in result.diagnostics if diagnostic.is_error]
+    ambiguous = [
+        error.headline
+        for error in errors
+        if error.law.code[0] in "SNRXEM" or error.law.name in AMBIGUOUS_LAWS
     ]
-    if result.binding is None or unclear:
-        return VerifyPlan(result, None, (), tuple(unclear or [fault.headline for fault in faults]))
-    open_ = [axis.name for axis in result.resolved.axes if axis.size is None]
-    if open_:
-        return VerifyPlan(result, None, (), tuple(f"the axis '{name}' has no size" for name in open_))
+    if result.binding is None or ambiguous:
+        return VerifyPlan(result, None, (), tuple(ambiguous or [error.headline for error in errors]))
+    without_size = [axis.name for axis in result.resolved.axes if axis.size is None]
+    if without_size:
+        return VerifyPlan(result, None, (), tuple(f"the axis '{name}' has no size" for name in without_size))
     try:
-        return VerifyPlan(
-            result,
-            _without_precision(lower_unproved(result.binding, result.proof)),
-            tuple(_sharded_outputs(result.binding)),
-        )
-    except LoweringError as bad:
-        return VerifyPlan(result, None, (), (str(bad),))
-    except Exception as raised:
+        lowered = _without_precision(lower_unproved(result.binding, result.proof))
+    except LoweringError as error:
+        return VerifyPlan(result, None, (), (str(error),))
+    except Exception as error:
         if result.verdict == "proved":
             raise
-        # Nothing is promised of a plan that planc refuses: it may tell what nobody can do.
-        why = f"it cannot be applied as it is written ({type(raised).__name__}: {raised})"
+        # Lowering may rely on what a proof guarantees, and this plan has none.
+        why = f"it cannot be applied as it is written ({type(error).__name__}: {error})"
         return VerifyPlan(result, None, (), (why,))
+    return VerifyPlan(result, lowered, tuple(_sharded_outputs(result.binding)))
 
 
 def _sharded_outputs(binding: Binding) -> Iterator[str]:
@@ -73,7 +71,7 @@ def _sharded_outputs(binding: Binding) -> Iterator[str]:
 
 
 def _without_precision(lowered: Lowered) -> Lowered:
-    """Without what changes precision or speed alone."""
+    """Without what changes precision, device or speed alone."""
     fsdp = lowered.fsdp
     if fsdp is not None:
         settings = {name: value for name, value in fsdp.settings.items() if name not in _PRECISION_SETTINGS}

@@ -1,4 +1,4 @@
-"""A forward pass without chance: dropout, wherever the code has it, keeps everything."""
+"""A forward pass without dropout, wherever the code applies it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DROPOUT_OPS = frozenset({
 })  # fmt: skip
 _SDPA = functional.scaled_dot_product_attention
 _SDPA_DROPOUT_ARGUMENT = 4
-"""Where attention takes the chance to drop, by position."""
+"""The position of `dropout_p`."""
 
 
 class NoDropout(TorchFunctionMode):
-    """While it is entered, nothing is dropped; to be entered around the backward pass too, which may
-    run parts of the forward again."""
+    """While this mode is active, dropout returns its input. Keep it active during the backward pass, which may
+    recompute parts of the forward pass."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -39,8 +39,8 @@ class NoDropout(TorchFunctionMode):
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """Set what modules keep of chances to drop to zero: fused modules and dropped layers do not ask torch's
-    dropout."""
+    """Set every dropout probability of a model's modules to zero. Fused modules and dropped layers do not call
+    torch's dropout, so `NoDropout` does not see them."""
     for module in model.modules():
         for name, value in list(vars(module).items()):
             if type(value) is float and "drop" in name.lower():

@@ -10,80 +10,89 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from planc.torch.models.default_inputs import sequence_length as longest
+from planc.torch.models.default_inputs import sequence_length as max_sequence_length
+from planc.torch.verify.model_under_test import ModelUnderTest
 
 MIN_SEQUENCE_LENGTH = 16
-"""Of a sequence, at least, where the model has no length of its own."""
+"""The least length of a sequence, unless the model allows only a shorter one."""
 _TOKEN_INPUTS = frozenset({"input_ids", "decoder_input_ids"})
 
 
 class InputGenerator:
     """Makes the inputs of one model."""
 
-    def __init__(
-        self, model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], config: Any,
-        tensor_ranks: int, data_ranks: int, seed: int,
-    ) -> None:  # fmt: skip
-        self.model, self.arguments, self.keywords, self.config = model, arguments, keywords, config
+    def __init__(self, subject: ModelUnderTest, tensor_ranks: int, data_ranks: int, seed: int) -> None:
+        """
+        Args:
+            subject: the model, with example inputs.
+            tensor_ranks: the product of the sizes of the tensor axes, which may divide the sequence.
+            data_ranks: how many ranks divide the batch.
+            seed: of the data.
+        """
+        self.model, self.args, self.kwargs = subject.model, subject.args, subject.kwargs
+        self.config = subject.config
         self.tensor_ranks, self.data_ranks = tensor_ranks, data_ranks
         self.generator = torch.Generator().manual_seed(seed + 2)
-        self.forward_parameters = set(inspect.signature(model.forward).parameters)
+        self.forward_parameters = set(inspect.signature(subject.model.forward).parameters)
 
     @property
     def sequence_length(self) -> int:
-        """Of a sequence, such that each rank has a part of more than one."""
+        """A length of which each tensor rank gets an equal part, of two tokens or more."""
         return self.tensor_ranks * max(2, -(-MIN_SEQUENCE_LENGTH // self.tensor_ranks))
 
     def is_text(self) -> bool:
-        """Whether it is a model of transformers that takes tokens, of any length."""
-        return self.config is not None and "input_ids" in self.keywords
+        """Whether this is a model of transformers that takes tokens, of any length."""
+        return self.config is not None and "input_ids" in self.kwargs
 
     def supports_length(self, length: int) -> bool:
-        """Whether a sequence may be as long as that."""
-        return self.config is None or not self._takes_tokens() or length <= longest(self.config)
+        """Whether the model takes sequences of this length."""
+        return self.config is None or not self._takes_tokens() or length <= max_sequence_length(self.config)
 
     def _takes_tokens(self) -> bool:
-        return bool(_TOKEN_INPUTS & set(self.keywords))
+        return bool(_TOKEN_INPUTS & set(self.kwargs))
 
     def make_inputs(self, rows: int, length: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Inputs of a model of transformers, with this number of rows and, where it takes tokens, of this length."""
-        return (), {name: self._random_like(name, item, rows, length) for name, item in self.keywords.items()}
+        """Inputs of a model of transformers, with `rows` rows and, where it takes tokens, of this length."""
+        return (), {name: self._random_like(name, item, rows, length) for name, item in self.kwargs.items()}
 
     def _random_like(self, name: str, item: Any, rows: int, length: int) -> Any:
         if not isinstance(item, Tensor):
             return item
         if name in _TOKEN_INPUTS:
-            words = self._ordinary_token_ids()
-            return words[torch.randint(0, len(words), (rows, length), generator=self.generator)]
+            tokens = self._ordinary_token_ids()
+            return tokens[torch.randint(0, len(tokens), (rows, length), generator=self.generator)]
         shape = (rows, *item.shape[1:])
         if item.is_floating_point():
             return torch.randn(shape, generator=self.generator)
         return torch.randint(0, 2, shape, generator=self.generator, dtype=item.dtype)
 
     def _ordinary_token_ids(self) -> Tensor:
-        """The ids that mean nothing special: padding is counted by some models."""
-        configs = [self.config, *(c for c in [getattr(self.config, "text_config", None)] if c is not None)]
-        count = next((c.vocab_size for c in reversed(configs) if hasattr(c, "vocab_size")), 2)
-        named = [value for c in configs for name, value in vars(c).items() if name.endswith("_token_id")]
-        special = {value for value in named if type(value) is int}
-        found = [word for word in range(count) if word not in special]
-        return torch.tensor(found or [0])
+        """The ids of tokens without a special meaning: some models count padding, for instance."""
+        text_config = getattr(self.config, "text_config", None)
+        configs = [self.config, *([] if text_config is None else [text_config])]
+        count = next((config.vocab_size for config in reversed(configs) if hasattr(config, "vocab_size")), 2)
+        settings = [
+            value for config in configs for name, value in vars(config).items() if name.endswith("_token_id")
+        ]
+        special = {value for value in settings if type(value) is int}
+        ordinary = [token for token in range(count) if token not in special]
+        return torch.tensor(ordinary or [0])
 
     def make_other_batch(self, rows: int) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Inputs like those that a factory gave, with this number of rows; None where its code, or what it
-        gave, does not say that the first dim is the batch."""
-        given = (self.arguments, dict(self.keywords))
-        tensors = list(iter_tensors(given))
+        """Inputs like a factory's, with `rows` rows; None where neither its inputs nor its code show that the
+        first dim is the batch."""
+        example = (self.args, dict(self.kwargs))
+        tensors = list(_iter_tensors(example))
         sizes = {item.shape[0] if item.ndim else 0 for item in tensors}
         if len(sizes) != 1 or not min(sizes) or any(item.ndim < 2 for item in tensors):
             return None
         made: tuple[tuple[Any, ...], dict[str, Any]] = _map_tensors(
-            given, lambda item: self._random_rows(item, rows)
+            example, lambda item: self._random_rows(item, rows)
         )
         return made if _accepts(self.model, *made) else None
 
     def _random_rows(self, item: Tensor, rows: int) -> Tensor:
-        """Other rows, of numbers like those that were given."""
+        """Random rows: normal numbers, or integers in the range of the example's."""
         shape = (rows, *item.shape[1:])
         if item.is_floating_point():
             return torch.randn(shape, generator=self.generator, dtype=item.dtype)
@@ -91,15 +100,15 @@ class InputGenerator:
         return torch.randint(least, most + 1, shape, generator=self.generator).to(item.dtype)
 
 
-def iter_tensors(item: Any) -> Iterator[Tensor]:
-    """All tensors of some arguments."""
+def _iter_tensors(item: Any) -> Iterator[Tensor]:
+    """All tensors inside of tuples, lists and mappings."""
     if isinstance(item, Tensor):
         yield item
     elif isinstance(item, Mapping):
-        yield from iter_tensors(tuple(item.values()))
+        yield from _iter_tensors(tuple(item.values()))
     elif isinstance(item, tuple | list):
         for part in item:
-            yield from iter_tensors(part)
+            yield from _iter_tensors(part)
 
 
 def _map_tensors(item: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -112,14 +121,14 @@ def _map_tensors(item: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return item
 
 
-def _accepts(model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
-    """Whether a model takes such inputs, tried without numbers."""
+def _accepts(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a model takes such inputs, tried on the meta device."""
     try:
-        # A copy: torch's functional call gives a module with two names its parameters back wrongly.
-        bare = copy.deepcopy(model).to("meta")
+        # A copy: torch's functional_call restores wrong parameters in a module that has two names.
+        meta_model = copy.deepcopy(model).to("meta")
         with torch.no_grad(), torch.device("meta"):
-            arguments, keywords = _map_tensors((arguments, keywords), lambda item: item.to("meta"))
-            bare(*arguments, **keywords)
+            args, kwargs = _map_tensors((args, kwargs), lambda item: item.to("meta"))
+            meta_model(*args, **kwargs)
     except Exception:  # noqa: BLE001  # the user's code may fail in any way
         return False
     return True

@@ -1,4 +1,4 @@
-"""A number to differentiate, and the tensors that it is made of."""
+"""A random loss, and the outputs of a model that it is computed from."""
 
 from __future__ import annotations
 
@@ -13,67 +13,71 @@ from torch.nn import functional
 NamedTensors = dict[str, Tensor]
 
 
-def named_outputs(result: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of what a model returns, by their names."""
-    if isinstance(result, Tensor):
-        yield name, result
+def named_outputs(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of what a model returns, with dotted names of keys, positions and fields."""
+    if isinstance(output, Tensor):
+        yield name, output
         return
-    if isinstance(result, Mapping):
-        items = list(result.items())
-    elif isinstance(result, tuple | list):
-        items = list(enumerate(result))
-    elif is_dataclass(result):
-        items = [(field.name, getattr(result, field.name)) for field in fields(result)]
+    if isinstance(output, Mapping):
+        items = list(output.items())
+    elif isinstance(output, tuple | list):
+        items = list(enumerate(output))
+    elif is_dataclass(output):
+        items = [(field.name, getattr(output, field.name)) for field in fields(output)]
     else:
         return
-    for key, part in items:
-        yield from named_outputs(part, f"{name}.{key}" if name else str(key))
+    for key, item in items:
+        yield from named_outputs(item, f"{name}.{key}" if name else str(key))
 
 
 class RandomLoss:
-    """The loss: cross entropy of the logits where the plan splits them over the vocabulary, and the product
-    with random factors of all else that a gradient flows to. Each entry of a result counts, and differently.
+    """The cross entropy of the logits where the plan shards the vocabulary, plus the product with random
+    coefficients of every other output that requires a gradient. Each entry of an output counts differently.
 
-    It is a mean over the batch, so that the mean over parts of the batch is the loss of the whole."""
+    The loss is a mean over the batch, so the mean of the data ranks' losses is the loss of the whole batch.
+    """
 
-    def __init__(self, results: Mapping[str, Tensor], logits: str | None, seed: int) -> None:
+    def __init__(self, outputs: Mapping[str, Tensor], logits: str | None, seed: int) -> None:
         """
         Args:
-            results: of the unsplit model.
-            logits: the name of what cross entropy is taken of.
+            outputs: of the unsplit model, by name.
+            logits: the name of the output that cross entropy is computed of; None: there is none.
+            seed: of the coefficients.
         """
-        random = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         self.logits = logits
         self.coefficients: dict[str, Tensor] = {}
-        for name, item in results.items():
+        """By output: labels for the logits, of all dims but the last; else random numbers of its shape."""
+        for name, output in outputs.items():
             if name == logits:
-                shape, classes = item.shape[:-1], item.shape[-1]
-                self.coefficients[name] = torch.randint(0, classes, shape, generator=random)
-            elif item.is_floating_point() and item.requires_grad:
-                self.coefficients[name] = torch.randn(item.shape, generator=random, dtype=torch.float64)
+                shape, classes = output.shape[:-1], output.shape[-1]
+                self.coefficients[name] = torch.randint(0, classes, shape, generator=generator)
+            elif output.is_floating_point() and output.requires_grad:
+                self.coefficients[name] = torch.randn(output.shape, generator=generator, dtype=torch.float64)
 
     def terms(
         self,
-        results: Mapping[str, Tensor],
+        outputs: Mapping[str, Tensor],
         coefficients: Mapping[str, Tensor],
         batch_shards: Mapping[str, int] | None = None,
     ) -> dict[str, Tensor]:
-        """What the loss is the sum of, by result.
+        """The scalars whose sum is the loss, by output.
 
         Args:
-            factors: the rank's share of `self.factors`.
-            parts: how many ranks the rows of a result are shared by, each with a loss of its own.
+            outputs: of this rank.
+            coefficients: this rank's slices of `self.coefficients`.
+            batch_shards: by output, how many data ranks share its rows, each with a loss of its own.
         """
-        found: dict[str, Tensor] = {}
-        for name, factor in coefficients.items():
-            item = results.get(name)
-            if item is None or not item.requires_grad:
+        terms: dict[str, Tensor] = {}
+        for name, coefficient in coefficients.items():
+            output = outputs.get(name)
+            if output is None or not output.requires_grad:
                 continue
             if name == self.logits:
-                flat = item.reshape(-1, item.shape[-1])
-                found[name] = functional.cross_entropy(flat, factor.reshape(-1))
+                flat = output.reshape(-1, output.shape[-1])
+                terms[name] = functional.cross_entropy(flat, coefficient.reshape(-1))
             else:
-                rows = self.coefficients[name].shape[0] if item.ndim else 1
-                count = rows // (batch_shards or {}).get(name, 1)
-                found[name] = (item * factor.to(item.dtype)).sum() / count
-        return found
+                rows = self.coefficients[name].shape[0] if output.ndim else 1
+                own_rows = rows // (batch_shards or {}).get(name, 1)
+                terms[name] = (output * coefficient.to(output.dtype)).sum() / own_rows
+        return terms

@@ -1,7 +1,7 @@
-"""Processes of one machine that run a task together, over gloo.
+"""A pool of processes on one machine that run tasks together, in a process group of gloo.
 
-They are forked from this process, so that libraries and models are loaded once, and kept for the next task of
-their number. Where one has raised, died or come to no end, all of them end: they may wait for each other.
+They are forked from this process, so that libraries and models are loaded once, and kept for the next task with as
+many ranks. Where one raises, dies or times out, all of them end, since the others may wait for it.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from planc.ir.record import Record
 
 GRACE_SECONDS = 0.5
-"""Seconds that the others are waited for once a rank has raised or died."""
+"""How long to wait for the other ranks once one has raised or died."""
 _STARTUP_SECONDS = 60.0
-"""Seconds that a group may take to meet."""
+"""How long the ranks may take to initialize their process group."""
 
 RankFunction = Callable[[Any], Any]
 
 
 class RankResult(Record):
-    """What one rank says of a task."""
+    """What one rank returned from a task, or how it failed."""
 
     value: Any = None
     error: str | None = None
-    """What it raised, in one line."""
+    """The exception in one line, or how the rank was lost."""
     traceback: str = ""
-    is_lost: bool = False
-    """Whether it raised nothing, and did not end or died; others may have raised before."""
+    lost: Literal["died", "timed out"] | None = None
+    """How the rank ended without a result; another rank may be the cause."""
 
 
 class RankPool:
-    """A group of processes, forked when it is first asked."""
+    """Processes that are forked for the first task."""
 
     def __init__(self, function: RankFunction, *, max_tasks: int = 200) -> None:
         """
         Args:
-            work: what a rank does with a task; both are inherited or sent, so tasks are to be picklable.
-            uses: tasks of one group, before it is made anew.
+            function: what a rank does with a task. Tasks and results are pickled.
+            max_tasks: how many tasks a group of processes runs before it is replaced.
         """
-        self._work, self._uses = function, max_tasks
+        self._function, self._max_tasks = function, max_tasks
         self._group: _WorkerGroup | None = None
 
     def run(self, count: int, task: Any, timeout: float) -> list[RankResult]:
-        """What each of `count` ranks says, in their order.
+        """Run a task on `count` ranks, and return their results in order.
 
         Args:
-            timeout: seconds that it may take.
+            timeout: seconds that the task may take.
         """
         if self._group is not None and self._group.count != count:
             self.close()
-        group = self._group = self._group or _WorkerGroup(count, self._work)
-        said = group.run(task, timeout)
-        if group.tasks_sent >= self._uses or any(one.error is not None for one in said):
+        group = self._group = self._group or _WorkerGroup(count, self._function)
+        results = group.run(task, timeout)
+        if group.tasks_sent >= self._max_tasks or any(result.error is not None for result in results):
             self.close()
-        return said
+        return results
 
     def close(self) -> None:
         """End the processes."""
@@ -75,76 +75,77 @@ class RankPool:
 
 
 class _WorkerGroup:
-    """Processes that have met, and the lines to them."""
+    """Processes of one process group, and the pipes to them."""
 
-    def __init__(self, count: int, work: RankFunction) -> None:
+    def __init__(self, count: int, function: RankFunction) -> None:
         self.count, self.tasks_sent = count, 0
         self._folder = tempfile.TemporaryDirectory(prefix="planc-verify-")
         self._pipes: list[Any] = []
         self._processes: list[int] = []
+        self._is_connected = False
         sys.stdout.flush()
         sys.stderr.flush()
         for rank in range(count):
-            here, there = multiprocessing.Pipe()
+            parent_end, child_end = multiprocessing.Pipe()
             child = _fork()
             if child == 0:
-                for line in (here, *self._pipes):
-                    line.close()
-                _rank_main(there, work, rank, count, Path(self._folder.name, "meeting"))
-            there.close()
-            self._pipes.append(here)
+                for pipe in (parent_end, *self._pipes):
+                    pipe.close()
+                _rank_main(child_end, function, rank, count, Path(self._folder.name, "rendezvous"))
+            child_end.close()
+            self._pipes.append(parent_end)
             self._processes.append(child)
-        self._is_connected = False
 
     def run(self, task: Any, timeout: float) -> list[RankResult]:
         self.tasks_sent += 1
         if not self._is_connected:
-            met = self._receive(_STARTUP_SECONDS)
-            if any(one.error is not None for one in met):
-                return met
+            connected = self._receive(_STARTUP_SECONDS)
+            if any(result.error is not None for result in connected):
+                return connected
             self._is_connected = True
-        for line in self._pipes:
+        for pipe in self._pipes:
             with contextlib.suppress(OSError):
-                line.send(task)
+                pipe.send(task)
         return self._receive(timeout)
 
     def _receive(self, timeout: float) -> list[RankResult]:
-        """The next answer of each rank."""
-        end = time.monotonic() + timeout
-        said = [RankResult(error=f"no end within {timeout:g} s", is_lost=True)] * self.count
-        open_ = dict(enumerate(self._pipes))
-        while open_ and (left := end - time.monotonic()) > 0:
-            ready = multiprocessing.connection.wait(list(open_.values()), left)
-            for rank in [rank for rank, line in open_.items() if line in ready]:
+        """The next result of each rank."""
+        deadline = time.monotonic() + timeout
+        late = RankResult(error=f"did not end within {timeout:g} s", lost="timed out")
+        results = [late] * self.count
+        pending = dict(enumerate(self._pipes))
+        while pending and (left := deadline - time.monotonic()) > 0:
+            ready = multiprocessing.connection.wait(list(pending.values()), left)
+            for rank in [rank for rank, pipe in pending.items() if pipe in ready]:
                 try:
-                    said[rank] = open_.pop(rank).recv()
+                    results[rank] = pending.pop(rank).recv()
                 except (EOFError, OSError):
-                    said[rank] = RankResult(error="the process has died", is_lost=True)
-                if said[rank].error is not None:
-                    end = min(end, time.monotonic() + GRACE_SECONDS)
-        return said
+                    results[rank] = RankResult(error="the process has died", lost="died")
+                if results[rank].error is not None:
+                    deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+        return results
 
     def close(self) -> None:
         for child in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-        for line in self._pipes:
-            line.close()
+        for pipe in self._pipes:
+            pipe.close()
         self._folder.cleanup()
 
 
 def _fork() -> int:
     with warnings.catch_warnings():
-        # Threads of this process, if there are any, draw progress: they hold no lock of torch's.
+        # Python warns about threads of this process. Those that exist draw progress, and hold no lock of torch's.
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 
 
 def _rank_main(pipe: Any, function: RankFunction, rank: int, count: int, rendezvous: Path) -> NoReturn:
-    """A rank's life: it ends with the process that asks."""
+    """Run tasks until the parent process closes the pipe or ends."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks ends its ranks
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its ranks
         _connect(rank, count, rendezvous)
         pipe.send(RankResult())
         while True:
@@ -161,12 +162,12 @@ def _connect(rank: int, count: int, rendezvous: Path) -> None:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)  # what a model prints belongs to no report
-    os.dup2(quiet, 2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)  # what a model prints is not part of the report
+    os.dup2(null, 2)
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # A file is met at in place of a port, which others may take.
+    # A file instead of a port, which another process may take.
     dist.init_process_group(
         "gloo",
         init_method=f"file://{rendezvous}",
@@ -179,6 +180,6 @@ def _connect(rank: int, count: int, rendezvous: Path) -> None:
 def _run_task(function: RankFunction, task: Any) -> RankResult:
     try:
         return RankResult(function(task))
-    except (Exception, SystemExit) as raised:  # noqa: BLE001  # a wrong plan may raise anything
-        text = str(raised).strip().partition("\n")[0]
-        return RankResult(error=f"{type(raised).__name__}: {text}"[:300], traceback=traceback.format_exc())
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a wrong plan may raise anything
+        text = str(error).strip().partition("\n")[0]
+        return RankResult(error=f"{type(error).__name__}: {text}"[:300], traceback=traceback.format_exc())

@@ -1,4 +1,4 @@
-"""The model as it is: what it gives, and how it learns."""
+"""The unsplit model in one scenario: what it computes, and how it trains."""
 
 from __future__ import annotations
 
@@ -19,92 +19,96 @@ OptionalTensors = dict[str, Tensor | None]
 
 
 class TrainingResult(Record):
-    """What one way to run a model gave."""
+    """Everything that is compared, of one run in one dtype."""
 
-    results: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
     terms: Mapping[str, float]
-    """The loss, by the results it is the sum of."""
+    """The terms of the loss, by output."""
     gradients: Mapping[str, Tensor | None]
     weights: Mapping[str, Tensor]
-    """After the steps; empty where none were taken."""
+    """After the optimizer's steps; empty where it made none."""
 
 
 class ReferenceRun:
-    """The unsplit model on one run: its numbers in float64, and the units of all of them."""
+    """The unsplit model in one scenario: its results in float64, and the error scale of each."""
 
-    def __init__(self, model: nn.Module, run: Scenario, logits: str | None, steps: int, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, scenario: Scenario, logits: str | None, steps: int, seed: int
+    ) -> None:
         """
         Args:
-            model: left as it is.
-            logits: the name of the result that cross entropy is taken of.
-            steps: of the optimizer.
+            model: it is copied, and stays as it is.
+            scenario: the inputs of the batch of all data ranks.
+            logits: the name of the output that cross entropy is computed of, or None.
+            steps: how many steps the optimizer makes.
+            seed: of the loss, and of random numbers in the forward pass.
         """
         self.loss: RandomLoss | None = None
-        self._setup = (run, logits, steps, seed)
+        self._setup = (scenario, logits, steps, seed)
         try:
             self.dtype, self.exact = torch.float64, self._train(model, torch.float64)
             rounded: TrainingResult | None = self._train(model, torch.float32)
-        except RuntimeError:  # a model whose code says float32
+        except RuntimeError:  # the model's code creates float32 tensors
             self.loss, rounded = None, None
             self.dtype, self.exact = torch.float32, self._train(model, torch.float32)
         exact = self.exact
-        self.output_scales = _scales(exact.results, {} if rounded is None else rounded.results, 0.0)
+        self.output_scales = _scales(exact.outputs, {} if rounded is None else rounded.outputs, 0.0)
         largest = max(map(_max_abs, exact.gradients.values()), default=0.0)
         self.gradient_scales = _scales(exact.gradients, {} if rounded is None else rounded.gradients, largest)
         self.weight_scales = _scales(exact.weights, {} if rounded is None else rounded.weights, 0.0)
         self.term_scales = _scales(
-            _as_tensors(exact.terms), _as_tensors(rounded.terms) if rounded else {}, 0.0
+            _as_tensors(exact.terms), {} if rounded is None else _as_tensors(rounded.terms), 0.0
         )
 
     def _train(self, model: nn.Module, dtype: torch.dtype) -> TrainingResult:
-        run, logits, steps, seed = self._setup
+        scenario, logits, steps, seed = self._setup
         model = copy.deepcopy(model).to(dtype)
-        arguments, keywords = cast_floats((run.arguments, run.keywords), dtype)
-        weighing = self.loss
+        args, kwargs = cast_floats((scenario.args, scenario.kwargs), dtype)
+        loss = self.loss
 
         def forward() -> NamedTensors:
             torch.manual_seed(seed)
-            return dict(named_outputs(model(*arguments, **keywords)))
+            return dict(named_outputs(model(*args, **kwargs)))
 
         with NoDropout():
-            results = forward()
-            if weighing is None:
-                weighing = self.loss = RandomLoss(results, logits, seed)
-            terms = weighing.terms(results, weighing.coefficients)
+            outputs = forward()
+            if loss is None:
+                loss = self.loss = RandomLoss(outputs, logits, seed)
+            terms = loss.terms(outputs, loss.coefficients)
             backward_terms(terms)
             gradients = {
-                name: None if p.grad is None else p.grad.clone()
-                for name, p in model.named_parameters(remove_duplicate=False)
+                name: None if param.grad is None else param.grad.clone()
+                for name, param in model.named_parameters(remove_duplicate=False)
             }
             optimizer = make_optimizer(model)
             for step in range(steps):
                 if step:
                     optimizer.zero_grad()
-                    backward_terms(weighing.terms(forward(), weighing.coefficients))
+                    backward_terms(loss.terms(forward(), loss.coefficients))
                 optimizer.step()
         weights = dict(model.named_parameters(remove_duplicate=False)) if steps else {}
         return TrainingResult(
-            {name: item.detach() for name, item in results.items()},
+            {name: output.detach() for name, output in outputs.items()},
             {name: float(term) for name, term in terms.items()},
             gradients,
-            {name: item.detach() for name, item in weights.items()},
+            {name: weight.detach() for name, weight in weights.items()},
         )
 
 
 def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW; its epsilon is far above rounding, so that a gradient that is zero but for rounding does not
-    take a step of full length. One tensor at a time: parameters may be of several kinds."""
+    """AdamW. Its epsilon is far above rounding errors, so that a gradient that is zero but for rounding does not
+    cause a step of full length. Without `foreach`, since parameters may be DTensors of several meshes."""
     return torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-3, weight_decay=0.1, foreach=False)
 
 
 def backward_terms(terms: Mapping[str, Tensor]) -> None:
-    """The gradients of the sum of the terms."""
+    """Compute the gradients of the sum of the terms."""
     if terms:
         torch.autograd.backward(list(terms.values()))
 
 
 def cast_floats(item: Any, dtype: torch.dtype) -> Any:
-    """Numbers with a fraction in this type, inside of tuples, lists and mappings."""
+    """Floating-point tensors in this dtype, inside of tuples, lists and mappings."""
     if isinstance(item, Tensor):
         return item.to(dtype) if item.is_floating_point() else item
     if isinstance(item, Mapping):
@@ -115,16 +119,16 @@ def cast_floats(item: Any, dtype: torch.dtype) -> Any:
 
 
 def _scales(
-    exact: Mapping[str, Tensor | None], rounded: Mapping[str, Tensor | None], largest: float
+    exact: Mapping[str, Tensor | None], rounded: Mapping[str, Tensor | None], kind_max: float
 ) -> dict[str, float]:
     return {
-        name: error_scale(item, rounded.get(name), largest)
-        for name, item in exact.items()
-        if item is not None and item.is_floating_point()
+        name: error_scale(tensor, rounded.get(name), kind_max)
+        for name, tensor in exact.items()
+        if tensor is not None and tensor.is_floating_point()
     }
 
 
-def _as_tensors(terms: Mapping[str, float]) -> dict[str, Tensor | None]:
+def _as_tensors(terms: Mapping[str, float]) -> OptionalTensors:
     return {name: torch.tensor(term, dtype=torch.float64) for name, term in terms.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a model is run on: random data, of several shapes. A row of `RUNS` for each."""
+"""The inputs that a model is run on: random data of several shapes. `SCENARIOS` has a row for each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from planc.ir.record import Record
-from planc.torch.models.default_inputs import sequence_length as longest
+from planc.torch.models.default_inputs import sequence_length as max_sequence_length
+from planc.torch.verify.model_under_test import ModelUnderTest
 from planc.torch.verify.random_inputs import InputGenerator
 
 ROWS_PER_RANK = 4
@@ -20,82 +20,77 @@ class Scenario(Record):
     """What a model is called with: the batch of all data ranks together."""
 
     name: str
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
     may_raise: bool = False
-    """Whether a plan need not take it: it may raise a clear error, and has to be right otherwise."""
+    """Whether the split model may reject these inputs with an error of planc; if it takes them, its results must be
+    right."""
 
 
 MakeScenario = Callable[[InputGenerator], Scenario | None]
+"""None: the scenario does not suit the model."""
 
 
-def _plain(maker: InputGenerator) -> Scenario:
-    if maker.config is None:
-        return Scenario("plain", maker.arguments, dict(maker.keywords))
-    return Scenario(
-        "plain",
-        *maker.make_inputs(
-            ROWS_PER_RANK * maker.data_ranks, min(maker.sequence_length, longest(maker.config))
-        ),
-    )
+def _plain(generator: InputGenerator) -> Scenario:
+    if generator.config is None:
+        return Scenario("plain", generator.args, dict(generator.kwargs))
+    rows = ROWS_PER_RANK * generator.data_ranks
+    length = min(generator.sequence_length, max_sequence_length(generator.config))
+    return Scenario("plain", *generator.make_inputs(rows, length))
 
 
-def _padded(maker: InputGenerator) -> Scenario | None:
+def _padded(generator: InputGenerator) -> Scenario | None:
     """Rows of different lengths: padded on the right, and on the left."""
-    if (
-        not maker.is_text()
-        or "attention_mask" not in maker.forward_parameters
-        or not maker.supports_length(maker.sequence_length)
-    ):
+    length = generator.sequence_length
+    takes_mask = "attention_mask" in generator.forward_parameters
+    if not generator.is_text() or not takes_mask or not generator.supports_length(length):
         return None
-    rows = ROWS_PER_RANK * maker.data_ranks
-    arguments, keywords = maker.make_inputs(rows, maker.sequence_length)
-    mask = torch.ones(rows, maker.sequence_length, dtype=torch.int64)
+    rows = ROWS_PER_RANK * generator.data_ranks
+    args, kwargs = generator.make_inputs(rows, length)
+    mask = torch.ones(rows, length, dtype=torch.int64)
     for row in range(rows):
         if row % 3 == 0:
-            mask[row, maker.sequence_length - 5 :] = 0
+            mask[row, length - 5 :] = 0
         elif row % 3 == 1:
             mask[row, :3] = 0
-    return Scenario("padded", arguments, {**keywords, "attention_mask": mask})
+    return Scenario("padded", args, {**kwargs, "attention_mask": mask})
 
 
-def _other_shape(maker: InputGenerator) -> Scenario | None:
-    """Another batch and length than the captured ones: odd, but for what the ranks have to share."""
-    if maker.config is None:
-        made = maker.make_other_batch(3 * maker.data_ranks)
-        return None if made is None else Scenario("another batch", *made)
-    if not maker.supports_length(5 * maker.tensor_ranks):
+def _other_shape(generator: InputGenerator) -> Scenario | None:
+    """Another batch and another length than those of the capture: odd, except that the ranks can divide them."""
+    if generator.config is None:
+        inputs = generator.make_other_batch(3 * generator.data_ranks)
+        return None if inputs is None else Scenario("another batch", *inputs)
+    length = 5 * generator.tensor_ranks
+    if not generator.supports_length(length):
         return None
-    return Scenario("another shape", *maker.make_inputs(3 * maker.data_ranks, 5 * maker.tensor_ranks))
+    return Scenario("another shape", *generator.make_inputs(3 * generator.data_ranks, length))
 
 
-def _odd_length(maker: InputGenerator) -> Scenario | None:
-    """A length that the ranks cannot share."""
-    length = 4 * maker.tensor_ranks + 1
-    if not maker.is_text() or maker.tensor_ranks == 1 or not maker.supports_length(length):
+def _odd_length(generator: InputGenerator) -> Scenario | None:
+    """A length that the ranks cannot divide evenly."""
+    length = 4 * generator.tensor_ranks + 1
+    is_divided = generator.tensor_ranks > 1
+    if not generator.is_text() or not is_divided or not generator.supports_length(length):
         return None
-    return Scenario("odd length", *maker.make_inputs(ROWS_PER_RANK * maker.data_ranks, length), True)
+    rows = ROWS_PER_RANK * generator.data_ranks
+    return Scenario("odd length", *generator.make_inputs(rows, length), may_raise=True)
 
 
 SCENARIOS: tuple[MakeScenario, ...] = (_plain, _padded, _other_shape, _odd_length)
 
 
 def make_scenarios(
-    model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], config: Any, *,
-    tensor_ranks: int, data_ranks: int, seed: int,
-) -> list[Scenario]:  # fmt: skip
-    """The runs that a model can take.
+    subject: ModelUnderTest, *, tensor_ranks: int, data_ranks: int, seed: int
+) -> list[Scenario]:
+    """The scenarios that suit a model.
 
     Args:
-        arguments, keywords: what it is called with by default: shapes of a model of transformers, the very
-            inputs of any other.
-        config: the configuration of a model of transformers, or None.
-        ranks: of the tensor axes together.
-        parts: of the batch, one for each data rank.
+        subject: a model of transformers, whose inputs give names and shapes; or any other model, whose inputs
+            are the first scenario.
+        tensor_ranks: the product of the sizes of the tensor axes.
+        data_ranks: how many ranks divide the batch.
         seed: of the data.
     """
-    made = (
-        make(InputGenerator(model, arguments, keywords, config, tensor_ranks, data_ranks, seed))
-        for make in SCENARIOS
-    )
-    return [run for run in made if run is not None]
+    scenarios = (make(InputGenerator(subject, tensor_ranks, data_ranks, seed)) for make in SCENARIOS)
+    return [scenario for scenario in scenarios if scenario is not None]

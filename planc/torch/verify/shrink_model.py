@@ -1,7 +1,7 @@
-"""A smaller model of the same kind, as a reference: fewer blocks, smaller widths.
+"""A smaller model of the same kind, to be run in place of the full one: fewer layers, smaller widths.
 
-What a mesh divides stays divided, and what it does not, does not: a plan that is right for the one model is
-right for the other. Numbers are told by the names that configurations of transformers have in common.
+Dims that the ranks divide in the full model they divide in the small one, and no others, so a plan is right for
+both or for neither. Sizes are recognized by the names that configurations of transformers have in common.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _DEPTH_SETTINGS = frozenset({
     "num_encoder_layers", "num_decoder_layers", "depth",
 })  # fmt: skip
 _CHANGE_GROUPS = ("depth", "widths", "experts", "vocabulary", "positions")
-"""Groups of changes; where a model cannot be made smaller, the last is left out first."""
+"""Groups of changes; where the small model cannot be built, the last group is left out first."""
 
 _MAX_LISTED = 3
 
 
 class ShrunkModel(Record):
-    """A model to be run in the place of another one."""
+    """A model to be run in place of another one."""
 
     reference: str
     changes: tuple[str, ...] = ()
@@ -49,12 +49,15 @@ class ShrunkModel(Record):
 
 
 def resolve_reference(reference: str) -> str:
-    """What a model is built from: a graph, a file or the name of a shipped one, stands for what it was captured
-    from. A configuration is looked for beside the graph, which knows no folders.
+    """What a model is built from. A graph, a file or the name of a shipped one, stands for what it was captured
+    from; a configuration file is looked for in the folder of the graph file.
+
+    Args:
+        reference: what `--model` takes.
 
     Raises:
-        planc.graph.capture_error.CaptureFault: there is no such graph; it was captured from code, which a file may
-            not name; or from a configuration that is not there, or is another one by now.
+        planc.graph.capture_error.CaptureError: there is no such graph; or it was captured from code, which a file
+            must not name, or from a configuration that is missing or has changed.
     """
     if ":" in reference and not reference.endswith(GRAPH_SUFFIXES):
         return reference
@@ -67,23 +70,23 @@ def resolve_reference(reference: str) -> str:
     parsed = parse_reference(source)
     if parsed.kind == "config":
         facts = hugging_face.config_facts(hugging_face.class_and_config(parsed, source)[1])
-        other = [name for name, value in graph.facts.items() if facts.get(name, value) != value]
-        if other:
+        changed = [name for name, value in graph.facts.items() if facts.get(name, value) != value]
+        if changed:
             raise_capture_error("G803", word_label(source, parsed.name), f"{reference!r} was captured from another configuration",
-                   f"got: {other[0]} {facts[other[0]]}", f"needed: {other[0]} {graph.facts[other[0]]}")  # fmt: skip
+                   f"got: {changed[0]} {facts[changed[0]]}", f"needed: {changed[0]} {graph.facts[changed[0]]}")  # fmt: skip
     return model
 
 
 def shrink_model(reference: str, sizes: Mapping[str, int], *, keep_depth: bool = False) -> ShrunkModel:
-    """A smaller model; a model that is no configuration of transformers is left as it is.
+    """A smaller model. A factory's model stays as it is.
 
     Args:
         reference: what `planc capture` takes.
-        sizes: of the axes whose ranks share dims of the model.
-        keep_depth: leave every block in its place: a plan may name them by number.
+        sizes: of the axes whose ranks divide dims of the model.
+        keep_depth: keep all layers: a plan may name them by number.
 
     Raises:
-        planc.graph.capture_error.CaptureFault: there is no such model.
+        planc.graph.capture_error.CaptureError: there is no such model.
     """
     source = Source("MODEL", reference)
     parsed = parse_reference(source)
@@ -94,97 +97,95 @@ def shrink_model(reference: str, sizes: Mapping[str, int], *, keep_depth: bool =
     notes: list[str] = []
     if not keep_depth:
         changes["depth"] = _shrink_depths(parsed, config, changes, notes)
-    found = _smallest_buildable(parsed, source, config, changes, notes)
-    return ShrunkModel(
-        found.reference, found.changes, (*found.notes, *_divisibility_notes(parsed, found, sizes))
-    )
+    small = _smallest_buildable(parsed, source, config, changes, notes)
+    return small.with_(notes=(*small.notes, *_divisibility_notes(parsed, small, sizes)))
 
 
 def _smallest_buildable(
     parsed: ModelReference, source: Source, config: Any, changes: dict[str, ConfigSizes], notes: list[str]
 ) -> ShrunkModel:
-    """The smallest that can be built: without one of the groups of changes, or with one alone."""
+    """The smallest model that can be built: with all groups of changes, without one of them, or with one alone."""
     every = tuple(group for group in _CHANGE_GROUPS if changes.get(group))
-    tried = [every, *(tuple(g for g in every if g != group) for group in reversed(every)), every[:1]]
-    first = ""
-    for groups in dict.fromkeys(tried):
-        made = {name: size for group in groups for name, size in changes[group].items()}
-        one = _with_settings(parsed, made)
+    attempts = [every, *(tuple(g for g in every if g != group) for group in reversed(every)), every[:1]]
+    first_error = ""
+    for groups in dict.fromkeys(attempts):
+        sizes = {name: size for group in groups for name, size in changes[group].items()}
+        reference = _with_settings(parsed, sizes)
+        small = Source("MODEL", reference)
         try:
-            hugging_face.build_transformers_model(parse_reference(Source("MODEL", one)), Source("MODEL", one))
-        except CaptureError as bad:
-            first = first or (bad.diagnostic.notes or (bad.diagnostic.message,))[0]
+            hugging_face.build_transformers_model(parse_reference(small), small)
+        except CaptureError as error:
+            first_error = first_error or (error.diagnostic.notes or (error.diagnostic.message,))[0]
             continue
-        if left := [group for group in every if group not in groups]:
-            notes.append(f"left as they are: {', '.join(left)} ({first})")
-        return ShrunkModel(one, tuple(_change_lines(config, made)), tuple(notes))
-    return ShrunkModel(source.text, (), (*notes, f"the model is run as it is ({first})"))
+        if unchanged := [group for group in every if group not in groups]:
+            notes.append(f"not made smaller: {', '.join(unchanged)} ({first_error})")
+        return ShrunkModel(reference, tuple(_change_lines(config, sizes)), tuple(notes))
+    return ShrunkModel(source.text, (), (*notes, f"the model is run as it is ({first_error})"))
 
 
 def _divisibility_notes(
-    parsed: ModelReference, found: ShrunkModel, sizes: Mapping[str, int]
+    parsed: ModelReference, small: ShrunkModel, sizes: Mapping[str, int]
 ) -> Iterator[str]:
-    """What a plan may be told of the small model that is not so of the full one."""
-    if not found.changes:
+    """Where the ranks divide other dims of the small model than of the full one."""
+    if not small.changes:
         return
-    small = _build_on_meta(parse_reference(Source("MODEL", found.reference)), {})
+    small_model = _build_on_meta(parse_reference(Source("MODEL", small.reference)), {})
     try:
-        full = _build_on_meta(parsed, {})
+        full_model = _build_on_meta(parsed, {})
     except CaptureError:
         return
-    if lines := divisibility_changes(full, small, prod(sizes.values())):
+    if lines := divisibility_changes(full_model, small_model, prod(sizes.values())):
         more = f", and {len(lines) - _MAX_LISTED} more" if len(lines) > _MAX_LISTED else ""
-        yield f"not shared as in the full model: {', '.join(lines[:_MAX_LISTED])}{more}"
+        yield f"not divided as in the full model: {', '.join(lines[:_MAX_LISTED])}{more}"
 
 
-def _with_settings(parsed: ModelReference, made: ConfigSizes) -> str:
-    settings = {**parsed.settings, **{name: str(size) for name, size in made.items()}}
+def _with_settings(parsed: ModelReference, sizes: ConfigSizes) -> str:
+    settings = {**parsed.settings, **{name: str(size) for name, size in sizes.items()}}
     query = "&".join(f"{name}={value}" for name, value in settings.items())
     return f"hf:{parsed.name}?{query}" if query else f"hf:{parsed.name}"
 
 
-def _change_lines(config: Any, made: ConfigSizes) -> Iterator[str]:
-    for name, size in made.items():
-        of = config
+def _change_lines(config: Any, sizes: ConfigSizes) -> Iterator[str]:
+    for name, size in sizes.items():
+        current = config
         for part in name.split("."):
-            of = config_value(of, part)
-        if of != size:
-            yield f"{name} {of} -> {size}"
+            current = config_value(current, part)
+        if current != size:
+            yield f"{name} {current} -> {size}"
 
 
 def _shrink_depths(
     parsed: ModelReference, config: Any, changes: Mapping[str, ConfigSizes], notes: list[str]
 ) -> ConfigSizes:
-    """How many blocks are left: the first ones that hold one of each kind, two at least."""
+    """How many layers to keep: the first ones that include each kind, two at least."""
     depths = {
         f"{prefix}{name}": value
-        for prefix, part in nested_configs(config)
-        for name, value in integer_settings(part).items()
+        for prefix, nested in nested_configs(config)
+        for name, value in integer_settings(nested).items()
         if name in _DEPTH_SETTINGS and value > 2
     }
     if not depths:
         return {}
-    try:
-        deep = _build_on_meta(
-            parsed, {name: size for group in changes.values() for name, size in group.items()}
-        )
-    except CaptureError:
-        try:
-            deep = _build_on_meta(parsed, {})
-        except CaptureError:
-            return {}
-    found = {name: max(2, layers_needed(deep, count)) for name, count in depths.items()}
-    found = {name: size for name, size in found.items() if size < depths[name]}
-    try:
-        small = _build_on_meta(
-            parsed, {**{n: s for group in changes.values() for n, s in group.items()}, **found}
-        )
-    except CaptureError:
-        return found
-    if _all_layer_kinds(small) != _all_layer_kinds(deep):
-        notes.append("every block is run: a model with fewer of them has others")
+    other_changes = {name: size for group in changes.values() for name, size in group.items()}
+    deep = _build_if_possible(parsed, other_changes)
+    if deep is None:
+        deep = _build_if_possible(parsed, {})
+    if deep is None:
         return {}
-    return found
+    needed = {name: max(2, layers_needed(deep, depth)) for name, depth in depths.items()}
+    smaller = {name: depth for name, depth in needed.items() if depth < depths[name]}
+    shallow = _build_if_possible(parsed, {**other_changes, **smaller})
+    if shallow is not None and _all_layer_kinds(shallow) != _all_layer_kinds(deep):
+        notes.append("all layers are run: a model with fewer layers has layers of other kinds")
+        return {}
+    return smaller
+
+
+def _build_if_possible(parsed: ModelReference, sizes: ConfigSizes) -> Any | None:
+    try:
+        return _build_on_meta(parsed, sizes)
+    except CaptureError:
+        return None
 
 
 def _build_on_meta(parsed: ModelReference, sizes: ConfigSizes) -> Any:

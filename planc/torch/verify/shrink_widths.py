@@ -1,4 +1,4 @@
-"""Smaller numbers for a configuration of transformers, by the meaning of their names."""
+"""Smaller sizes for a configuration of transformers, recognized by their names."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ _TIED_WIDTHS = (
     "hidden_size",
     "projection_dim",
 )
-"""Widths that are another's, where they are as large."""
+"""Widths that follow another width, where both are equal."""
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _EXPERT_GROUPS, _TOP_EXPERT_GROUPS = ("n_group",), ("topk_group",)
 _TOP_K = ("num_experts_per_tok", "moe_topk", "moe_top_k")
 _MIN_HEAD_DIMS = {64: 2, 16: 4, 0: 8}
-"""Of a head, where there are more than so many of them."""
+"""The least width of a head, by the number of heads that a model has more than."""
 _MAX_HIDDEN = 256
-"""All heads together, at most, where the width of one is to be divided as it was."""
+"""The largest width of all heads together for which a single head, too, stays divisible as it was."""
 _POSITION_COUNTS = ("max_position_embeddings", "n_positions", "max_target_positions")
 MIN_POSITIONS = 64
 MIN_VOCABULARY = 250
 MIN_FRAMES = 24
+"""Of audio."""
 MAX_WINDOW = 6
+"""Of sliding attention: shorter than the sequences of every scenario."""
 
 
 def nested_configs(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A configuration and those inside of it, with what their names begin with."""
+    """A configuration and those inside of it, each with the prefix of its settings' names."""
     yield prefix, config
     for name, value in vars(config).items():
         if hasattr(value, "to_dict") and not name.startswith("_"):
@@ -45,52 +47,52 @@ def nested_configs(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def config_value(config: Any, name: str) -> Any:
-    """What a configuration says; None where it says nothing, or another thing for each block."""
-    with contextlib.suppress(Exception):  # some refuse such a question, with errors of their own
+    """A setting of a configuration; None where it has none, or one for each layer."""
+    with contextlib.suppress(Exception):  # some configurations raise errors of their own
         return getattr(config, name, None)
     return None
 
 
 def integer_settings(config: Any) -> ConfigSizes:
-    """The whole numbers that a configuration is made of; those that it computes are left out."""
+    """The integers that a configuration is made from; those that it computes are left out."""
     takes = [name for name in inspect.signature(type(config).__init__).parameters if name != "self"]
     if not set(takes) & set(vars(config)):
         takes = list(vars(config))
     own: set[str] = set()
-    with contextlib.suppress(Exception):  # what every configuration of the class has is computed
+    with contextlib.suppress(Exception):  # an attribute that a default configuration has too is computed
         own = set(vars(config)) - set(vars(type(config)()))
     values = {name: config_value(config, name) for name in (*takes, *sorted(own)) if not name.startswith("_")}
     return {name: value for name, value in values.items() if type(value) is int}
 
 
 def shrink_widths(config: Any, ranks: int) -> dict[str, ConfigSizes]:
-    """What is smaller, by groups that can be left out each.
+    """Smaller sizes, in groups each of which can be left out.
 
     Args:
-        parts: the ranks that share dims of the model; what divides them divides the same numbers as before.
+        ranks: how many ranks divide dims of the model; the small sizes are divisible as the large ones are.
     """
-    found: dict[str, ConfigSizes] = {"positions": {}, "experts": {}, "vocabulary": {}, "widths": {}}
-    for prefix, part in nested_configs(config):
-        one = _ConfigShrinker(part, ranks)
-        for group, sizes in one.changes().items():
-            found[group].update({f"{prefix}{name}": size for name, size in sizes.items()})
-    return found
+    changes: dict[str, ConfigSizes] = {"positions": {}, "experts": {}, "vocabulary": {}, "widths": {}}
+    for prefix, nested in nested_configs(config):
+        for group, sizes in _ConfigShrinker(nested, ranks).changes().items():
+            changes[group].update({f"{prefix}{name}": size for name, size in sizes.items()})
+    return changes
 
 
 class _ConfigShrinker:
-    """Smaller numbers of one configuration."""
+    """Smaller sizes of one configuration."""
 
     def __init__(self, config: Any, ranks: int) -> None:
         self.config, self.ranks = config, ranks
         self.settings = integer_settings(config)
 
     def changes(self) -> Mapping[str, ConfigSizes]:
+        """The smaller sizes, by group."""
         widths = dict(self._widths())
-        others = set(widths.values())  # a table that is square by chance would hide which dim is which
+        avoid = set(widths.values())  # in a square table the dims could not be told apart
         return {
-            "positions": dict(self._positions(others)),
+            "positions": dict(self._positions(avoid)),
             "experts": dict(self._experts()),
-            "vocabulary": dict(self._vocabulary(others)),
+            "vocabulary": dict(self._vocabulary(avoid)),
             "widths": widths,
         }
 
@@ -98,20 +100,17 @@ class _ConfigShrinker:
         return ((name, value) for name, value in self.settings.items() if name in names)
 
     def _canonical(self, name: str) -> tuple[str, int] | None:
-        """A number by the name that most have for it: the own name, and how much it is."""
+        """A setting by its common name: the configuration's own name for it, and its value."""
         own = (config_value(self.config, "attribute_map") or {}).get(name, name)
         value = self.settings.get(own, self.settings.get(name))
         return None if value is None else (own if own in self.settings else name, value)
 
     def _positions(self, avoid: set[int]) -> Iterator[tuple[str, int]]:
-        if (
-            config_value(self.config, "rope_parameters") is None
-        ):  # a table of them, not what turning is tuned to
+        # With rotary positions there is no table of them, and the setting scales the rotation.
+        if config_value(self.config, "rope_parameters") is None:
+            least = max(MIN_POSITIONS, 8 * self.ranks)
             for name, value in self._matching(*_POSITION_COUNTS):
-                yield (
-                    name,
-                    smallest_equivalent(value, self.ranks, max(MIN_POSITIONS, 8 * self.ranks), avoid=avoid),
-                )
+                yield name, smallest_equivalent(value, self.ranks, least, avoid=avoid)
         for name, value in self._matching("max_source_positions"):
             yield name, smallest_equivalent(value, self.ranks, MIN_FRAMES)
         for name, value in self._matching("sliding_window"):
@@ -119,80 +118,88 @@ class _ConfigShrinker:
         image, patch = self.settings.get("image_size"), self.settings.get("patch_size")
         if image and patch and image % patch == 0:
             side = image // patch
-            shares = gcd(side * side, self.ranks)
-            few = (n for n in range(3, side) if gcd(n * n, self.ranks) == shares and (side - n) % 2 == 0)
-            yield "image_size", patch * next(few, side)
+            shared = gcd(side * side, self.ranks)
+            smaller = (n for n in range(3, side) if gcd(n * n, self.ranks) == shared and (side - n) % 2 == 0)
+            yield "image_size", patch * next(smaller, side)
 
     def _experts(self) -> Iterator[tuple[str, int]]:
         groups = max((value for _, value in self._matching(*_EXPERT_GROUPS)), default=1)
         for name, count in self._matching(*_EXPERT_COUNTS):
-            small, few = shrink_experts(count, groups, self.ranks)
-            if small == count:
+            small_count, small_groups = shrink_experts(count, groups, self.ranks)
+            if small_count == count:
                 continue
-            yield name, small
-            yield from ((own, few) for own, _ in self._matching(*_EXPERT_GROUPS))
-            top = {own: max(1, value * few // groups) for own, value in self._matching(*_TOP_EXPERT_GROUPS)}
-            yield from top.items()
-            most = small // few * min(top.values(), default=few)
-            yield from ((own, min(value, 2, most)) for own, value in self._matching(*_TOP_K))
+            yield name, small_count
+            yield from ((own, small_groups) for own, _ in self._matching(*_EXPERT_GROUPS))
+            top_groups = {
+                own: max(1, value * small_groups // groups)
+                for own, value in self._matching(*_TOP_EXPERT_GROUPS)
+            }
+            yield from top_groups.items()
+            selectable = small_count // small_groups * min(top_groups.values(), default=small_groups)
+            yield from ((own, min(value, 2, selectable)) for own, value in self._matching(*_TOP_K))
 
     def _vocabulary(self, avoid: set[int]) -> Iterator[tuple[str, int]]:
         main = self._canonical("vocab_size")
-        every = {name: value for name, value in self.settings.items() if name.endswith("vocab_size")}
-        every.update([main] if main is not None else [])
-        every = {name: value for name, value in every.items() if value > MIN_VOCABULARY}
-        few = {
+        sizes = {name: value for name, value in self.settings.items() if name.endswith("vocab_size")}
+        sizes.update([main] if main is not None else [])
+        sizes = {name: value for name, value in sizes.items() if value > MIN_VOCABULARY}
+        small_sizes = {
             name: smallest_equivalent(value, self.ranks, MIN_VOCABULARY, avoid=avoid)
-            for name, value in every.items()
+            for name, value in sizes.items()
         }
-        if few == every:  # or there is none
+        if small_sizes == sizes:  # also where there is no vocabulary
             return
-        yield from few.items()
-        least = min(few.values())
-        ids = {name: value for name, value in self.settings.items() if name.endswith("_token_id")}
-        free = (n for n in range(least) if n not in ids.values())
+        yield from small_sizes.items()
+        limit = min(small_sizes.values())
+        special = {name: value for name, value in self.settings.items() if name.endswith("_token_id")}
+        unused = (token for token in range(limit) if token not in special.values())
         moved: dict[int, int] = {}
-        for name, value in ids.items():
-            if value >= least:
-                yield name, moved[value] if value in moved else moved.setdefault(value, next(free))
+        for name, value in special.items():
+            if value >= limit:
+                yield name, moved[value] if value in moved else moved.setdefault(value, next(unused))
 
     def _widths(self) -> Iterator[tuple[str, int]]:
-        hidden = self._canonical("hidden_size")
+        canonical_hidden = self._canonical("hidden_size")
         heads = {
             name: value for name, value in self.settings.items() if name.endswith(_HEAD_COUNTS) and value > 0
         }
-        if hidden is None:
+        if canonical_hidden is None:
             return
-        by = largest_head_divisor(heads.values(), self.ranks)
-        few = {name: count // by if count > 1 else count for name, count in heads.items()}
-        name, width = hidden
-        own = self._canonical("head_dim")
-        each = own[1] if own is not None else width // max(heads.values(), default=1)
-        others = self._other_head_dims(each, max(few.values(), default=1))
-        small_each, small_width = self._head_dim_and_hidden(width, each, heads, few, set(others.values()))
-        yield from few.items()
-        for dim, value in self._head_dims():
-            yield dim, small_each if value == each else others[value]
-        yield name, small_width
-        yield from self._inner_widths(width, small_width, {name})
+        hidden_name, hidden = canonical_hidden
+        divisor = largest_head_divisor(heads.values(), self.ranks)
+        small_heads = {name: count // divisor if count > 1 else count for name, count in heads.items()}
+        canonical_head_dim = self._canonical("head_dim")
+        if canonical_head_dim is not None:
+            head_dim = canonical_head_dim[1]
+        else:
+            head_dim = hidden // max(heads.values(), default=1)
+        others = self._other_head_dims(head_dim, max(small_heads.values(), default=1))
+        small_head_dim, small_hidden = self._head_dim_and_hidden(
+            hidden, head_dim, heads, small_heads, set(others.values())
+        )
+        yield from small_heads.items()
+        for name, value in self._head_dims():
+            yield name, small_head_dim if value == head_dim else others[value]
+        yield hidden_name, small_hidden
+        yield from self._inner_widths(hidden, small_hidden, {hidden_name})
 
     def _head_dims(self) -> Iterator[tuple[str, int]]:
         for name, value in self.settings.items():
             if name.endswith("head_dim") or name in ("d_kv", "kv_channels"):
                 yield name, value
 
-    def _other_head_dims(self, each: int, heads: int) -> dict[int, int]:
-        """Widths of heads other than the usual one; different ones stay different."""
-        found: dict[int, int] = {}
+    def _other_head_dims(self, head_dim: int, heads: int) -> dict[int, int]:
+        """Small widths of heads other than the usual one; different widths stay different."""
+        small: dict[int, int] = {}
         for name, value in self._head_dims():
-            if value not in (each, *found):
-                # What is turned lies beside other numbers, in no head.
-                is_fitted = "rope" in name or heads * max(gcd(value, self.ranks), 8) <= self._max_hidden()
-                parts = self.ranks if is_fitted else 1
-                found[value] = smallest_equivalent(
-                    value, parts, min(8, value), step=2, avoid=set(found.values())
+            if value not in (head_dim, *small):
+                # The rotary part of a head has a projection of its own, whose width stays divisible.
+                is_divisible = "rope" in name or heads * max(gcd(value, self.ranks), 8) <= self._max_hidden()
+                ranks = self.ranks if is_divisible else 1
+                small[value] = smallest_equivalent(
+                    value, ranks, min(8, value), step=2, avoid=set(small.values())
                 )
-        return found
+        return small
 
     def _head_dim_and_hidden(
         self,
@@ -202,55 +209,59 @@ class _ConfigShrinker:
         small_heads: ConfigSizes,
         others: Collection[int],
     ) -> tuple[int, int]:
-        """The width of a head, and that of the stream between the blocks."""
-        most, small = max(heads.values(), default=1), max(small_heads.values(), default=1)
+        """The small width of a head, and the small hidden size."""
+        most, small_most = max(heads.values(), default=1), max(small_heads.values(), default=1)
         is_tied = hidden == most * head_dim and not others
-        unit = small if hidden % most == 0 else 1
+        step = small_most if hidden % most == 0 else 1
         for size in self._head_dim_candidates(head_dim, heads, small_heads):
             if not is_tied:
-                near = max(32, small * size * hidden // (most * head_dim))
-                return size, smallest_equivalent(
-                    hidden, self.ranks, near, step=unit, avoid={small * wide for wide in (size, *others)}
-                )
-            if gcd(hidden, self.ranks) == gcd(small * size, self.ranks):
-                return size, small * size
-        return head_dim, small * head_dim if is_tied else hidden
+                least = max(32, small_most * size * hidden // (most * head_dim))
+                avoid = {small_most * width for width in (size, *others)}
+                return size, smallest_equivalent(hidden, self.ranks, least, step=step, avoid=avoid)
+            if gcd(hidden, self.ranks) == gcd(small_most * size, self.ranks):
+                return size, small_most * size
+        return head_dim, small_most * head_dim if is_tied else hidden
 
     def _head_dim_candidates(
         self, head_dim: int, heads: ConfigSizes, small_heads: ConfigSizes
     ) -> Iterator[int]:
-        """Smaller widths of a head, such that all heads together are divided as they were, and where that is
-        not much, a single one too: it may have a norm of its own."""
-        small, step = max(small_heads.values(), default=1), self._rotary_multiple()
-        fitting = gcd(head_dim, self.ranks)
-        is_fitted = self._canonical("head_dim") is not None and small * max(fitting, 8) <= self._max_hidden()
-        least = next(size for count, size in _MIN_HEAD_DIMS.items() if small > count)
+        """Small widths of a head for which all heads together stay divisible as they were. Where that does not
+        make the model large, a single head does too, since it may have a norm of its own."""
+        small_most, step = max(small_heads.values(), default=1), self._rotary_multiple()
+        shared = gcd(head_dim, self.ranks)
+        is_single_divisible = (
+            self._canonical("head_dim") is not None and small_most * max(shared, 8) <= self._max_hidden()
+        )
+        least = next(size for count, size in _MIN_HEAD_DIMS.items() if small_most > count)
         for size in range(max(least, step), head_dim):
-            if size % step or (is_fitted and gcd(size, self.ranks) != fitting):
+            if size % step or (is_single_divisible and gcd(size, self.ranks) != shared):
                 continue
             if all(
-                gcd(heads[n] * head_dim, self.ranks) == gcd(small_heads[n] * size, self.ranks) for n in heads
+                gcd(heads[name] * head_dim, self.ranks) == gcd(small_heads[name] * size, self.ranks)
+                for name in heads
             ):
                 yield size
 
     def _max_hidden(self) -> int:
-        """How wide all heads together may become; experts come in numbers, and take more room."""
+        """The largest width of all heads together; less in a model of experts, which has many weights anyway."""
         return _MAX_HIDDEN // 2 if any(self._matching(*_EXPERT_COUNTS)) else _MAX_HIDDEN
 
     def _rotary_multiple(self) -> int:
-        """What divides a head: rotary positions turn pairs of numbers, of all or of a part of a head."""
+        """A divisor of the width of a head: rotary positions rotate pairs of entries, of all or part of a head."""
         rope = config_value(self.config, "rope_parameters") or {}
         part = rope.get("partial_rotary_factor", 1.0) if isinstance(rope, dict) else 1.0
         return next((n for n in range(2, 129, 2) if n * part == int(n * part) and int(n * part) % 2 == 0), 2)
 
-    def _inner_widths(self, width: int, small: int, done: set[str]) -> Iterator[tuple[str, int]]:
-        """Widths inside of the blocks: about what they are to the stream; equal ones stay equal."""
-        known = {width: small}
-        least = small // (4 if any(self._matching(*_EXPERT_COUNTS)) else 2)
+    def _inner_widths(self, hidden: int, small_hidden: int, done: set[str]) -> Iterator[tuple[str, int]]:
+        """Small widths inside of the layers, in about the same ratio to the hidden size; equal ones stay equal."""
+        known = {hidden: small_hidden}
+        lower = small_hidden // (4 if any(self._matching(*_EXPERT_COUNTS)) else 2)
         for name, value in self.settings.items():
             if name in done or not (name.endswith((*_FFN_WIDTHS, *_TIED_WIDTHS, "lora_rank"))):
                 continue
             if value not in known:
-                near = min(max(small * value // width, least), small * 5 // 4)
-                known[value] = smallest_equivalent(value, self.ranks, max(near, 8), avoid=set(known.values()))
+                least = min(max(small_hidden * value // hidden, lower), small_hidden * 5 // 4)
+                known[value] = smallest_equivalent(
+                    value, self.ranks, max(least, 8), avoid=set(known.values())
+                )
             yield name, known[value]

@@ -100,7 +100,7 @@ def test_divides_as_the_full_model(reference: str, sizes: tuple[int, ...]) -> No
         assert sum(one.numel() for one in model.parameters()) < SMALL
         assert small.changes
         # One head is not shared as it was where that would make the model large: this is said.
-        assert all(note.startswith("not shared as in the full model: ") for note in small.notes)
+        assert all(note.startswith("not divided as in the full model: ") for note in small.notes)
         assert all("_norm.weight" in note and "and" not in note for note in small.notes)
         ratios(full, config)
         inside(config)
@@ -172,7 +172,7 @@ def test_by_hand(reference: str, sizes: dict[str, int], wanted: dict[str, int]) 
 def test_what_is_not_shared_as_it_was_is_said() -> None:
     small = shrink_model("hf:Qwen3ForCausalLM", {"tp": 16})
     assert small.notes == (
-        "not shared as in the full model: model.layers.*.self_attn.q_norm.weight 128 -> 4, "
+        "not divided as in the full model: model.layers.*.self_attn.q_norm.weight 128 -> 4, "
         "model.layers.*.self_attn.k_norm.weight 128 -> 4",
     )
 

@@ -97,7 +97,7 @@ FATES = {
     "spectral": (0, None),
     "raises": (1, "IndexError: index 7 is out of bounds"),
     "dies": (1, "the process has died"),
-    "hangs": (1, "no end within 1 s"),
+    "hangs": (1, "did not end within 1 s"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What `planc verify` prints, of findings made by hand; and what it runs models on."""
+"""What `planc verify` prints, and the inputs that it runs models on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from planc.ir.verify_result import ScenarioRun, TensorComparison, VerifyResult
 from planc.report.verify_report import format_error, print_verify_report, verify_report_to_json, worst_rows
+from planc.torch.verify.model_under_test import ModelUnderTest, build_model_under_test
 from planc.torch.verify.scenarios import Scenario, make_scenarios
 
 ROWS = (
@@ -54,17 +55,17 @@ def test_the_table() -> None:
     assert drawn(found) == [
         "my.plan on dp=1 x tp=2, seed 7: hf:Net",
         "  made smaller: n 4 -> 2",
-        "planc check does not prove this plan; the numbers are of the plan as it is written:",
+        "planc check does not prove this plan; planc verify runs it as it is written:",
         "  L706 in parts",
         "",
         "error         what      name                     run    rule",
         "  inf  wrong  gradient  down.weight: is missing  plain  no rule",
         "1,234  wrong  gradient  up.weight                plain  no rule",
         "an error of 1 is what rounding in float32 explains",
-        "and 1 more that are ok, the worst 0.25 units off",
-        "odd length: refused, as a plan may: ValueError: planc: no",
+        "and 1 more are ok, with errors up to 0.25",
+        "odd length: rejected with a clear error, which is allowed: ValueError: planc: no",
         "",
-        "my.plan: wrong: 2 of 3 tensors in 2 runs (plain, padded) are more than 16 units off",
+        "my.plan: wrong: 2 of 3 tensors in 2 runs (plain, padded) have errors above 16",
     ]
     assert sum("weight" in line for line in drawn(found, every=True)) == 5
 
@@ -93,50 +94,49 @@ class Net(nn.Module):
         return self.layer(shown.reshape(-1, 6, 2))
 
 
-def of_factory(model: nn.Module, *arguments: Tensor) -> dict[str, Scenario]:
-    runs = make_scenarios(model, arguments, {}, None, tensor_ranks=2, data_ranks=2, seed=0)
-    return {run.name: run for run in runs}
+def scenarios_of_factory(model: nn.Module, *args: Tensor) -> dict[str, Scenario]:
+    subject = ModelUnderTest(model, args, {}, None)
+    scenarios = make_scenarios(subject, tensor_ranks=2, data_ranks=2, seed=0)
+    return {scenario.name: scenario for scenario in scenarios}
 
 
 def test_runs_of_a_factory() -> None:
     given = torch.randn(4, 6, 2)
-    found = of_factory(Net(), given)
+    found = scenarios_of_factory(Net(), given)
     assert list(found) == ["plain", "another batch"]
-    assert found["plain"].arguments[0] is given
-    (other,) = found["another batch"].arguments
+    assert found["plain"].args[0] is given
+    (other,) = found["another batch"].args
     assert other.shape == (6, 6, 2)  # three rows for each of two data ranks
     assert not torch.equal(other[:3], other[3:])
 
 
 def test_a_batch_that_cannot_be_told_is_left_alone() -> None:
     given = torch.randn(4, 6, 2)
-    assert list(of_factory(Net(4), given)) == ["plain"]  # its code says four
-    assert list(of_factory(Net(), given, torch.ones(6))) == ["plain"]  # an input of another first dim
+    assert list(scenarios_of_factory(Net(4), given)) == ["plain"]  # its code says four
+    assert list(scenarios_of_factory(Net(), given, torch.ones(6))) == [
+        "plain"
+    ]  # an input of another first dim
 
 
-def of_tokens(ranks: int, parts: int) -> dict[str, Scenario]:
-    from planc.torch.verify.model_under_test import build_model_under_test
-
+def scenarios_of_tokens(tensor_ranks: int, data_ranks: int) -> dict[str, Scenario]:
     reference = "hf:LlamaForCausalLM?hidden_size=16&intermediate_size=24&num_hidden_layers=1&vocab_size=40&pad_token_id=7"
     subject = build_model_under_test(f"{reference}&num_attention_heads=2&num_key_value_heads=2", 0)
-    runs = make_scenarios(
-        subject.model, (), subject.keywords, subject.config, tensor_ranks=ranks, data_ranks=parts, seed=0
-    )
-    return {run.name: run for run in runs}
+    scenarios = make_scenarios(subject, tensor_ranks=tensor_ranks, data_ranks=data_ranks, seed=0)
+    return {scenario.name: scenario for scenario in scenarios}
 
 
 def test_runs_of_tokens() -> None:
     for ranks in (1, 2, 3, 16):
-        found = of_tokens(ranks, 2)
+        found = scenarios_of_tokens(ranks, 2)
         assert list(found)[:3] == ["plain", "padded", "another shape"]
-        lengths = {name: run.keywords["input_ids"].shape[1] for name, run in found.items()}
+        lengths = {name: run.kwargs["input_ids"].shape[1] for name, run in found.items()}
         odd = lengths.pop("odd length", None)
         assert (odd is None) == (ranks == 1)
         assert odd is None or (odd % ranks and found["odd length"].may_raise)
         # Each rank has more than one token: a dim of one is broadcast.
         assert all(length % ranks == 0 and length >= 2 * ranks for length in lengths.values())
         for run in found.values():
-            ids = run.keywords["input_ids"]
+            ids = run.kwargs["input_ids"]
             rows = len(ids) // 2
             assert not torch.equal(ids[:rows], ids[rows:])
             # The ids of Llama's begin and end, and of padding.
@@ -145,7 +145,7 @@ def test_runs_of_tokens() -> None:
 
 
 def test_padding_lies_on_both_sides() -> None:
-    mask = of_tokens(2, 1)["padded"].keywords["attention_mask"]
+    mask = scenarios_of_tokens(2, 1)["padded"].kwargs["attention_mask"]
     first, last = mask[:, 0].tolist(), mask[:, -1].tolist()
     assert 0 in first
     assert 0 in last
