@@ -1,6 +1,6 @@
 """Every private name of Lightning that planc uses, in one place.
 
-Seen in Lightning 2.6.5 and 2.6.6; pyproject.toml allows no other minor release. `tests/lightning/test_compat.py`
+Seen in Lightning 2.6.5 and 2.6.6; pyproject.toml allows no other minor release. `tests/lightning/test_lightning_compat.py`
 has a canary for each name, which says what breaks without it.
 """
 
@@ -81,3 +81,10 @@ def callbacks(module: pl.LightningModule) -> list[Any]:
     property `module.trainer` raises there."""
     trainer = module._trainer
     return [] if trainer is None else vars(trainer)["callbacks"]
+
+
+__all__ = [
+    "BackwardSyncControl", "apply_filter", "callbacks", "checkpoint_io", "materialize_module", "move_state_into",
+    "optimizers_to_device", "parallel_sizes", "reduce_tensor", "saves_full_checkpoints", "set_backward_sync_control",
+    "set_device_mesh", "set_module_mesh", "set_parallel_sizes", "setup_distributed", "validate_keys",
+]  # fmt: skip

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.plugins.precision import Precision
 from torch.optim import Optimizer
 
+from planc.torch.compat import grad_scaler_device
 from planc.torch.train.grad_norm import clip_grad_norm, clip_grad_value
 from planc.torch.train.grad_scaler import ShardedGradScaler
 
@@ -32,7 +33,7 @@ def use_synced_scaler(plugin: Any) -> None:
             "backoff_factor": scaler.get_backoff_factor(),
             "growth_interval": scaler.get_growth_interval(),
         }
-        plugin.scaler = ShardedGradScaler(scaler._device, enabled=scaler.is_enabled(), **settings)
+        plugin.scaler = ShardedGradScaler(grad_scaler_device(scaler), enabled=scaler.is_enabled(), **settings)
 
 
 def _clip_by_norm(plugin: Precision, optimizer: Optimizer, clip_val: float) -> None:

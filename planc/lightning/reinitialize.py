@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.errors import WeightsError
+from planc.torch.compat import MODULE_TABLES, own_buffers, own_modules, own_parameters
 
 
 def rebuild_via(module: nn.Module, method: str) -> Callable[[], nn.Module]:
@@ -60,8 +61,8 @@ def rebuild_via_reset_parameters(module: nn.Module) -> Callable[[], nn.Module]:
 def _shallow_copy(module: nn.Module) -> nn.Module:
     """The same tensors and submodules; adding or replacing some in one of the two does not show in the other."""
     copied = copy.copy(module)
-    for registry in ("_parameters", "_buffers", "_modules"):
-        vars(copied)[registry] = dict(vars(module)[registry])
+    for table in MODULE_TABLES:
+        vars(copied)[table] = dict(vars(module)[table])
     return copied
 
 
@@ -69,7 +70,7 @@ def _copy_structure(module: nn.Module, copies: dict[int, nn.Module]) -> nn.Modul
     """Shallow copies of a module and of all its submodules; shared ones stay shared."""
     if id(module) not in copies:
         copied = copies[id(module)] = _shallow_copy(module)
-        children: dict[str, Any] = vars(copied)["_modules"]
+        children = own_modules(copied)
         for name, child in children.items():
             children[name] = None if child is None else _copy_structure(child, copies)
     return copies[id(module)]
@@ -93,15 +94,16 @@ def _allocate_meta_tensors(module: nn.Module) -> None:
     """Replace tensors on the meta device by empty ones; tied tensors stay tied."""
     allocated: dict[int, Tensor] = {}
     for part in list(module.modules()):
-        for registry in (part._parameters, part._buffers):
-            for name, old in registry.items():
+        tables: tuple[dict[str, Any], ...] = (own_parameters(part), own_buffers(part))
+        for table in tables:
+            for name, old in table.items():
                 if old is None or not old.is_meta:
                     continue
                 if id(old) not in allocated:
                     new = torch.empty(old.shape, dtype=old.dtype)
                     is_parameter = isinstance(old, nn.Parameter)
                     allocated[id(old)] = nn.Parameter(new, old.requires_grad) if is_parameter else new
-                registry[name] = allocated[id(old)]  # type: ignore[assignment]
+                table[name] = allocated[id(old)]
 
 
 def _post_order(module: nn.Module) -> Iterator[nn.Module]:
@@ -111,4 +113,5 @@ def _post_order(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _own_tensors(part: nn.Module) -> Iterator[Tensor]:
-    return (tensor for tensor in (*part._parameters.values(), *part._buffers.values()) if tensor is not None)
+    tensors = (*own_parameters(part).values(), *own_buffers(part).values())
+    return (tensor for tensor in tensors if tensor is not None)

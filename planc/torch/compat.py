@@ -231,6 +231,12 @@ def unflatten_state_dict(flat: dict[str, Any], mapping: Mapping[str, Any]) -> di
     return made
 
 
+def grad_scaler_device(scaler: torch.amp.GradScaler) -> str:
+    """The type of the devices that a gradient scaler works on."""
+    device: str = scaler._device
+    return device
+
+
 _LAZY = {"FsspecReader": "_fsspec_filesystem", "FsspecWriter": "_fsspec_filesystem"}
 """Readers and writers of checkpoints on any storage of fsspec, by their module; loaded where one is used."""
 
@@ -247,7 +253,7 @@ __all__ = [
     "DataDependentOutputException", "DisableTorchFunction", "DynamicOutputShapeException", "FakeTensor",
     "FakeTensorMode", "FsspecReader", "FsspecWriter", "TorchDispatchMode", "UnsupportedFakeTensorException", "UnsupportedOperatorException",
     "assert_async", "dispatch_mode_depth", "dtensor_spec", "flatten_mesh", "foreach_clamp_max_", "foreach_clamp_min_",
-    "foreach_mul_", "foreach_norm", "fsdp_param_groups", "function_mode_depth",
+    "foreach_mul_", "foreach_norm", "fsdp_param_groups", "function_mode_depth", "grad_scaler_device",
     "group_by_name", "group_device_types", "has_grad_hooks", "is_strided_shard", "local_tensor",
     "make_wrapper_subclass", "mutation_count", "non_persistent_buffers", "op_basename", "op_namespace", "op_schema",
     "own_buffers", "own_modules", "own_parameters", "storage_id", "unflatten_state_dict", "unscale_and_check_",

@@ -358,6 +358,11 @@ def _fsdp() -> None:
     assert all(hasattr(group, "all_reduce_grads") for group in groups)
 
 
+@canary("grad_scaler_device", breaks="lightning/precision_plugins.py: the scaler of mixed precision")
+def _scaler() -> None:
+    assert compat.grad_scaler_device(torch.amp.GradScaler("cpu")) == "cpu"
+
+
 # ---- checkpoints ------------------------------------------------------------------------------------
 
 
