@@ -1,7 +1,7 @@
-"""Which products run beside the gather of what they take.
+"""Matrix products that overlap the gather of their operand.
 
-Where a module's boundary gathers a tensor that goes, as it is, into linear layers below, their products of the rank's own
-slice need not wait for the others. The graph says which layers these are.
+Where a module's boundary gathers a tensor that linear layers below take unchanged, each rank can multiply
+its own shard before the others' shards arrive. The graph says which layers these are.
 """
 
 from __future__ import annotations
@@ -15,81 +15,83 @@ from planc.proof.result import join_module_path
 
 
 class WrappedModules(Record):
-    """The modules that something is done to as one."""
+    """The modules that run as one unit, by their names."""
 
     recomputed: frozenset[str] = frozenset()
-    """What is inside runs again without what is outside."""
+    """The backward pass runs what is inside once more, without what is outside."""
     compiled: frozenset[str] = frozenset()
     """A compiler orders what is inside."""
     fsdp_units: frozenset[str] = frozenset()
-    """Their parameters are whole only while they run."""
+    """Their parameters are gathered only while they run."""
 
 
 def overlapped_gathers(
-    graph: ModelGraph, lowered: Mapping[str, LoweredModule], wrapped: WrappedModules
+    graph: ModelGraph, modules: Mapping[str, LoweredModule], wrapped: WrappedModules
 ) -> dict[str, tuple[OverlappedGather, ...]]:
-    """What runs beside the gathers of each module, by its name."""
+    """The gathers at each module's inputs that products can overlap, by the module's name."""
     found: dict[str, dict[LoweredChange, tuple[str, ...]]] = {}
 
-    def visit(function: Function, path: str) -> None:
+    def visit(function: Function, caller: str) -> None:
         for step in function.steps:
             if not isinstance(step, Call):
                 continue
-            name = join_module_path(path, step.module)
-            inner = graph.functions[step.function]
-            for said in lowered[name].inputs if name in lowered and not _closed(name, wrapped) else ():
-                if said.before.kind == "shard" and said.after.kind == "replicated":
-                    takers = dict.fromkeys(_takers(graph, step, inner, said, name))
-                    these = tuple(
-                        own
-                        for own in takers
-                        if _fits(lowered, name, own) and not _between(name, own, wrapped)
+            name = join_module_path(caller, step.module)
+            callee = graph.functions[step.function]
+            for change in modules[name].inputs if name in modules and not _is_closed(name, wrapped) else ():
+                if change.before.kind == "shard" and change.after.kind == "replicated":
+                    consumers = dict.fromkeys(_linear_consumers(graph, step, callee, change, name))
+                    layers = tuple(
+                        layer
+                        for layer in consumers
+                        if _is_plain_colwise(modules, name, layer)
+                        and not _lies_between(name, layer, wrapped)
                     )
-                    known = found.setdefault(name, {}).setdefault(said, these)
-                    found[name][said] = tuple(own for own in known if own in these)
-            visit(inner, name)
+                    # Every call of the module must allow it.
+                    known = found.setdefault(name, {}).setdefault(change, layers)
+                    found[name][change] = tuple(layer for layer in known if layer in layers)
+            visit(callee, name)
 
     visit(graph.main_function, "")
     return {
-        name: rows
-        for name, passes in found.items()
-        if (rows := tuple(OverlappedGather(said.path, these) for said, these in passes.items() if these))
+        name: gathers
+        for name, by_change in found.items()
+        if (gathers := tuple(OverlappedGather(c.path, layers) for c, layers in by_change.items() if layers))
     }
 
 
-def _takers(graph: ModelGraph, call: Call, inner: Function, said: LoweredChange, name: str) -> list[str]:
-    """The linear layers that are handed an argument of a call and nothing else, by their names below it."""
-    if len(said.path) != 1:
+def _linear_consumers(
+    graph: ModelGraph, call: Call, callee: Function, change: LoweredChange, name: str
+) -> list[str]:
+    """The linear layers that alone take an argument of a call, by their names below the callee."""
+    if len(change.path) != 1:
         return []
     if _is_linear(graph, name):
         return [""]
-    step = said.path[0]
-    if isinstance(step, str):
-        handed = call.keywords.get(step)
+    key = change.path[0]
+    if isinstance(key, str):
+        argument = call.keywords.get(key)
     else:
-        handed = call.arguments[step] if step < len(call.arguments) else None
-    if not isinstance(handed, Value):
+        argument = call.arguments[key] if key < len(call.arguments) else None
+    if not isinstance(argument, Value):
         return []
-    own = Value(call.argument_tensors.index(handed.number))
-    return _only(graph, inner, own, name)
+    tensor = Value(call.argument_tensors.index(argument.number))
+    return _only_linear_consumers(graph, callee, tensor, name)
 
 
-def _only(graph: ModelGraph, function: Function, own: Value, name: str) -> list[str]:
-    """The layers that take a tensor; none where anything else takes it, too: its gradient comes from them alone."""
+def _only_linear_consumers(graph: ModelGraph, function: Function, tensor: Value, name: str) -> list[str]:
+    """The layers that take a tensor of a function. None where anything else takes it too: its gradient
+    has to come from these layers alone."""
     found = []
-    if own.number in function.exports:
+    if tensor.number in function.exports:
         return []
     for step in function.steps:
         if isinstance(step, Op):
-            if own.number in distinct_tensors((step.arguments, step.keywords)):
+            if tensor.number in distinct_tensors((step.arguments, step.keywords)):
                 return []
-        elif own.number in (*step.argument_tensors, *step.free_tensors):
-            alone = (step.arguments, dict(step.keywords), step.free_tensors) == ((own,), {}, ())
-            if (
-                not alone
-                or step.module.startswith("/")
-                or not _is_linear(graph, join_module_path(name, step.module))
-            ):
+        elif tensor.number in (*step.argument_tensors, *step.free_tensors):
+            is_only_argument = (step.arguments, dict(step.keywords), step.free_tensors) == ((tensor,), {}, ())
+            is_below = not step.module.startswith("/")
+            if not (is_only_argument and is_below and _is_linear(graph, join_module_path(name, step.module))):
                 return []
             found.append(step.module)
     return found
@@ -99,26 +101,27 @@ def _is_linear(graph: ModelGraph, name: str) -> bool:
     return name in graph.modules_by_name and graph.modules_by_name[name].class_name == "Linear"
 
 
-def _fits(told: Mapping[str, LoweredModule], name: str, own: str) -> bool:
-    """Whether a layer's results are cut, and nothing else is done at its own inputs."""
-    layer = told.get(join_module_path(name, own))
-    if layer is None or (own and layer.inputs):
+def _is_plain_colwise(modules: Mapping[str, LoweredModule], name: str, layer: str) -> bool:
+    """Whether a layer's output features are split, and its own boundary changes no input."""
+    lowered = modules.get(join_module_path(name, layer))
+    if lowered is None or (layer and lowered.inputs):
         return False
-    weight = layer.parameters.get("weight", LoweredParam(None))
-    return weight.dim == 0 and not any(part.deferred_bias for part in layer.parameters.values())
+    weight = lowered.parameters.get("weight", LoweredParam(None))
+    return weight.dim == 0 and not any(param.deferred_bias for param in lowered.parameters.values())
 
 
-def _closed(name: str, regions: WrappedModules) -> bool:
-    """Whether a module's boundary is no place for what its layers do."""
+def _is_closed(name: str, wrapped: WrappedModules) -> bool:
+    """Whether a module is recomputed, or a compiler orders its inside: no layer's product may then run
+    at its boundary."""
     parts = name.split(".")
-    around = {".".join(parts[:count]) for count in range(len(parts) + 1)}
-    return name in regions.recomputed or not around.isdisjoint(regions.compiled)
+    prefixes = {".".join(parts[:count]) for count in range(len(parts) + 1)}
+    return name in wrapped.recomputed or not prefixes.isdisjoint(wrapped.compiled)
 
 
-def _between(name: str, own: str, regions: WrappedModules) -> bool:
-    """Whether something stands between a module and a layer in it that the layer must not be taken out of."""
-    parts = own.split(".") if own else []
+def _lies_between(name: str, layer: str, wrapped: WrappedModules) -> bool:
+    """Whether a layer belongs to a unit below the module, whose product must run inside that unit."""
+    parts = layer.split(".") if layer else []
     below = {join_module_path(name, ".".join(parts[:count])) for count in range(1, len(parts) + 1)}
     return any(
-        not below.isdisjoint(each) for each in (regions.recomputed, regions.compiled, regions.fsdp_units)
+        not below.isdisjoint(unit) for unit in (wrapped.recomputed, wrapped.compiled, wrapped.fsdp_units)
     )

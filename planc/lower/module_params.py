@@ -1,0 +1,82 @@
+"""The parameters and attributes of each module on one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from planc.bind.binding import Binding, BoundModule
+from planc.ir.graph import Call, Op, WeightRef
+from planc.ir.lowered import LoweredParam
+from planc.proof.param_types import ParamTypes
+from planc.proof.result import Analysis, join_module_path
+from planc.proof.types import DEFERRED_BIAS, PackedShard, sharded_dim
+
+
+def params_with_summed_gradient(binding: Binding, calls: Iterable[tuple[str, Analysis]]) -> frozenset[str]:
+    """The parameters whose gradients are all-reduced over the axis, under all names of tied ones."""
+    found = {join_module_path(module, name) for module, call in calls for name in call.summed_gradients}
+    ties = [tie for tie in binding.graph.ties if found.intersection(tie)]
+    return frozenset(found.union(*ties))
+
+
+def lowered_params(
+    module: str, bound: BoundModule, types: ParamTypes, summed: frozenset[str]
+) -> Mapping[str, LoweredParam]:
+    """The parameters of a module that are not replicated, or whose gradients are all-reduced.
+
+    Args:
+        module: its name.
+        summed: parameters whose gradients are all-reduced, by their names in the model.
+    """
+    found: dict[str, LoweredParam] = {}
+    for name, type_ in types.types_of(bound).items():
+        param = LoweredParam(
+            sharded_dim(type_),
+            type_.parts if isinstance(type_, PackedShard) else (),
+            join_module_path(module, name) in summed,
+            type_ is DEFERRED_BIAS,
+        )
+        if param != LoweredParam(None):
+            found[name] = param
+    return found
+
+
+def local_attributes(bound: BoundModule, types: ParamTypes) -> Mapping[str, int]:
+    """The numbers of a module that each rank's module has a share of."""
+    numbers = bound.module.attributes
+    local = {name: types.local_attribute(bound, name, number) for name, number in numbers.items()}
+    return {name: int(local[name]) for name, number in numbers.items() if local[name] != number}
+
+
+def params_of_descendants(binding: Binding) -> Mapping[str, tuple[str, ...]]:
+    """The parameters of other modules that the code of each module uses itself."""
+    found: dict[str, dict[str, None]] = {}
+    by_function: dict[int, tuple[str, ...]] = {}
+
+    def visit(number: int, module: str) -> None:
+        function = binding.graph.functions[number]
+        if number not in by_function:
+            by_function[number] = tuple(_params_elsewhere(function.steps))
+        for name in by_function[number]:
+            found.setdefault(module, {})[name] = None
+        for step in function.steps:
+            if not isinstance(step, Op):
+                visit(step.function, join_module_path(module, step.module))
+
+    visit(len(binding.graph.functions) - 1, "")
+    return {module: tuple(names) for module, names in found.items()}
+
+
+def _params_elsewhere(item: Any) -> Iterator[str]:
+    """The parameters of other modules that steps compute with, or pass to a module that they call."""
+    if isinstance(item, WeightRef):
+        if "." in item.name or item.name.startswith("/"):
+            yield item.name
+    elif isinstance(item, Op | Call):
+        yield from _params_elsewhere((item.arguments, *item.keywords.values()))
+    elif isinstance(item, tuple | list):
+        for part in item:
+            yield from _params_elsewhere(part)
+    elif isinstance(item, Mapping):
+        yield from _params_elsewhere(list(item.values()))
