@@ -14,7 +14,7 @@ from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered
 from planc.ir.record import Record
 from planc.ir.resolved import Settings
-from planc.lower.tensor_axis import LoweringError
+from planc.lower.lowering_error import LoweringError
 
 
 class NotApplicable(Exception):

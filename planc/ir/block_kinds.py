@@ -90,7 +90,7 @@ _ROWS = (
         settings={
             "overlap": (True, False),  # whether matrix products overlap the gathers of their operands
         },
-        lowering="planc.lower.lower_plan:lower_tensor",
+        lowering="planc.lower.tensor_parallel:lower_tensor",
         forecast="planc.forecast.tensor_axes:tensor_collectives",
     ),
     BlockKind(
@@ -109,7 +109,7 @@ _ROWS = (
             "output": _DTYPES,  # dtype of a unit's outputs
             "offload": ("cpu", "none"),  # where shards rest between uses
         },
-        lowering="planc.lower.lower_plan:lower_fsdp",
+        lowering="planc.lower.fsdp_units:lower_fsdp",
         forecast="planc.forecast.fsdp_units:fsdp_collectives",
     ),
     BlockKind(
@@ -122,7 +122,7 @@ _ROWS = (
         never_called="nothing is recomputed",
         inline=True,
         nesting=("a recomputed module inside a recomputed one", "cost: the inner one runs a third time"),
-        lowering="planc.lower.lower_plan:lower_recompute",
+        lowering="planc.lower.regions:lower_recompute",
     ),
     BlockKind(
         name="compile",
@@ -143,7 +143,7 @@ _ROWS = (
         },
         inline=True,
         nesting=("a compiled module inside a compiled one", "cost: none; the inner line does nothing"),
-        lowering="planc.lower.lower_plan:lower_compile",
+        lowering="planc.lower.regions:lower_compile",
     ),
 )
 

@@ -41,6 +41,9 @@ class Style(Record):
     """Attributes, by class, that count what is split: each rank's module gets its share."""
     parts: Literal["none", "one or more"] = "none"
     """What it takes in brackets."""
+    masked_lookup: tuple[str, ...] = ()
+    """Classes that look up rows of a table, which the ranks share: each rank returns zeros for rows that
+    it lacks, and the sum of all ranks' results is right."""
 
 
 _COLWISE = (
@@ -66,7 +69,7 @@ STYLES = {
         Style("colwise", "each rank computes some of the output features",
               _COLWISE, REPLICATE, Shard(-1), divided_attributes=_WIDTHS),
         Style("rowwise", "each rank takes some of the input features; the results are summed",
-              _ROWWISE, Shard(-1), REPLICATE, PARTIAL, (("Embedding", REPLICATE),)),
+              _ROWWISE, Shard(-1), REPLICATE, PARTIAL, (("Embedding", REPLICATE),), masked_lookup=("Embedding",)),
         Style("packed_colwise", "colwise for a fused projection: each part is cut by itself",
               _COLWISE, REPLICATE, Shard(-1), parts="one or more", divided_attributes=_WIDTHS),
         Style("sequence", "whole parameters, applied to a slice of the sequence",

@@ -1,1 +1,1 @@
-"""Proved plan -> what each module is told to do, as data: what applies a plan reads this alone."""
+"""Proved plan -> instructions for each module, as data: whatever applies a plan reads these alone."""

@@ -42,7 +42,9 @@ def boundary_changes(calls: Iterable[tuple[str, Analysis]]) -> BoundaryChanges:
                 raise LoweringError(
                     f"{side[0] or 'the model'} is called in two ways that differ at its boundary"
                 )
-    changes = {side: tuple(c for c in by_path.values() if c.before != c.after) for side, by_path in found.items()}
+    changes = {
+        side: tuple(c for c in by_path.values() if c.before != c.after) for side, by_path in found.items()
+    }
     return {side: changed for side, changed in changes.items() if changed}
 
 

@@ -43,8 +43,7 @@ def overlapped_gathers(
                     layers = tuple(
                         layer
                         for layer in consumers
-                        if _is_plain_colwise(modules, name, layer)
-                        and not _lies_between(name, layer, wrapped)
+                        if _is_plain_colwise(modules, name, layer) and not _lies_between(name, layer, wrapped)
                     )
                     # Every call of the module must allow it.
                     known = found.setdefault(name, {}).setdefault(change, layers)

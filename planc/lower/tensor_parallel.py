@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from planc.bind.binding import Binding, BoundModule
+from planc.bind.binding import Binding
 from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule
-from planc.ir.styles import STYLES
 from planc.lower.boundary_changes import boundary_changes, reject_changed_parameters
 from planc.lower.lowering_error import LoweringError
 from planc.lower.module_params import (
@@ -65,7 +64,7 @@ def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Map
             outputs=changes.get((name, False), ()),
             parameters=lowered_params(name, bound, types, summed),
             attributes=local_attributes(bound, types),
-            masked_lookup=_masks_lookup(bound, types),
+            masked_lookup=types.masks_lookup(bound),
             descendant_params=foreign.get(name, ()),
             per_rank_rng=draws.get(name, ()),
         )
@@ -96,11 +95,3 @@ def per_rank_draws(calls: Iterable[tuple[str, Analysis]]) -> Mapping[str, tuple[
     if not any(map(any, found.values())):
         return {}
     return {module: tuple(differs) for module, differs in found.items() if module in drawing}
-
-
-def _masks_lookup(bound: BoundModule, types: ParamTypes) -> bool:
-    """Whether a module looks up rows of a table that is split by rows: each rank returns zeros for
-    rows that it lacks."""
-    rule = types.rule_of(bound)
-    style = STYLES.get(rule.value.style) if rule is not None and rule.value.style else None
-    return style is not None and style.masks_lookup(bound.module.class_name, *bound.module.bases)

@@ -40,6 +40,14 @@ class ParamTypes:
             }
         return found
 
+    def masks_lookup(self, bound: BoundModule) -> bool:
+        """Whether the style of a module splits the table that it looks up by rows: each rank returns zeros
+        for rows that it lacks."""
+        placed = self.rule_of(bound)
+        style = STYLES.get(placed.value.style) if placed is not None and placed.value.style else None
+        classes = (bound.module.class_name, *bound.module.bases)
+        return style is not None and any(name in style.masked_lookup for name in classes)
+
     def local_attribute(self, bound: BoundModule, name: str, global_value: float) -> int | float:
         """What each rank's module has for an attribute: what the plan says, else its style's share."""
         placed = self.rule_of(bound)

@@ -1,8 +1,9 @@
-"""What a module's own code does with its values, where a style speaks for the module as a whole.
+"""What a style assumes about the code of its module.
 
-A rowwise module's bias is added at its exit, once, after the sums; a rowwise embedding looks
-at its first input, and its result gets zeros in the rows of other ranks. That is what the
-code says only where nothing stands between.
+A rowwise style adds the module's bias at the module's output, after the sum, and takes the bias away inside.
+That is right only if the code adds the bias to what it returns. A rowwise embedding masks the rows that its
+first input asks for, and zeros those rows of its output: right only if the code looks these rows up and
+returns them.
 """
 
 from __future__ import annotations
@@ -14,44 +15,46 @@ from planc.ir.graph import Call, Function, Op, Slice, Value, WeightRef
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.registry import OpRow
 
-_LATE = "the bias of a rowwise module is added once, where the module returns: here it is used otherwise"
-_ROWS = "a rowwise embedding looks up the rows that it is handed, and returns them: here it does otherwise"
+_BIAS = "a rowwise module adds its bias once, to what it returns: this code uses the bias in another way"
+_LOOKUP = "a rowwise embedding looks up the rows of its first input and returns them: this code does not"
 
 
 def broken_style_assumption(
     function: Function,
     step: Op,
     row: OpRow | None,
-    style: str | None,
     is_deferred_bias: Callable[[WeightRef], bool],
+    *,
+    masks_lookup: bool,
 ) -> str | None:
-    """What an operation does that the style of its module does not expect; None: nothing."""
-    named = [item for item in _handed(step) if isinstance(item, WeightRef) and is_deferred_bias(item)]
-    if any(not adds_bias_once(function, step, row, weight.name) for weight in named):
-        return _LATE
-    if (
-        row is not None
-        and row.looks_up_rows
-        and style == "rowwise"
-        and not looks_up_rows_once(function, step)
-    ):
-        return _ROWS
+    """How an operation breaks what the style of its module assumes; None: it does not.
+
+    Args:
+        function: what the module does.
+        is_deferred_bias: whether the module's boundary adds a parameter, after the sum.
+        masks_lookup: whether the style masks the lookup of rows that a rank lacks.
+    """
+    weights = [item for item in _references(step) if isinstance(item, WeightRef)]
+    biases = [weight for weight in weights if is_deferred_bias(weight)]
+    if any(not adds_bias_once(function, step, row, bias.name) for bias in biases):
+        return _BIAS
+    if row is not None and row.looks_up_rows and masks_lookup and not looks_up_rows_once(function, step):
+        return _LOOKUP
     return None
 
 
 def adds_bias_once(function: Function, step: Op, row: OpRow | None, name: str) -> bool:
-    """Whether a module adds a bias of its own to what it returns, as it is, and uses it for
-    nothing else."""
+    """Whether a call adds a bias of the module itself to what the module returns, and nothing else uses it."""
     if "." in name or "/" in name or len(step.results) != 1:
         return False
-    uses = sum(item == WeightRef(name) for other in function.steps for item in _handed(other))
+    uses = sum(item == WeightRef(name) for other in function.steps for item in _references(other))
     if uses + sum(item == WeightRef(name) for item in iter_tensor_references(function.result)) != 1:
         return False
     return row is not None and row.adds_bias(step, name) and is_returned_unchanged(function, step.results[0])
 
 
 def looks_up_rows_once(function: Function, step: Op) -> bool:
-    """Whether a module looks up the rows that it is handed, and returns them as they are or scaled."""
+    """Whether a module looks up the rows of its first input, and returns them unchanged or scaled."""
     rows = step.arguments[0] if step.arguments else step.keywords.get("input")
     if function.inputs < 1 or rows != Value(0) or _uses(function, 0) != 1 or 0 in function.exports:
         return False
@@ -59,13 +62,12 @@ def looks_up_rows_once(function: Function, step: Op) -> bool:
 
 
 def is_returned_unchanged(function: Function, number: int, *, allow_scaling: bool = False) -> bool:
-    """Whether a tensor is what a function returns, under other views alone, and nothing else
-    uses it; its last dim stays.
+    """Whether a function returns a tensor, or a view of it with the same last dim, and does nothing else with it.
 
     Args:
         function: what the module does.
         number: the tensor.
-        scaled: whether its entries may be multiplied by something.
+        allow_scaling: whether the function may multiply the entries.
     """
     last = function.tensors[number].shape[-1:]
     while _uses(function, number) == 1 and function.tensors[number].shape[-1:] == last:
@@ -73,7 +75,7 @@ def is_returned_unchanged(function: Function, number: int, *, allow_scaling: boo
             return function.exports.count(number) == 1
         if number in function.exports:
             return False
-        step = next((s for s in function.steps if Value(number) in list(_handed(s))), None)
+        step = next((s for s in function.steps if Value(number) in list(_references(s))), None)
         if not isinstance(step, Op) or step.arguments[:1] != (Value(number),) or len(step.results) != 1:
             return False
         row = find_op(step.name)
@@ -85,7 +87,7 @@ def is_returned_unchanged(function: Function, number: int, *, allow_scaling: boo
 
 
 def _scales(function: Function, step: Op, row: OpRow) -> bool:
-    """Whether every entry is multiplied by something, and stays in its place."""
+    """Whether a call multiplies every entry, and broadcasts to no other shape."""
     made = function.tensors[step.results[0]].shape
     return (
         row.entries == "scaled"
@@ -96,13 +98,13 @@ def _scales(function: Function, step: Op, row: OpRow) -> bool:
 
 
 def _uses(function: Function, number: int) -> int:
-    """How often a tensor is used; to read its size is no use."""
-    inside = [item for step in function.steps for item in _handed(step)]
+    """How often a function uses a tensor; reading its size does not count."""
+    inside = [item for step in function.steps for item in _references(step)]
     outer = [other for step in function.steps if isinstance(step, Call) for other in step.free_tensors]
     return [*inside, *iter_tensor_references(function.result)].count(Value(number)) + outer.count(number)
 
 
-def _handed(step: Op | Call) -> Iterator[Any]:
+def _references(step: Op | Call) -> Iterator[Any]:
     return iter_tensor_references((step.arguments, step.keywords))
 
 

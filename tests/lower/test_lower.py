@@ -15,7 +15,7 @@ from planc.ir.lowered import LocalLayout, Lowered, LoweredChange  # noqa: E402
 from planc.ir.resolved import Settings  # noqa: E402
 from planc.ir.source import Source  # noqa: E402
 from planc.lower.lower_plan import lower_binding  # noqa: E402
-from planc.lower.tensor_axis import LoweringError  # noqa: E402
+from planc.lower.lowering_error import LoweringError  # noqa: E402
 from planc.syntax.read_file import read_source  # noqa: E402
 from tests.torch.capture.tiny import graph_of  # noqa: E402
 

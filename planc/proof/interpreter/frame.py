@@ -60,6 +60,7 @@ class Frame:
         self.context, self.function, self.bound, self.path = context, function, bound, path
         self.governing_rule = rule
         self.own_rule = context.param_types.rule_of(bound)
+        self.masks_lookup = context.param_types.masks_lookup(bound)
         unset = [UNKNOWN_VALUE] * (len(function.tensors) - len(inputs))
         self.values: list[AbstractValue] = [*inputs, *unset]
         """The function's tensors, by number."""

@@ -95,8 +95,7 @@ def _run_op(frame: Frame, step: Op) -> None:
     arguments = tuple([frame.eval_argument(item) for item in step.arguments])
     keywords = {name: frame.eval_argument(item) for name, item in step.keywords.items()}
     infos = tuple([frame.function.tensors[number] for number in step.results])
-    style = frame.own_rule.value.style if frame.own_rule is not None else None
-    operation = Operation(step.name, arguments, keywords, infos, context.ranks, style)
+    operation = Operation(step.name, arguments, keywords, infos, context.ranks, frame.masks_lookup)
     operands = operation.operands()
     row = find_op(step.name)
     copied = context.tracks_aliasing and may_alias_copy(step, row, frame.values)
@@ -124,7 +123,11 @@ def _infer(
 ) -> OpResult:
     """The types of the results, if the operation is one that its module's style expects."""
     broken = broken_style_assumption(
-        frame.function, step, row, operation.style, lambda weight: frame.operand(weight).type is DEFERRED_BIAS
+        frame.function,
+        step,
+        row,
+        lambda weight: frame.operand(weight).type is DEFERRED_BIAS,
+        masks_lookup=operation.masks_lookup,
     )
     if copied and step.name == "aliased":
         broken = ALIAS_BROKEN

@@ -14,8 +14,8 @@ from planc.proof.violations import ShardedRowNumbers
 def embedding_rule(operation: Operation) -> SpmdType:
     """input (...) of row numbers, weight (rows, d) -> (..., d)
 
-    A table split by rows is right only in a module that a rowwise style runs: it looks up
-    the rows of its rank, and gives zeros for those of others.
+    A table that is split by rows needs a module whose style masks the lookup: each rank then returns
+    zeros for the rows that it lacks, and the result is partial.
     """
     x, weight, _, most, _, frequency, _ = operation.bind_arguments(
         "input", "weight",
@@ -25,7 +25,7 @@ def embedding_rule(operation: Operation) -> SpmdType:
         raise Unsupported("an embedding takes row numbers and a table")
     if most is not None or frequency is not False:
         raise Unsupported("an embedding with 'max_norm' or 'scale_grad_by_freq' has no rule")
-    if weight.type is sharded(0) and operation.style == "rowwise":
+    if weight.type is sharded(0) and operation.masks_lookup:
         if x.type not in SAME_ON_ALL_RANKS:
             raise RuleViolation(ShardedRowNumbers(x.type))
         return PARTIAL

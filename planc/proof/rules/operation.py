@@ -73,7 +73,7 @@ class Operation:
     """A call of a torch function. Arguments are operands, plain constants (numbers that are
     the same on every rank among them), `Differs`, `Slice`, `Other`, and tuples of these."""
 
-    __slots__ = ("arguments", "keywords", "name", "ranks", "results", "style")
+    __slots__ = ("arguments", "keywords", "masks_lookup", "name", "ranks", "results")
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class Operation:
         keywords: Mapping[str, Any],
         results: tuple[TensorInfo, ...],
         ranks: int,
-        style: str | None = None,
+        masks_lookup: bool = False,
     ) -> None:
         self.name, self.arguments, self.keywords = name, arguments, keywords
         self.results, self.ranks = results, ranks
         """What it gave in the captured run, whole; and the number of ranks."""
-        self.style = style
-        """The style of the module that runs, where its plan gives it one."""
+        self.masks_lookup = masks_lookup
+        """Whether the module that runs masks the lookup of rows that a rank lacks: see `Style.masked_lookup`."""
 
     def bind_arguments(self, *names: str, **defaults: Any) -> list[Any]:
         """The arguments by name: `names` in the order of positions, those with a default last.

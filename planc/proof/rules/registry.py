@@ -130,7 +130,7 @@ def _with_constants(rule: RuleFunction) -> RuleFunction:
                 {name: _as_constant(value, flows) for name, value in operation.keywords.items()},
                 operation.results,
                 operation.ranks,
-                operation.style,
+                operation.masks_lookup,
             )
         given = rule(operation)
         types = given if isinstance(given, tuple) else (given,)

@@ -10,7 +10,7 @@ from planc.ir.layout import Shard
 from planc.ir.lowered import Lowered, LoweredFsdp
 from planc.ir.record import Record
 from planc.lower.lower_plan import lower_unproved
-from planc.lower.tensor_axis import LoweringError
+from planc.lower.lowering_error import LoweringError
 
 AMBIGUOUS_LAWS = frozenset({"two-rules", "rules-meet", "other-model", "uneven-cut"})
 """Laws whose violation makes it ambiguous what to apply: which of two rules, which rank gets the remainder."""

@@ -85,11 +85,11 @@ class Case:
         *arguments: Any,
         call: Callable[..., Any] | None = None,
         local: Callable[..., Any] | None = None,
-        style: str | None = None,
+        masks_lookup: bool = False,
         **keywords: Any,
     ) -> None:
         self.name, self.arguments, self.keywords = name, arguments, keywords
-        self.call, self.local, self.style = call or torch_function(name), local, style
+        self.call, self.local, self.masks_lookup = call or torch_function(name), local, masks_lookup
 
         self.facts_checked = False
         """Whether the row of the operation was held against torch on this case."""

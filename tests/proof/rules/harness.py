@@ -205,7 +205,7 @@ def cover(
 
 
 def infer_result_types(name: str, *arguments: Any, results: tuple[tuple[int, ...], ...] | tuple[TensorInfo, ...], ranks: int = 2,
-             style: str | None = None, **keywords: Any) -> Any:  # fmt: skip
+             masks_lookup: bool = False, **keywords: Any) -> Any:  # fmt: skip
     """Ask a rule directly: the shapes of the results are whole; raises what the rule raises."""
     infos = tuple(r if isinstance(r, TensorInfo) else TensorInfo(r, "float32", True) for r in results)
-    return OPS[name].infer(Operation(name, arguments, keywords, infos, ranks, style))
+    return OPS[name].infer(Operation(name, arguments, keywords, infos, ranks, masks_lookup))

@@ -109,7 +109,7 @@ def _operation(case: Case, leaves: list[torch.Tensor], results: list[torch.Tenso
     arguments = substitute_tensors(case.arguments, operands)
     keywords = {name: substitute_tensors(value, operands) for name, value in case.keywords.items()}
     infos = tuple(TensorInfo(tuple(r.shape), _dtype(r), r.requires_grad) for r in results)
-    return Operation(case.name, arguments, keywords, infos, 1, case.style)
+    return Operation(case.name, arguments, keywords, infos, 1, case.masks_lookup)
 
 
 def _dtype(tensor: torch.Tensor) -> str:

@@ -38,7 +38,7 @@ class Simulation:
         arguments = substitute_tensors(self.case.arguments, operands)
         keywords = {name: substitute_tensors(value, operands) for name, value in self.case.keywords.items()}
         infos = tuple(TensorInfo(tuple(r.shape), _dtype(r), r.requires_grad) for r in self.results)
-        return Operation(self.case.name, arguments, keywords, infos, self.ranks, self.case.style)
+        return Operation(self.case.name, arguments, keywords, infos, self.ranks, self.case.masks_lookup)
 
     def run_ranks(self) -> None:
         """Run the ranks; an exception is one that a rank's local call raises."""

@@ -70,7 +70,7 @@ def test_heads_of_another_rank_are_found():
 
 
 def _rowwise(ids, weight, padding_idx=None, *, rank, ranks):
-    """What a rowwise style makes of an embedding: the rows of its rank, zeros for others."""
+    """What a style that masks the lookup makes of an embedding: the rows of its rank, zeros for others."""
     own = weight.shape[0]
     place = ids - rank * own
     there = (place >= 0) & (place < own)
@@ -99,14 +99,14 @@ def test_rowwise_embedding(ranks):
     table = T(2 * n, n, types=(sharded(0),))
     ids = T(2, n, kind="int", low=0, high=2 * n, types=(CONSTANT, sharded(1), PARTIAL))
     for padding in ({}, {"padding_idx": 1}):
-        case = Case("embedding", ids, table, local=_rowwise, style="rowwise", **padding)
+        case = Case("embedding", ids, table, local=_rowwise, masks_lookup=True, **padding)
         count = sum((sweep(case, n, seed=s, refused=20, accepted=30)["accepted"] for s in range(40)), 0)
         assert count >= 70
 
 
 def test_a_table_split_by_rows_needs_a_rowwise_module():
     ids, table = Operand(CONSTANT, (2, 4), False, "int64"), Operand(sharded(0), (8, 6))
-    assert infer_result_types("embedding", ids, table, style="rowwise", results=((2, 4, 6),)) is PARTIAL
+    assert infer_result_types("embedding", ids, table, masks_lookup=True, results=((2, 4, 6),)) is PARTIAL
     with pytest.raises(RuleViolation) as caught:
         infer_result_types("embedding", ids, table, results=((2, 4, 6),))
     assert caught.value.law == "cut-along"
