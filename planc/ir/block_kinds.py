@@ -91,7 +91,7 @@ _ROWS = (
             "overlap": (True, False),  # whether matrix products overlap the gathers of their operands
         },
         lowering="planc.lower.tensor_parallel:lower_tensor",
-        forecast="planc.forecast.tensor_axes:tensor_collectives",
+        forecast="planc.forecast.tensor_collectives:tensor_collectives",
     ),
     BlockKind(
         name="fsdp",
@@ -110,7 +110,7 @@ _ROWS = (
             "offload": ("cpu", "none"),  # where shards rest between uses
         },
         lowering="planc.lower.fsdp_units:lower_fsdp",
-        forecast="planc.forecast.fsdp_units:fsdp_collectives",
+        forecast="planc.forecast.fsdp_collectives:fsdp_collectives",
     ),
     BlockKind(
         name="recompute",
