@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from planc.ir.lowered import LoweredRegion
-from planc.torch.apply.param_swap import WrappedForward
+from planc.torch.apply.module_runtime import ForwardStep, ModuleRuntime
 from planc.torch.apply.rng import preserve_rng_streams
 from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
 
@@ -31,45 +31,44 @@ _SAVED_OPS: Mapping[str, Sequence[str]] = {
         "planc.all_gather", "planc.reduce_scatter",
     ),
 }  # fmt: skip
-"""The operations of each kind, as autograd's formulas call them; not every torch has all."""
+"""The operations of each kind as autograd's formulas call them; some releases of torch lack some."""
 
 
 def apply_recompute(model: nn.Module, regions: Sequence[LoweredRegion]) -> None:
-    """Run the forward of modules again in the backward pass. No module gets another name."""
+    """Let the forward of modules run a second time in the backward pass. Modules keep their names."""
     seen = set()
     for region in regions:
         context = _selective_context(region.save) if region.mode == "save" else None
         for name in region.modules:
             module = model.get_submodule(name)
-            if module in seen:
-                continue
-            seen.add(module)
-            module.forward = _CheckpointedForward(module.forward, context).run
+            if module not in seen:
+                seen.add(module)
+                ModuleRuntime.of(module).add_forward_step(module, CheckpointedForward(context))
 
 
-class _CheckpointedForward(WrappedForward):
-    """A forward that is run again in the backward pass: its shares are put in place each time."""
+class CheckpointedForward(ForwardStep):
+    """Runs the forward under `torch.utils.checkpoint`. The steps inside of it install local parameters each
+    time that it runs."""
 
-    def __init__(self, forward: Callable[..., Any], context: Any) -> None:
-        super().__init__(forward, ())
-        self.how = {} if context is None else {"context_fn": context}
+    def __init__(self, context_fn: Any) -> None:
+        self.options = {} if context_fn is None else {"context_fn": context_fn}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """The forward of the module."""
         return checkpoint(
-            preserve_rng_streams(self.forward), *args, use_reentrant=False, **self.how, **kwargs
+            preserve_rng_streams(self.inner), *args, use_reentrant=False, **self.options, **kwargs
         )
 
 
 def _selective_context(save: Sequence[str]) -> Any:
-    kept = {op for kind in save for name in _SAVED_OPS[kind] if (op := _find_op(name)) is not None}
+    """The contexts of a region that saves the results of some kinds of operation."""
+    saved = {op for kind in save for name in _SAVED_OPS[kind] if (op := _find_op(name)) is not None}
 
     def policy(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
-        return CheckpointPolicy.MUST_SAVE if op in kept else CheckpointPolicy.PREFER_RECOMPUTE
+        return CheckpointPolicy.MUST_SAVE if op in saved else CheckpointPolicy.PREFER_RECOMPUTE
 
     return partial(create_selective_checkpoint_contexts, policy)
 
 
 def _find_op(name: str) -> Any:
-    space, _, own = name.partition(".")
-    return getattr(getattr(getattr(torch.ops, space), own, None), "default", None)
+    namespace, _, op = name.partition(".")
+    return getattr(getattr(getattr(torch.ops, namespace), op, None), "default", None)

@@ -10,15 +10,16 @@ from torch import nn
 
 from planc.ir.lowered import LoweredRegion
 from planc.torch.apply.fsdp import is_inside
-from planc.torch.apply.param_swap import ParamSwap, WrappedForward, swaps_within
+from planc.torch.apply.module_runtime import ForwardStep, ModuleRuntime
+from planc.torch.apply.param_swap import ParamSwap, run_with_local_params, swaps_within
 
 
 def apply_compile(model: nn.Module, regions: Sequence[LoweredRegion], units: frozenset[str]) -> None:
-    """Compile the forward of modules, each by itself, in place. Hooks stay outside: FSDP's, and the
-    boundary of the module.
+    """Compile the forward of modules, each by itself, in place. Hooks stay outside: those of FSDP2 and those
+    of the module's boundary.
 
     Args:
-        units: the names of FSDP's units, whose parameters are whole only while they run.
+        units: the names of FSDP2's units, whose parameters are gathered only while they run.
     """
     seen = set()
     for region in regions:
@@ -27,29 +28,29 @@ def apply_compile(model: nn.Module, regions: Sequence[LoweredRegion], units: fro
             if module in seen:
                 continue
             seen.add(module)
-            gathered = not any(is_inside(unit, frozenset((name,))) for unit in units)
-            uses = swaps_within(module) if gathered else ()
-            module.forward = _CompiledForward(module.forward, uses, region.options).run
+            is_gathered = not any(is_inside(unit, frozenset((name,))) for unit in units)
+            swaps = swaps_within(module) if is_gathered else ()
+            ModuleRuntime.of(module).add_forward_step(module, CompiledForward(swaps, region.options))
 
 
-class _CompiledForward(WrappedForward):
-    """A compiled forward, with the shares of all that it needs put in place around it: it then
-    changes no module, which a compiler allows nowhere in what runs again in the backward pass."""
+class CompiledForward(ForwardStep):
+    """Compiles the forward, and installs all local parameters of the region around it: what is compiled then
+    changes no module, which a compiler never allows in code that runs a second time in the backward pass."""
 
-    def __init__(
-        self, forward: Callable[..., Any], uses: Sequence[ParamSwap], options: Mapping[str, Any]
-    ) -> None:
-        super().__init__(forward, uses)
-        self.options = options
-        self._compiled = torch.compile(forward, **options)
+    def __init__(self, swaps: Sequence[ParamSwap], options: Mapping[str, Any]) -> None:
+        self.swaps, self.options = swaps, options
+
+    def wrap(self, inner: Callable[..., Any]) -> None:
+        super().wrap(inner)
+        self._compiled = torch.compile(inner, **self.options)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """The forward of the module."""
-        return self.with_local_params(self._compiled, *args, **kwargs)
+        return run_with_local_params(self.swaps, self._compiled, args, kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: item for key, item in self.__dict__.items() if key != "_compiled"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy of a module compiles its own forward."""
-        self.__init__(**state)  # type: ignore[misc]
+        self.__dict__.update(state)
+        self.wrap(self.inner)

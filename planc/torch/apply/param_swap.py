@@ -1,8 +1,8 @@
-"""The rank's share of parameters, in their place while a forward runs."""
+"""Local tensors in the place of parameters while a module's forward runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,115 +10,134 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LoweredModule, LoweredParam
+from planc.torch.apply.module_runtime import ForwardStep, forward_steps_within
 from planc.torch.apply.param_shards import local_param
 from planc.torch.compat import own_parameters
 
 UNSPLIT = LoweredParam(None)
-"""Of a parameter that a plan says nothing of."""
+"""The layout of a parameter that the plan does not name."""
 
 
 class ParamSwap:
-    """A parameter in a module whose code uses it."""
+    """A parameter of a module, exchanged for this rank's local tensor and back. All modules whose code uses
+    the parameter share one swap."""
 
     def __init__(self, owner: nn.Module, name: str, layout: LoweredParam, group: ProcessGroup) -> None:
         self.owner, self.name, self.group = owner, name, group
-        self.late, self.summed = layout.deferred_bias, layout.reduce_grad
-        self.taken = False
-        """Whether the rank's share is in the parameter's place."""
-        self._whole: Any = None
-        self._added: Tensor | None = None
+        self.is_deferred_bias, self.reduces_grad = layout.deferred_bias, layout.reduce_grad
+        self.installed = False
+        """Whether the local tensor is in the parameter's place."""
+        self._parameter: Any = None
+        self._deferred: Tensor | None = None
 
     @property
     def deferred_bias(self) -> Tensor:
-        """What is added late, of a parameter that the module computes without."""
-        return local_param(own_parameters(self.owner)[self.name]) if self._added is None else self._added  # type: ignore[arg-type]
+        """The local tensor of a deferred bias, which the module computes without."""
+        if self._deferred is not None:
+            return self._deferred
+        return local_param(own_parameters(self.owner)[self.name])  # type: ignore[arg-type]
 
     def local(self) -> Tensor:
-        """The rank's share, of a parameter that is not added late, whether it is in its place or not."""
-        whole: Any = own_parameters(self.owner)[self.name]
-        return whole if self.taken else local_param(whole, self.group if self.summed else None)
+        """The local tensor of a parameter that is no deferred bias, installed or not."""
+        parameter: Any = own_parameters(self.owner)[self.name]
+        return parameter if self.installed else self._local_param(parameter)
 
     def install(self) -> None:
-        """Put the rank's share in the parameter's place."""
-        whole = own_parameters(self.owner)[self.name]
-        self._whole, self.taken = whole, True
-        if whole is not None:
-            # Not made when it is needed: a compiled region sees local tensors alone.
-            self._added = local_param(whole) if self.late else None
-            own_parameters(self.owner)[self.name] = self._local_value(whole)  # type: ignore[assignment]
+        """Put the local tensor in the parameter's place."""
+        parameter = own_parameters(self.owner)[self.name]
+        self._parameter, self.installed = parameter, True
+        if parameter is not None:
+            # Made here and not when it is needed: a compiled region must see local tensors only.
+            self._deferred = local_param(parameter) if self.is_deferred_bias else None
+            own_parameters(self.owner)[self.name] = self._replacement(parameter)  # type: ignore[assignment]
 
     def restore(self) -> None:
-        """Put the parameter in its place again."""
-        own_parameters(self.owner)[self.name] = self._whole
-        self._whole, self._added, self.taken = None, None, False
+        """Put the parameter back in its place."""
+        own_parameters(self.owner)[self.name] = self._parameter
+        self._parameter, self._deferred, self.installed = None, None, False
 
-    def _local_value(self, whole: Tensor) -> Tensor | None:
-        if self.late:
-            return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local_param(whole))
-        return local_param(whole, self.group if self.summed else None)
+    def _replacement(self, parameter: Tensor) -> Tensor | None:
+        """A deferred bias is left out: a module that cannot do without one gets zeros."""
+        if self.is_deferred_bias:
+            return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local_param(parameter))
+        return self._local_param(parameter)
 
-
-ParamSwaps = dict[tuple[int, str], ParamSwap]
-"""By the identity of the owner and the name: one use of a parameter for all whose code uses it."""
-
-
-def swaps_of_module(
-    modules: Mapping[str, nn.Module],
-    name: str,
-    lowered: Mapping[str, LoweredModule],
-    group: ProcessGroup,
-    known: ParamSwaps,
-) -> list[ParamSwap]:
-    """The parameters that the code of a module uses: its own, and those that the proof saw it use."""
-    found = [(name, own) for own in own_parameters(modules[name])]
-    for path in lowered[name].descendant_params if name in lowered else ():
-        full = path[1:] if path.startswith("/") else (f"{name}.{path}" if name else path)
-        owner, _, own = full.rpartition(".")
-        found.append((owner, own))
-    uses = []
-    for owner, own in found:
-        if owner in modules and own_parameters(modules[owner]).get(own) is not None:
-            key = (id(modules[owner]), own)
-            if key not in known:
-                part = lowered[owner].parameters.get(own, UNSPLIT) if owner in lowered else UNSPLIT
-                known[key] = ParamSwap(modules[owner], own, part, group)
-            uses.append(known[key])
-    return uses
+    def _local_param(self, parameter: Tensor) -> Tensor:
+        return local_param(parameter, self.group if self.reduces_grad else None)
 
 
-class WrappedForward:
-    """A forward around a module's own, with the parameters that it needs the shares of. Its method
-    takes the place of the module's: compiled layers would differ by the identity of a function or a partial."""
+class LocalForward(ForwardStep):
+    """Runs the forward with local parameters. Not as a hook: a region that is recomputed runs no hooks."""
 
-    def __init__(self, forward: Callable[..., Any], swaps: Sequence[ParamSwap]) -> None:
-        self.forward, self.uses = forward, swaps
-
-    def with_local_params(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a forward with the shares in their places, as far as they are not there already."""
-        needed = [use for use in self.uses if not use.taken]
-        for use in needed:
-            use.install()
-        try:
-            return forward(*args, **kwargs)
-        finally:
-            for use in needed:
-                use.restore()
-
-
-class LocalForward(WrappedForward):
-    """A forward with the rank's share of parameters in their place."""
+    def __init__(self, swaps: Sequence[ParamSwap]) -> None:
+        self.swaps = swaps
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """The forward of the module."""
-        return self.with_local_params(self.forward, *args, **kwargs)
+        return run_with_local_params(self.swaps, self.inner, args, kwargs)
+
+
+def run_with_local_params(
+    swaps: Sequence[ParamSwap], forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call a forward with local parameters; those that a step around it has installed stay."""
+    pending = [swap for swap in swaps if not swap.installed]
+    for swap in pending:
+        swap.install()
+    try:
+        return forward(*args, **kwargs)
+    finally:
+        for swap in pending:
+            swap.restore()
+
+
+class ParamSwaps:
+    """The swaps of all modules of a model on one axis."""
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        lowered: Mapping[str, LoweredModule],
+        group: ProcessGroup,
+    ) -> None:
+        """
+        Args:
+            modules: all modules of the model, by all of their dotted names.
+            lowered: instructions for modules, by dotted name.
+        """
+        self._modules, self._lowered, self._group = modules, lowered, group
+        self._swaps: dict[tuple[int, str], ParamSwap] = {}
+
+    def of_code(self, name: str) -> list[ParamSwap]:
+        """The parameters that the code of a module uses: its own, and those of modules below that the proof
+        saw it use."""
+        return [
+            self._swap(owner, own)
+            for owner, own in self._params_used_by(name)
+            if owner in self._modules and own_parameters(self._modules[owner]).get(own) is not None
+        ]
+
+    def of_param(self, module: nn.Module, own: str) -> ParamSwap | None:
+        """The swap of a module's own parameter; None: no code uses it."""
+        return self._swaps.get((id(module), own))
+
+    def _params_used_by(self, name: str) -> Iterator[tuple[str, str]]:
+        yield from ((name, own) for own in own_parameters(self._modules[name]))
+        for path in self._lowered[name].descendant_params if name in self._lowered else ():
+            full = path[1:] if path.startswith("/") else (f"{name}.{path}" if name else path)
+            owner, _, own = full.rpartition(".")
+            yield owner, own
+
+    def _swap(self, owner: str, own: str) -> ParamSwap:
+        module = self._modules[owner]
+        key = (id(module), own)
+        if key not in self._swaps:
+            lowered = self._lowered.get(owner)
+            layout = lowered.parameters.get(own, UNSPLIT) if lowered is not None else UNSPLIT
+            self._swaps[key] = ParamSwap(module, own, layout, self._group)
+        return self._swaps[key]
 
 
 def swaps_within(module: nn.Module) -> list[ParamSwap]:
-    """The parameters that a module and those in it need the shares of."""
-    found: dict[int, ParamSwap] = {}
-    for inner in module.modules():
-        wrapped = getattr(inner.forward, "__self__", None)
-        while isinstance(wrapped, WrappedForward):
-            found |= {id(use): use for use in wrapped.uses}
-            wrapped = getattr(wrapped.forward, "__self__", None)
-    return list(found.values())
+    """The parameters that a module and those in it use, each once."""
+    steps = (step for step in forward_steps_within(module) if isinstance(step, LocalForward))
+    return list({id(swap): swap for step in steps for swap in step.swaps}.values())

@@ -1,8 +1,8 @@
-"""Random numbers of values that ranks hold different slices of: each rank draws its own.
+"""Random numbers for sharded values: each rank draws its own.
 
-There are two streams of numbers: the common one, which is the same on all ranks of a group, and
-the rank's own. A module that draws for split values switches to the rank's own, and a module
-inside of it that draws for whole values switches back.
+Each process group has two streams: the common one, which is the same on all its ranks, and the
+rank's own. A module that draws for sharded values switches to the rank's own stream; a module
+inside of it that draws for replicated values switches back.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.distributed import ProcessGroup
 
+from planc.torch.apply.module_runtime import HookStep
+
 RngState = tuple[torch.Tensor, torch.Tensor | None]
+"""States of the generators of the CPU and of this rank's device."""
 
 
 class _RngStreams:
-    """Which stream of a group is drawn from, and where the other one stands."""
+    """The stream of a group that is in use, and the state of the other one."""
 
     def __init__(self) -> None:
-        self.apart = False
+        self.is_per_rank = False
         self.other: RngState | None = None
 
 
@@ -28,45 +32,46 @@ _STREAMS: dict[str, _RngStreams] = {}
 """By the names of groups."""
 
 
-class RngScope:
+class RngScope(HookStep):
     """Switches to the stream that a module draws from, and back.
 
-    The rank's own numbers follow from the common ones, so that recomputing a region, which goes
-    back to the state it began with, draws the same again.
+    The rank's stream is seeded from the common one, so that recomputing a region, which restores the
+    state that it began with, draws the same numbers.
     """
 
     def __init__(self, group: ProcessGroup, per_rank_calls: tuple[bool, ...]) -> None:
-        self.rank, self.apart = group.rank(), per_rank_calls
-        """Whether each call of the module in one forward pass draws for split values."""
+        self.rank, self.per_rank_calls = group.rank(), per_rank_calls
+        """Whether each call of the module in one forward pass draws for sharded values."""
         self._streams = _STREAMS.setdefault(group.group_name, _RngStreams())
         self._calls = 0
-        self._ends: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], None]] = []
 
-    def enter(self) -> None:
-        """From here on what this call of the module needs is drawn."""
-        apart = self.apart[self._calls % len(self.apart)]
+    def enter(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        is_per_rank = self.per_rank_calls[self._calls % len(self.per_rank_calls)]
         self._calls += 1
-        if apart == self._streams.apart:
-            self._ends.append(_keep_stream)
+        if is_per_rank == self._streams.is_per_rank:
+            self._undo.append(_keep_stream)
         elif self._streams.other is not None:
             self._swap_streams()
-            self._ends.append(self._swap_streams)
+            self._undo.append(self._swap_streams)
         else:
             seed = int(torch.randint(2**31, ()).item())
-            self._streams.other, self._streams.apart = _get_rng_state(), apart
+            self._streams.other, self._streams.is_per_rank = _get_rng_state(), is_per_rank
             _manual_seed(seed + 1_000_003 * (self.rank + 1))
-            self._ends.append(self._leave_per_rank)
+            self._undo.append(self._leave_per_rank)
+        return args, kwargs
 
-    def exit(self) -> None:
-        """From here on it is drawn as before the call."""
-        if self._ends:
-            self._ends.pop()()
+    def close(self) -> None:
+        if self._undo:
+            self._undo.pop()()
 
     def _swap_streams(self) -> None:
-        here, other = _get_rng_state(), self._streams.other
+        current, other = _get_rng_state(), self._streams.other
         assert other is not None
         _set_rng_state(other)
-        self._streams.other, self._streams.apart = here, not self._streams.apart
+        self._streams.other, self._streams.is_per_rank = current, not self._streams.is_per_rank
 
     def _leave_per_rank(self) -> None:
         self._swap_streams()
@@ -74,10 +79,10 @@ class RngScope:
 
 
 def preserve_rng_streams(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward that starts from the same streams as now when it is run again."""
+    """A forward whose second run, in the backward pass, starts from the streams of now."""
     if not any(streams.other for streams in _STREAMS.values()):
         return forward
-    known = {name: (streams.apart, streams.other) for name, streams in _STREAMS.items()}
+    at_first_run = _current_streams()
     runs = 0
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -85,29 +90,33 @@ def preserve_rng_streams(forward: Callable[..., Any]) -> Callable[..., Any]:
         runs += 1
         if runs == 1:
             return forward(*args, **kwargs)
-        now = {name: (streams.apart, streams.other) for name, streams in _STREAMS.items()}
-        _restore_streams(known)
+        current = _current_streams()
+        _restore_streams(at_first_run)
         try:
             return forward(*args, **kwargs)
         finally:
-            _restore_streams(now)
+            _restore_streams(current)
 
     return run
 
 
+def _current_streams() -> dict[str, tuple[bool, RngState | None]]:
+    return {name: (streams.is_per_rank, streams.other) for name, streams in _STREAMS.items()}
+
+
 def _restore_streams(streams: dict[str, tuple[bool, RngState | None]]) -> None:
-    for name, (apart, other) in streams.items():
-        _STREAMS[name].apart, _STREAMS[name].other = apart, other
+    for name, (is_per_rank, other) in streams.items():
+        _STREAMS[name].is_per_rank, _STREAMS[name].other = is_per_rank, other
 
 
 def _keep_stream() -> None:
-    """The stream stays the same."""
+    """The module draws from the stream that is in use."""
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def _manual_seed(seed: int) -> None:
-    """As `torch.manual_seed`, of the streams that are kept here alone. Torch's own also asks every kind of
-    device there may be, and without one it puts a stack trace aside for later: milliseconds, each time."""
+    """Seed the generators of the CPU and of CUDA. `torch.manual_seed` also asks every other kind of device,
+    and keeps a stack trace for those that are missing: milliseconds, each time."""
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed(seed)
@@ -119,7 +128,7 @@ def _get_rng_state() -> RngState:
 
 
 def _set_rng_state(state: RngState) -> None:
-    common, on_device = state
-    torch.set_rng_state(common)
+    on_cpu, on_device = state
+    torch.set_rng_state(on_cpu)
     if on_device is not None:
         torch.cuda.set_rng_state(on_device)

@@ -1,16 +1,20 @@
-"""Tensor parallelism: every parameter becomes a DTensor, every told module gets its hooks."""
+"""Tensor parallelism: every parameter becomes a DTensor, every module with instructions gets its steps."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from planc.ir.lowered import LoweredAxis, LoweredModule
-from planc.torch.apply.module_hooks import ModuleHooks
+from planc.ir.lowered import LoweredAxis, LoweredModule, TensorPath
+from planc.torch.apply.boundary import boundary_steps
+from planc.torch.apply.local_attributes import set_local_attributes
+from planc.torch.apply.module_runtime import ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_shards import distribute_param
-from planc.torch.apply.param_swap import UNSPLIT, ParamSwaps, swaps_of_module
+from planc.torch.apply.param_swap import UNSPLIT, LocalForward, ParamSwaps
 from planc.torch.compat import own_parameters
 
 _UNCHANGED = LoweredModule()
@@ -19,39 +23,55 @@ _UNCHANGED = LoweredModule()
 def apply_tensor_parallel(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
     """Split a model over one axis of a mesh, in place."""
     modules = dict(model.named_modules(remove_duplicate=False))
-    made: dict[int, nn.Parameter] = {}
+    _distribute_params(modules, axis, mesh)
+    group = mesh.get_group()
+    swaps = ParamSwaps(modules, axis.modules, group)
+    first_names: dict[int, str] = {}
     for name, module in modules.items():
-        told = axis.modules.get(name, _UNCHANGED)
+        first_names.setdefault(id(module), name)
+    used = {name: swaps.of_code(name) for name in first_names.values()}
+    for name, params in used.items():
+        if params:
+            ModuleRuntime.of(modules[name]).add_forward_step(modules[name], LocalForward(params))
+    for name, params in used.items():
+        if params or name in axis.modules:
+            lowered = axis.modules.get(name, _UNCHANGED)
+            set_local_attributes(modules[name], lowered.attributes)
+            overlapped = _overlapped_linears(modules, name, axis, swaps)
+            steps = boundary_steps(modules[name], lowered, group, params, overlapped)
+            ModuleRuntime.of(modules[name]).add_hook_steps(modules[name], steps)
+
+
+def _distribute_params(modules: Mapping[str, nn.Module], axis: LoweredAxis, mesh: DeviceMesh) -> None:
+    distributed: dict[int, nn.Parameter] = {}
+    for name, module in modules.items():
+        lowered = axis.modules.get(name, _UNCHANGED)
         for own, parameter in list(own_parameters(module).items()):
             if parameter is not None:
-                part = told.parameters.get(own, UNSPLIT)
-                register_packed_param(module, own, part, mesh)
+                layout = lowered.parameters.get(own, UNSPLIT)
+                register_packed_param(module, own, layout, mesh)
                 # Tied parameters stay one.
-                if id(parameter) not in made:
-                    split = distribute_param(parameter, part, mesh)
-                    made[id(parameter)] = made[id(split)] = split
-                own_parameters(module)[own] = made[id(parameter)]
-    group = mesh.get_group()
-    seen: set[int] = set()
-    known: ParamSwaps = {}
-    done: dict[str, ModuleHooks] = {}
-    for name, module in modules.items():
-        if id(module) in seen:
-            continue
-        seen.add(id(module))
-        uses = swaps_of_module(modules, name, axis.modules, group, known)
-        if uses or name in axis.modules:
-            done[name] = ModuleHooks(module, axis.modules.get(name, _UNCHANGED), group, uses)
-    for name, rows in axis.overlapped_gathers.items():
-        for row in rows if name in done else ():
-            layers = [
-                _overlapped_linear(modules[".".join(filter(None, (name, own)))], known) for own in row.layers
-            ]
-            done[name].add_overlap(modules[name], row.path, layers)
+                if id(parameter) not in distributed:
+                    split = distribute_param(parameter, layout, mesh)
+                    distributed[id(parameter)] = distributed[id(split)] = split
+                own_parameters(module)[own] = distributed[id(parameter)]
 
 
-def _overlapped_linear(layer: nn.Module, known: ParamSwaps) -> OverlappedLinear:
-    """A linear layer whose product may be there before it is called."""
-    made = OverlappedLinear(layer, known[id(layer), "weight"], known.get((id(layer), "bias")))
-    layer.forward = made.run
-    return made
+def _overlapped_linears(
+    modules: Mapping[str, nn.Module], name: str, axis: LoweredAxis, swaps: ParamSwaps
+) -> dict[TensorPath, list[OverlappedLinear]]:
+    """The linear layers whose products are computed during the gathers of a module's inputs."""
+    return {
+        gather.path: [
+            _overlapped_linear(modules[".".join(filter(None, (name, own)))], swaps) for own in gather.layers
+        ]
+        for gather in axis.overlapped_gathers.get(name, ())
+    }
+
+
+def _overlapped_linear(layer: nn.Module, swaps: ParamSwaps) -> OverlappedLinear:
+    weight = swaps.of_param(layer, "weight")
+    assert weight is not None
+    step = OverlappedLinear(layer, weight, swaps.of_param(layer, "bias"))
+    ModuleRuntime.of(layer).add_forward_step(layer, step)
+    return step

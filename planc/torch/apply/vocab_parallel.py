@@ -1,4 +1,4 @@
-"""Logits that stay split over the vocabulary, as a tensor of the whole shape."""
+"""Vocab-parallel logits: a tensor that shows the global shape, of which each rank holds a slice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from planc.ir.lowered import LocalLayout, LoweredAxis
+from planc.ir.lowered import LocalLayout, LoweredAxis, TensorPath
+from planc.torch.apply.module_runtime import ModuleRuntime, ResultStep
 from planc.torch.apply.redistribute import redistribute
 from planc.torch.apply.tensor_paths import has_tensor_at, map_tensor_at
 from planc.torch.apply.vocab_parallel_loss import vocab_parallel_cross_entropy
@@ -20,19 +21,22 @@ _FROM_GLOBAL_SHAPE = frozenset({
     "is_floating_point", "is_complex", "is_cuda", "is_cpu", "is_meta", "is_sparse", "is_nested", "get_device",
     "element_size", "itemsize", "__hash__",
 })  # fmt: skip
-"""What the whole shape and the type answer."""
+"""Functions that the global shape and the dtype answer."""
 _FROM_LOCAL = frozenset({"requires_grad", "grad_fn", "is_leaf", "is_contiguous", "output_nr"})
-"""What the rank's slice answers."""
+"""Functions that the rank's slice answers."""
 _ELEMENTWISE = frozenset({
     "float", "double", "half", "bfloat16", "to", "type", "cpu", "cuda", "contiguous", "detach", "clone",
     "mul", "div", "true_divide", "__mul__", "__rmul__", "__truediv__",
 })  # fmt: skip
-"""What is done to each element by itself."""
+"""Functions of each element by itself."""
 _VIEWS = frozenset({"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"})
 
 
 class VocabParallelLogits(Tensor):
-    """Shows the whole shape; each rank holds its slice along the last dim in `local`."""
+    """Logits of the global shape (..., vocabulary); each rank holds its slice along the last dim in `local`.
+
+    `F.cross_entropy` computes the loss on the slices. Functions that need other ranks' slices raise a
+    `RuntimeError`; `gathered` brings the slices together."""
 
     local: Tensor
     group: ProcessGroup
@@ -40,18 +44,18 @@ class VocabParallelLogits(Tensor):
     @staticmethod
     def __new__(cls: type[Self], local: Tensor, group: ProcessGroup) -> Self:
         shape = (*local.shape[:-1], local.shape[-1] * group.size())
-        made: Self = make_wrapper_subclass(cls, shape, dtype=local.dtype, device=local.device)
-        made.local, made.group = local, group
-        return made
+        logits: Self = make_wrapper_subclass(cls, shape, dtype=local.dtype, device=local.device)
+        logits.local, logits.group = local, group
+        return logits
 
     def gathered(self) -> Tensor:
-        """The whole logits, on every rank: one all-gather; gradients flow back through it."""
+        """All-gather the logits: a plain tensor of the global shape, on every rank. Gradients flow back."""
         return redistribute(
             self.local, LocalLayout("shard", self.local.ndim - 1), LocalLayout("invariant"), self.group
         )
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        return f"SplitLogits(shape={tuple(self.shape)}, local={self.local!r})"
+        return f"VocabParallelLogits(shape={tuple(self.shape)}, local={self.local!r})"
 
     @classmethod
     def __torch_function__(
@@ -75,7 +79,7 @@ class VocabParallelLogits(Tensor):
 
 
 def _function_name(func: Any) -> str:
-    """The name of a function, a method, or what reads an attribute."""
+    """The name of a function, a method, or the getter of an attribute."""
     name = getattr(func, "__name__", "")
     return getattr(getattr(func, "__self__", None), "__name__", "") if name == "__get__" else name
 
@@ -83,7 +87,7 @@ def _function_name(func: Any) -> str:
 def _apply_to_local(
     name: str, func: Callable[..., Any], x: VocabParallelLogits, *rest: Any, **kwargs: Any
 ) -> Any:
-    """What a function or a method does, done to the slice."""
+    """Apply a function or a method to the slice."""
     if name in _VIEWS:
         return _view(x, func, rest, kwargs)
     if name == "__getitem__":
@@ -105,51 +109,51 @@ def _is_tensor(item: Any) -> bool:
 def _unsupported(name: str) -> RuntimeError:
     # No TypeError: Python's operators would take it for "not implemented".
     return RuntimeError(
-        f"'{name}' on logits that are split over the vocabulary ('loss vocab_parallel'): each rank holds a "
-        "slice. F.cross_entropy takes them, after views and slices of the dims before the last, casts, and "
-        "products with a number. For anything else bring them together: logits.gathered()"
+        f"vocab-parallel logits do not support '{name}': each rank holds a slice of the vocabulary, since the plan "
+        "has 'loss vocab_parallel'. F.cross_entropy takes them, also after views and slices of the dims before the "
+        "last, casts, and products with a number. For anything else gather them first: logits.gathered()"
     )
 
 
 def _view(x: VocabParallelLogits, func: Callable[..., Any], rest: Any, kwargs: Any) -> VocabParallelLogits:
-    """The same view of the slice: the last dim has to stay as it is."""
-    whole = func(torch.empty(x.shape, device="meta"), *rest, **kwargs).shape
-    if not whole or whole[-1] != x.shape[-1]:
+    """View the slice in the same way; the last dim must stay."""
+    viewed = func(torch.empty(x.shape, device="meta"), *rest, **kwargs).shape
+    if not viewed or viewed[-1] != x.shape[-1]:
         raise _unsupported(_function_name(func))
-    shape = (*whole[:-1], x.local.shape[-1])
-    # A view stays a view: on what is not contiguous it raises, as it does on whole logits.
+    shape = (*viewed[:-1], x.local.shape[-1])
+    # A view stays a view: it raises where the same view of the gathered logits would raise.
     view = x.local.view if _function_name(func) == "view" else x.local.reshape
     return VocabParallelLogits(view(shape), x.group)
 
 
 def _index_leading_dims(x: VocabParallelLogits, index: Any) -> VocabParallelLogits:
-    """Slices, numbers, ids and masks of the dims before the last."""
+    """Index the dims before the last, by slices, numbers, ids or masks."""
     items = index if isinstance(index, tuple) else (index,)
-    taken = sum(_dims_indexed(item) for item in items)
+    count = sum(_dims_indexed(item) for item in items)
     if any(item is Ellipsis for item in items):
-        to_the_last = items[-1] is not Ellipsis
+        reaches_last = items[-1] is not Ellipsis
     else:
-        to_the_last = taken >= x.local.ndim
+        reaches_last = count >= x.local.ndim
     last = items[-1] if items else None
-    if to_the_last and not (isinstance(last, slice) and last == slice(None)):
+    if reaches_last and not (isinstance(last, slice) and last == slice(None)):
         raise _unsupported("indexing the last dim")
     return VocabParallelLogits(x.local[index], x.group)
 
 
 def _register_grad_hook(x: VocabParallelLogits, hook: Callable[[Any], Any]) -> Any:
-    """A hook of the gradient sees it split, as the logits are."""
+    """Register a hook that gets the gradient as vocab-parallel logits."""
 
     def run(gradient: Tensor) -> Tensor | None:
-        given = hook(VocabParallelLogits(gradient, x.group))
-        if given is None or isinstance(given, VocabParallelLogits):
-            return None if given is None else given.local
-        raise _unsupported("a hook that gives another gradient")
+        changed = hook(VocabParallelLogits(gradient, x.group))
+        if changed is None or isinstance(changed, VocabParallelLogits):
+            return None if changed is None else changed.local
+        raise _unsupported("a hook that returns another kind of gradient")
 
     return x.local.register_hook(run)  # type: ignore[no-untyped-call]
 
 
 def _dims_indexed(item: Any) -> int:
-    """How many dims an index takes."""
+    """How many dims an index consumes."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
     if isinstance(item, Tensor) and item.dtype in (torch.bool, torch.uint8):
@@ -174,33 +178,38 @@ def _cross_entropy(
         or isinstance(target, VocabParallelLogits)
         or input.ndim > 2
     ):
-        raise _unsupported("cross_entropy but of logits (rows, classes) with the rows' labels")
+        raise _unsupported("cross_entropy of anything but logits (rows, classes) and the rows' labels")
     return vocab_parallel_cross_entropy(
         input.local, target, input.group,
         ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 
 
-def apply_vocab_parallel_loss(model: nn.Module, axis: LoweredAxis, group: ProcessGroup) -> None:
-    """Let the logits leave a model as what they are. To be called after everything else is applied:
-    what torch hooks onto results has to get the slices."""
+class VocabParallelOutput(ResultStep):
+    """Hands the logits out as `VocabParallelLogits`."""
+
+    def __init__(self, path: TensorPath, group: ProcessGroup) -> None:
+        self.path, self.group = path, group
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def leave(_: nn.Module, __: Any, result: Any) -> Any:
-        if not has_tensor_at(result, axis.logits_path):
-            where = ".".join(map(str, axis.logits_path)) or "a tensor"
-            raise TypeError(
-                f"the logits are not where they were when the plan was proved: {where} of the result"
-            )
-        return map_tensor_at(result, axis.logits_path, lambda x: VocabParallelLogits(x, group))
+    def hook(self, module: nn.Module, args: Any, result: Any) -> Any:
+        if not has_tensor_at(result, self.path):
+            place = ".".join(map(str, self.path))
+            place = f"at {place} of the model's result" if place else "as the model's result"
+            raise TypeError(f"planc proved the plan with logits {place}, and finds no tensor there now")
+        return map_tensor_at(result, self.path, lambda x: VocabParallelLogits(x, self.group))
 
-    model.register_forward_hook(leave)
+
+def apply_vocab_parallel_loss(model: nn.Module, axis: LoweredAxis, group: ProcessGroup) -> None:
+    """Let the logits leave a model split over the vocabulary. Call this after everything else is applied:
+    hooks of torch on results must get the slices."""
+    ModuleRuntime.of(model).add_result_step(model, VocabParallelOutput(axis.logits_path, group))
     if any(base.__name__ == "PreTrainedModel" for base in type(model).__mro__):
         _wrap_model_loss(model, group)
 
 
 def _wrap_model_loss(model: Any, group: ProcessGroup) -> None:
-    """The loss that a model of transformers computes itself where it is called with labels."""
+    """Wrap the loss that a transformers model computes itself when it is called with labels."""
     own = model.loss_function
 
     def loss(logits: Tensor, *args: Any, **kwargs: Any) -> Any:

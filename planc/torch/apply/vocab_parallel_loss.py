@@ -1,8 +1,8 @@
 """`loss vocab_parallel`: cross entropy on logits that stay split over the vocabulary.
 
-What leaves the model is a `SplitLogits`: a tensor that shows the whole shape while each rank holds
-its slice along the last dim. `F.cross_entropy` works on it as users write it, and so do the few
-things that are done to logits on the way there. Everything else raises, and says how to gather.
+The model returns `VocabParallelLogits`: a tensor that shows the global shape while each rank holds its
+slice along the last dim. `F.cross_entropy` works on it as users write it, and so do the few operations
+that usually come before it. Every other operation raises, and says how to gather.
 
 For a row of logits x, its target t, V classes and label smoothing a, with m = max(x),
 z = sum(exp(x - m)), h = x[t] - m and u = sum(x - m):
@@ -10,13 +10,13 @@ z = sum(exp(x - m)), h = x[t] - m and u = sum(x - m):
     loss = log z - (1 - a) h - a u / V
     dx   = exp(x - m) / z - (1 - a) [x is at t] - a / V
 
-m is one all-reduce of a number per row; z and h, and with label smoothing u, are stacked into a
-second one. The backward pass computes the rank's slice of dx from what the forward pass left: no
-communication. Sums are float32 or wider; the loss has the dtype that `F.cross_entropy` gives it.
+One all-reduce of a number per row gives m; z and h, and with label smoothing u, are stacked into a
+second one. The backward pass computes the rank's slice of dx from what the forward pass saved, without
+communication. Sums are float32 or logitsr; the loss has the dtype that `F.cross_entropy` gives it.
 
-torch has `loss_parallel` for DTensors. It is not used: it asks for a context around the loss and
-its backward pass, and without that the logits are gathered silently; it knows no label
-smoothing, and on a mesh of two axes no mean; and it keeps log-probabilities of the logits' size.
+planc does not use torch's `loss_parallel` for DTensors: it needs a context around the loss and
+its backward pass, and silently gathers the logits without one; it supports no label smoothing,
+and no mean on a mesh of two axes; and it keeps log-probabilities of the logits' size.
 """
 
 from __future__ import annotations
@@ -40,9 +40,22 @@ def vocab_parallel_cross_entropy(
     reduction: str,
     label_smoothing: float,
 ) -> Tensor:
-    """`F.cross_entropy` of the rank's slice of logits (rows, classes) or (classes) with whole targets."""
+    """`F.cross_entropy` on this rank's slice of the logits.
+
+    Args:
+        x: (rows, local classes) or (local classes).
+        target: indices of classes over all ranks, (rows) or (); the same on every rank.
+
+    Returns:
+        The loss, the same on every rank: (rows) for the reduction `none`, else ().
+
+    Raises:
+        TypeError: targets are probabilities.
+        ValueError: the shapes differ, or the reduction is unknown.
+        IndexError: on the CPU, a target is out of bounds.
+    """
     if target.is_floating_point():
-        raise TypeError("cross_entropy on split logits takes the indices of classes, no probabilities")
+        raise TypeError("cross_entropy on vocab-parallel logits takes indices of classes, not probabilities")
     if target.shape != x.shape[:-1]:
         raise ValueError(f"Expected target size {list(x.shape[:-1])}, got {list(target.shape)}")
     if reduction not in ("mean", "sum", "none"):
@@ -51,17 +64,17 @@ def vocab_parallel_cross_entropy(
     rows, flat = x.reshape(-1, x.shape[-1]), target.reshape(-1)
     losses: Tensor = _CrossEntropyRows.apply(rows, flat, ignore_index, label_smoothing, group)  # type: ignore[no-untyped-call]
     if reduction == "none":
-        found = losses.view(target.shape)
+        loss = losses.view(target.shape)
     else:
-        found = losses.sum()
+        loss = losses.sum()
         if reduction == "mean":
-            found = found / (flat != ignore_index).sum()
-    return found if torch.is_autocast_enabled(x.device.type) else found.to(x.dtype)
+            loss = loss / (flat != ignore_index).sum()
+    return loss if torch.is_autocast_enabled(x.device.type) else loss.to(x.dtype)
 
 
-def _check_targets(target: Tensor, ignored: int, classes: int) -> None:
-    """A target that no rank has would pass for one whose logit is zero."""
-    wrong = ((target < 0) | (target >= classes)) & (target != ignored)
+def _check_targets(target: Tensor, ignore_index: int, classes: int) -> None:
+    """Without this check, a target that no rank holds would count as a logit of zero."""
+    wrong = ((target < 0) | (target >= classes)) & (target != ignore_index)
     if target.device.type == "cpu":
         if wrong.any():
             raise IndexError(f"Target {int(target[wrong][0])} is out of bounds.")
@@ -74,34 +87,34 @@ class _CrossEntropyRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, target: Tensor, ignored: int, smoothing: float, group: ProcessGroup
+        ctx: Any, x: Tensor, target: Tensor, ignore_index: int, smoothing: float, group: ProcessGroup
     ) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        most = all_reduce(wide.amax(-1), group, "max")
-        wide = wide - most.unsqueeze(-1)
-        kept = target != ignored
-        place = target - group.rank() * x.shape[-1]
-        here = kept & (place >= 0) & (place < x.shape[-1])
-        place = place.masked_fill(~here, 0).unsqueeze(-1)
-        sums = [wide.exp().sum(-1), wide.gather(-1, place).squeeze(-1).masked_fill(~here, 0)]
+        logits = x.to(torch.promote_types(x.dtype, torch.float32))
+        row_max = all_reduce(logits.amax(-1), group, "max")
+        logits = logits - row_max.unsqueeze(-1)
+        counts = target != ignore_index
+        local_target = target - group.rank() * x.shape[-1]
+        is_local = counts & (local_target >= 0) & (local_target < x.shape[-1])
+        local_target = local_target.masked_fill(~is_local, 0).unsqueeze(-1)
+        sums = [logits.exp().sum(-1), logits.gather(-1, local_target).squeeze(-1).masked_fill(~is_local, 0)]
         if smoothing:
-            sums.append(wide.sum(-1))
-        total, hit, *every = all_reduce(torch.stack(sums), group)
-        loss = total.log() - (1 - smoothing) * hit
+            sums.append(logits.sum(-1))
+        sum_exp, target_logit, *sum_logits = all_reduce(torch.stack(sums), group)
+        loss = sum_exp.log() - (1 - smoothing) * target_logit
         if smoothing:
-            loss = loss - smoothing / (x.shape[-1] * group.size()) * every[0]
-        ctx.save_for_backward(x, most, total, place, here, kept)
+            loss = loss - smoothing / (x.shape[-1] * group.size()) * sum_logits[0]
+        ctx.save_for_backward(x, row_max, sum_exp, local_target, is_local, counts)
         ctx.smoothing, ctx.classes = smoothing, x.shape[-1] * group.size()
-        lost: Tensor = loss.masked_fill(~kept, 0)
-        return lost
+        row_losses: Tensor = loss.masked_fill(~counts, 0)
+        return row_losses
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        x, most, total, place, here, kept = ctx.saved_tensors
-        wide = x.to(most.dtype) - most.unsqueeze(-1)
-        wide = wide.exp_().div_(total.unsqueeze(-1))
+    def backward(ctx: Any, loss_grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        x, row_max, sum_exp, local_target, is_local, counts = ctx.saved_tensors
+        grad = x.to(row_max.dtype) - row_max.unsqueeze(-1)
+        grad = grad.exp_().div_(sum_exp.unsqueeze(-1))
         if ctx.smoothing:
-            wide -= ctx.smoothing / ctx.classes
-        wide.scatter_add_(-1, place, (here.to(wide.dtype) * (ctx.smoothing - 1)).unsqueeze(-1))
-        wide *= (gradient * kept).unsqueeze(-1)
-        return wide.to(x.dtype), None, None, None, None
+            grad -= ctx.smoothing / ctx.classes
+        grad.scatter_add_(-1, local_target, (is_local.to(grad.dtype) * (ctx.smoothing - 1)).unsqueeze(-1))
+        grad *= (loss_grad * counts).unsqueeze(-1)
+        return grad.to(x.dtype), None, None, None, None

@@ -66,15 +66,15 @@ def test_what_it_shows(count: int) -> None:
     assert run_on_ranks(count, "torch.apply.vocab_parallel_loss:logits_interface")[0] == {
         "shape": [2, 3, width], "size": width, "numel": 6 * width, "dtype": "torch.float32", "len": 2,
         "requires_grad": [True, False], "tensor": True, "gathered": [2, 3, width], "gradient": True,
-        "text": f"SplitLogits(shape=(2, 3, {width}),", "half": [2, 3, 8],
+        "text": f"VocabParallelLogits(shape=(2, 3, {width}),", "half": [2, 3, 8],
     }  # fmt: skip
 
 
 def test_a_hook_of_the_gradient_sees_it_split(count: int) -> None:
     found = run_on_ranks(count, "torch.apply.vocab_parallel_loss:gradient_hook")[0]
-    assert found["seen"] == [["SplitLogits", 6, 16]]
+    assert found["seen"] == [["VocabParallelLogits", 6, 16]]
     assert found["times"]
-    assert "'sum' on logits that are split" in found["said"]
+    assert "vocab-parallel logits do not support 'sum'" in found["said"]
 
 
 def test_anything_else_says_how_to_gather(count: int) -> None:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import planc
 from planc.torch.apply import overlap
+from planc.torch.apply.module_runtime import ModuleRuntime
 
 WIDTH, INNER = 8, 12
 
@@ -62,17 +63,17 @@ class ObservingMode(TorchDispatchMode):
 
 
 @contextmanager
-def count_overlapped(least: int = 0) -> Iterator[list[int]]:
-    """How many gathers products ran beside; `least`: from how many bytes on."""
+def count_overlapped(min_bytes: int = 0) -> Iterator[list[int]]:
+    """Counts the gathers during which products were computed; `min_bytes`: of the slices that are overlapped."""
     ran = [0]
-    done = overlap.all_gather_matmul
+    original = overlap.all_gather_matmul
 
     def counting(*args: Any) -> Any:
         ran[0] += 1
-        return done(*args)
+        return original(*args)
 
     with (
-        mock.patch.object(overlap, "MIN_OVERLAP_BYTES", least),
+        mock.patch.object(overlap, "MIN_OVERLAP_BYTES", min_bytes),
         mock.patch.object(overlap, "all_gather_matmul", counting),
     ):
         yield ran
@@ -106,12 +107,14 @@ def overlapped_passes(
     off = [_relative_error(x, y) for x, y in zip(found, needed, strict=True)]
     pairs = list(zip(split.parameters(), whole.parameters(), strict=True))
     off += [_relative_error(p.grad.full_tensor(), q.grad) for p, q in pairs if q.grad is not None]  # type: ignore[union-attr]
-    layers = [split.inner.gate.forward.__self__, split.inner.up.forward.__self__]
+    steps = [*ModuleRuntime.of(split.inner.gate).steps, *ModuleRuntime.of(split.inner.up).steps]
+    linears = [step for step in steps if isinstance(step, overlap.OverlappedLinear)]
+    assert linears
     return {
         "off": max(off),
         "gradients": all((p.grad is None) == (q.grad is None) for p, q in pairs),
         "ran": ran[0],
-        "kept": any(getattr(layer, "_product", None) is not None for layer in layers),
+        "kept": any(step._product is not None for step in linears),
     }
 
 

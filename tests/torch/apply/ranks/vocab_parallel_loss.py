@@ -91,7 +91,7 @@ def logits_interface() -> dict[str, Any]:
         "shape": list(x.shape), "size": x.size(-1), "numel": x.numel(), "dtype": str(x.dtype), "len": len(x),
         "requires_grad": [x.requires_grad, x.detach().requires_grad], "tensor": isinstance(x, Tensor),
         "gathered": list(whole.shape), "gradient": bool(torch.equal(local.grad, 2 * local)),
-        "text": repr(x)[:29], "half": list(x.half().local.shape),
+        "text": repr(x)[:37], "half": list(x.half().local.shape),
     }  # fmt: skip
 
 

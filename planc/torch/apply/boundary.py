@@ -1,0 +1,183 @@
+"""What changes where a tensor enters or leaves a module: its layout, the rows of a lookup, a deferred bias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+from planc.ir.lowered import LocalLayout, LoweredChange, LoweredModule, TensorPath
+from planc.torch.apply.module_runtime import HookStep
+from planc.torch.apply.overlap import AllGatherMatmul, OverlappedLinear
+from planc.torch.apply.param_shards import local_param
+from planc.torch.apply.param_swap import ParamSwap
+from planc.torch.apply.redistribute import (
+    Redistribution,
+    RedistributionCache,
+    all_reduce_grad,
+    apply_redistribution,
+    redistribution,
+)
+from planc.torch.apply.rng import RngScope
+from planc.torch.apply.tensor_paths import TensorFunction, first_tensor_path, map_tensor_at
+from planc.torch.compat import own_parameters
+
+_REPLICATED_TO_SHARD0 = redistribution(LocalLayout("replicated"), LocalLayout("shard", 0))
+
+
+def boundary_steps(
+    module: nn.Module,
+    lowered: LoweredModule,
+    group: ProcessGroup,
+    swaps: Sequence[ParamSwap],
+    overlapped: Mapping[TensorPath, Sequence[OverlappedLinear]],
+) -> list[HookStep]:
+    """The hook steps of a module on one axis, outermost first.
+
+    Args:
+        swaps: the parameters that the module's code uses.
+        overlapped: linear layers to multiply during the gather of an input, by the input.
+    """
+    steps: list[HookStep] = []
+    biases = [swap for swap in swaps if swap.is_deferred_bias and swap.owner is module]
+    if biases:
+        steps.append(DeferredBias(biases, lowered.outputs, group))
+    if overlapped:
+        steps.append(OverlappedInputs(lowered.inputs, group, overlapped))
+    elif lowered.inputs:
+        steps.append(InputRedistribution(lowered.inputs, group))
+    if lowered.outputs:
+        steps.append(OutputRedistribution(lowered.outputs, group))
+    if lowered.masked_lookup:
+        steps.append(MaskedLookup(module, group))
+    if lowered.per_rank_rng:
+        steps.append(RngScope(group, lowered.per_rank_rng))
+    return steps
+
+
+class InputRedistribution(HookStep):
+    """Changes the layout of arguments."""
+
+    def __init__(self, changes: Sequence[LoweredChange], group: ProcessGroup) -> None:
+        self.group = group
+        self.changes = [(change.path, redistribution(change.before, change.after)) for change in changes]
+
+    def enter(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        cache = RedistributionCache(self.group)
+        for path, change in self.changes:
+            function = self._function(cache, path, change)
+            if isinstance(path[0], int):
+                args = map_tensor_at(args, path, function)
+            else:
+                kwargs = map_tensor_at(kwargs, path, function)
+        return args, kwargs
+
+    def _function(
+        self, cache: RedistributionCache, path: TensorPath, change: Redistribution
+    ) -> TensorFunction:
+        return partial(cache.apply, change=change)
+
+
+class OverlappedInputs(InputRedistribution):
+    """Changes the layout of arguments; the products of linear layers are computed during a gather."""
+
+    def __init__(
+        self,
+        changes: Sequence[LoweredChange],
+        group: ProcessGroup,
+        layers: Mapping[TensorPath, Sequence[OverlappedLinear]],
+    ) -> None:
+        super().__init__(changes, group)
+        by_path = dict(self.changes)
+        self.gathers = {path: AllGatherMatmul(each, by_path[path], group) for path, each in layers.items()}
+
+    def close(self) -> None:
+        for gather in self.gathers.values():
+            gather.clear()
+
+    def _function(
+        self, cache: RedistributionCache, path: TensorPath, change: Redistribution
+    ) -> TensorFunction:
+        if path not in self.gathers:
+            return super()._function(cache, path, change)
+        return partial(cache.apply, change=change, overlapped=self.gathers[path].gather)
+
+
+class OutputRedistribution(HookStep):
+    """Changes the layout of results."""
+
+    def __init__(self, changes: Sequence[LoweredChange], group: ProcessGroup) -> None:
+        self.group = group
+        self.changes = [(change.path, redistribution(change.before, change.after)) for change in changes]
+
+    def leave(self, result: Any) -> Any:
+        cache = RedistributionCache(self.group)
+        for path, change in self.changes:
+            result = map_tensor_at(result, path, partial(cache.apply, change=change))
+        return result
+
+
+class MaskedLookup(HookStep):
+    """Looks up the rows of this rank's slice of a table: other ids look up its first row, which becomes zero."""
+
+    def __init__(self, module: nn.Module, group: ProcessGroup) -> None:
+        self.rows = local_param(own_parameters(module)["weight"]).shape[0]  # type: ignore[arg-type]
+        self.first_row = _shard_embedding_rows(module, group) if isinstance(module, nn.Embedding) else 0
+        self._masks: list[Tensor] = []
+
+    def enter(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        path = first_tensor_path(args, kwargs)
+        if path is None or isinstance(path[0], int):
+            return map_tensor_at(args, path or (0,), self._local_rows), kwargs
+        return args, map_tensor_at(kwargs, path, self._local_rows)
+
+    def leave(self, result: Any) -> Any:
+        mask = self._masks.pop()
+        return map_tensor_at(result, (), lambda x: x.masked_fill(mask.unsqueeze(-1), 0))
+
+    def _local_rows(self, ids: Tensor) -> Tensor:
+        ids = ids - self.first_row
+        mask = (ids < 0) | (ids >= self.rows)
+        self._masks.append(mask)
+        return ids.masked_fill(mask, 0)
+
+
+class DeferredBias(HookStep):
+    """Adds biases to the output after its all-reduce: each rank would add its own otherwise."""
+
+    def __init__(
+        self, biases: Sequence[ParamSwap], outputs: Sequence[LoweredChange], group: ProcessGroup
+    ) -> None:
+        self.biases, self.group = biases, group
+        self.sharded_dims = [c.after.dim for c in outputs if c.path == () and c.after.kind == "shard"]
+
+    def leave(self, result: Any) -> Any:
+        for bias in self.biases:
+            result = map_tensor_at(result, (), partial(self._add, bias))
+        return result
+
+    def _add(self, swap: ParamSwap, result: Tensor) -> Tensor:
+        bias = swap.deferred_bias
+        if swap.reduces_grad:
+            bias = all_reduce_grad(bias, self.group)
+        if result.ndim - 1 in self.sharded_dims:
+            bias = apply_redistribution(bias, _REPLICATED_TO_SHARD0, self.group)
+        # In the dtype of the result, as the module itself would add it under autocast.
+        return result + bias.to(result.dtype)
+
+
+def _shard_embedding_rows(module: nn.Embedding, group: ProcessGroup) -> int:
+    """Renumber the padding row by the rows of this rank's slice. Returns the rank's first row."""
+    rows = module.weight.shape[0] // group.size()
+    first = rows * group.rank()
+    padding = module.padding_idx
+    if padding is not None:
+        module.padding_idx = padding - first if first <= padding < first + rows else None
+    return first
