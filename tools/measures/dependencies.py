@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 from tools.measures.codebase import Codebase
 
-ORDER = (
-    *(
-        "ir",
-        "paths",
-        "version",
-        "closest",
-        "block_kinds",
-        "syntax",
-        "resolve",
-        "bind",
-        "graph",
-        "checks",
-        "proof",
-        "fixes",
-        "verdict",
-        "check_result",
-    ),
-    *(
-        "forecast",
-        "lower",
-        "torch",
-        "torch.models",
-        "torch.capture",
-        "torch.apply",
-        "torch.weights",
-        "torch.train",
-    ),
-    *(
-        "torch.checkpoints",
-        "compile",
-        "prepare_plan",
-        "torch.verify",
-        "report",
-        "api",
-        "__init__",
-        "lightning",
-    ),
-    *("cli", "commands", "__main__"),
+ORDER = tuple(
+    re.findall(
+        r"\S+",
+        """
+        ir paths version reference closest syntax resolve bind graph checks proof fixes verdict
+        check_result forecast lower torch torch.models torch.capture torch.apply torch.weights
+        torch.train torch.checkpoints compile prepare_plan torch.verify report api __init__ lightning
+        cli commands __main__
+        """,
+    )
 )
 """The parts of planc as data flows through them: a part imports those that stand before it."""
 EXCUSED = {

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge.families import FAMILIES
 
 from planc.graph.capture_error import CaptureError
 from planc.graph.graph_writer import write_graph_file
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.source import Source
+from tests.judge.families import FAMILIES
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
