@@ -8,6 +8,7 @@ from typing import Any
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.graph import Call, Value
 from planc.ir.record import Record
+from planc.ir.tree import leaves
 
 
 class CapturedCall(Record):
@@ -54,9 +55,5 @@ def _root_call(binding: Binding) -> CapturedCall:
 
 
 def has_tensor(value: Any) -> bool:
-    """Whether a tree of arguments or results has a tensor in it."""
-    if isinstance(value, Value):
-        return True
-    if isinstance(value, Mapping):
-        return any(map(has_tensor, value.values()))
-    return isinstance(value, tuple | list) and any(map(has_tensor, value))
+    """Whether a call passes a tensor in this argument."""
+    return bool(leaves(value, Value))

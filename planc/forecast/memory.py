@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from planc.ir.graph import Function, Op, Slice, SymNumber, TensorInfo, Value, WeightRef
+from planc.ir.tree import map_leaves
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.operation import Operand, Operation
 from planc.proof.rules.saved_tensors import SavedTensor
@@ -52,17 +53,14 @@ def _operation(function: Function, step: Op, weight: WeightInfo) -> Operation:
     """The call as rules see it, on one rank: the numbers are those of the captured run."""
 
     def argument(item: Any) -> Any:
+        return map_leaves(item, (Value, WeightRef, SymNumber), leaf, into=(tuple, Slice))
+
+    def leaf(item: Value | WeightRef | SymNumber) -> Any:
         if isinstance(item, Value):
             return _operand(function.tensors[item.number], item)
         if isinstance(item, WeightRef):
             return _operand(weight(item.name) or TensorInfo((), "float32", True), item)
-        if isinstance(item, SymNumber):
-            return item.captured
-        if isinstance(item, tuple):
-            return tuple(argument(part) for part in item)
-        if isinstance(item, Slice):
-            return Slice(argument(item.start), argument(item.stop), argument(item.step))
-        return item
+        return item.captured
 
     results = tuple(function.tensors[number] for number in step.results)
     keywords = {name: argument(item) for name, item in step.keywords.items()}

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 from planc.ir.record import Record
+from planc.ir.tree import leaves
 
 FORMAT_VERSION = 2
 """Of the file; a graph of another version is refused."""
@@ -66,6 +67,14 @@ class SymNumber(Record):
     captured: int | float
     """What it was in the captured run."""
 
+    def tree_children(self) -> Iterator[tuple[int, Any]]:
+        """For walks of `planc.ir.tree`: the arguments."""
+        return enumerate(self.arguments)
+
+    def tree_rebuild(self, parts: list[Any]) -> SymNumber:
+        """For walks of `planc.ir.tree`: the same number, computed from other arguments."""
+        return SymNumber(self.op, tuple(parts), self.captured)
+
 
 class Slice(Record):
     """`start:stop:step` in an index."""
@@ -73,6 +82,14 @@ class Slice(Record):
     start: Any
     stop: Any
     step: Any
+
+    def tree_children(self) -> tuple[tuple[str, Any], ...]:
+        """For walks of `planc.ir.tree`: the bounds and the step."""
+        return (("start", self.start), ("stop", self.stop), ("step", self.step))
+
+    def tree_rebuild(self, parts: list[Any]) -> Slice:
+        """For walks of `planc.ir.tree`: the slice of other bounds."""
+        return Slice(*parts)
 
 
 class TorchConstant(Record):
@@ -146,22 +163,15 @@ class Function(Record):
         return distinct_tensors(self.result)
 
 
+ARGUMENT_NODES: tuple[type, ...] = (tuple, Mapping, Slice, SymNumber)
+"""What walks of `planc.ir.tree` enter to find everything that an argument names: also tensors whose size it reads."""
+INDEX_NODES: tuple[type, ...] = (tuple, Mapping, Slice)
+"""The same without numbers: tensors that are passed, in slices too."""
+
+
 def distinct_tensors(item: Any) -> tuple[int, ...]:
     """The tensors in arguments or a result, each once, in order."""
-    found: dict[int, None] = {}
-    _collect(item, found)
-    return tuple(found)
-
-
-def _collect(item: Any, found: dict[int, None]) -> None:
-    if isinstance(item, Value):
-        found[item.number] = None
-    elif isinstance(item, tuple):
-        for part in item:
-            _collect(part, found)
-    elif isinstance(item, Mapping):
-        for part in item.values():
-            _collect(part, found)
+    return tuple(dict.fromkeys([value.number for value in leaves(item, Value)]))
 
 
 class ModuleDef(Record):

@@ -8,10 +8,11 @@ returns them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from planc.ir.graph import Call, Function, Op, Slice, Value, WeightRef
+from planc.ir.graph import INDEX_NODES, Call, Function, Op, Value, WeightRef
+from planc.ir.tree import leaves
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.registry import OpRow
 
@@ -108,14 +109,6 @@ def _references(step: Op | Call) -> Iterator[Any]:
     return iter_tensor_references((step.arguments, step.keywords))
 
 
-def iter_tensor_references(item: Any) -> Iterator[Any]:
+def iter_tensor_references(item: Any) -> Iterator[Value | WeightRef]:
     """Tensors and weights in arguments or results."""
-    if isinstance(item, Value | WeightRef):
-        yield item
-    elif isinstance(item, Slice):
-        yield from iter_tensor_references((item.start, item.stop, item.step))
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from iter_tensor_references(part)
-    elif isinstance(item, Mapping):
-        yield from iter_tensor_references(tuple(item.values()))
+    return iter(leaves(item, (Value, WeightRef), into=INDEX_NODES))

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from planc.ir.tree import nodes
 from planc.proof.rules.arguments import as_operand, global_and_local, size_read_violation, unpack_varargs
-from planc.proof.rules.operation import Operand, Operation, RankDependent, Unsupported
+from planc.proof.rules.operation import (
+    Operand,
+    Operation,
+    RankDependent,
+    Unsupported,
+    iter_operands,
+    iter_rank_dependent,
+)
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType, local_index, sharded
@@ -88,15 +96,12 @@ def _filled(operation: Operation, given: tuple[Any, ...], named: dict[str, Any])
 
 def _plain(item: Any) -> None:
     """Refuse what is not plain numbers, the same on every rank."""
-    if isinstance(item, RankDependent):
-        raise size_read_violation(item)
-    if isinstance(item, Operand):
-        if item.type is not CONSTANT or item.shape:
-            raise Unsupported("a tensor is made from the numbers of another one")
-    elif isinstance(item, tuple):
-        for part in item:
-            _plain(part)
-    elif not isinstance(item, int | float | complex):
+    if (number := next(iter_rank_dependent(item), None)) is not None:
+        raise size_read_violation(number)
+    if any(operand.type is not CONSTANT or operand.shape for operand in iter_operands(item)):
+        raise Unsupported("a tensor is made from the numbers of another one")
+    plain = (tuple, int, float, complex, Operand)
+    if not all(isinstance(node, plain) for _, node in nodes(item, into=(tuple,))):
         raise Unsupported("a tensor is made from what is no number")
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from planc.ir.graph import Op
 from planc.ir.record import Record
+from planc.ir.tree import map_leaves
 from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.saved_tensors import SavesFunction, saves_unknown
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType
@@ -153,8 +154,11 @@ def _with_constants(rule: RuleFunction) -> RuleFunction:
 
 
 def _as_constant(item: Any, flows: bool) -> Any:
-    if isinstance(item, Operand):
-        if item.type in SAME_ON_ALL_RANKS and not (flows and item.grad):
-            return Operand(CONSTANT, item.shape, item.grad, item.dtype, item.origin)
-        return item
-    return tuple(_as_constant(part, flows) for part in item) if isinstance(item, tuple) else item
+    """An argument whose operands are constants where no gradient flows to them."""
+
+    def constant(operand: Operand) -> Operand:
+        if operand.type in SAME_ON_ALL_RANKS and not (flows and operand.grad):
+            return Operand(CONSTANT, operand.shape, operand.grad, operand.dtype, operand.origin)
+        return operand
+
+    return map_leaves(item, Operand, constant, into=(tuple,))
