@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from planc.ir.graph import Slice, SymNumber, TensorInfo, TorchConstant, Value, WeightRef
+from planc.ir.graph import ARGUMENT_NODES, Slice, SymNumber, TensorInfo, TorchConstant, Value, WeightRef
+from planc.ir.tree import fold
 
 MAX_DEPTH = 100
 MAX_NUMBER = 1 << 62
@@ -32,6 +33,20 @@ class GraphFormatError(Exception):
 
 def encode_argument(item: Any) -> Any:
     """An argument as JSON."""
+    return fold(item, _encode_leaf, _encode_node, into=ARGUMENT_NODES)
+
+
+def _encode_node(node: Any, parts: list[Any]) -> Any:
+    if isinstance(node, tuple):
+        return parts
+    if isinstance(node, SymNumber):
+        return {node.op: parts, "is": node.captured}
+    if isinstance(node, Slice):
+        return {"slice": parts}
+    return {"map": dict(zip(node, parts, strict=True))}
+
+
+def _encode_leaf(item: Any) -> Any:
     if isinstance(item, Value):
         return f"%{item.number}"
     if isinstance(item, WeightRef):
@@ -42,18 +57,8 @@ def encode_argument(item: Any) -> Any:
         return {"float": str(item)}
     if item is None or isinstance(item, bool | int | float):
         return item
-    if isinstance(item, tuple):
-        return [encode_argument(part) for part in item]
-    if isinstance(item, SymNumber):
-        return {item.op: [encode_argument(part) for part in item.arguments], "is": item.captured}
-    if isinstance(item, Slice):
-        return {
-            "slice": [encode_argument(item.start), encode_argument(item.stop), encode_argument(item.step)]
-        }
     if isinstance(item, TorchConstant):
         return {"other": item.text}
-    if isinstance(item, Mapping):
-        return {"map": {key: encode_argument(value) for key, value in item.items()}}
     raise TypeError(f"no form for {item!r}")
 
 

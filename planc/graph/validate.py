@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from planc.graph.codec import GraphFormatError, shortened
-from planc.ir.graph import Call, ModelGraph, ModuleDef, Slice, SymNumber, WeightRef
+from planc.ir.graph import ARGUMENT_NODES, Call, ModelGraph, ModuleDef, WeightRef
+from planc.ir.tree import leaves
 
 MAX_MODULES = 500_000
 """Modules and their parameters, repetitions counted."""
@@ -70,8 +68,8 @@ class _NameChecker:
             return
         self.visited.add((module, function))
         for step in self.graph.functions[function].steps:
-            for name in weight_names((step.arguments, step.keywords)):
-                self._weight(module, name)
+            for weight in leaves((step.arguments, step.keywords), WeightRef, into=ARGUMENT_NODES):
+                self._weight(module, weight.name)
             if isinstance(step, Call):
                 self.visit(self._module(module, step.module), step.function)
 
@@ -96,18 +94,3 @@ class _NameChecker:
 
     def _definition(self, number: int) -> ModuleDef:
         return self.graph.modules[number]
-
-
-def weight_names(item: Any) -> Iterator[str]:
-    """The names of the weights in arguments."""
-    if isinstance(item, WeightRef):
-        yield item.name
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from weight_names(part)
-    elif isinstance(item, dict):
-        yield from weight_names(tuple(item.values()))
-    elif isinstance(item, SymNumber):
-        yield from weight_names(item.arguments)
-    elif isinstance(item, Slice):
-        yield from weight_names((item.start, item.stop, item.step))

@@ -46,14 +46,13 @@ def children(node: Any) -> Iterable[tuple[Any, Any]]:
 def rebuild(node: Any, parts: list[Any]) -> Any:
     """A container of the same type with other parts, in the order of `children`.
 
-    Named tuples, mappings and dataclasses keep their types. Of other subclasses of tuple, as `torch.Size`, only one
-    whose parts are the same objects keeps its own.
+    Named tuples, mappings and dataclasses keep their types; other subclasses of tuple, as `torch.Size`, become tuples.
+    A tuple of the very same parts is `node` itself.
     """
     if isinstance(node, tuple):
-        if hasattr(node, "_fields"):
-            return type(node)(*parts)
-        same = type(node) is not tuple and all(new is old for new, old in zip(parts, node, strict=True))
-        return node if same else tuple(parts)
+        if all(new is old for new, old in zip(parts, node, strict=True)):
+            return node
+        return type(node)(*parts) if hasattr(node, "_fields") else tuple(parts)
     if isinstance(node, list):
         return parts if type(node) is list else type(node)(parts)
     if isinstance(node, slice):
@@ -135,7 +134,7 @@ def get_at(tree: Any, path: TreePath, default: Any = None, *, into: tuple[type, 
                 return default
         elif not isinstance(tree, tuple | list) or not isinstance(key, int) or key >= len(tree):
             return default
-        tree = tree[key]  # type: ignore[index]
+        tree = tree[key]
     return tree
 
 
@@ -174,36 +173,29 @@ def fold(
     return combine(tree, parts)
 
 
+def with_dicts(node: Any, parts: list[Any]) -> Any:
+    """As `rebuild`, with a `dict` for each mapping: what is written to a file names no class of the user."""
+    return dict(zip(node, parts, strict=True)) if isinstance(node, Mapping) else rebuild(node, parts)
+
+
 def map_leaves(
-    tree: Any, kind: Kinds, change: Callable[[Any], Any], *, into: tuple[type, ...] = CONTAINERS
-) -> Any:
-    """A copy of a tree with the leaves of some types changed; other leaves stay. Containers keep their types.
-
-    What is of such a type is a leaf, even if it is a container.
-    """
-    if isinstance(tree, kind):
-        return change(tree)
-    if not isinstance(tree, into):
-        return tree
-    return rebuild(tree, [map_leaves(part, kind, change, into=into) for _, part in children(tree)])
-
-
-def replace_leaves(
     tree: Any,
     kind: Kinds,
     change: Callable[[Any], Any],
     *,
     into: tuple[type, ...] = CONTAINERS,
-    max_depth: int = 1000,
+    combine: Callable[[Any, list[Any]], Any] = rebuild,
 ) -> Any:
-    """As `map_leaves`, but a node in which no leaf changes stays the object that it is."""
+    """A copy of a tree with the leaves of some types changed; other leaves stay.
+
+    What is of such a type is a leaf, even if it is a container. `combine` makes a container of its new parts.
+    """
     if isinstance(tree, kind):
         return change(tree)
-    if not isinstance(tree, into) or max_depth < 0:
+    if not isinstance(tree, into):
         return tree
-    old = [part for _, part in children(tree)]
-    new = [replace_leaves(part, kind, change, into=into, max_depth=max_depth - 1) for part in old]
-    return tree if all(a is b for a, b in zip(new, old, strict=True)) else rebuild(tree, new)
+    parts = [map_leaves(part, kind, change, into=into, combine=combine) for _, part in children(tree)]
+    return combine(tree, parts)
 
 
 def map_leaves_with_paths(
@@ -212,6 +204,7 @@ def map_leaves_with_paths(
     change: Callable[[TreePath, Any], Any],
     *,
     into: tuple[type, ...] = CONTAINERS,
+    combine: Callable[[Any, list[Any]], Any] = rebuild,
     path: TreePath = (),
 ) -> Any:
     """As `map_leaves`; `change` is given the path of a leaf too."""
@@ -220,10 +213,23 @@ def map_leaves_with_paths(
     if not isinstance(tree, into):
         return tree
     parts = [
-        map_leaves_with_paths(part, kind, change, into=into, path=(*path, key))
+        map_leaves_with_paths(part, kind, change, into=into, combine=combine, path=(*path, key))
         for key, part in children(tree)
     ]
-    return rebuild(tree, parts)
+    return combine(tree, parts)
+
+
+def replace_leaves(
+    tree: Any, kind: Kinds, change: Callable[[Any], Any], *, into: tuple[type, ...] = CONTAINERS
+) -> Any:
+    """As `map_leaves`, but a container in which no leaf changes stays the object that it is."""
+    return map_leaves(tree, kind, change, into=into, combine=rebuild_changed)
+
+
+def rebuild_changed(node: Any, parts: list[Any]) -> Any:
+    """As `rebuild`, but `node` itself where its parts are the very same."""
+    same = all(new is old for new, (_, old) in zip(parts, children(node), strict=True))
+    return node if same else rebuild(node, parts)
 
 
 def map_at(tree: Any, path: TreePath, kind: Kinds, change: Callable[[Any], Any]) -> Any:
@@ -235,25 +241,12 @@ def map_at(tree: Any, path: TreePath, kind: Kinds, change: Callable[[Any], Any])
     if isinstance(tree, Mapping):
         if key not in tree:
             return tree
-        made: Any = {**tree} if type(tree) is dict else copy.copy(tree)
-        made[key] = map_at(tree[key], rest, kind, change)  # type: ignore[index]
+        made: Any = {**tree} if type(tree) is dict else type(tree)(tree)  # type: ignore[call-arg]
+        made[key] = map_at(tree[key], rest, kind, change)
         return made
     if not isinstance(tree, tuple | list) or not isinstance(key, int) or key >= len(tree):
         return tree
-    parts = list(tree)
-    parts[key] = map_at(parts[key], rest, kind, change)
-    return rebuild(tree, parts)
-
-
-def map_to_dicts(tree: Any, kind: Kinds, change: Callable[[Any], Any]) -> Any:
-    """As `map_leaves`, with a `dict` for each mapping: what is written to a file names no class of the user."""
-    return fold(
-        tree,
-        lambda leaf: change(leaf) if isinstance(leaf, kind) else leaf,
-        _combine_plainly,
-        is_leaf=lambda node, _: isinstance(node, kind),
-    )
-
-
-def _combine_plainly(node: Any, parts: list[Any]) -> Any:
-    return dict(zip(node, parts, strict=True)) if isinstance(node, Mapping) else rebuild(node, parts)
+    parts = [map_at(part, rest, kind, change) if i == key else part for i, part in enumerate(tree)]
+    if isinstance(tree, list):
+        return parts
+    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)

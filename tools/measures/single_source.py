@@ -11,7 +11,14 @@ from tools.measures.codebase import Codebase, string_constants
 TREE = "ir/tree.py"
 CONTAINERS = {"tuple", "list", "dict", "Mapping", "Sequence", "slice"}
 """Types of the trees of arguments that `ir/tree.py` walks."""
-OTHER_TREES: dict[str, str] = {}
+OTHER_TREES: dict[str, str] = {
+    "api.py: _builtin_containers": "the data form of a plan",
+    "graph/codec.py: decode_argument": "the JSON of a graph file, read with distrust",
+    "ir/record_index.py: _walk": "the records of a plan",
+    "syntax/data/serialize.py: _classes": "the records of a plan",
+    "syntax/data/serialize.py: _code": "the records of a plan",
+    "syntax/data/serialize.py: to_data": "the records of a plan",
+}
 """Recursive functions over trees that are none of arguments, as `FILE: NAME`, each with what it walks."""
 BLOCK_KINDS = {"tensor", "data", "fsdp", "recompute", "compile"}
 STYLES = {"colwise", "rowwise", "packed_colwise", "sequence", "vocab_parallel"}

@@ -1,4 +1,4 @@
-"""Tensors inside of arguments and results, by their places."""
+"""Tensors inside of arguments and results, by their paths."""
 
 from __future__ import annotations
 
@@ -7,51 +7,24 @@ from typing import Any
 
 from torch import Tensor
 
-TensorPath = tuple[str | int, ...]
+from planc.ir.tree import TreePath, get_at, map_at
+
 TensorFunction = Callable[[Tensor], Tensor]
 
 
-def map_tensor_at(item: Any, path: TensorPath, function: TensorFunction) -> Any:
-    """What holds a tensor at a place, with that tensor changed; lists, tuples and mappings
-    keep their types. Where there is no tensor, nothing changes."""
-    if not path:
-        return function(item) if isinstance(item, Tensor) else item
-    first, rest = path[0], path[1:]
-    if isinstance(item, Mapping):
-        return _map_in_mapping(item, first, rest, function)
-    if not isinstance(item, tuple | list) or not isinstance(first, int) or first >= len(item):
-        return item
-    parts = [map_tensor_at(part, rest, function) if i == first else part for i, part in enumerate(item)]
-    if isinstance(item, list):
-        return parts
-    return type(item)(*parts) if hasattr(item, "_fields") else tuple(parts)
+def map_tensor_at(item: Any, path: TreePath, function: TensorFunction) -> Any:
+    """Arguments or a result with the tensor at a path changed; containers keep their types. Where no tensor stands
+    there, nothing changes."""
+    return map_at(item, path, Tensor, function)
 
 
-def _map_in_mapping(
-    item: Mapping[Any, Any], key: str | int, path: TensorPath, function: TensorFunction
-) -> Any:
-    if key not in item:
-        return item
-    kind: Any = type(item)
-    made = kind(item)
-    made[key] = map_tensor_at(item[key], path, function)
-    return made
+def has_tensor_at(item: Any, path: TreePath) -> bool:
+    """Whether a tensor stands at a path."""
+    return isinstance(get_at(item, path), Tensor)
 
 
-def has_tensor_at(item: Any, path: TensorPath) -> bool:
-    """Whether there is a tensor at a place."""
-    for step in path:
-        if isinstance(item, Mapping):
-            item = item.get(step)
-        elif isinstance(item, tuple | list) and isinstance(step, int) and step < len(item):
-            item = item[step]
-        else:
-            return False
-    return isinstance(item, Tensor)
-
-
-def first_tensor_path(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TensorPath | None:
-    """The place of the first tensor among arguments."""
+def first_tensor_path(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TreePath | None:
+    """The path of the first tensor among arguments."""
     for i, item in enumerate(args):
         if isinstance(item, Tensor):
             return (i,)

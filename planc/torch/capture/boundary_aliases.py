@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from planc.ir.tree import children, fold, rebuild
 from planc.torch.capture.tensor_table import TensorTable, tensors_in
 from planc.torch.compat import DisableTorchFunction, FakeTensor, unset_fake_temporarily
 
@@ -71,33 +72,31 @@ def replace_tensors(
     *,
     unshared: bool,
 ) -> Any:
-    """Arguments or a result with other objects for its tensors.
+    """Arguments or a result with other objects for their tensors.
 
-    Lists, mappings and the like stay the objects that they are, since others may hold them, and
-    change them. Their tensors are left, unless nobody else holds them.
+    Tuples are made anew. Lists, mappings and other objects stay as they are, with their tensors, since other code
+    may hold them; only where nobody does, their parts are replaced in place.
 
     Args:
-        item: what is handed over.
-        rename: gives the other object.
-        leave: told of each tensor that keeps its object.
-        fresh: whether nobody else holds the item.
+        item: the argument or the result.
+        replace: gives the other object of a tensor.
+        on_unaliased: is called with each tensor that keeps its object.
+        unshared: whether no other code holds the item.
     """
-    if isinstance(item, Tensor):
-        return replace(item)
-    if type(item) is tuple or (isinstance(item, tuple) and hasattr(item, "_fields")):
-        parts = [replace_tensors(part, replace, on_unaliased, unshared=False) for part in item]
-        if all(new is old for new, old in zip(parts, item, strict=True)):
-            return item
-        return tuple(parts) if type(item) is tuple else type(item)(*parts)
-    if unshared and isinstance(item, list | dict):
-        pairs = list(item.items() if isinstance(item, dict) else enumerate(item))
-        for key, part in pairs:
-            new = replace_tensors(part, replace, on_unaliased, unshared=False)
-            if new is not part:
-                item[key] = new
-        return item
-    for tensor in tensors_in(item):
-        on_unaliased(tensor)
+
+    def replace_leaf(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return replace(leaf)
+        for tensor in tensors_in(leaf):
+            on_unaliased(tensor)
+        return leaf
+
+    if not (unshared and isinstance(item, list | dict)):
+        return fold(item, replace_leaf, rebuild, into=(tuple,))
+    for key, part in list(children(item)):
+        new = fold(part, replace_leaf, rebuild, into=(tuple,))
+        if new is not part:
+            item[key] = new
     return item
 
 

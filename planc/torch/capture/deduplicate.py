@@ -9,16 +9,17 @@ from typing import Any
 
 from planc.graph.graph_writer import encode_function
 from planc.ir.graph import (
+    ARGUMENT_NODES,
     Call,
     Function,
     Op,
-    Slice,
     SymNumber,
     TensorInfo,
     Value,
     WeightRef,
     distinct_tensors,
 )
+from planc.ir.tree import fold, rebuild
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp, TraceTensors, tensor_numbers
 
@@ -164,19 +165,17 @@ class _FunctionBuilder:
 
     def localized(self, item: Any) -> Any:
         """Arguments with the numbers and names of this function."""
+        return fold(item, self._localize_leaf, self._localize_node, into=ARGUMENT_NODES)
+
+    def _localize_leaf(self, item: Any) -> Any:
         if isinstance(item, Value):
             return Value(self.local[item.number])
         if isinstance(item, WeightRef):
             return WeightRef(self.deduplicator.names.weight_below(item.name, self.frame.module))
-        if isinstance(item, SymNumber):
-            if item.op == "attribute":
-                name = self.deduplicator.names.attribute_below(item.arguments[0], self.frame.module)
-                return SymNumber("attribute", (name,), item.captured)
-            return SymNumber(item.op, self.localized(item.arguments), item.captured)
-        if isinstance(item, Slice):
-            return Slice(*(self.localized(part) for part in (item.start, item.stop, item.step)))
-        if isinstance(item, tuple):
-            return tuple([self.localized(part) for part in item])
-        if isinstance(item, Mapping):
-            return {key: self.localized(value) for key, value in item.items()}
         return item
+
+    def _localize_node(self, node: Any, parts: list[Any]) -> Any:
+        if isinstance(node, SymNumber) and node.op == "attribute":
+            name = self.deduplicator.names.attribute_below(node.arguments[0], self.frame.module)
+            return SymNumber("attribute", (name,), node.captured)
+        return rebuild(node, parts)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from planc.ir.graph import Slice, SymNumber, TorchConstant, Value, WeightRef
+from planc.ir.tree import children, fold
 from planc.torch.capture.size_leaks import untracked_numel
-from planc.torch.capture.tensor_table import MAX_DEPTH, TensorTable, named_parts, tensors_in
+from planc.torch.capture.tensor_table import MAX_DEPTH, RUNTIME_NODES, TensorTable, tensors_in
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp
 from planc.torch.capture.tracked_arithmetic import TRACKED_TYPES, TrackedInt, mark_escaped, tracked_numbers
 
@@ -49,27 +50,21 @@ class ArgumentEncoder:
 
     # ---- arguments -------------------------------------------------------------
 
-    def encode(self, item: Any, depth: int = 0) -> Any:
-        """An argument as a graph keeps it, with numbers of the run and whole names."""
+    def encode(self, item: Any) -> Any:
+        """An argument as a graph keeps it: tensors by their numbers in the run, weights by their full names."""
+        return fold(item, self._encode_leaf, _encode_node, into=RUNTIME_NODES, is_leaf=_is_cut)
+
+    def _encode_leaf(self, item: Any) -> Any:
         if isinstance(item, Tensor):
             return self._tensor(item)
         if isinstance(item, TRACKED_TYPES):
             return item.source
-        if item is None or isinstance(item, bool | int | float | str):
-            return item if type(item) in (bool, int, float, str, type(None)) else _constant(item)
-        if isinstance(item, slice):
-            return Slice(*(self.encode(part) for part in (item.start, item.stop, item.step)))
-        if depth > MAX_DEPTH:
-            self.mark_escaped((), item)
-            return TorchConstant(type(item).__name__)
-        if isinstance(item, list | tuple):
-            if len(item) > MAX_LISTED_CONSTANTS and not any(tensors_in(item)):
-                self.mark_escaped((), item)
-                return TorchConstant(f"{len(item)} constants")
-            return tuple([self.encode(part, depth + 1) for part in item])
-        if (parts := named_parts(item)) is not None:
-            return {key: self.encode(value, depth + 1) for key, value in parts.items()}
-        return _constant(item)
+        if not isinstance(item, RUNTIME_NODES):
+            return _constant(item)
+        self.mark_escaped((), item)
+        if isinstance(item, list | tuple) and _is_long(item):
+            return TorchConstant(f"{len(item)} constants")
+        return TorchConstant(type(item).__name__)
 
     def _tensor(self, tensor: Tensor) -> Value | WeightRef:
         if (number := self.table.number(tensor)) is not None:
@@ -87,8 +82,27 @@ class ArgumentEncoder:
         return Value(number)
 
 
+def _encode_node(node: Any, parts: list[Any]) -> Any:
+    if isinstance(node, slice):
+        return Slice(*parts)
+    if isinstance(node, list | tuple):
+        return tuple(parts)
+    return {str(key): part for (key, _), part in zip(children(node), parts, strict=True)}
+
+
+def _is_cut(node: Any, depth: int) -> bool:
+    """Whether a graph does not keep the parts of a container."""
+    return depth > MAX_DEPTH or (isinstance(node, list | tuple) and _is_long(node))
+
+
+def _is_long(items: Sequence[Any]) -> bool:
+    return len(items) > MAX_LISTED_CONSTANTS and not tensors_in(items)
+
+
 def _constant(item: Any) -> Any:
-    """A constant that is no text and no list; never an address."""
+    """A constant that no container holds; never an address."""
+    if type(item) in (bool, int, float, str, type(None)):
+        return item
     if isinstance(item, torch.dtype | torch.device | torch.layout | torch.memory_format):
         return TorchConstant(str(item).removeprefix("torch."))
     if isinstance(item, str | int | float):  # an enumeration

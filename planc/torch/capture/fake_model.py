@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from planc.ir.tree import fold, rebuild_changed
 from planc.torch.compat import MODULE_TABLES, FakeTensor, own_buffers, own_parameters
+
+_NODES = (list, tuple, dict)
+_MAX_DEPTH = 4
+
+
+def _is_kept(node: Any, depth: int) -> bool:
+    """Whether a container stays as it is, since it has a class of its own or stands too deep."""
+    return depth >= _MAX_DEPTH or type(node) not in _NODES
 
 
 class ModelFaker:
@@ -45,13 +53,12 @@ class ModelFaker:
                     if changed is not value:
                         module.__dict__[name] = changed
 
-    def fake_item(self, item: Any, depth: int = 0) -> Any:
-        """An attribute or an argument, with what tensors it holds made fake."""
-        if isinstance(item, Tensor):
-            return self.fake_tensor(item)
-        if depth < 4 and type(item) in (list, tuple, dict):
-            return _mapped(item, lambda part: self.fake_item(part, depth + 1))
-        return item
+    def fake_item(self, item: Any) -> Any:
+        """An attribute or an argument with fake tensors in place of those that it holds."""
+        return fold(item, self._fake_leaf, rebuild_changed, into=_NODES, is_leaf=_is_kept)
+
+    def _fake_leaf(self, item: Any) -> Any:
+        return self.fake_tensor(item) if isinstance(item, Tensor) else item
 
     def fake_tensor(self, tensor: Tensor) -> Tensor:
         """The fake of a tensor."""
@@ -82,14 +89,3 @@ def overrides_dispatch(kind: type[Tensor]) -> bool:
         getattr(kind, name) not in [getattr(one, name) for one in torchs]
         for name in ("__torch_function__", "__torch_dispatch__")
     )
-
-
-def _mapped(items: Any, change: Callable[[Any], Any]) -> Any:
-    """A list, tuple or dictionary with its parts changed; the same one if none is."""
-    if isinstance(items, dict):
-        changed: Any = {key: change(value) for key, value in items.items()}
-        same = all(changed[key] is value for key, value in items.items())
-    else:
-        changed = type(items)([change(part) for part in items])
-        same = all(new is old for new, old in zip(changed, items))
-    return items if same else changed

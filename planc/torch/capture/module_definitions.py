@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from planc.graph.graph_writer import encode_module
-from planc.ir.graph import ModuleDef, Slice, SymNumber
+from planc.ir.graph import ModuleDef
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.tensor_table import tensor_info
-from planc.torch.capture.trace_records import ModuleCall
+from planc.torch.capture.trace_records import ModuleCall, sym_numbers
 from planc.torch.compat import own_buffers, own_modules, own_parameters
 
 Attributes = Mapping[str, Mapping[str, int]]
@@ -67,31 +67,11 @@ def attributes_used(root: ModuleCall, names: NameScope) -> dict[str, dict[str, i
     """The attributes that the numbers of a run come from; a module that has several names
     has them under each."""
     found: dict[str, dict[str, int]] = {}
-    for frame in _frames(root):
+    for frame in root.calls():
         items = [(step.arguments, step.keywords) for step in frame.steps]
-        for number in _numbers((*items, frame.result)):
+        for number in sym_numbers((*items, frame.result)):
             if number.op == "attribute":
                 owner, _, own = str(number.arguments[0]).removeprefix("/").partition(":")
                 for name in names.all_names(owner):
                     found.setdefault(name, {})[own] = int(number.captured)
     return found
-
-
-def _frames(frame: ModuleCall) -> Iterator[ModuleCall]:
-    yield frame
-    for step in frame.steps:
-        if isinstance(step, ModuleCall):
-            yield from _frames(step)
-
-
-def _numbers(item: Any) -> Iterator[SymNumber]:
-    if isinstance(item, SymNumber):
-        yield item
-        yield from _numbers(item.arguments)
-    elif isinstance(item, Slice):
-        yield from _numbers((item.start, item.stop, item.step))
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from _numbers(part)
-    elif isinstance(item, Mapping):
-        yield from _numbers(tuple(item.values()))

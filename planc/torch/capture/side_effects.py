@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from planc.ir.graph import WeightRef
+from planc.ir.tree import fold
 from planc.torch.capture.recorder import Recorder
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp, tensor_numbers
@@ -110,13 +111,11 @@ def _in_attributes(model: nn.Module) -> Iterator[Tensor]:
         yield from tensors_in([value for key, value in module.__dict__.items() if key not in _TOLD])
 
 
-def _used(frame: ModuleCall) -> Iterator[int]:
+def _used(root: ModuleCall) -> Iterator[int]:
     """The tensors that a call and those in it read."""
-    yield from tensor_numbers((frame.arguments, frame.keywords, frame.result))
-    for step in frame.steps:
-        if isinstance(step, ModuleCall):
-            yield from _used(step)
-        else:
+    for call in root.calls():
+        yield from tensor_numbers((call.arguments, call.keywords, call.result))
+        for step in call.steps:
             yield from tensor_numbers((step.arguments, step.keywords))
 
 
@@ -132,23 +131,30 @@ def _weights(model: nn.Module) -> Iterator[tuple[tuple[int, str], Tensor]]:
 def _plain_state(model: nn.Module) -> dict[str, Any]:
     """The numbers, texts and truths that modules hold, by name."""
     return {
-        f"{name}.{key}" if name else key: _bare(value)
+        f"{name}.{key}" if name else key: _comparable(value)
         for name, module in model.named_modules()
         for key, value in module.__dict__.items()
         if key not in _TOLD
     }
 
 
-def _bare(value: Any, depth: int = 0) -> Any:
-    """A value as it can be compared; what is no number and no text is left out."""
-    value = untrack(value)
-    if isinstance(value, bool | int | float | str):
-        return value
-    if depth < MAX_DEPTH and isinstance(value, list | tuple):
-        return [_bare(part, depth + 1) for part in value]
-    if depth < MAX_DEPTH and isinstance(value, Mapping):
-        return {str(key): _bare(part, depth + 1) for key, part in value.items()}
-    return None
+def _comparable(value: Any) -> Any:
+    """A value as it can be compared; what is neither a number nor a text becomes None."""
+    return fold(
+        untrack(value), _comparable_leaf, _comparable_node, is_leaf=lambda _, depth: depth >= MAX_DEPTH
+    )
+
+
+def _comparable_leaf(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def _comparable_node(node: Any, parts: list[Any]) -> Any:
+    return (
+        {str(key): part for key, part in zip(node, parts, strict=True)}
+        if isinstance(node, Mapping)
+        else parts
+    )
 
 
 def _random_state() -> tuple[Any, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from planc.ir.graph import Slice, SymNumber
-from planc.torch.capture.trace_records import ModuleCall, RecordedOp
+from planc.ir.tree import leaves
+from planc.torch.capture.trace_records import ModuleCall, RecordedOp, sym_numbers
 from planc.torch.capture.tracked_sizes import value_of
 from planc.torch.compat import SIZE_INDEPENDENT_PROPERTIES, STORAGE_PROPERTIES, DisableTorchFunction
 
@@ -26,21 +26,14 @@ _OF_ITS_SIZE = frozenset(
 
 def reveals_size(name: str, result: Any) -> bool:
     """Whether a call that gave this says how large the tensors are that it took."""
-    counts = (isinstance(part, int | float) and not isinstance(part, bool) for part in _parts(result))
+    numbers = leaves(result, (int, float), into=(list, tuple), max_depth=3)
+    counts = (not isinstance(number, bool) for number in numbers)
     return name in _OF_ITS_SIZE or (name not in _OF_EVERY_SIZE and any(counts))
 
 
 def has_plain_value(result: Any) -> bool:
     """Whether there is a number, a truth or a text in a result: from there on, none can follow it."""
-    return any(isinstance(part, int | float | str) for part in _parts(result))
-
-
-def _parts(result: Any, depth: int = 0) -> Iterator[Any]:
-    if isinstance(result, list | tuple) and depth < 4:
-        for part in result:
-            yield from _parts(part, depth + 1)
-    else:
-        yield result
+    return bool(leaves(result, (int, float, str), into=(list, tuple), max_depth=3))
 
 
 def untracked_numel(tensor: Tensor) -> int:
@@ -72,12 +65,12 @@ def resolve_maybe_escaped(root: ModuleCall) -> None:
     """Say that an attribute was taken where a plan can set it: where other code reads it in
     sight, or a style divides it; any other one is the same number on every rank."""
     names = set(STYLE_ATTRIBUTES)
-    for frame in _frames(root):
+    for frame in root.calls():
         for step in frame.steps:
             if isinstance(step, ModuleCall) or step.name != "number.taken":
                 names.update(_attributes((step.arguments, step.keywords)))
         names.update(_attributes(frame.result))
-    for frame in _frames(root):
+    for frame in root.calls():
         kept: list[RecordedOp | ModuleCall] = []
         for step in frame.steps:
             if isinstance(step, RecordedOp) and step.name == "number.taken":
@@ -88,21 +81,8 @@ def resolve_maybe_escaped(root: ModuleCall) -> None:
         frame.steps[:] = kept
 
 
-def _frames(frame: ModuleCall) -> Iterator[ModuleCall]:
-    yield frame
-    for step in frame.steps:
-        if isinstance(step, ModuleCall):
-            yield from _frames(step)
-
-
 def _attributes(item: Any) -> Iterator[str]:
     """The names of the attributes that numbers come from, without their modules."""
-    if isinstance(item, SymNumber):
-        if item.op == "attribute":
-            yield str(item.arguments[0]).partition(":")[2]
-        yield from _attributes(item.arguments)
-    elif isinstance(item, Slice):
-        yield from _attributes((item.start, item.stop, item.step))
-    elif isinstance(item, tuple | Mapping):
-        for part in item.values() if isinstance(item, Mapping) else item:
-            yield from _attributes(part)
+    for number in sym_numbers(item):
+        if number.op == "attribute":
+            yield str(number.arguments[0]).partition(":")[2]

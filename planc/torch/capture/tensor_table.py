@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from planc.ir.graph import SymNumber, TensorInfo
+from planc.ir.tree import Dataclass, leaves
 from planc.torch import compat
 from planc.torch.capture.trace_records import TraceTensors
 from planc.torch.compat import DisableTorchFunction, FakeTensor
 
 MAX_DEPTH = 20
+"""Levels of nested arguments that are looked at: a list may hold itself."""
+RUNTIME_NODES: tuple[type, ...] = (tuple, list, slice, Mapping, Dataclass)
+"""The containers in which code passes tensors."""
 
 
 class TensorTable:
@@ -128,25 +131,6 @@ def tensor_info(tensor: Tensor) -> TensorInfo:
         return TensorInfo(tuple(map(int, tensor.shape)), dtype, bool(tensor.requires_grad))
 
 
-def named_parts(item: Any) -> Mapping[str, Any] | None:
-    """What a mapping or a dataclass holds, by name; None: it is neither."""
-    if isinstance(item, Mapping):
-        return {str(key): value for key, value in item.items()}
-    if is_dataclass(item) and not isinstance(item, type):
-        return {field.name: getattr(item, field.name) for field in fields(item)}
-    return None
-
-
-def tensors_in(item: Any, depth: int = 0) -> Iterator[Tensor]:
+def tensors_in(item: Any) -> list[Tensor]:
     """The tensors of arguments or results, in order."""
-    if isinstance(item, Tensor):
-        yield item
-    elif isinstance(item, str | int | float | None) or depth > MAX_DEPTH:
-        return
-    elif isinstance(item, list | tuple):
-        for part in item:
-            yield from tensors_in(part, depth + 1)
-    elif isinstance(item, slice):
-        yield from tensors_in((item.start, item.stop, item.step), depth + 1)
-    elif (parts := named_parts(item)) is not None:
-        yield from tensors_in(tuple(parts.values()), depth + 1)
+    return leaves(item, Tensor, into=RUNTIME_NODES, max_depth=MAX_DEPTH)

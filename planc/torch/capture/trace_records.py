@@ -6,11 +6,12 @@ Folding turns both into names and numbers of one function.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from planc.ir.graph import Slice, SymNumber, TensorInfo, Value
+from planc.ir.graph import ARGUMENT_NODES, SymNumber, TensorInfo, Value
+from planc.ir.tree import leaves, nodes
 
 
 @dataclass
@@ -51,6 +52,13 @@ class ModuleCall:
         """Whether this call, or one in it, has that number."""
         return self.number <= frame <= self.last_call
 
+    def calls(self) -> Iterator[ModuleCall]:
+        """This call and all calls in it, in the order in which they began."""
+        yield self
+        for step in self.steps:
+            if isinstance(step, ModuleCall):
+                yield from step.calls()
+
 
 @dataclass
 class TraceTensors:
@@ -66,16 +74,11 @@ class TraceTensors:
         return len(self.infos) - 1
 
 
+def sym_numbers(item: Any) -> list[SymNumber]:
+    """The numbers with an origin in arguments, each before those that it is computed from."""
+    return [node for _, node in nodes(item, into=ARGUMENT_NODES) if isinstance(node, SymNumber)]
+
+
 def tensor_numbers(item: Any) -> Iterator[int]:
     """The tensors that arguments name, in order; also those of which they know but the size."""
-    if isinstance(item, Value):
-        yield item.number
-    elif isinstance(item, SymNumber):
-        yield from tensor_numbers(item.arguments)
-    elif isinstance(item, Slice):
-        yield from tensor_numbers((item.start, item.stop, item.step))
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from tensor_numbers(part)
-    elif isinstance(item, Mapping):
-        yield from tensor_numbers(tuple(item.values()))
+    return (value.number for value in leaves(item, Value, into=ARGUMENT_NODES))

@@ -12,13 +12,13 @@ torch's C code takes them since they derive from its symbolic numbers.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
 
 from planc.ir.graph import SymNumber
+from planc.ir.tree import leaves, replace_leaves
 
 
 class SizeUseLog(Protocol):
@@ -99,15 +99,9 @@ def value_of(number: Any) -> Any:
     return number.value if isinstance(number, TRACKED_TYPES) else number
 
 
-def tracked_numbers(item: Any, depth: int = 0) -> Iterator[Any]:
-    """The numbers with an origin in an argument or a result."""
-    if isinstance(item, TRACKED_TYPES):
-        yield item
-    elif isinstance(item, slice):
-        yield from tracked_numbers((item.start, item.stop, item.step), depth)
-    elif isinstance(item, list | tuple | Mapping) and depth < 50:
-        for part in item.values() if isinstance(item, Mapping) else item:
-            yield from tracked_numbers(part, depth + 1)
+def tracked_numbers(item: Any) -> list[Any]:
+    """The tracked numbers in an argument or a result."""
+    return leaves(item, TRACKED_TYPES, into=(slice, list, tuple, Mapping), max_depth=50)
 
 
 def origin_of(number: Any) -> Any:
@@ -118,19 +112,8 @@ def origin_of(number: Any) -> Any:
 
 
 def untrack(item: Any) -> Any:
-    """Arguments with plain numbers, for code that is not to see others."""
-    if isinstance(item, TRACKED_TYPES):
-        return value_of(item)
-    if isinstance(item, slice):
-        return slice(untrack(item.start), untrack(item.stop), untrack(item.step))
-    if type(item) is dict:
-        return {key: untrack(value) for key, value in item.items()}
-    if isinstance(item, list | tuple):
-        parts = [untrack(part) for part in item]
-        if all(map(operator.is_, parts, item)):
-            return item
-        return parts if isinstance(item, list) else tuple(parts)
-    return item
+    """Arguments with plain numbers for tracked ones; a container without any stays the object that it is."""
+    return replace_leaves(item, TRACKED_TYPES, value_of, into=(slice, list, tuple, dict))
 
 
 def mark_escaped(number: Any) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from planc.ir.tree import map_leaves, with_dicts
 from planc.torch.checkpoints.param_names import reshard_all, strip_wrappers
 from planc.torch.checkpoints.read_target import ReadTarget, target_like
 from planc.torch.checkpoints.reader import TensorEntry
-from planc.torch.checkpoints.tree import map_leaves
 from planc.torch.weights.load_targets import LoadTarget, load_targets, local_tensor
 from planc.torch.weights.tensor_exprs import SliceRequest
 
@@ -33,7 +33,9 @@ class ModelLoadPlan:
     def load(self) -> None:
         """Have modules load their extra states, once everything is read. All ranks call this."""
         if self.extra_state:
-            state = map_leaves(self.extra_state, ReadTarget, lambda target: target.to_tensor())
+            state = map_leaves(
+                self.extra_state, ReadTarget, lambda target: target.to_tensor(), combine=with_dicts
+            )
             self.model.load_state_dict(state, strict=False)
 
 
@@ -63,7 +65,7 @@ def plan_model_load(model: nn.Module, saved: Mapping[str, Any]) -> ModelLoadPlan
         if name in current:
             raw_name, before = current[name]
             plan.extra_state[raw_name] = map_leaves(
-                value, TensorEntry, partial(_request_like, before, plan.requests)
+                value, TensorEntry, partial(_request_like, before, plan.requests), combine=with_dicts
             )
         else:
             plan.mismatches.append(f"the model has no '{name}'")

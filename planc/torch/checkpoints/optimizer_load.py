@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from planc.ir.tree import TreePath, get_at, map_leaves, map_leaves_with_paths, with_dicts
 from planc.torch.checkpoints.param_names import optimizer_params, strip_wrappers
 from planc.torch.checkpoints.read_target import ReadTarget, replicated_target, target_like
 from planc.torch.checkpoints.reader import TensorEntry
-from planc.torch.checkpoints.tree import map_leaves
 from planc.torch.weights.tensor_exprs import SliceRequest
 
 _IMPLEMENTATION_SETTINGS = frozenset({"foreach", "fused", "capturable", "differentiable"})
@@ -36,7 +36,9 @@ class OptimizerLoadPlan:
     def load(self) -> None:
         """Load the state into the optimizer, once everything is read. All ranks call this."""
         tree = {"state": self.state, "param_groups": self.param_groups}
-        self.optimizer.load_state_dict(map_leaves(tree, (ReadTarget, _ScalarTarget), _materialize))
+        self.optimizer.load_state_dict(
+            map_leaves(tree, (ReadTarget, _ScalarTarget), _materialize, combine=with_dicts)
+        )
 
     def request(self, target: ReadTarget) -> ReadTarget:
         """Have a tensor read."""
@@ -130,14 +132,11 @@ def _shape_mismatches(saved: Any, before: Any, what: str) -> Iterator[str]:
 
 def _plan_state(saved: Any, before: Any, param: Tensor, plan: OptimizerLoadPlan) -> Any:
     """The state of one parameter, with a target for each tensor."""
-    if isinstance(saved, TensorEntry):
-        return plan.request(_target_for(saved, before, param))
-    if isinstance(saved, Mapping):
-        inner = before if isinstance(before, Mapping) else {}
-        return {name: _plan_state(value, inner.get(name), param, plan) for name, value in saved.items()}
-    if isinstance(saved, list) or type(saved) is tuple:
-        return type(saved)(_plan_state(value, None, param, plan) for value in saved)
-    return saved
+
+    def target(path: TreePath, entry: TensorEntry) -> Any:
+        return plan.request(_target_for(entry, get_at(before, path, into=(Mapping,)), param))
+
+    return map_leaves_with_paths(saved, TensorEntry, target)
 
 
 def _target_for(entry: TensorEntry, before: Any, param: Tensor) -> ReadTarget:

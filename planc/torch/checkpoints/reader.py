@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
 from torch.distributed.checkpoint.planner import LoadItemType, LoadPlan, ReadItem
 
 from planc.ir.errors import WeightsError
+from planc.ir.tree import TreePath, dotted, map_leaves_with_paths, with_dicts
 from planc.torch.checkpoints.storage import (
     META_FILE,
     METADATA_FILE,
@@ -167,17 +168,15 @@ class FileReader:
         if not isinstance(self._contents, Mapping):
             raise WeightsError(f"'{path}' does not hold a mapping")
         self._tensors: dict[str, Tensor] = {}
-        self.tree: Tree = {str(key): self._entries(value, str(key)) for key, value in self._contents.items()}
+        self.tree: Tree = {
+            str(key): map_leaves_with_paths(value, Tensor, self._entry, combine=with_dicts, path=(str(key),))
+            for key, value in self._contents.items()
+        }
 
-    def _entries(self, value: Any, name: str) -> Any:
-        if isinstance(value, Tensor):
-            self._tensors[name] = value
-            return TensorEntry(name, tuple(value.shape), value.dtype)
-        if isinstance(value, Mapping):
-            return {key: self._entries(item, f"{name}.{key}") for key, item in value.items()}
-        if isinstance(value, list) or type(value) is tuple:
-            return type(value)(self._entries(item, f"{name}.{i}") for i, item in enumerate(value))
-        return value
+    def _entry(self, path: TreePath, tensor: Tensor) -> TensorEntry:
+        name = dotted(path)
+        self._tensors[name] = tensor
+        return TensorEntry(name, tuple(tensor.shape), tensor.dtype)
 
     def read_into(self, requests: Iterable[SliceRequest]) -> int:
         bytes_read = 0

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from planc.ir.tree import map_leaves, with_dicts
 from planc.torch.apply.full_tensor import full_tensor
 from planc.torch.checkpoints.param_names import names_by_param_id, optimizer_param_names, strip_wrappers
 from planc.torch.checkpoints.rank_sync import is_rank_zero
-from planc.torch.checkpoints.tree import map_leaves
 
 StateDict = dict[str, Any]
 
@@ -57,7 +57,7 @@ def optimizer_state_dict(model: nn.Module, optimizer: Optimizer, *, full: bool) 
         state_dict = optimizer.state_dict()
         if full:
             # Every rank takes part in gathering, and only rank 0 keeps the result.
-            gathered = map_leaves(state_dict, Tensor, _full_on_rank_zero)
+            gathered = map_leaves(state_dict, Tensor, _full_on_rank_zero, combine=with_dicts)
             return dict(gathered) if is_rank_zero() else {}
     state = {
         (names[key] if isinstance(key, int) else str(key)): copy(value)
@@ -72,7 +72,7 @@ def optimizer_state_dict(model: nn.Module, optimizer: Optimizer, *, full: bool) 
 
 def copy_to_cpu(tree: Any) -> Any:
     """A copy on the CPU, which later steps do not change; of a DTensor this rank's slice."""
-    return map_leaves(tree, Tensor, lambda tensor: tensor.detach().to("cpu", copy=True))
+    return map_leaves(tree, Tensor, lambda tensor: tensor.detach().to("cpu", copy=True), combine=with_dicts)
 
 
 def _gather_tied_once(model: nn.Module, state: Mapping[str, Any]) -> StateDict:
@@ -82,7 +82,7 @@ def _gather_tied_once(model: nn.Module, state: Mapping[str, Any]) -> StateDict:
     for name, value in state.items():
         first = first_name.get(name, name)
         if first not in gathered:
-            gathered[first] = map_leaves(value, Tensor, _full_on_rank_zero)
+            gathered[first] = map_leaves(value, Tensor, _full_on_rank_zero, combine=with_dicts)
     return {name: gathered[first_name.get(name, name)] for name in state} if is_rank_zero() else {}
 
 

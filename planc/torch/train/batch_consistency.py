@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
+from planc.ir.tree import CONTAINERS, Dataclass, TreePath, nodes
 from planc.torch.train.digest import tensor_digest, text_digest
 from planc.torch.train.grads import all_gather_flat
 
@@ -89,29 +89,32 @@ class _BatchLeaf(NamedTuple):
     digest: int
 
 
-def _batch_leaves(item: Any, path: str) -> Iterator[tuple[str, _BatchLeaf]]:
-    """The leaves of a batch by their paths, and containers by their kinds."""
+def _batch_leaves(batch: Any, name: str) -> Iterator[tuple[str, _BatchLeaf]]:
+    """The leaves of a batch by their paths as text, and its containers by their types and lengths."""
+    seen: dict[TreePath, tuple[str, Any]] = {}
+    for path, node in nodes(batch, into=(*CONTAINERS, Dataclass)):
+        above, parent = seen[path[:-1]] if path else (name, None)
+        is_field = isinstance(parent, Dataclass) and not isinstance(parent, CONTAINERS)
+        text = above if not path else f"{above}.{path[-1]}" if is_field else f"{above}[{path[-1]!r}]"
+        seen[path] = text, node
+        if isinstance(node, Mapping):
+            yield (
+                f"{text} (a {type(node).__name__})",
+                _BatchLeaf(False, f"keys {_truncate(list(node))}", len(node)),
+            )
+        elif isinstance(node, list | tuple):
+            yield f"{text} (a {type(node).__name__})", _BatchLeaf(False, f"{len(node)} items", len(node))
+        elif not isinstance(node, Dataclass):
+            yield text, _batch_leaf(node)
+
+
+def _batch_leaf(item: Any) -> _BatchLeaf:
     if isinstance(item, Tensor):
-        yield path, _tensor_leaf(item)
-    elif isinstance(item, Mapping):
-        yield (
-            f"{path} (a {type(item).__name__})",
-            _BatchLeaf(False, f"keys {_truncate(list(item))}", len(item)),
-        )
-        for key, value in item.items():
-            yield from _batch_leaves(value, f"{path}[{key!r}]")
-    elif isinstance(item, list | tuple):
-        yield f"{path} (a {type(item).__name__})", _BatchLeaf(False, f"{len(item)} items", len(item))
-        for number, value in enumerate(item):
-            yield from _batch_leaves(value, f"{path}[{number}]")
-    elif is_dataclass(item) and not isinstance(item, type):
-        for field in fields(item):
-            yield from _batch_leaves(getattr(item, field.name, None), f"{path}.{field.name}")
-    elif hasattr(item, "__array_interface__") and item.dtype.kind in "biufc":
-        yield path, _tensor_leaf(torch.tensor(item))
-    else:
-        text = _stable_repr(item)
-        yield path, _BatchLeaf(False, _truncate(text), text_digest(text))
+        return _tensor_leaf(item)
+    if hasattr(item, "__array_interface__") and item.dtype.kind in "biufc":
+        return _tensor_leaf(torch.tensor(item))
+    text = _stable_repr(item)
+    return _BatchLeaf(False, _truncate(text), text_digest(text))
 
 
 def _stable_repr(item: Any) -> str:

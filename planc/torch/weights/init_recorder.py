@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map
 
+from planc.ir.tree import leaves, map_leaves
 from planc.torch.compat import TRUNC_NORMAL, TorchDispatchMode, op_basename, op_schema, storage_id
 from planc.torch.models.compat import stored_initializers
 
@@ -78,13 +78,13 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        tensors = leaves((args, kwargs), Tensor)
         random = torch.Tag.nondeterministic_seeded in func.tags
         if tensors and not any(x.is_meta for x in tensors):
             if random:
                 raise InitRecordingError(f"{func} draws numbers for a tensor made of given ones")
             return func(*args, **kwargs)
-        args, kwargs = tree_map(self._to_meta, (args, kwargs))
+        args, kwargs = map_leaves((args, kwargs), Tensor, self._to_meta)
         takes = {argument.name for argument in op_schema(func).arguments}
         if kwargs.get("device") is not None or (not tensors and "device" in takes):
             kwargs["device"] = torch.device("meta")
@@ -106,8 +106,8 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._known[id(item)]
 
     def _record(self, func: Any, args: Any, kwargs: Any, result: Any, random: bool) -> None:
-        given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
-        made = [x for x in tree_flatten(result)[0] if isinstance(x, Tensor)]
+        given = leaves((args, kwargs), Tensor)
+        made = leaves(result, Tensor)
         self._kept += [*given, *made]
         read = {self.view_of(x).storage for x in given}
         written = {
@@ -126,9 +126,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ):
             overwritten = self.view_of(args[0]).storage
             read = {self.view_of(x).storage for x in given if x is not args[0]}
-        arguments, keywords = tree_map(
-            lambda x: self.view_of(x) if isinstance(x, Tensor) else x, (args, kwargs)
-        )
+        arguments, keywords = map_leaves((args, kwargs), Tensor, self.view_of)
         if "device" in keywords:
             keywords["device"] = torch.device("cpu")
         self.steps.append(

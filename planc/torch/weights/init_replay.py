@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
+from planc.ir.tree import map_leaves
 from planc.torch.weights.init_recorder import InitRecorder, RecordedOp, StorageView
 
 OnStorageReady = Callable[[int, Callable[[StorageView], Tensor]], None]
@@ -78,11 +78,7 @@ class InitReplay:
         return made.set_(self._storages[ref.storage], ref.offset, ref.size, ref.stride)
 
     def _run_op(self, step: RecordedOp) -> None:
-        arguments, keywords = tree_map(
-            lambda x: self.tensor_of(x) if isinstance(x, StorageView) else x,
-            (step.args, step.kwargs),
-            is_leaf=lambda x: isinstance(x, StorageView),
-        )
+        arguments, keywords = map_leaves((step.args, step.kwargs), StorageView, self.tensor_of)
         result: Any = step.op(*arguments, **keywords)
         results = result if isinstance(result, tuple | list) else (result,)
         for ref, tensor in zip(step.outputs, results):
