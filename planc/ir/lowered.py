@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 from planc.ir.record import Record
+from planc.ir.tree import TreePath
 
 LocalKind = Literal["invariant", "replicated", "constant", "shard", "partial"]
 """What a value is on an axis: the types of the proof, without packed shards."""
-TensorPath = tuple[str | int, ...]
+TensorPath = TreePath
 
 
 class LocalLayout(Record):

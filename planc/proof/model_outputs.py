@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planc.ir.graph import Function, TensorInfo
-from planc.proof.boundary.ports import TensorPath, tensor_paths
+from planc.ir.tree import TreePath, dotted
+from planc.proof.boundary.ports import tensor_paths
 
 
-def output_paths(main: Function) -> dict[str, tuple[TensorPath, int]]:
+def output_paths(main: Function) -> dict[str, tuple[TreePath, int]]:
     """The tensors that a model returns, by the dotted name of their path: the path, and the number."""
-    return {".".join(map(str, path)): (path, number) for path, number in tensor_paths(main.result)}
+    return {dotted(path): (path, number) for path, number in tensor_paths(main.result)}
 
 
-def find_logits(main: Function) -> tuple[TensorPath, TensorInfo] | None:
+def find_logits(main: Function) -> tuple[TreePath, TensorInfo] | None:
     """The path to the logits in the model's result, and the tensor; None: it is not clear which these are."""
     outputs = output_paths(main)
     infos = {name: main.tensors[number] for name, (_, number) in outputs.items()}

@@ -9,7 +9,8 @@ from contextlib import suppress
 from planc.ir.graph import Call, Function, TensorInfo
 from planc.ir.layout import Layout
 from planc.ir.resolved import Located
-from planc.proof.boundary.ports import BoundaryPort, TensorPath, argument_tensors, tensor_paths
+from planc.ir.tree import TreePath
+from planc.proof.boundary.ports import BoundaryPort, argument_tensors, tensor_paths
 from planc.proof.boundary.transitions import (
     Transition,
     matches_layout,
@@ -138,7 +139,7 @@ class ModuleBoundary:
         ports: list[BoundaryPort],
         after: list[AbstractValue],
         before: AbstractValue,
-        paths: Sequence[tuple[TensorPath, int]],
+        paths: Sequence[tuple[TreePath, int]],
     ) -> AbstractValue:
         """The value of a tensor that passes the boundary at one path or at several.
 

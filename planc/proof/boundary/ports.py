@@ -10,10 +10,8 @@ from planc.ir.graph import Call, Function, ModuleDef, Value, WeightRef
 from planc.ir.layout import Layout
 from planc.ir.record import Record
 from planc.ir.styles import STYLES, Style
+from planc.ir.tree import TreePath, leaves_with_paths
 from planc.proof.result import RuleField
-
-TensorPath = tuple[str | int, ...]
-"""Steps to a tensor: first a position or a keyword, then into tuples and mappings."""
 
 
 class BoundaryPort(Record):
@@ -28,7 +26,7 @@ class BoundaryPort(Record):
     """The piece of the rule that says so."""
     name: str
     """Of the port, as `input hidden_states` or `output`."""
-    path: TensorPath
+    path: TreePath
     """Where the tensor is in the arguments of the call, or in the result."""
 
     @property
@@ -86,34 +84,23 @@ def output_ports(rule: Rule, function: Function) -> Iterator[BoundaryPort]:
                 yield BoundaryPort(number, port.before, port.after, ("outputs", i), name, place)
 
 
-def argument_tensors(call: Call) -> Iterator[tuple[TensorPath, int]]:
+def argument_tensors(call: Call) -> Iterator[tuple[TreePath, int]]:
     """The tensors that a call hands to a module, with their places."""
     yield from tensor_paths(call.arguments)
     yield from tensor_paths(call.keywords)
 
 
-def tensor_paths(item: Any, path: TensorPath = ()) -> Iterator[tuple[TensorPath, int]]:
-    """The tensors in an argument or a result, with their places."""
-    if isinstance(item, Value):
-        yield path, item.number
-    elif isinstance(item, tuple):
-        for i, part in enumerate(item):
-            yield from tensor_paths(part, (*path, i))
-    elif isinstance(item, Mapping):
-        for key, part in item.items():
-            yield from tensor_paths(part, (*path, key))
+def tensor_paths(item: Any) -> Iterator[tuple[TreePath, int]]:
+    """The tensors in an argument or a result, with their paths."""
+    return ((path, value.number) for path, value in leaves_with_paths(item, Value))
 
 
-def parameter_paths(item: Any, path: TensorPath = ()) -> Iterator[TensorPath]:
+def parameter_paths(item: Any) -> Iterator[TreePath]:
     """Where parameters stand in an argument or a result: these pass no boundary."""
-    if isinstance(item, WeightRef):
-        yield path
-    elif isinstance(item, tuple | Mapping):
-        for key, part in item.items() if isinstance(item, Mapping) else enumerate(item):
-            yield from parameter_paths(part, (*path, key))
+    return (path for path, _ in leaves_with_paths(item, WeightRef))
 
 
-def _matches_port(result: Any, place: TensorPath, port: Port) -> bool:
+def _matches_port(result: Any, place: TreePath, port: Port) -> bool:
     """Whether a place lies in the piece of a result that a port names; a single tensor is its
     first piece, and the pieces of a mapping have numbers too."""
     if not place:

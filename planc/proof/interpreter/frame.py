@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from planc.bind.binding import BoundModule
 from planc.ir.graph import Function, Op, Slice, SymNumber, Value, WeightRef
 from planc.ir.resolved import Located
+from planc.ir.tree import map_leaves
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, values_with_sizes_read
 from planc.proof.param_types import FOLLOWS_INPUT
@@ -77,16 +78,10 @@ class Frame:
 
     def eval_argument(self, item: Any) -> Any:
         """An argument of the graph as rules see it."""
-        if isinstance(item, Value | WeightRef):
-            return self.operand(item)
-        if isinstance(item, SymNumber):
-            return self.numbers.evaluate(item)
-        if isinstance(item, tuple):
-            return tuple([self.eval_argument(part) for part in item])
-        if isinstance(item, Slice):
-            bounds = (item.start, item.stop, item.step)
-            return Slice(*[self.eval_argument(bound) for bound in bounds])
-        return item
+        return map_leaves(item, (Value, WeightRef, SymNumber), self._eval_leaf, into=(tuple, Slice))
+
+    def _eval_leaf(self, item: Value | WeightRef | SymNumber) -> Any:
+        return self.numbers.evaluate(item) if isinstance(item, SymNumber) else self.operand(item)
 
     def operand(self, item: Value | WeightRef) -> Operand:
         """A tensor with its type."""
@@ -159,11 +154,3 @@ def _type_that_follows(inputs: Sequence[AbstractValue]) -> SpmdType:
         for value in inputs
     )
     return REPLICATED if differ else INVARIANT
-
-
-def returned_numbers(item: Any) -> list[SymNumber]:
-    """The numbers that a function returns besides tensors."""
-    if isinstance(item, SymNumber):
-        return [item]
-    parts = item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple) else ()
-    return [number for part in parts for number in returned_numbers(part)]

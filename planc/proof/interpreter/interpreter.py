@@ -11,11 +11,12 @@ from typing import Any
 from planc.bind.binding import BoundModule
 from planc.ir.graph import Function, Op, SymNumber, TensorInfo
 from planc.ir.resolved import Located
+from planc.ir.tree import leaves
 from planc.proof.aliasing import ALIAS_BROKEN, may_alias_copy
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.eval_call import eval_call
 from planc.proof.interpreter.eval_op import OpResult, check_size_use, eval_op, size_read
-from planc.proof.interpreter.frame import Frame, returned_numbers
+from planc.proof.interpreter.frame import Frame
 from planc.proof.redundant_collectives import gather_then_slice, repeated_gathers
 from planc.proof.result import AbstractValue, Analysis, ProgramPoint
 from planc.proof.rules.catalog import find_op
@@ -162,7 +163,7 @@ def _use_number(frame: Frame, step: Op) -> None:
 
 def _check_returned_numbers(frame: Frame) -> None:
     """Numbers that the model returns besides tensors must be the whole model's."""
-    for item in returned_numbers(frame.function.result):
+    for item in leaves(frame.function.result, SymNumber):
         number = frame.eval_argument(item)
         if isinstance(number, RankDependent) and not number.is_unknown:
             frame.add_violation(size_read(number), ProgramPoint("result"))

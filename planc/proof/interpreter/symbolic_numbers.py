@@ -8,6 +8,7 @@ from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, neg, sub, 
 from typing import Any
 
 from planc.ir.graph import Slice, SymNumber, Value
+from planc.ir.tree import leaves
 from planc.proof.rules.operation import Operand, RankDependent
 from planc.proof.types import UNKNOWN, NumberSource
 
@@ -83,13 +84,5 @@ def _captured(item: Any) -> Any:
 
 def values_with_sizes_read(item: Any) -> Iterator[Value]:
     """The tensors whose sizes an argument is computed from."""
-    if isinstance(item, SymNumber):
-        yield from (part for part in item.arguments if isinstance(part, Value))
-        yield from values_with_sizes_read(
-            tuple(part for part in item.arguments if isinstance(part, SymNumber))
-        )
-    elif isinstance(item, Slice):
-        yield from values_with_sizes_read((item.start, item.stop, item.step))
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from values_with_sizes_read(part)
+    numbers = leaves(item, SymNumber, into=(tuple, Slice))
+    return iter(leaves(numbers, Value, into=(list, tuple, SymNumber)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from planc.ir.graph import TensorInfo
+from planc.ir.graph import Slice, TensorInfo
 from planc.ir.record import Record
+from planc.ir.tree import leaves
 from planc.proof.types import NumberSource, SpmdType, local_shape
 from planc.proof.violations import Cause, LayoutLaw
 
@@ -118,19 +119,9 @@ class Operation:
 
 def iter_operands(item: Any) -> Iterator[Operand]:
     """The operands in an argument."""
-    if isinstance(item, Operand):
-        yield item
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from iter_operands(part)
+    return iter(leaves(item, Operand, into=(tuple,)))
 
 
 def iter_rank_dependent(item: Any) -> Iterator[RankDependent]:
     """The numbers in an argument that differ between a rank and the whole."""
-    if isinstance(item, RankDependent):
-        yield item
-    elif isinstance(item, tuple):
-        for part in item:
-            yield from iter_rank_dependent(part)
-    elif hasattr(item, "step") and hasattr(item, "start"):
-        yield from iter_rank_dependent((item.start, item.stop, item.step))
+    return iter(leaves(item, RankDependent, into=(tuple, Slice)))
