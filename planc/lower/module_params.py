@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.graph import Call, Op, WeightRef
 from planc.ir.lowered import LoweredParam
+from planc.ir.tree import leaves
 from planc.proof.param_types import ParamTypes
 from planc.proof.result import Analysis, join_module_path
 from planc.proof.types import DEFERRED_BIAS, PackedShard, sharded_dim
@@ -68,15 +68,8 @@ def params_of_descendants(binding: Binding) -> Mapping[str, tuple[str, ...]]:
     return {module: tuple(names) for module, names in found.items()}
 
 
-def _params_elsewhere(item: Any) -> Iterator[str]:
+def _params_elsewhere(steps: Iterable[Op | Call]) -> Iterator[str]:
     """The parameters of other modules that steps compute with, or pass to a module that they call."""
-    if isinstance(item, WeightRef):
-        if "." in item.name or item.name.startswith("/"):
-            yield item.name
-    elif isinstance(item, Op | Call):
-        yield from _params_elsewhere((item.arguments, *item.keywords.values()))
-    elif isinstance(item, tuple | list):
-        for part in item:
-            yield from _params_elsewhere(part)
-    elif isinstance(item, Mapping):
-        yield from _params_elsewhere(list(item.values()))
+    for ref in leaves([(step.arguments, *step.keywords.values()) for step in steps], WeightRef):
+        if "." in ref.name or ref.name.startswith("/"):
+            yield ref.name

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LocalLayout, LoweredAxis, TensorPath
+from planc.ir.tree import leaves
 from planc.torch.apply.module_runtime import ModuleRuntime, ResultStep
 from planc.torch.apply.redistribute import redistribute
 from planc.torch.apply.tensor_paths import has_tensor_at, map_tensor_at
@@ -94,16 +95,12 @@ def _apply_to_local(
         return _index_leading_dims(x, rest[0])
     if name == "register_hook":
         return _register_grad_hook(x, *rest, **kwargs)
-    if not any(map(_is_tensor, (*rest, *kwargs.values()))):
+    if not leaves((*rest, *kwargs.values()), Tensor, into=(tuple, list)):
         if name in _FROM_LOCAL:
             return func(x.local, *rest, **kwargs)
         if name in _ELEMENTWISE:
             return VocabParallelLogits(func(x.local, *rest, **kwargs), x.group)
     raise _unsupported(name)
-
-
-def _is_tensor(item: Any) -> bool:
-    return isinstance(item, Tensor) or (isinstance(item, tuple | list) and any(map(_is_tensor, item)))
 
 
 def _unsupported(name: str) -> RuntimeError:

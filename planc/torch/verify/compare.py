@@ -150,7 +150,7 @@ class ShardedComparison:
     def _forward(self) -> dict[str, Tensor]:
         args, kwargs = self.inputs
         torch.manual_seed(self.task.seed)
-        return dict(named_outputs(self.model(*args, **kwargs)))
+        return named_outputs(self.model(*args, **kwargs))
 
     def local_piece(self, name: str, full: Tensor, outputs: Mapping[str, Tensor]) -> tuple[Tensor, bool]:
         """The slice of a full output that this rank should have, and whether a tensor axis shards it."""

@@ -182,7 +182,7 @@ class _DropoutComparison(ShardedComparison):
 def _forward(model: nn.Module, args: Any, kwargs: Any, seed: int) -> dict[str, Tensor]:
     model.zero_grad()
     torch.manual_seed(seed)
-    return dict(named_outputs(model(*args, **kwargs)))
+    return named_outputs(model(*args, **kwargs))
 
 
 def _output_sample(outputs: Mapping[str, Tensor]) -> dict[TensorKey, Tensor]:

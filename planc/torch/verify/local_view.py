@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered
+from planc.ir.tree import leaves, map_leaves
 from planc.torch.apply.param_shards import local_shard
 
 
@@ -41,16 +41,14 @@ class LocalView:
             item: inputs, in tuples, lists and mappings.
             batch: the size of the batch; a tensor whose first dim has this size is split.
         """
-        if isinstance(item, Tensor):
-            if item.ndim == 0 or item.shape[0] != batch or self.data_ranks == 1:
-                return item
+
+        def local_rows(tensor: Tensor) -> Tensor:
+            if tensor.ndim == 0 or tensor.shape[0] != batch or self.data_ranks == 1:
+                return tensor
             rows = batch // self.data_ranks
-            return item[self.data_rank * rows : (self.data_rank + 1) * rows]
-        if isinstance(item, Mapping):
-            return {key: self.local_batch(part, batch) for key, part in item.items()}
-        if isinstance(item, tuple | list):
-            return type(item)(self.local_batch(part, batch) for part in item)
-        return item
+            return tensor[self.data_rank * rows : (self.data_rank + 1) * rows]
+
+        return map_leaves(item, Tensor, local_rows)
 
     def local_result(self, full: Tensor, shape: torch.Size, *, may_be_sharded: bool) -> tuple[Tensor, bool]:
         """The slice of a full output that this rank should have, inferred from the shape that it has, and whether
@@ -89,10 +87,7 @@ class LocalView:
 
 def batch_size(item: Any) -> int:
     """The size of the batch: the first dim of the first tensor that has more than one dim; 0: there is none."""
-    if isinstance(item, Tensor):
-        return item.shape[0] if item.ndim > 1 else 0
-    parts = item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple | list) else ()
-    return next((size for size in map(batch_size, parts) if size), 0)
+    return next((x.shape[0] for x in leaves(item, Tensor) if x.ndim > 1 and x.shape[0]), 0)
 
 
 def _even_chunk(x: Tensor, dim: int, rank: int, ranks: int) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from planc.ir.tree import leaves, map_leaves
 from planc.torch.models.default_inputs import sequence_length as max_sequence_length
 from planc.torch.verify.model_under_test import ModelUnderTest
 
@@ -82,12 +82,12 @@ class InputGenerator:
         """Inputs like a factory's, with `rows` rows; None where neither its inputs nor its code show that the
         first dim is the batch."""
         example = (self.args, dict(self.kwargs))
-        tensors = list(_iter_tensors(example))
+        tensors = leaves(example, Tensor)
         sizes = {item.shape[0] if item.ndim else 0 for item in tensors}
         if len(sizes) != 1 or not min(sizes) or any(item.ndim < 2 for item in tensors):
             return None
-        made: tuple[tuple[Any, ...], dict[str, Any]] = _map_tensors(
-            example, lambda item: self._random_rows(item, rows)
+        made: tuple[tuple[Any, ...], dict[str, Any]] = map_leaves(
+            example, Tensor, lambda item: self._random_rows(item, rows)
         )
         return made if _accepts(self.model, *made) else None
 
@@ -100,34 +100,13 @@ class InputGenerator:
         return torch.randint(least, most + 1, shape, generator=self.generator).to(item.dtype)
 
 
-def _iter_tensors(item: Any) -> Iterator[Tensor]:
-    """All tensors inside of tuples, lists and mappings."""
-    if isinstance(item, Tensor):
-        yield item
-    elif isinstance(item, Mapping):
-        yield from _iter_tensors(tuple(item.values()))
-    elif isinstance(item, tuple | list):
-        for part in item:
-            yield from _iter_tensors(part)
-
-
-def _map_tensors(item: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(item, Tensor):
-        return change(item)
-    if isinstance(item, Mapping):
-        return {key: _map_tensors(part, change) for key, part in item.items()}
-    if isinstance(item, tuple | list):
-        return type(item)(_map_tensors(part, change) for part in item)
-    return item
-
-
 def _accepts(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a model takes such inputs, tried on the meta device."""
     try:
         # A copy: torch's functional_call restores wrong parameters in a module that has two names.
         meta_model = copy.deepcopy(model).to("meta")
         with torch.no_grad(), torch.device("meta"):
-            args, kwargs = _map_tensors((args, kwargs), lambda item: item.to("meta"))
+            args, kwargs = map_leaves((args, kwargs), Tensor, lambda item: item.to("meta"))
             meta_model(*args, **kwargs)
     except Exception:  # noqa: BLE001  # the user's code may fail in any way
         return False

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from planc.ir.tree import CONTAINERS, Dataclass, dotted, leaves_with_paths
+
 NamedTensors = dict[str, Tensor]
 
 
-def named_outputs(output: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of what a model returns, with dotted names of keys, positions and fields."""
-    if isinstance(output, Tensor):
-        yield name, output
-        return
-    if isinstance(output, Mapping):
-        items = list(output.items())
-    elif isinstance(output, tuple | list):
-        items = list(enumerate(output))
-    elif is_dataclass(output):
-        items = [(field.name, getattr(output, field.name)) for field in fields(output)]
-    else:
-        return
-    for key, item in items:
-        yield from named_outputs(item, f"{name}.{key}" if name else str(key))
+def named_outputs(output: Any) -> dict[str, Tensor]:
+    """The tensors of what a model returns, by dotted names of keys, positions and fields."""
+    found = leaves_with_paths(output, Tensor, into=(*CONTAINERS, Dataclass))
+    return {dotted(path): tensor for path, tensor in found}
 
 
 class RandomLoss:

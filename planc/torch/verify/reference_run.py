@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.record import Record
+from planc.ir.tree import map_leaves
 from planc.torch.verify.error_scale import error_scale
 from planc.torch.verify.no_dropout import NoDropout
 from planc.torch.verify.random_loss import NamedTensors, RandomLoss, named_outputs
@@ -68,7 +69,7 @@ class ReferenceRun:
 
         def forward() -> NamedTensors:
             torch.manual_seed(seed)
-            return dict(named_outputs(model(*args, **kwargs)))
+            return named_outputs(model(*args, **kwargs))
 
         with NoDropout():
             outputs = forward()
@@ -109,13 +110,7 @@ def backward_terms(terms: Mapping[str, Tensor]) -> None:
 
 def cast_floats(item: Any, dtype: torch.dtype) -> Any:
     """Floating-point tensors in this dtype, inside of tuples, lists and mappings."""
-    if isinstance(item, Tensor):
-        return item.to(dtype) if item.is_floating_point() else item
-    if isinstance(item, Mapping):
-        return {key: cast_floats(part, dtype) for key, part in item.items()}
-    if isinstance(item, tuple | list):
-        return type(item)(cast_floats(part, dtype) for part in item)
-    return item
+    return map_leaves(item, Tensor, lambda x: x.to(dtype) if x.is_floating_point() else x)
 
 
 def _scales(
