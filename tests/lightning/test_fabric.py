@@ -39,7 +39,7 @@ def test_the_mesh(planned: bool, sizes: list[int] | None) -> None:
     dp, tp = sizes or [1, 4]
     given = {"data_parallel_size": dp, "tensor_parallel_size": tp} if sizes else {}
     for rank, found in enumerate(
-        run_on_ranks(4, "lightning.fabric:fabric_mesh", planned=planned, given=given)
+        run_on_ranks(4, "lightning.fabric_training:fabric_mesh", planned=planned, given=given)
     ):
         assert found == {
             "type": "cpu",
@@ -57,7 +57,7 @@ def test_the_mesh(planned: bool, sizes: list[int] | None) -> None:
 )
 def test_it_trains_as_one_process(planned: bool, together: bool, dp: int, tp: int) -> None:
     given = {"planned": planned, "dp": dp, "tp": tp, "together": together}
-    for found in run_on_ranks(dp * tp, "lightning.fabric:train_and_compare", **given):
+    for found in run_on_ranks(dp * tp, "lightning.fabric_training:train_and_compare", **given):
         assert found["losses"] < NEAR
         assert found["weights"] < NEAR
         assert found["split"] == (8 if planned or dp > 1 else 6)
@@ -74,7 +74,7 @@ def test_it_trains_as_one_process(planned: bool, together: bool, dp: int, tp: in
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_folder_of_shards(planned: bool, precision: str, tmp_path: Path) -> None:
     given = {"planned": planned, "precision": precision, "folder": str(tmp_path)}
-    for found in run_on_ranks(4, "lightning.fabric:sharded_round_trip", **given):
+    for found in run_on_ranks(4, "lightning.fabric_checkpoints:sharded_round_trip", **given):
         assert found["files"] == [".metadata", *(f"__{rank}_0.distcp" for rank in range(4)), "meta.pt"]
         assert found["rest"] == []
         assert found["steps"] == 1
@@ -87,7 +87,9 @@ def test_a_folder_of_shards(planned: bool, precision: str, tmp_path: Path) -> No
 @BOTH
 def test_a_file(planned: bool, tmp_path: Path) -> None:
     """Into split modules, into an unsplit one, and from there back; weights alone, too."""
-    for found in run_on_ranks(2, "lightning.fabric:full_checkpoint", planned=planned, folder=str(tmp_path)):
+    for found in run_on_ranks(
+        2, "lightning.fabric_checkpoints:full_checkpoint", planned=planned, folder=str(tmp_path)
+    ):
         assert found["steps"] == 1
         assert found["file"]
         assert found["names"]
@@ -100,7 +102,7 @@ def test_a_file(planned: bool, tmp_path: Path) -> None:
 
 @BOTH
 def test_where_a_module_lies(planned: bool) -> None:
-    for found in run_on_ranks(2, "lightning.fabric:move_to_device", planned=planned):
+    for found in run_on_ranks(2, "lightning.fabric_training:move_to_device", planned=planned):
         assert found == {move: ["cpu", True, "cpu", "cpu"] for move in ("True", "False")}
 
 
@@ -112,7 +114,7 @@ def test_where_a_module_lies(planned: bool) -> None:
 def test_where_a_module_is_made(planned: bool, precision: str, dtype: str, empty: bool) -> None:
     """Under a plan the numbers are those of the unsplit module of that seed, wherever it was made."""
     given = {"planned": planned, "precision": precision, "empty": empty}
-    for found in run_on_ranks(2, "lightning.fabric:init_contexts", **given):
+    for found in run_on_ranks(2, "lightning.fabric_training:init_contexts", **given):
         assert found["made"] == [f"{'meta' if empty else 'cpu'} {dtype}"]
         assert found["set up"] == [f"cpu {dtype}"]
         if planned or not empty:
@@ -120,7 +122,7 @@ def test_where_a_module_is_made(planned: bool, precision: str, dtype: str, empty
 
 
 def test_a_module_whose_numbers_are_not_known() -> None:
-    for found in run_on_ranks(2, "lightning.fabric:uninitializable"):
+    for found in run_on_ranks(2, "lightning.fabric_training:uninitializable"):
         assert "'' (WithScale) holds tensors and has no reset_parameters()" in found["said"]
         assert not found["split"]
 
@@ -128,7 +130,7 @@ def test_a_module_whose_numbers_are_not_known() -> None:
 @BOTH
 def test_some_of_the_weights(planned: bool, tmp_path: Path) -> None:
     for found in run_on_ranks(
-        2, "lightning.fabric:filtered_checkpoint", planned=planned, folder=str(tmp_path)
+        2, "lightning.fabric_checkpoints:filtered_checkpoint", planned=planned, folder=str(tmp_path)
     ):
         assert found["names"] == ["down.bias", "gate.bias", "norm.bias", "up.bias"]
         assert found["plain"]
@@ -140,7 +142,9 @@ def test_some_of_the_weights(planned: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_clipping(planned: bool, precision: str) -> None:
     """64 gradients of 0.1: their norm is 0.8."""
-    for found in run_on_ranks(2, "lightning.fabric:clipped_gradients", planned=planned, precision=precision):
+    for found in run_on_ranks(
+        2, "lightning.fabric_training:clipped_gradients", planned=planned, precision=precision
+    ):
         assert found["after value"] == pytest.approx([0.05, 0.05])
         if planned:
             assert found["norm"] == pytest.approx(0.8, rel=5e-3)
@@ -152,14 +156,16 @@ def test_clipping(planned: bool, precision: str) -> None:
 def test_shards_made_one_file(planned: bool, tmp_path: Path) -> None:
     """By Lightning's own function for that."""
     for found in run_on_ranks(
-        4, "lightning.fabric:consolidated_checkpoint", planned=planned, folder=str(tmp_path)
+        4, "lightning.fabric_checkpoints:consolidated_checkpoint", planned=planned, folder=str(tmp_path)
     ):
         assert found == {"steps": 1, "weights": 0}
 
 
 @BOTH
 def test_weights_by_themselves(planned: bool, tmp_path: Path) -> None:
-    for found in run_on_ranks(2, "lightning.fabric:raw_weights", planned=planned, folder=str(tmp_path)):
+    for found in run_on_ranks(
+        2, "lightning.fabric_checkpoints:raw_weights", planned=planned, folder=str(tmp_path)
+    ):
         assert found["weights"] == 0
         assert "'norm.weight'" in found["missing"]
         assert found["others"]
@@ -168,11 +174,11 @@ def test_weights_by_themselves(planned: bool, tmp_path: Path) -> None:
 
 
 def test_an_optimizer_that_has_made_steps() -> None:
-    for found in run_on_ranks(2, "lightning.fabric:optimizer_with_steps", planned=True):
+    for found in run_on_ranks(2, "lightning.fabric_training:optimizer_with_steps", planned=True):
         assert "has made steps already" in found["said"]
         assert not found["split"]
 
 
 def test_micro_batches() -> None:
-    for found in run_on_ranks(4, "lightning.fabric:accumulated_gradients"):
+    for found in run_on_ranks(4, "lightning.fabric_training:accumulated_gradients"):
         assert found["weights"] < NEAR

@@ -133,12 +133,14 @@ def as_one_process(found: dict[str, Any], mesh: list[int]) -> None:
 @pytest.mark.parametrize("how", ["beside", "path", "text", "data"])
 def test_the_plan_is_found(how: str, tmp_path: Path) -> None:
     """`strategy="plan"`: the model's attribute, else the file beside its own."""
-    for found in run_on_ranks(2, "lightning.plans:discovered_plan", folder=str(tmp_path), how=how):
+    for found in run_on_ranks(2, "lightning.plan_discovery:discovered_plan", folder=str(tmp_path), how=how):
         as_one_process(found, [1, 2])
 
 
 def test_no_plan_is_found(tmp_path: Path) -> None:
-    first, second = run_on_ranks(2, "lightning.plans:discovered_plan", folder=str(tmp_path), how="none")
+    first, second = run_on_ranks(
+        2, "lightning.plan_discovery:discovered_plan", folder=str(tmp_path), how="none"
+    )
     assert first["reasons"] == ["Mine has no attribute 'plan', and there is no mine.plan next to it"]
     assert first["said"].count(first["reasons"][0]) == 1
     assert second["said"] == ""
@@ -147,7 +149,7 @@ def test_no_plan_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["path", "data"])
 def test_the_command_line(how: str, tmp_path: Path) -> None:
     """LightningCLI and a YAML file: plan, options, inputs and a timeout."""
-    for found in run_on_ranks(2, "lightning.plans:lightning_cli", folder=str(tmp_path), how=how):
+    for found in run_on_ranks(2, "lightning.plan_discovery:lightning_cli", folder=str(tmp_path), how=how):
         as_one_process(found, [1, 2])
         assert found["timeout"] == 120
         assert found["up"], "the plan's option was not heard"
@@ -157,7 +159,7 @@ def test_the_command_line(how: str, tmp_path: Path) -> None:
     ("by", "kind"), [("torchrun", "TorchElasticEnvironment"), ("slurm", "SLURMEnvironment")]
 )
 def test_two_nodes(by: str, kind: str) -> None:
-    for found in run_on_ranks(4, "lightning.plans:launcher", by=by):
+    for found in run_on_ranks(4, "lightning.plan_meshes:launcher", by=by):
         as_one_process(found, [2, 2])
         assert found["environment"] == kind
         assert found["rank"]
@@ -182,7 +184,7 @@ HSDP = "dp replicate pod"
 def test_meshes_of_the_plan(mesh: str, fsdp: str, sizes: dict[str, int], both: list[int]) -> None:
     """Lightning sees two axes, whatever the plan has; samples are shared out along all data axes."""
     for rank, found in enumerate(
-        run_on_ranks(4, "lightning.plans:plan_mesh", text=mesh, fsdp=fsdp, sizes=sizes)
+        run_on_ranks(4, "lightning.plan_meshes:plan_mesh", text=mesh, fsdp=fsdp, sizes=sizes)
     ):
         as_one_process(found, both)
         assert found["sampler"] == {"num_replicas": both[0], "rank": rank // both[1]}
@@ -200,20 +202,22 @@ def test_meshes_of_the_plan(mesh: str, fsdp: str, sizes: dict[str, int], both: l
     ],
 )
 def test_sizes_that_contradict(mesh: str, sizes: dict[str, int], said: str) -> None:
-    first, *others = run_on_ranks(4, "lightning.plans:plan_mesh", text=mesh, fsdp="dp", sizes=sizes)
+    first, *others = run_on_ranks(4, "lightning.plan_meshes:plan_mesh", text=mesh, fsdp="dp", sizes=sizes)
     assert first["said"].count(said) == 1
     assert all(found["said"] == "" for found in others)
 
 
 def test_a_plan_of_a_part() -> None:
-    for found in run_on_ranks(2, "lightning.plans:submodule_plan", target="body", inputs=["x=float32[4,8]"]):
+    for found in run_on_ranks(
+        2, "lightning.plan_targets:submodule_plan", target="body", inputs=["x=float32[4,8]"]
+    ):
         as_one_process(found, [1, 2])
 
 
 @pytest.mark.parametrize(
     ("target", "inputs", "codes", "said"),
     [
-        (None, ["x=float32[4,8]"], ["F601"] * 3, "the plan is right for 'body': plan_target='body'"),
+        (None, ["x=float32[4,8]"], ["F601"] * 3, "planc proves the plan for 'body': plan_target='body'"),
         ("nobody", None, [], "plan_target='nobody': Model has no such submodule; it has body"),
         ("body", None, [], "give plan_inputs=..., or plan_graph=..."),
     ],
@@ -221,7 +225,7 @@ def test_a_plan_of_a_part() -> None:
 def test_a_plan_of_another_part(
     target: str | None, inputs: list[str] | None, codes: list[str], said: str
 ) -> None:
-    for found in run_on_ranks(2, "lightning.plans:submodule_plan", target=target, inputs=inputs):
+    for found in run_on_ranks(2, "lightning.plan_targets:submodule_plan", target=target, inputs=inputs):
         assert found["codes"] == codes
         assert any(said in reason for reason in found["reasons"])
         assert found["same"], "the model was changed"
@@ -229,33 +233,33 @@ def test_a_plan_of_another_part(
 
 def test_a_part_beside_the_plan_s() -> None:
     """Split by hand it is trained; unsplit it would drift apart on the data ranks, and is refused."""
-    for found in run_on_ranks(4, "lightning.plans:unplanned_part", shard=True):
+    for found in run_on_ranks(4, "lightning.plan_targets:unplanned_part", shard=True):
         assert found["weights"] < NEAR
-    for found in run_on_ranks(4, "lightning.plans:unplanned_part", shard=False):
+    for found in run_on_ranks(4, "lightning.plan_targets:unplanned_part", shard=False):
         assert "beside.weight, beside.bias" in found["reasons"][0]
 
 
 def test_a_model_from_the_meta_device() -> None:
     """To the bit, what the unsplit model has from that seed."""
-    for found in run_on_ranks(4, "lightning.plans:deferred_init"):
+    for found in run_on_ranks(4, "lightning.plan_training:deferred_init"):
         assert found["weights"] == [0]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["made at once", "made in configure_model"])
 def test_one_run_after_the_other(late: bool) -> None:
-    for found in run_on_ranks(4, "lightning.plans:repeated_runs", late=late):
+    for found in run_on_ranks(4, "lightning.plan_training:repeated_runs", late=late):
         assert len(found) == 6
         assert {what: far for what, far in found.items() if not far < NEAR} == {}
 
 
 def test_hyperparameters(tmp_path: Path) -> None:
-    for found in run_on_ranks(2, "lightning.plans:hyperparameters", folder=str(tmp_path)):
+    for found in run_on_ranks(2, "lightning.plan_training:hyperparameters", folder=str(tmp_path)):
         assert found == {"weights": 0, "rates": [0.5, 0.05]}
 
 
 def test_several_optimizers(tmp_path: Path) -> None:
     """Manual optimization, clipping, a schedule; and the same from a checkpoint on."""
-    for found in run_on_ranks(4, "lightning.plans:multiple_optimizers", folder=str(tmp_path)):
+    for found in run_on_ranks(4, "lightning.plan_training:multiple_optimizers", folder=str(tmp_path)):
         assert len(found) == 4
         assert {what: far for what, far in found.items() if not far < NEAR} == {}
 
@@ -272,7 +276,7 @@ def test_several_optimizers(tmp_path: Path) -> None:
 )
 def test_a_wrong_plan(where: str, said: str) -> None:
     """One report, on the first rank; all ranks stop with status 1, and the models are as they were."""
-    first, *others = run_on_ranks(4, "lightning.plans:rejected_plan", where=where)
+    first, *others = run_on_ranks(4, "lightning.plan_targets:rejected_plan", where=where)
     assert first["said"].count(said) == 1
     assert first["said"].endswith("planc: nothing was changed; all 4 ranks stop\n")
     assert first["said"].count("nothing was changed") == 1

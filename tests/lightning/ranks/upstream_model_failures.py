@@ -12,10 +12,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 import planc
 from planc.lightning import ModelParallelStrategy
+from planc.torch.compat import fsdp_param_groups
 from tests.lightning.ranks import checkpoints as saved
 from tests.lightning.ranks.models import (
     BODY,
@@ -168,8 +170,8 @@ def cpu_offload() -> Report:
     model = seeded_model(Watched)
     made = make_trainer(ModelParallelStrategy(2, 2, plan=planc.parse(text)), 4, max_steps=1)
     made.fit(model)
-    units = [m for m in model.modules() if hasattr(m, "_get_fsdp_state")]
-    policies = [str(p.offload_policy) for u in units for p in u._get_fsdp_state()._fsdp_param_groups]  # type: ignore[operator]
+    units = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    policies = [str(group.offload_policy) for unit in units for group in fsdp_param_groups(unit)]
     return {**seen, "weights": sorted({str(p.dtype) for p in model.parameters()}), "policies": policies}
 
 
