@@ -17,7 +17,6 @@ CODE = Codebase(ROOT)
 LIMITS: dict[str, int] = {
     "words": 6,
     "layouts": 4,
-    "operations": 3,
     "kinds": 22,
     "forward": 4,
     "private": 6,

@@ -12,18 +12,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from planc.ir.graph import ARGUMENT_NODES, Slice, SymNumber, TensorInfo, TorchConstant, Value, WeightRef
+from planc.ir.number_ops import MAX_EXPONENT, NUMBER_OPS
 from planc.ir.tree import fold
 
 MAX_DEPTH = 100
 MAX_NUMBER = 1 << 62
 """Of sizes and other whole numbers."""
-MAX_EXPONENT = 64
-"""Of exponents: a short formula may stand for a number that fills the memory."""
 
-ORIGIN_OPERATORS = ("add", "sub", "mul", "floordiv", "truediv", "mod", "pow", "neg")
-ORIGIN_ARITY = {"size": 2, "numel": 1, "len": 1, "attribute": 1, "neg": 1} | dict.fromkeys(
-    ORIGIN_OPERATORS[:-1], 2
-)
+ORIGIN_ARITY = {"size": 2, "numel": 1, "len": 1, "attribute": 1} | {
+    row.name: row.operands for row in NUMBER_OPS.values()
+}
 """What a number comes from, and how many arguments say so."""
 
 
@@ -138,7 +136,7 @@ def _fits(op: str) -> Callable[[Any, int], bool]:
     """Whether an argument can stand at a place of an origin."""
     if op == "attribute":
         return lambda argument, _: isinstance(argument, str)
-    if op in ORIGIN_OPERATORS:
+    if op in NUMBER_OPS:
         return lambda argument, place: _is_number(argument, MAX_EXPONENT if op == "pow" and place else None)
     return lambda argument, place: (
         type(argument) is int and 0 <= argument < 64 if place else isinstance(argument, Value | WeightRef)

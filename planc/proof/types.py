@@ -1,8 +1,8 @@
-"""What a value can be on one axis of the mesh.
+"""What each rank has of a value, on one axis of the mesh.
 
-The types are those of spmd_types (R, I, P, S) and what planc adds to them. Two ranks that
-hold the same numbers may still differ in what their gradients are, so «replicate» is two
-types here. Types are interned: they are compared by identity.
+The types are those of spmd_types (I, R, P, S), and a few more. Ranks that have the same numbers
+may still have different gradients, so that a plan's «replicate» is two types here. Types are interned:
+they are compared by identity.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from planc.ir.record import Record
 
 
 class SpmdType:
-    """A type of a value on one axis."""
+    """The type of a value on one axis."""
 
     __slots__ = ("_text",)
 
@@ -28,38 +28,38 @@ class SpmdType:
 
 
 class Sharded(SpmdType):
-    """S(dim): each rank holds a slice along a dim, and the gradient of that slice."""
+    """S(dim): each rank has a slice along a dim, and the gradient of that slice."""
 
     __slots__ = ("dim",)
 
     def __init__(self, dim: int) -> None:
         super().__init__(f"shard({dim})")
         self.dim = dim
-        """Counted from the first, never negative."""
+        """Never negative."""
 
 
 class PackedShard(SpmdType):
-    """A dim that is several parts one behind the other, each cut by itself: a rank holds
-    its slice of the first part, then its slice of the second, ..."""
+    """A shard of a dim that is several parts in a row, each sharded by itself: a rank has its slice of
+    the first part, then its slice of the second, and so on."""
 
     __slots__ = ("dim", "parts")
 
     def __init__(self, dim: int, parts: tuple[int, ...]) -> None:
         super().__init__(f"packed shard({dim})")
         self.dim, self.parts = dim, parts
-        """The whole size of each part."""
+        """The global size of each part."""
 
 
 class LocalIndex(SpmdType):
-    """0, 1, 2, ... along a dim of which each rank holds a slice, counted by each rank from its
-    own start. It finds entries of that slice, and is wrong as anything else."""
+    """0, 1, 2, ... along a sharded dim, counted by each rank from the start of its own slice. As an index
+    into that slice it is right; as a position in the whole dim it is wrong."""
 
     __slots__ = ("dim", "size", "source")
 
     def __init__(self, dim: int, size: int, source: NumberSource | None) -> None:
         super().__init__(f"local positions({dim})")
         self.dim, self.size, self.source = dim, size, source
-        """The dim of this tensor, how far the whole model counts, and where the code got that number."""
+        """The dim of this tensor, the number of positions in the whole model, and where the code got that number."""
 
 
 class NumberSource(Record):
@@ -73,17 +73,17 @@ class NumberSource(Record):
 
 
 INVARIANT = SpmdType("replicate")
-"""I: the same numbers on all ranks, and the same gradient: every rank computes it whole."""
+"""I: the same numbers on all ranks, and the full gradient on every rank."""
 REPLICATED = SpmdType("replicate (gradient: partial)")
-"""R: the same numbers on all ranks; the gradient is the sum of what the ranks compute."""
+"""R: the same numbers on all ranks; the gradient is the sum of the ranks' gradients."""
 CONSTANT = SpmdType("replicate (no gradient)")
-"""The same numbers on all ranks, without a gradient: it may stand for I and for R."""
+"""The same numbers on all ranks, without a gradient: it serves as I and as R."""
 PARTIAL = SpmdType("partial")
-"""P: the value is the sum of what the ranks hold; each rank gets the whole gradient."""
+"""P: the value is the sum of the ranks' values; every rank gets the full gradient."""
 DEFERRED_BIAS = SpmdType("bias after the all-reduce")
-"""A bias that a rowwise module adds once, after its sums are taken."""
+"""A bias that a rowwise module adds once, after the all-reduce of its output."""
 UNKNOWN = SpmdType("unknown")
-"""Not known: an operation without a rule gave it, or one whose fault is reported."""
+"""The proof cannot tell: the result of an operation without a rule, or of one with a violation."""
 
 SAME_ON_ALL_RANKS = (INVARIANT, REPLICATED, CONSTANT)
 
@@ -96,7 +96,7 @@ def sharded(dim: int) -> Sharded:
 
 @cache
 def packed_shard(dim: int, parts: tuple[int, ...]) -> PackedShard:
-    """A packed shard."""
+    """A shard of a dim whose parts, of these global sizes, are each sharded by themselves."""
     return PackedShard(dim, parts)
 
 
@@ -107,12 +107,18 @@ def local_index(dim: int, size: int, source: NumberSource | None = None) -> Loca
 
 
 def sharded_dim(spmd_type: SpmdType) -> int | None:
-    """The dim along which ranks hold slices."""
+    """The dim along which ranks have slices; None: there is none."""
     return spmd_type.dim if isinstance(spmd_type, Sharded | PackedShard) else None
 
 
 def local_shape(shape: tuple[int, ...], spmd_type: SpmdType, ranks: int) -> tuple[int, ...]:
-    """The shape that one rank holds."""
+    """The shape of a rank's part of a tensor.
+
+    Args:
+        shape: the global shape.
+        spmd_type: the type of the tensor.
+        ranks: the size of the axis.
+    """
     dim = spmd_type.dim if isinstance(spmd_type, LocalIndex) else sharded_dim(spmd_type)
     if dim is None:
         return shape

@@ -70,10 +70,11 @@ def operations_with_rules(code: Codebase) -> set[str]:
 
 
 def operation_tables(code: Codebase) -> list[str]:
-    """Collections of operation names outside their rows; `torch/` has names of its own for what it records."""
+    """Collections of operation names outside their rows; `torch/` has names of its own for what it records,
+    and operators on Python's numbers have rows of their own."""
     known, found = operations_with_rules(code), []
     for path in code.paths:
-        if code.name(path).startswith("torch/"):
+        if code.name(path).startswith("torch/") or code.name(path) == "ir/number_ops.py":
             continue
         for statement in code.trees[path].body:
             if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:

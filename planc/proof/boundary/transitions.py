@@ -1,7 +1,8 @@
-"""Changes of layout at the inputs and outputs of modules, and the communication they need.
+"""Changes of layout at the inputs and outputs of modules, and the collectives that they need.
 
-Forward and backward of each are those of the conjugate operators of Megatron-LM and of
-spmd_types: identity and all-reduce, all-gather and reduce-scatter, slice and all-gather.
+The forward and backward collectives are those of Megatron-LM's conjugate operators (Shoeybi et al.,
+arXiv:1909.08053, and arXiv:2205.05198 for sequence parallelism) and of spmd_types: identity and all-reduce,
+all-gather and reduce-scatter, slice and all-gather.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from planc.proof.violations import MissingDim, PackedGather, UnevenShard
 
 
 class Transition(Record):
-    """What a change of layout costs."""
+    """The collectives of a change of layout."""
 
     forward: str | None
-    """The collective of the forward pass; None: there is none."""
+    """In the forward pass; None: there is none."""
     backward: str | None
+    """In the backward pass."""
 
 
 _NO_COLLECTIVE = Transition(None, None)
@@ -50,11 +52,16 @@ _LETTERS = {INVARIANT: "I", REPLICATED: "R", CONSTANT: "C", PARTIAL: "P"}
 
 
 def transition_between(before: SpmdType, after: SpmdType, *, grad: bool) -> Transition:
-    """What it takes to turn one type into another.
+    """The collectives that turn one type into another.
+
+    Args:
+        before: the type that arrives.
+        after: the type that is needed.
+        grad: whether the value has a gradient.
 
     Raises:
-        Refused: what comes together would be in the order of the ranks, not of the parts.
-        NotKnown: there is no such change.
+        RuleViolation: an all-gather would put the parts of a packed shard in the order of the ranks.
+        Unsupported: no collective makes this change.
     """
     if isinstance(before, PackedShard) and (after in SAME_ON_ALL_RANKS or isinstance(after, Sharded)):
         raise RuleViolation(PackedGather(before))
@@ -62,7 +69,7 @@ def transition_between(before: SpmdType, after: SpmdType, *, grad: bool) -> Tran
         return _NO_COLLECTIVE
     found = _TRANSITIONS.get((_letter(before), _letter(after)))
     if found is None:
-        raise Unsupported(f"no communication turns {before} into {after}")
+        raise Unsupported(f"no collective turns {before} into {after}")
     return found if grad else Transition(found.forward, None)
 
 
@@ -71,7 +78,7 @@ def _letter(kind: SpmdType) -> str:
 
 
 def matches_layout(spmd_type: SpmdType, layout: Layout, ndim: int) -> bool:
-    """Whether a value lies as a plan says that it does."""
+    """Whether a value of this type, with `ndim` dims, has the layout that a plan declares."""
     if isinstance(layout, Replicate):
         return spmd_type in SAME_ON_ALL_RANKS
     if isinstance(layout, Partial):
@@ -84,17 +91,24 @@ def matches_layout(spmd_type: SpmdType, layout: Layout, ndim: int) -> bool:
 
 
 def type_of_layout(layout: Layout, shape: tuple[int, ...], ranks: int, replicate_type: SpmdType) -> SpmdType:
-    """The type that a declared layout stands for; `whole` is the one of «replicate».
+    """The type that a declared layout stands for.
+
+    Args:
+        layout: the layout.
+        shape: the global shape of the value.
+        ranks: the size of the axis.
+        replicate_type: the type that «replicate» stands for here.
 
     Raises:
-        Refused: the layout cuts a dim that the ranks cannot share evenly.
+        RuleViolation: the value lacks the dim, or the ranks cannot share it evenly.
+        Unsupported: the layout is not one of a single dim.
     """
     if isinstance(layout, Replicate):
         return replicate_type
     if isinstance(layout, Partial):
         return PARTIAL
     if not isinstance(layout, Shard):
-        raise Unsupported(f"a value cannot be brought to {layout}")
+        raise Unsupported(f"planc cannot give a value the layout {layout}")
     dim = _nonnegative_dim(layout, len(shape))
     if not 0 <= dim < len(shape):
         raise RuleViolation(MissingDim(layout.dim, len(shape)))

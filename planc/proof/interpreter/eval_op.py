@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from planc.proof.interpreter.symbolic_numbers import COMPARISONS
+from planc.ir.number_ops import COMPARISONS
 from planc.proof.result import ProgramPoint
 from planc.proof.rules.operation import (
     Operand,
@@ -102,10 +102,10 @@ def check_size_use(name: str, arguments: Sequence[Any]) -> SizeUse:
     if not numbers:
         return SizeUse()
     if name == "number.compare" and all(number.local_value is not None for number in numbers):
-        compare, sides = COMPARISONS.get(str(arguments[0])), arguments[1:]
+        row, sides = COMPARISONS.get(str(arguments[0])), arguments[1:]
         everywhere = [side.global_value if isinstance(side, RankDependent) else side for side in sides]
         on_a_rank = [side.local_value if isinstance(side, RankDependent) else side for side in sides]
-        if compare is not None and compare(*everywhere) == compare(*on_a_rank):
+        if row is not None and row.compute(*everywhere) == row.compute(*on_a_rank):
             return SizeUse()
         return SizeUse(cause=size_read(numbers[0]), point=ProgramPoint("branch"))
     return SizeUse(cause=NumberEscapes(numbers[0].source), point=ProgramPoint("number"))

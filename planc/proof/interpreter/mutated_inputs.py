@@ -1,4 +1,4 @@
-"""Inputs of a module that its code changes in place, and gives back changed."""
+"""Inputs that a module's code changes in place."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from planc.proof.rules.inplace import is_inplace
 
 
 class MutatedInputs:
-    """Finds them, once for each function."""
+    """Finds the exports of functions that are inputs with changed content, once for each function."""
 
     def __init__(self, graph: ModelGraph) -> None:
         self.graph = graph
-        self._known: dict[int, dict[int, int]] = {}
+        self._cache: dict[int, dict[int, int]] = {}
 
     def mutated_exports(self, function: Function) -> dict[int, int]:
-        """The exports that are inputs with other content: the input of each, by its number."""
-        found = self._known.get(id(function))
+        """The exports that are inputs with changed content: the number of the input of each."""
+        found = self._cache.get(id(function))
         if found is None:
-            found = self._known[id(function)] = self._find(function)
+            found = self._cache[id(function)] = self._find(function)
         return found
 
     def mutated_across_boundary(
@@ -31,10 +31,17 @@ class MutatedInputs:
         inputs: Sequence[BoundaryPort],
         outputs: Sequence[BoundaryPort],
     ) -> list[int]:
-        """Such exports where the input, or what comes of it, passes a boundary."""
-        inside, outside = {one.tensor for one in inputs}, {one.tensor for one in outputs}
-        found = self.mutated_exports(function).items()
-        return [export for export, place in found if numbers[place] in inside or export in outside]
+        """Those of them whose input or output changes its layout at a boundary.
+
+        Args:
+            function: the code of the module.
+            numbers: the caller's tensors that are the function's inputs.
+            inputs: the ports where a layout changes on the way in.
+            outputs: the ports where a layout changes on the way out.
+        """
+        entering, leaving = {port.tensor for port in inputs}, {port.tensor for port in outputs}
+        mutated = self.mutated_exports(function).items()
+        return [export for export, number in mutated if numbers[number] in entering or export in leaving]
 
     def _find(self, function: Function) -> dict[int, int]:
         content: dict[int, int] = {}
@@ -57,7 +64,7 @@ class MutatedInputs:
         return {number: content[number] for number in function.exports if number in content}
 
     def _mutated_by_call(self, step: Call) -> list[tuple[int, int]]:
-        """The results of a call that are tensors of the caller with other content."""
+        """The results of a call that are tensors of the caller with changed content, with these tensors."""
         function = self.graph.functions[step.function]
         inputs, below = (*step.argument_tensors, *step.free_tensors), self.mutated_exports(function)
         results = zip(function.exports, step.results, strict=False)

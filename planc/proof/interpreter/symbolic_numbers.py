@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from math import prod
-from operator import add, eq, floordiv, ge, gt, le, lt, mod, mul, ne, neg, sub, truediv
 from typing import Any
 
 from planc.ir.graph import Slice, SymNumber, Value
+from planc.ir.number_ops import NUMBER_OPS
 from planc.ir.tree import leaves
 from planc.proof.rules.operation import Operand, RankDependent
 from planc.proof.types import UNKNOWN, NumberSource
-
-_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
-    "add": add, "sub": sub, "mul": mul, "floordiv": floordiv, "truediv": truediv, "mod": mod,
-    "pow": lambda base, power: base**power if abs(power) <= 64 and abs(base) < 1 << 64 else None, "neg": neg,
-}  # fmt: skip
-COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "lt": lt, "le": le, "gt": gt, "ge": ge, "eq": eq, "ne": ne,
-}  # fmt: skip
 
 
 class NumberEvaluator:
@@ -59,11 +51,11 @@ class NumberEvaluator:
         # Of several numbers, the first that differs between ranks is to blame.
         source = next((source for (value, source), argument in zip(evaluated, item.arguments, strict=True)
                        if source is not None and value != _captured(argument)), None)  # fmt: skip
-        compute = _ARITHMETIC.get(item.op)
-        if compute is None or None in values:
+        row = NUMBER_OPS.get(item.op)
+        if row is None or None in values:
             return None, source
         try:
-            return compute(*values), source
+            return row.compute(*values), source
         except (ArithmeticError, TypeError, ValueError):
             return None, source
 

@@ -1,4 +1,4 @@
-"""How a type follows the dims of its tensor where an operation moves or cuts them."""
+"""How a type follows the dims of its tensor when an operation moves or slices them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from planc.proof.violations import DimChange, Entries, FusedSlice, ShardedDimCha
 def remap_dims(
     spmd_type: SpmdType, mapping: Mapping[int, int] | Sequence[int], change: DimChange = "taken apart"
 ) -> SpmdType:
-    """The type of a tensor whose dim `d` becomes dim `to[d]`; a dim that is not there may not be cut."""
+    """The type of a tensor whose dim `d` becomes dim `mapping[d]`.
+
+    Raises:
+        RuleViolation: the sharded dim is not in the mapping; `change` says what happens to it.
+    """
     if isinstance(spmd_type, LocalIndex):
         return local_index(mapping[spmd_type.dim], spmd_type.size, spmd_type.source)
     dim = sharded_dim(spmd_type)
@@ -38,7 +42,11 @@ def remap_dims(
 
 
 def require_full_dims(spmd_type: SpmdType, dims: Sequence[int], change: DimChange) -> SpmdType:
-    """The type of a tensor that is changed along dims which every rank needs whole."""
+    """The type of a tensor that an operation changes along dims that every rank needs in full.
+
+    Raises:
+        RuleViolation: one of these dims is sharded; `change` says what happens to it.
+    """
     dim = sharded_dim(spmd_type)
     if dim is not None and dim in dims:
         raise RuleViolation(ShardedDimChanged(dim, spmd_type, change))
@@ -48,18 +56,22 @@ def require_full_dims(spmd_type: SpmdType, dims: Sequence[int], change: DimChang
 def slice_type(
     spmd_type: SpmdType, size: int, global_range: range, local_range: range, ranks: int, *, is_literal: bool
 ) -> SpmdType:
-    """The type of a piece of a tensor, cut from its cut dim.
+    """The type of a slice of a tensor along its sharded dim.
 
     Args:
-        kind: the type of the tensor, cut along that dim.
-        size: of that dim, whole.
-        whole: the entries that the piece has in the whole model.
-        local: the entries that it has on a rank, of the rank's own.
-        ranks: how many share the dim.
-        written: whether the bounds are constants of the code.
+        spmd_type: the type of the tensor.
+        size: the global size of the sharded dim.
+        global_range: the entries that the slice has in the whole model.
+        local_range: the entries that the code takes on a rank, counted from the rank's own first.
+        ranks: the size of the axis.
+        is_literal: whether the bounds are numbers in the code.
+
+    Raises:
+        RuleViolation: the slice is not one of whole parts, or a rank takes other entries than its share.
+        Unsupported: the tensor is not sharded.
     """
     if not isinstance(spmd_type, Sharded | PackedShard):
-        raise Unsupported(f"a tensor of type {spmd_type} is cut")
+        raise Unsupported(f"a slice of a tensor that is {spmd_type}")
     parts = spmd_type.parts if isinstance(spmd_type, PackedShard) else (size,)
     bounds = [0, *accumulate(parts)]
     start = bounds.index(global_range.start) if global_range.start in bounds else -1

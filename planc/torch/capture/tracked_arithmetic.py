@@ -8,8 +8,9 @@ from collections.abc import Callable
 from numbers import Number as AnyNumber
 from typing import Any
 
-from planc.graph.codec import MAX_EXPONENT, MAX_NUMBER
+from planc.graph.codec import MAX_NUMBER
 from planc.ir.graph import SymNumber
+from planc.ir.number_ops import MAX_EXPONENT
 from planc.torch.capture.tracked_sizes import (
     TRACKED_TYPES,
     TrackedFloat,
