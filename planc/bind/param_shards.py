@@ -9,7 +9,7 @@ from planc.ir.expr import EvalError, ExprValue, evaluate
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Layout, Shard
 from planc.ir.record import Record
-from planc.ir.styles import STYLES, Style, StyleParam
+from planc.ir.styles import Style, StyleParam
 
 
 class ParamShard(Record):
@@ -28,18 +28,19 @@ class ParamShard(Record):
 def weight_rows(style: Style, module: ModuleDef) -> Mapping[str, StyleParam] | None:
     """The rows of a style for the parameters of a module, by its nearest class; None where it
     knows no class of it."""
-    for class_name in (module.class_name, *module.bases, "*"):
-        found = {row.param: row for row in style.params if row.module == class_name}
-        if "*" in found:
-            return dict.fromkeys(module.parameters, found["*"])
-        if found:
-            return {name: found[name] for name in module.parameters if name in found}
-    return None
+    row = style.row_for(module.classes)
+    if row is None:
+        return None
+    params = {param.name: param for param in row.params}
+    every = params.get("*")
+    if every is not None:
+        return dict.fromkeys(module.parameters, every)
+    return {name: params[name] for name in module.parameters if name in params}
 
 
 def is_deferred_bias(rule: Rule, module: ModuleDef, name: str) -> bool:
     """Whether a parameter is added once, after the sum that its module leaves."""
-    style = STYLES.get(rule.style) if rule.style is not None else None
+    style = rule.style_row
     row = (weight_rows(style, module) or {}).get(name) if style is not None else None
     return row is not None and row.deferred_bias and not any(param.name == name for param in rule.params)
 
@@ -49,7 +50,7 @@ def param_layout(rule: Rule, module: ModuleDef, name: str) -> Layout | None:
     for param in rule.params:
         if param.name == name:
             return param.layout
-    style = STYLES.get(rule.style) if rule.style is not None else None
+    style = rule.style_row
     row = (weight_rows(style, module) or {}).get(name) if style is not None else None
     return None if row is None else row.layout
 

@@ -34,6 +34,7 @@ from planc.checks.no_match import unmatched_patterns
 from planc.ir.blocks import Unit
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Settings
+from planc.ir.styles import style_with
 
 MIB = 1 << 20
 MIN_BYTES = 64 * MIB
@@ -100,11 +101,10 @@ def _pattern_of(group: ModuleGroup) -> str:
 
 
 def _suggested_style(group: ModuleGroup) -> str:
-    kinds = {group.bound.module.class_name, *group.bound.module.bases}
-    if "Embedding" in kinds:
-        return "rowwise"
-    if kinds & {"Linear", "Conv1D"}:
-        return "colwise"
+    for style in (style_with(masks_lookups=True), style_with(splits_outputs=True)):
+        row = style.row_for(group.bound.module.classes)
+        if row is not None and row.masked_lookup is style.masks_lookups:
+            return style.name
     wide = next(name for name, info in group.bound.module.parameters.items() if len(info.shape) > 1)
     return f"params({wide}: shard(0))"
 

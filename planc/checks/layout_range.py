@@ -31,7 +31,6 @@ from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.document import PlanPath
 from planc.ir.layout import MAX_DIMS, Layout, LayoutRef, Partial, Shard
 from planc.ir.resolved import Resolved, Settings
-from planc.ir.styles import STYLES
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
@@ -53,7 +52,7 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
                          "needed: shard(DIM) or replicate")  # fmt: skip
     for rule, place in records_of_type(resolved, Rule):
         yield from _check_style_input(rule, place, resolved)
-        known = rule.style is None or rule.style in STYLES
+        known = rule.style is None or rule.style_row is not None
         if (
             known
             and rule.output is not None
@@ -77,7 +76,7 @@ def _is_partial(layout: Layout, resolved: Resolved) -> bool:
 def _check_style_input(rule: Rule, place: PlanPath, resolved: Resolved) -> Iterator[Diagnostic]:
     """`inputs(0: ...)` hands a styled module what its style does not take. Two shards may be
     one: which dim -1 is, only the model tells."""
-    style = STYLES.get(rule.style or "")
+    style = rule.style_row
     if style is None or style.input is None:
         return
     for i, port in enumerate(rule.inputs):
@@ -90,8 +89,8 @@ def _check_style_input(rule: Rule, place: PlanPath, resolved: Resolved) -> Itera
 
 def _may_leave_partial(rule: Rule, resolved: Resolved) -> bool:
     """Whether sums may be pending where the module gives its result."""
-    if rule.style == "rowwise":
-        return True
-    style = STYLES.get(rule.style or "")
-    passes = style is not None and style.output is None
-    return passes and rule.input is not None and _is_partial(rule.input, resolved)
+    style = rule.style_row
+    if style is None:
+        return False
+    passes_partial = rule.input is not None and _is_partial(rule.input, resolved)
+    return style.reduces_output or (style.output is None and passes_partial)

@@ -30,7 +30,6 @@ from planc.ir.document import PlanPath
 from planc.ir.layout import LayoutRef
 from planc.ir.plan import LayoutLet
 from planc.ir.resolved import Resolved, Settings
-from planc.ir.styles import STYLES
 from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 
 
@@ -82,16 +81,16 @@ def _check_style(rule: Rule, place: PlanPath) -> Iterator[Diagnostic]:
                 "R304", place.label(), "this rule says nothing", "needed: a style, or inputs(...)"
             )
         return
-    style = STYLES.get(rule.style)
+    style = rule.style_row
     if style is None:
         return
     if rule.input is not None and any(port.key == 0 for port in rule.inputs):
         yield diagnostic("R304", place.label("", "inputs"), "the first input is said twice",
                      "needed: the layout before '->', or inputs(0: ...)")  # fmt: skip
-    if style.parts == "none" and rule.parts:
+    if not style.takes_parts and rule.parts:
         yield diagnostic("R304", place.label("", "parts", 0), f"{style.name} takes no arguments",
                      f"help: leave out the brackets after '{style.name}'")  # fmt: skip
-    if style.parts != "none" and not rule.parts:
+    if style.takes_parts and not rule.parts:
         yield diagnostic("R304", place.label("", "style"), f"{style.name} needs its parts",
                      f"needed: {style.name}(3), or {style.name}(q: 32, k: 8, v: 8)")  # fmt: skip
 

@@ -32,7 +32,7 @@ from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Settings
-from planc.ir.styles import STYLES
+from planc.ir.styles import style_with
 from planc.ir.text_fixes import replacement_fix
 
 
@@ -46,7 +46,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         for (message, got, advice), like in unfit.items():
             label = entry.location.label(got, "style")
             whole = all(len(i.shape) < 2 for site in like for i in site.bound.module.parameters.values())
-            fix = replacement_fix(label, "replicate") if whole and like[0].bound.module.parameters else None
+            fix = replacement_fix(label, _follower()) if whole and like[0].bound.module.parameters else None
             yield diagnostic(
                 "F603", label, message, location_note(like), f"help: {advice}", fix=fix, module=like[0].name
             )
@@ -54,7 +54,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
 
 def _mismatch(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
     """What is wrong, what was got, and what would fit."""
-    style = STYLES.get(rule.style) if rule.style is not None else None
+    style = rule.style_row
     if style is None:
         return None
     got = f"of class {module.class_name}"
@@ -76,15 +76,20 @@ def _mismatch(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
     return None
 
 
+def _follower() -> str:
+    """The style that fits a module of any class."""
+    return style_with(follows_input=True).name
+
+
 def _suggestion(module: ModuleDef) -> str:
-    own = module.parameters
+    own, sequence = module.parameters, style_with(splits_sequence=True).name
     if not own and module.children:
         return (
             f"name modules inside it, as {join_names(module.children)}, or write inputs(...) and outputs(...)"
         )
     if not own:
-        return "it has no parameters: write inputs(...) and outputs(...), or sequence"
+        return f"it has no parameters: write inputs(...) and outputs(...), or {sequence}"
     if all(len(info.shape) < 2 for info in own.values()):
-        return "write sequence where the sequence is split, or replicate"
+        return f"write {sequence} where the sequence is split, or {_follower()}"
     wide = next(name for name, info in own.items() if len(info.shape) > 1)
     return f"write params({wide}: shard(0)), with the dim that is to be cut"

@@ -116,7 +116,8 @@ def _style_with_shard(one: TiedParam, shard: ParamShard | None) -> Style | None:
     """The style that cuts a parameter so."""
     own = one.name.rpartition(".")[2]
     for style in STYLES.values():
-        for weight in style.params if style.parts == "none" and shard is not None else ():
-            if weight.module in one.classes and weight.param == own and str(weight.layout) == str(shard):
+        row = style.row_for(one.classes)
+        for param in row.params if row is not None and not style.takes_parts and shard is not None else ():
+            if param.name == own and str(param.layout) == str(shard):
                 return style
     return None

@@ -8,6 +8,7 @@ from planc.bind.binding import Binding, BoundModule
 from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.resolved import Located, ResolvedBlock
 from planc.ir.source import Span
+from planc.ir.styles import Style
 from planc.ir.text_fixes import insert_lines_fix
 from planc.proof.result import join_module_path
 
@@ -85,18 +86,25 @@ class PlanEditor:
             f"add '{line}'",
         )
 
-    def closest_rule(self, pattern: str, style: str = "") -> Located | None:
-        """The rule, of this style if one is given, whose pattern has the longest beginning in common: the last one."""
+    def closest_rule(self, pattern: str, *, reduces_output: bool = False) -> Located | None:
+        """The rule whose pattern has the longest beginning in common: the last one.
+
+        Args:
+            reduces_output: take only rules whose style sums outputs over the ranks.
+        """
         best: tuple[int, Located | None] = (-1, None)
         for entry in self.block.entries:
-            if entry.location.document is self.document and (not style or entry.value.style == style):
+            style: Style | None = entry.value.style_row
+            if reduces_output and not (style is not None and style.reduces_output):
+                continue
+            if entry.location.document is self.document:
                 alike = _common_names(str(entry.value.pattern), pattern)
                 best = (
                     max(best, (alike, entry), key=lambda one: one[0]) if alike < best[0] else (alike, entry)
                 )
         return best[1]
 
-    def rowwise_output(self, module: str) -> str:
+    def reduced_output(self, module: str) -> str:
         """The output of a rowwise module as the plan would write it: the layout that arrives at the module around
         it, or what other rowwise rules declare; empty for `replicate`."""
         above = self.rule_for_name(module.rpartition(".")[0])
@@ -104,7 +112,7 @@ class PlanEditor:
             label = above.location.label("", "inputs", 0, "before")
             arriving = label.source.text[label.span.start : label.span.end]
             return "" if arriving == "replicate" else arriving
-        entry = self.closest_rule(self.patterns_for([module])[0], "rowwise")
+        entry = self.closest_rule(self.patterns_for([module])[0], reduces_output=True)
         return layout_source(entry, "output") if entry is not None else ""
 
     def _abbreviate(self, pattern: str) -> str:

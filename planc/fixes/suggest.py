@@ -12,6 +12,7 @@ from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.graph import Call
 from planc.ir.layout import Partial
 from planc.ir.resolved import Located
+from planc.ir.styles import Style, loss_on_split_logits, style_with
 from planc.proof.result import Finding, RepeatedGather, Violation, join_module_path
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, Sharded, SpmdType, sharded_dim
 from planc.proof.violations import (
@@ -21,8 +22,6 @@ from planc.proof.violations import (
     LiteralSize,
     SliceBounds,
 )
-
-_STYLED_CLASSES = ("Linear", "Conv1D", "Embedding")
 
 
 class FixContext:
@@ -43,12 +42,12 @@ class FixContext:
         """Whether a style shards the weights of the module."""
         if self.bound is None:
             return False
-        classes = (self.bound.module.class_name, *self.bound.module.bases)
-        return any(name in _STYLED_CLASSES for name in classes)
+        return style_with(splits_outputs=True).row_for(self.bound.module.classes) is not None
 
-    def comes_from_colwise(self) -> bool:
-        """Whether a colwise or packed colwise rule gave the value its layout."""
-        return self.origin_rule is not None and str(self.origin_rule.value.style).endswith("colwise")
+    def comes_from_split_outputs(self) -> bool:
+        """Whether a style that splits output features, as colwise does, gave the value its layout."""
+        style = self.origin_rule.value.style_row if self.origin_rule is not None else None
+        return style is not None and style.splits_outputs
 
     def add_style(self, style: str, *names: str) -> Fix | None:
         """A rule for the modules that have the violation, or for others."""
@@ -67,6 +66,23 @@ def suggest_fix(binding: Binding, finding: Finding) -> Fix | None:
         return share_gather(issue, finding.modules[0], editor)
     maker = _MAKERS.get(issue.law)
     return None if maker is None else maker(FixContext(issue, finding, editor))
+
+
+def _split_outputs() -> str:
+    """The style that splits output features: colwise."""
+    return style_with(splits_outputs=True, takes_parts=False).name
+
+
+def _is_unpacked(rule: Located | None) -> bool:
+    """Whether a rule splits output features that are not fused: colwise."""
+    style: Style | None = rule.value.style_row if rule is not None else None
+    return style is not None and style.splits_outputs and not style.takes_parts
+
+
+def _reduces_output(rule: Located) -> bool:
+    """Whether the outputs of a rule's modules are summed over the ranks: rowwise."""
+    style: Style | None = rule.value.style_row
+    return style is not None and style.reduces_output
 
 
 def _replace_text(label: Label, text: str, message: str = "") -> Fix:
@@ -95,15 +111,15 @@ def _fix_arriving_layout(context: FixContext) -> Fix | None:
     arriving = context.editor.layout_name(layout)
     if field[0] in ("inputs", "outputs"):
         return _declare(rule.location.label("", *field, "before"), arriving)
-    style = rule.value.style
-    if style == "rowwise":
+    style: Style | None = rule.value.style_row
+    if style is not None and style.reduces_output:
         # A rowwise module takes a sharded input: where none arrives, the module before it lacks its rule.
         return _shard_producers(context) if field[0] == "input" or arriving == "replicate" else None
-    if style == "colwise" and context.comes_from_colwise() and rule.value.input is None:
-        return _replace_text(rule.location.label("", "style"), "rowwise")
+    if _is_unpacked(rule) and context.comes_from_split_outputs() and rule.value.input is None:
+        return _replace_text(rule.location.label("", "style"), style_with(reduces_output=True).name)
     if field[0] == "input":
         return _declare(rule.location.label("", "input"), arriving)
-    if style != "colwise" or field[0] != "style":
+    if not _is_unpacked(rule) or field[0] != "style":
         return None
     return _gather_for_colwise(context, rule, arriving)
 
@@ -118,7 +134,9 @@ def _gather_for_colwise(context: FixContext, rule: Located, arriving: str) -> Fi
     if sum(module.rpartition(".")[0] == parent for module in context.modules) > 1:
         return enclose_in_boundary(context.editor, parent, f"{arriving} -> replicate")
     arrow = "" if rule.value.output is not None else " ->"
-    return _replace_text(label_after(rule, "style"), f" {arriving}{arrow}", f"write 'colwise {arriving} ->'")
+    return _replace_text(
+        label_after(rule, "style"), f" {arriving}{arrow}", f"write '{rule.value.style} {arriving} ->'"
+    )
 
 
 def _fix_partial_gradient(context: FixContext) -> Fix | None:
@@ -128,8 +146,10 @@ def _fix_partial_gradient(context: FixContext) -> Fix | None:
     if context.is_layer():
         return _fix_unstyled_layer(context)
     splits_sequence = any(sharded_dim(operand) == 1 for operand in context.operands)
-    heads = context.comes_from_colwise()
-    return context.add_style("sequence" if splits_sequence and not heads else "replicate")
+    heads = context.comes_from_split_outputs()
+    if splits_sequence and not heads:
+        return context.add_style(style_with(splits_sequence=True).name)
+    return context.add_style(style_with(follows_input=True).name)
 
 
 def _fix_unstyled_layer(context: FixContext) -> Fix | None:
@@ -137,11 +157,11 @@ def _fix_unstyled_layer(context: FixContext) -> Fix | None:
     editor, first = context.editor, next(iter(context.operands), None)
     arriving = _layout_text(first) if isinstance(first, Sharded) else None
     if editor.block.loss is not None and arriving is not None and context.modules[0] == _last_module(context):
-        return context.add_style(f"colwise  {editor.layout_name(arriving)} -> shard(-1)")
+        return context.add_style(f"{_split_outputs()}  {editor.layout_name(arriving)} -> shard(-1)")
     parent = editor.binding.root.find_submodule(context.modules[0].rpartition(".")[0])
     rules = [] if parent is None else [editor.rule_of(child) for child in parent.children.values()]
-    styles = {rule.value.style for rule in rules if rule is not None} & {"colwise", "rowwise"}
-    return context.add_style("colwise") if styles and arriving is None else None
+    is_split = any(rule is not None and (_is_unpacked(rule) or _reduces_output(rule)) for rule in rules)
+    return context.add_style(_split_outputs()) if is_split and arriving is None else None
 
 
 def _last_module(context: FixContext) -> str:
@@ -153,15 +173,16 @@ def _last_module(context: FixContext) -> str:
 def _shard_producers(context: FixContext) -> Fix | None:
     """colwise for the layers before a rowwise one, if none of them has a rule."""
     root, layers = context.editor.binding.root, list[str]()
+    split_inputs = [row.class_name for row in style_with(reduces_output=True).classes if row.input is None]
     for level in (1, 2):
         for module in context.modules:
             parent = ".".join(module.split(".")[:-level])
             for name, bound in (root.find_submodule(parent) or root).named_modules(parent) if parent else ():
-                layer = {bound.module.class_name, *bound.module.bases} & {"Linear", "Conv1D"}
-                if layer and context.editor.rule_of(bound) is None:
+                is_layer = not set(split_inputs).isdisjoint(bound.module.classes)
+                if is_layer and context.editor.rule_of(bound) is None:
                     layers.append(name)
         if layers:
-            return context.add_style("colwise", *dict.fromkeys(layers))
+            return context.add_style(_split_outputs(), *dict.fromkeys(layers))
     return None
 
 
@@ -169,9 +190,9 @@ def _fix_incompatible_layouts(context: FixContext) -> Fix | None:
     """rowwise where a sharded input meets a full weight; colwise for a sibling that lacks it."""
     editor, origin = context.editor, context.violation.origin
     if context.violation.rule is None and context.is_layer():
-        output = editor.rowwise_output(context.modules[0])
-        return context.add_style("rowwise" + (f"  -> {output}" if output else ""))
-    if origin is None or origin.rule is None or origin.rule.value.style != "colwise" or context.bound is None:
+        output = editor.reduced_output(context.modules[0])
+        return context.add_style(style_with(reduces_output=True).name + (f"  -> {output}" if output else ""))
+    if origin is None or context.bound is None or not _is_unpacked(origin.rule):
         return None
     like = editor.binding.root.find_submodule(origin.module)
     missing = [
@@ -181,33 +202,34 @@ def _fix_incompatible_layouts(context: FixContext) -> Fix | None:
         if like is not None and child.definition == like.definition
         and editor.rule_for_name(join_module_path(module, name)) is None
     ]  # fmt: skip
-    return context.add_style("colwise", *missing) if missing else None
+    return context.add_style(_split_outputs(), *missing) if missing else None
 
 
 def _fix_fused_projection(context: FixContext) -> Fix | None:
     """packed_colwise, with as many parts as the code takes."""
     cause, rule = context.violation.cause, context.origin_rule
-    if not isinstance(cause, FusedSlice) or rule is None or rule.value.style != "colwise":
+    if not isinstance(cause, FusedSlice) or rule is None or not _is_unpacked(rule):
         return None
     part = cause.entries
     if part.start != 0 or part.step != 1 or part.stop < 1 or cause.size % part.stop:
         return None
-    return _replace_text(rule.location.label("", "style"), f"packed_colwise({cause.size // part.stop})")
+    packed = style_with(splits_outputs=True, takes_parts=True).name
+    return _replace_text(rule.location.label("", "style"), f"{packed}({cause.size // part.stop})")
 
 
 def _fix_partial_value(context: FixContext) -> Fix | None:
     """The all-reduce, by the rule that leaves the value partial."""
     for rule in (context.origin_rule, context.violation.rule):
         if rule is not None and isinstance(rule.value.output, Partial):
-            layout = _other_rowwise_output(context, rule) or "replicate"
+            layout = _other_reduced_output(context, rule) or "replicate"
             return _replace_text(rule.location.label("", "output"), layout)
     return None
 
 
-def _other_rowwise_output(context: FixContext, rule: Located) -> str:
-    """The output that another rowwise rule declares."""
+def _other_reduced_output(context: FixContext, rule: Located) -> str:
+    """The output that another rule declares whose style reduces it."""
     for entry in context.editor.block.entries:
-        if entry is not rule and entry.value.style == "rowwise":
+        if entry is not rule and _reduces_output(entry):
             layout = layout_source(entry, "output")
             if layout and not isinstance(entry.value.output, Partial):
                 return layout
@@ -217,18 +239,20 @@ def _other_rowwise_output(context: FixContext, rule: Located) -> str:
 def _fix_sharded_output(context: FixContext) -> Fix | None:
     """A loss that takes sharded logits."""
     rule = context.origin_rule
-    if context.editor.block.loss is not None or rule is None or rule.value.style != "colwise":
+    if context.editor.block.loss is not None or not _is_unpacked(rule):
         return None
-    return context.editor.append_line("loss  vocab_parallel")
+    return context.editor.append_line(f"loss  {loss_on_split_logits().name}")
 
 
 def _fix_loss_input(context: FixContext) -> Fix | None:
     """Sharded logits, by the head that computes them."""
     rule = context.origin_rule
-    if rule is not None and rule.value.style == "colwise" and rule.value.output is not None:
+    if rule is not None and _is_unpacked(rule) and rule.value.output is not None:
         return _replace_text(rule.location.label("", "output"), "shard(-1)")
     head = _last_module(context)
-    return context.add_style("colwise", head) if head and context.editor.rule_for_name(head) is None else None
+    if not head or context.editor.rule_for_name(head) is not None:
+        return None
+    return context.add_style(_split_outputs(), head)
 
 
 def _fix_literal_size(context: FixContext) -> Fix | None:

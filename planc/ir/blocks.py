@@ -12,6 +12,7 @@ from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.ir.scalar import BoundedCount, BoundedInt, DottedName, Identifier, NonEmpty, SingleLine
+from planc.ir.styles import STYLES, Style
 
 
 class Entry:
@@ -105,6 +106,11 @@ class Rule(Record, Entry):
     """Where this is false, the rule is not there."""
     override: bool = False
     """Take the place of earlier rules for the modules that both name."""
+
+    @property
+    def style_row(self) -> Style | None:
+        """The row of its style; None: it has no style, or one that does not exist."""
+        return None if self.style is None else STYLES.get(self.style)
 
     @property
     def acts_on_calls(self) -> bool:

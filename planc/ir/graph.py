@@ -188,6 +188,11 @@ class ModuleDef(Record):
     children: Mapping[str, int]
     """Definitions of the children, by their number in the graph."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Its class and those it derives from, nearest first."""
+        return (self.class_name, *self.bases)
+
 
 class ModelGraph(Record):
     """A captured model."""

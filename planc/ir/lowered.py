@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from planc.ir.record import Record
+from planc.ir.styles import LOSSES
 from planc.ir.tree import TreePath
 
 LocalKind = Literal["invariant", "replicated", "constant", "shard", "partial"]
@@ -82,6 +83,11 @@ class LoweredAxis(Record):
     """Where in the model's result is what the loss is computed from."""
     overlapped_gathers: Mapping[str, tuple[OverlappedGather, ...]] = {}
     """What runs beside the gathers of a module, by dotted name; nothing where the plan has no `overlap`."""
+
+    @property
+    def splits_logits(self) -> bool:
+        """Whether the loss takes logits that stay split over the vocabulary."""
+        return self.loss is not None and LOSSES[self.loss].splits_logits
 
 
 class LoweredUnit(Record):

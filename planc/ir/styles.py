@@ -1,87 +1,146 @@
-"""The table of styles: how one module is split on an axis.
+"""The styles and the losses: a row each. Stages ask the row, never the name.
 
-A style is one row. Names and layouts are those of torch.distributed.tensor.parallel
-where it has the style.
+A style says how one module is split on an axis that splits tensors. Names and layouts are those of
+`torch.distributed.tensor.parallel` where it has the style.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
-from planc.ir.layout import PARTIAL, REPLICATE, Layout, Shard
+from planc.ir.layout import PARTIAL, REPLICATE, Layout, Partial, Replicate, Shard
 from planc.ir.record import Record
 
 
 class StyleParam(Record):
-    """How a style lays out one parameter of the modules of one class."""
+    """How a style lays out one parameter of a class."""
 
-    module: str
-    """The class, as `Linear`; `*` is any other."""
-    param: str
+    name: str
+    """Of the parameter in its module; `*` is any."""
     layout: Layout
     deferred_bias: bool = False
-    """Added once, after the sum that the module leaves to its boundary."""
+    """Whether it is added once, after the all-reduce or reduce-scatter of the module's output."""
+
+
+class StyledClass(Record):
+    """How a style treats the modules of one class."""
+
+    class_name: str
+    """As `Linear`; `*` is any other."""
+    params: tuple[StyleParam, ...]
+    input: Layout | None = None
+    """The layout of its input, where it is not the style's."""
+    divided_attributes: tuple[str, ...] = ()
+    """Attributes that count what is split: each rank's module gets its share."""
+    masked_lookup: bool = False
+    """Whether it looks rows up in a table of which each rank has a slice: rows of other ranks are zero."""
 
 
 class Style(Record):
-    """One row."""
+    """A row: how a module of each class is split."""
 
     name: str
     summary: str
-    params: tuple[StyleParam, ...]
+    classes: tuple[StyledClass, ...]
     input: Layout | None
-    """What the module takes; None: as it comes."""
+    """The layout of the module's input; None: as it comes."""
     output: Layout | None
-    """What it gives after the communication that is its own; None: as it comes."""
+    """The layout of its output after the style's own communication; None: as it comes."""
     local_output: Layout | None = None
-    """What its computation leaves before that, where it is not `output`."""
-    input_by_class: tuple[tuple[str, Layout], ...] = ()
-    """Classes that take something other than `input`."""
-    divided_attributes: tuple[tuple[str, str], ...] = ()
-    """Attributes, by class, that count what is split: each rank's module gets its share."""
-    parts: Literal["none", "one or more"] = "none"
-    """What it takes in brackets."""
-    masked_lookup: tuple[str, ...] = ()
-    """Classes that look up rows of a table, which the ranks share: each rank returns zeros for rows that
-    it lacks, and the sum of all ranks' results is right."""
+    """The layout of its output before that communication, where it is not `output`."""
+    takes_parts: bool = False
+    """Whether it takes the parts of a fused parameter in brackets."""
+
+    @property
+    def splits_outputs(self) -> bool:
+        """Whether each rank computes some of the output features."""
+        return isinstance(self.input, Replicate) and isinstance(self.output, Shard)
+
+    @property
+    def reduces_output(self) -> bool:
+        """Whether the ranks' outputs are summands, which an all-reduce or a reduce-scatter adds."""
+        return isinstance(self.local_output, Partial)
+
+    @property
+    def splits_sequence(self) -> bool:
+        """Whether the module runs on a slice of the sequence."""
+        return isinstance(self.input, Shard) and self.input == self.output
+
+    @property
+    def follows_input(self) -> bool:
+        """Whether the module takes its input in any layout."""
+        return self.input is None
+
+    @property
+    def masks_lookups(self) -> bool:
+        """Whether it splits the rows of tables that modules of some class look up."""
+        return any(row.masked_lookup for row in self.classes)
+
+    def row_for(self, classes: Sequence[str]) -> StyledClass | None:
+        """The row for a module of these classes, the nearest first; None: the style knows none of them."""
+        rows = {row.class_name: row for row in self.classes}
+        return next((rows[name] for name in (*classes, "*") if name in rows), None)
+
+    def input_of(self, classes: Sequence[str]) -> Layout | None:
+        """The layout of the input of a module of these classes; None: as it comes."""
+        row = self.row_for(classes)
+        return self.input if row is None or row.input is None else row.input
 
 
 _COLWISE = (
-    StyleParam("Linear", "weight", Shard(0)),
-    StyleParam("Linear", "bias", Shard(0)),
-    StyleParam("Embedding", "weight", Shard(1)),
-    StyleParam("Conv1D", "weight", Shard(1)),
-    StyleParam("Conv1D", "bias", Shard(0)),
+    StyledClass("Linear", (StyleParam("weight", Shard(0)), StyleParam("bias", Shard(0)))),
+    StyledClass("Embedding", (StyleParam("weight", Shard(1)),)),
+    StyledClass(
+        "Conv1D",
+        (StyleParam("weight", Shard(1)), StyleParam("bias", Shard(0))),
+        divided_attributes=("nf",),
+    ),
 )
 _ROWWISE = (
-    StyleParam("Linear", "weight", Shard(1)),
-    StyleParam("Linear", "bias", REPLICATE, deferred_bias=True),
-    StyleParam("Embedding", "weight", Shard(0)),
-    StyleParam("Conv1D", "weight", Shard(0)),
-    StyleParam("Conv1D", "bias", REPLICATE, deferred_bias=True),
+    StyledClass(
+        "Linear", (StyleParam("weight", Shard(1)), StyleParam("bias", REPLICATE, deferred_bias=True))
+    ),
+    StyledClass("Embedding", (StyleParam("weight", Shard(0)),), REPLICATE, masked_lookup=True),
+    StyledClass(
+        "Conv1D", (StyleParam("weight", Shard(0)), StyleParam("bias", REPLICATE, deferred_bias=True))
+    ),
 )
-_WIDTHS = (("Conv1D", "nf"),)
-_WHOLE = (StyleParam("*", "*", REPLICATE),)
+_REPLICATED = (StyledClass("*", (StyleParam("*", REPLICATE),)),)
 
-STYLES = {
-    style.name: style
-    for style in (
+STYLES: dict[str, Style] = {
+    row.name: row
+    for row in (
         Style("colwise", "each rank computes some of the output features",
-              _COLWISE, REPLICATE, Shard(-1), divided_attributes=_WIDTHS),
+              _COLWISE, REPLICATE, Shard(-1)),
         Style("rowwise", "each rank takes some of the input features; the results are summed",
-              _ROWWISE, Shard(-1), REPLICATE, PARTIAL, (("Embedding", REPLICATE),), masked_lookup=("Embedding",)),
+              _ROWWISE, Shard(-1), REPLICATE, PARTIAL),
         Style("packed_colwise", "colwise for a fused projection: each part is cut by itself",
-              _COLWISE, REPLICATE, Shard(-1), parts="one or more", divided_attributes=_WIDTHS),
+              _COLWISE, REPLICATE, Shard(-1), takes_parts=True),
         Style("sequence", "whole parameters, applied to a slice of the sequence",
-              _WHOLE, Shard(1), Shard(1)),
+              _REPLICATED, Shard(1), Shard(1)),
         Style("replicate", "whole parameters; their gradients are summed where the use is sharded",
-              _WHOLE, None, None),
+              _REPLICATED, None, None),
     )
 }  # fmt: skip
+"""Every style, by its name. Checks, proof, fixes and lowering follow this table."""
+
+
+def style_with(**properties: bool) -> Style:
+    """The first style with these properties, as `style_with(reduces_output=True)`."""
+    return next(
+        style
+        for style in STYLES.values()
+        if all(getattr(style, name) is value for name, value in properties.items())
+    )
+
+
+def style_attributes() -> set[str]:
+    """The attributes of modules that some style divides."""
+    return {name for style in STYLES.values() for row in style.classes for name in row.divided_attributes}
 
 
 class LossKind(Record):
-    """A row: how a loss is computed on a tensor axis."""
+    """A row: how a loss is computed on an axis that splits tensors."""
 
     name: str
     summary: str
@@ -89,14 +148,17 @@ class LossKind(Record):
     """Whether it takes logits that stay split over the vocabulary."""
 
 
-LOSSES = {
+LOSSES: dict[str, LossKind] = {
     row.name: row
     for row in (
         LossKind("vocab_parallel", "cross entropy on logits that stay split over the vocabulary", True),
         LossKind(
-            "whole",
-            "any loss, on whole logits: as without this line, or against that of an extended plan",
-            False,
+            "whole", "any loss, on whole logits: as without this line, or against that of an extended plan", False
         ),
     )
-}
+}  # fmt: skip
+
+
+def loss_on_split_logits() -> LossKind:
+    """The loss that takes logits as a split head leaves them."""
+    return next(loss for loss in LOSSES.values() if loss.splits_logits)

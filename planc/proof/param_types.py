@@ -10,7 +10,6 @@ from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.graph import ModuleDef, TensorInfo
 from planc.ir.resolved import Located
-from planc.ir.styles import STYLES
 from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
 
 FOLLOWS_INPUT = SpmdType("replicate, as its inputs are")
@@ -44,9 +43,9 @@ class ParamTypes:
         """Whether the style of a module splits the table that it looks up by rows: each rank returns zeros
         for rows that it lacks."""
         placed = self.rule_of(bound)
-        style = STYLES.get(placed.value.style) if placed is not None and placed.value.style else None
-        classes = (bound.module.class_name, *bound.module.bases)
-        return style is not None and any(name in style.masked_lookup for name in classes)
+        style = placed.value.style_row if placed is not None else None
+        row = style.row_for(bound.module.classes) if style is not None else None
+        return row is not None and row.masked_lookup
 
     def local_attribute(self, bound: BoundModule, name: str, global_value: float) -> int | float:
         """What each rank's module has for an attribute: what the plan says, else its style's share."""
@@ -60,12 +59,10 @@ class ParamTypes:
                 except EvalError:
                     return global_value
                 return value if type(value) is int else global_value
-        style = STYLES.get(placed.value.style) if placed.value.style else None
-        classes = (bound.module.class_name, *bound.module.bases)
-        shared = style is not None and any(
-            row[0] in classes and row[1] == name for row in style.divided_attributes
-        )
-        return global_value // self.ranks if shared else global_value
+        style = placed.value.style_row
+        row = style.row_for(bound.module.classes) if style is not None else None
+        is_divided = row is not None and name in row.divided_attributes
+        return global_value // self.ranks if is_divided else global_value
 
     def _type(self, module: ModuleDef, name: str, info: TensorInfo, placed: Located | None) -> SpmdType:
         if placed is None:
@@ -78,7 +75,7 @@ class ParamTypes:
             return INVARIANT
         if is_deferred_bias(rule, module, name):
             return DEFERRED_BIAS
-        style = STYLES.get(rule.style) if rule.style else None
+        style = rule.style_row
         own = any(param.name == name for param in rule.params)
         return FOLLOWS_INPUT if own or style is None or style.input is None else REPLICATED
 

@@ -164,7 +164,7 @@ def write_default(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult
             continue
         if rule.output is None and style.output is not None:
             found.append((path, "output", style.output))
-        if rule.input is None and style.input is not None and not style.input_by_class:
+        if rule.input is None and style.input is not None and not style.masks_lookups:
             found.append((path, "input", style.input))
     if not found:
         return None

@@ -17,7 +17,7 @@ def sample_port(plan: Plan, rng: Random) -> Port:
 
 
 def sample_parts(style: str, rng: Random) -> tuple[Part, ...]:
-    return (Part(Const(rng.choice((2, 3)))),) if STYLES[style].parts != "none" else ()
+    return (Part(Const(rng.choice((2, 3)))),) if STYLES[style].takes_parts else ()
 
 
 def sample_layout(plan: Plan, rng: Random, excluded: Layout | None = None, *, after: bool = False) -> Layout:

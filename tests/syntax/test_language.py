@@ -61,13 +61,14 @@ def names_in(cell: str) -> list[str]:
 def style_row(style: Style) -> list[str]:
     """The row of a style as the page should have it."""
     parts: dict[str, list[str]] = {}
-    for weight in style.params:
-        module = "all" if weight.module == "*" else weight.module
-        what = code(weight.layout) if weight.param == "*" else f"{weight.param} {code(weight.layout)}"
-        parts.setdefault(module, []).append(what)
+    for row in style.classes:
+        module = "all" if row.class_name == "*" else row.class_name
+        for param in row.params:
+            what = code(param.layout) if param.name == "*" else f"{param.name} {code(param.layout)}"
+            parts.setdefault(module, []).append(what)
     weights = "; ".join(f"{module}: {', '.join(said)}" for module, said in parts.items())
     sides = ["as it comes" if side is None else code(side) for side in (style.input, style.output)]
-    return [code(style.name), weights, *sides, "nothing" if style.parts == "none" else "its parts"]
+    return [code(style.name), weights, *sides, "its parts" if style.takes_parts else "nothing"]
 
 
 def test_styles() -> None:

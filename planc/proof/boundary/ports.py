@@ -9,7 +9,6 @@ from planc.ir.blocks import Port, Rule
 from planc.ir.graph import Call, Function, ModuleDef, Value, WeightRef
 from planc.ir.layout import Layout
 from planc.ir.record import Record
-from planc.ir.styles import STYLES, Style
 from planc.ir.tree import TreePath, leaves_with_paths
 from planc.proof.result import RuleField
 
@@ -35,23 +34,10 @@ class BoundaryPort(Record):
         return self.name.startswith("input")
 
 
-def style_of(rule: Rule) -> Style | None:
-    return STYLES.get(rule.style) if rule.style else None
-
-
-def style_input(style: Style, module: ModuleDef) -> Layout | None:
-    """What the computation of a styled module takes."""
-    for class_name in (module.class_name, *module.bases):
-        for name, layout in style.input_by_class:
-            if name == class_name:
-                return layout
-    return style.input
-
-
 def input_ports(rule: Rule, module: ModuleDef, call: Call) -> Iterator[BoundaryPort]:
     """The tensors that change their layout on the way in."""
-    style = style_of(rule)
-    inner = style_input(style, module) if style else None
+    style = rule.style_row
+    inner = style.input_of(module.classes) if style else None
     if style is not None and inner is None:
         inner = rule.input  # it takes what comes, and the rule says what that is
     if inner is not None:
@@ -68,7 +54,7 @@ def input_ports(rule: Rule, module: ModuleDef, call: Call) -> Iterator[BoundaryP
 
 def output_ports(rule: Rule, function: Function) -> Iterator[BoundaryPort]:
     """The tensors that change their layout on the way out."""
-    style = style_of(rule)
+    style = rule.style_row
     if style is not None and (rule.output is not None or style.local_output is not None):
         raw = style.local_output or style.output
         outer = rule.output or style.output

@@ -89,7 +89,7 @@ class Operation:
         self.results, self.ranks = results, ranks
         """What it gave in the captured run, whole; and the number of ranks."""
         self.masks_lookup = masks_lookup
-        """Whether the module that runs masks the lookup of rows that a rank lacks: see `Style.masked_lookup`."""
+        """Whether the module that runs masks the lookup of rows that a rank lacks: see `StyledClass.masked_lookup`."""
 
     def bind_arguments(self, *names: str, **defaults: Any) -> list[Any]:
         """The arguments by name: `names` in the order of positions, those with a default last.

@@ -31,7 +31,7 @@ def apply_lowered(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     if lowered.fsdp is not None:
         apply_fsdp(model, lowered.fsdp, mesh)
     for axis in lowered.tensor:
-        if axis.loss == "vocab_parallel":
+        if axis.splits_logits:
             apply_vocab_parallel_loss(model, axis, mesh[axis.axis].get_group())
 
 

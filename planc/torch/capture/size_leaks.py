@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from planc.ir.styles import style_attributes
 from planc.ir.tree import leaves
 from planc.torch.capture.trace_records import ModuleCall, RecordedOp, sym_numbers
 from planc.torch.capture.tracked_sizes import value_of
@@ -55,16 +56,13 @@ def tracked_strides(sizes: Sequence[Any], found: Sequence[int]) -> tuple[Any, ..
     return tuple(made)
 
 
-STYLE_ATTRIBUTES = ("nf",)
-"""Attributes that styles divide."""
-
 # ---- attributes --------------------------------------------------------------------
 
 
 def resolve_maybe_escaped(root: ModuleCall) -> None:
     """Say that an attribute was taken where a plan can set it: where other code reads it in
     sight, or a style divides it; any other one is the same number on every rank."""
-    names = set(STYLE_ATTRIBUTES)
+    names = style_attributes()
     for frame in root.calls():
         for step in frame.steps:
             if isinstance(step, ModuleCall) or step.name != "number.taken":

@@ -102,7 +102,7 @@ class ShardedComparison:
         local: LocalView,
     ) -> None:
         self.scenario, self.task, self.local = scenario, task, local
-        losses = [axis for axis in task.lowered.tensor if axis.loss == "vocab_parallel"]
+        losses = [axis for axis in task.lowered.tensor if axis.splits_logits]
         logits = ".".join(map(str, losses[0].logits_path)) if losses else None
         key = (
             task.reference,

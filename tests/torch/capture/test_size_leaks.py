@@ -18,8 +18,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import planc  # noqa: E402
-from planc.ir.styles import STYLES  # noqa: E402
-from planc.torch.capture.size_leaks import STYLE_ATTRIBUTES  # noqa: E402
+from planc.ir.styles import style_attributes  # noqa: E402
 from planc.torch.capture.trace import TraceError  # noqa: E402
 from tests.torch.capture.size_leaks import SIZE_READS  # noqa: E402
 from tests.torch.capture.tiny import FunctionModule, graph_of, steps, steps_of, x  # noqa: E402
@@ -97,7 +96,7 @@ def test_an_attribute_that_a_plan_sets_is_never_out_of_sight(function: Any) -> N
 
 
 def test_attributes_that_styles_divide_are_known() -> None:
-    assert set(STYLE_ATTRIBUTES) == {own for style in STYLES.values() for _, own in style.divided_attributes}
+    assert style_attributes() == {"nf"}
 
 
 def test_strides_are_computed_from_sizes() -> None:
