@@ -39,9 +39,9 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
         for axis in block.axes:
             name = axis.value
             if name in first:
-                kind, place = first[name]
+                kind, location = first[name]
                 yield diagnostic("M202", axis.location.label(f"used by '{block.kind}'"),
-                             f"axis '{name}' is given to two blocks that exclude each other",
-                             "needed: an axis of its own for each",
-                             secondary=(place.label(f"used by '{kind}'"),))  # fmt: skip
+                             f"two blocks that exclude each other use axis '{name}'",
+                             "needed: one axis for each block",
+                             secondary=(location.label(f"used by '{kind}'"),))  # fmt: skip
             first.setdefault(name, (block.kind, axis.location))

@@ -31,29 +31,29 @@ from planc.ir.expr import EvalError, Expr, ExprValue, evaluate
 from planc.ir.resolved import Resolved, Settings
 
 MAX_BOOL_OPTIONS = 6
-"""Options in one condition whose settings are all tried."""
+"""A condition on more options is not decided: it has too many combinations."""
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    switches = {n for n, o in resolved.options.items() if isinstance(o.value.value, bool)}
-    known: dict[Expr, set[ExprValue | None]] = {}
-    for when, place in records_of_type(resolved, Expr):
-        if place.path[-1] != "when":
+    bool_options = {n for n, o in resolved.options.items() if isinstance(o.value.value, bool)}
+    values_of: dict[Expr, set[ExprValue | None]] = {}
+    for when, location in records_of_type(resolved, Expr):
+        if location.path[-1] != "when":
             continue
-        if when not in known:
-            known[when] = _possible_values(when, switches)
-        outcomes = known[when]
-        if all(outcome is False for outcome in outcomes):
-            yield diagnostic("R305", place.label(), "this condition never holds",
+        if when not in values_of:
+            values_of[when] = _possible_values(when, bool_options)
+        values = values_of[when]
+        if all(value is False for value in values):
+            yield diagnostic("R305", location.label(), "this condition never holds",
                          "got: false for every setting of the options")  # fmt: skip
-        elif all(outcome is True for outcome in outcomes) and place.path[0] == "lets":
-            other = PlanPath(place.document, (*place.path[:-1], "otherwise"))
+        elif all(value is True for value in values) and location.path[0] == "lets":
+            other = PlanPath(location.document, (*location.path[:-1], "otherwise"))
             yield diagnostic("R305", other.label(), "this branch is never taken",
                          "got: the condition is true for every setting of the options")  # fmt: skip
 
 
 def _possible_values(when: Expr, bool_options: set[str]) -> set[ExprValue | None]:
-    """The values of a condition over all settings of its options; None: it needs more."""
+    """The values of a condition over all settings of its options; None: it depends on more than those."""
     names = sorted({n for n in when.names() if n in bool_options})
     if len(names) > MAX_BOOL_OPTIONS:
         return {None}
@@ -62,4 +62,4 @@ def _possible_values(when: Expr, bool_options: set[str]) -> set[ExprValue | None
             evaluate(when, dict(zip(names, values))) for values in product((False, True), repeat=len(names))
         }
     except EvalError:
-        return {None}  # said where the plan is settled
+        return {None}  # reported where conditions are resolved

@@ -28,27 +28,27 @@ RESERVED_WORDS = frozenset(
     ("root", "replicate", "partial", "shard", "when", "else", "and", "or", "not", "true", "false",
      "override", "remove", "loss")
 )  # fmt: skip
-"""Words that mean something where a name could stand."""
+"""Keywords that may stand where a name may stand."""
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    places: dict[str, PlanPath] = {}
+    locations: dict[str, PlanPath] = {}
     kinds: dict[str, str] = {}
-    for kind, name, place in _declared(resolved):
-        if name in places:
-            yield diagnostic("N106", place.label(f"{kind} here"), f"'{name}' is {kinds[name]} and {kind}",
+    for kind, name, location in _declared(resolved):
+        if name in locations:
+            yield diagnostic("N106", location.label(f"{kind} here"), f"'{name}' is {kinds[name]} and {kind}",
                          "help: give one of them another name",
-                         secondary=(places[name].label(f"{kinds[name]} here"),))  # fmt: skip
-        places.setdefault(name, place)
+                         secondary=(locations[name].label(f"{kinds[name]} here"),))  # fmt: skip
+        locations.setdefault(name, location)
         kinds.setdefault(name, kind)
-    for name, place in places.items():
+    for name, location in locations.items():
         if name in RESERVED_WORDS:
-            yield diagnostic("N106", place.label("", "name"), f"'{name}' is a word of the language",
+            yield diagnostic("N106", location.label("", "name"), f"'{name}' is a keyword of the language",
                          "help: choose another name")  # fmt: skip
 
 
 def _declared(resolved: Resolved) -> Iterator[tuple[str, str, PlanPath]]:
-    """Every name with what it is."""
+    """Every declared name: the kind of declaration, the name, its place."""
     for axis in resolved.axes:
         yield "an axis", axis.name, axis.location
     for name, option in resolved.options.items():

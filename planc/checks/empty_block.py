@@ -30,6 +30,6 @@ from planc.syntax.blocks.codec import codec_of
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     if has_unreadable_lines(resolved):
         return
-    for block, place in declared_blocks(resolved):
+    for block, location in declared_blocks(resolved):
         if not codec_of(block.kind).encode(block)[1]:
-            yield diagnostic("R308", place.label(), f"this '{block.kind}' block says nothing")
+            yield diagnostic("R308", location.label(), f"this '{block.kind}' block has no entries")

@@ -32,16 +32,17 @@ from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    owned: dict[BoundModule, bool] = {}
+    known: dict[BoundModule, bool] = {}
 
-    def owns(bound: BoundModule) -> bool:
-        if bound not in owned:
-            owned[bound] = bool(bound.module.parameters) or any(map(owns, bound.children.values()))
-        return owned[bound]
+    def has_parameters(bound: BoundModule) -> bool:
+        if bound not in known:
+            children = bound.children.values()
+            known[bound] = bool(bound.module.parameters) or any(map(has_parameters, children))
+        return known[bound]
 
-    for _, entry, found in rules_with_modules(binding, Unit):
-        empty = [site for site in found if not owns(site.bound)]
+    for _, entry, groups in rules_with_modules(binding, Unit):
+        empty = [group for group in groups if not has_parameters(group.bound)]
         if empty:
             yield diagnostic("F614", entry.location.label(f"of class {empty[0].bound.module.class_name}", "patterns"),
-                         "a unit of a module without parameters", location_note(empty),
-                         "help: leave it out", module=empty[0].name)  # fmt: skip
+                         "this unit has no parameters", location_note(empty),
+                         "help: remove it", module=empty[0].name)  # fmt: skip

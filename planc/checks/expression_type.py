@@ -29,26 +29,26 @@ from planc.resolve.expr_types import infer_type
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    """Arguments of rules; conditions are checked where they are decided."""
+    """Checks the arguments of rules; conditions are checked where they are resolved."""
     types = {a.name: int for a in resolved.axes}
     types |= {n: type(o.value.value) for n, o in resolved.options.items()}
-    arguments = [(p.size, place.child("size")) for p, place in records_of_type(resolved, Part)]
-    arguments += [(a.value, place.child("value")) for a, place in records_of_type(resolved, Attribute)]
-    for expr, place in arguments:
+    arguments = [(p.size, location.child("size")) for p, location in records_of_type(resolved, Part)]
+    arguments += [(a.value, location.child("value")) for a, location in records_of_type(resolved, Attribute)]
+    for expr, location in arguments:
         try:
             if infer_type(expr, types) is bool:
-                yield diagnostic("X402", place.label("this is true or false"), "an expression of the wrong type",
+                yield diagnostic("X402", location.label("this is true or false"), "an expression of the wrong type",
                              "needed: a number")  # fmt: skip
                 continue
             value = evaluate(expr, resolved.values)
-        except EvalError as bad:
-            if bad.kind == "zero":
-                yield diagnostic("X403", place.label(bad.got), "a division by zero", f"in: {bad.expr}")
+        except EvalError as error:
+            if error.kind == "zero":
+                yield diagnostic("X403", location.label(error.got), "a division by zero", f"in: {error.expr}")
             else:
                 yield diagnostic(
-                    "X402", place.label(bad.got), "operands of the wrong type", f"in: {bad.expr}"
+                    "X402", location.label(error.got), "operands of the wrong type", f"in: {error.expr}"
                 )
             continue
-        if value is not None and value < 1 and place.path[-1] == "size":
-            yield diagnostic("R304", place.label(f"this is {value}"), "a part of a projection has no such size",
-                         "needed: a number from 1 on")  # fmt: skip
+        if value is not None and value < 1 and location.path[-1] == "size":
+            yield diagnostic("R304", location.label(f"this is {value}"), "this is not the size of a part of a projection",
+                         "needed: a number of at least 1")  # fmt: skip

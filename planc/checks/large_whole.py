@@ -38,53 +38,57 @@ from planc.ir.styles import style_with
 
 MIB = 1 << 20
 MIN_BYTES = 64 * MIB
-"""Of one kind of parameter, over all modules that are alike."""
-SHARE = 25
-"""It is at least this part, one in so many, of all parameters."""
+"""A parameter counts as large from this size on, over all equal modules,"""
+MIN_PERCENT = 4
+"""and from this share of all parameters on."""
 MAX_NAMED = 6
-"""Kinds of parameter that are named."""
+"""Parameters that the message names."""
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     blocks = list(binding.resolved.tensor_blocks())
     split = [(n, b) for n, b in blocks if axis_size(binding, b) > 1 and b.entries]
     if not split or unmatched_patterns(binding):
-        return  # a pattern that matches nothing explains what is whole
-    every = module_groups(binding)
-    repeated = {name for tie in binding.graph.ties for name in tie[1:]}
+        return  # a pattern that matches nothing explains why no rule shards them
+    tied = {name for tie in binding.graph.ties for name in tie[1:]}
     total = 0
-    whole: list[tuple[int, str, ModuleGroup]] = []
-    for site in every:
-        for name, info in site.bound.module.parameters.items():
-            if qualified_name(site.name, name) in repeated:
+    unsharded: list[tuple[int, str, ModuleGroup]] = []
+    for group in module_groups(binding):
+        for name, info in group.bound.module.parameters.items():
+            if qualified_name(group.name, name) in tied:
                 continue
-            size = info.bytes * site.count
+            size = info.bytes * group.count
             total += size
             if (
                 len(info.shape) > 1
                 and size >= MIN_BYTES
-                and _is_unsplit(binding, [n for n, _ in split], site, name)
+                and _is_unsharded(binding, [n for n, _ in split], group, name)
             ):
-                whole.append((size, name, site))
-    large = sorted((w for w in whole if w[0] * SHARE >= total), key=lambda w: -w[0])
+                unsharded.append((size, name, group))
+    large = sorted(
+        (each for each in unsharded if each[0] * 100 >= total * MIN_PERCENT), key=lambda each: -each[0]
+    )
     if not large:
         return
     block = split[0][1]
     axis, ranks = block.axes[0].value, axis_size(binding, block)
-    held, site = sum(size for size, _, _ in large), large[0][2]
-    named = [f"whole: {_pattern_of(s)}.{name}, {_format_bytes(size)}" for size, name, s in large[:MAX_NAMED]]
+    size, largest = sum(size for size, _, _ in large), large[0][2]
+    named = [
+        f"unsharded: {_pattern_of(group)}.{name}, {_format_bytes(size)}"
+        for size, name, group in large[:MAX_NAMED]
+    ]
     more = [f"and: {len(large) - MAX_NAMED} more kinds of parameter"] * (len(large) > MAX_NAMED)
-    sharding = [b.axes[0].value for _, b in binding.resolved.blocks_of(Unit) if axis_size(binding, b) > 1]
-    rests = [f"fsdp: at rest axis '{name}' shards them; in use they are whole" for name in sharding]
-    yield diagnostic("F606", block.axes[0].location.label(f"could split them {ranks} ways"),
-                 f"every rank of axis '{axis}' holds {_format_bytes(held)} of parameters whole",
-                 *named, *more, *rests, f"cost: split, a rank would hold {_format_bytes(held // ranks)} of them",
-                 f"help: give them rules, as {_pattern_of(site)}   {_suggested_style(site)}",
-                 module=site.name)  # fmt: skip
+    fsdp_axes = [b.axes[0].value for _, b in binding.resolved.blocks_of(Unit) if axis_size(binding, b) > 1]
+    fsdp = [f"fsdp: between uses axis '{name}' shards them; in use they are unsharded" for name in fsdp_axes]
+    yield diagnostic("F606", block.axes[0].location.label(f"could shard them {ranks} ways"),
+                 f"every rank of axis '{axis}' holds {_format_bytes(size)} of unsharded parameters",
+                 *named, *more, *fsdp, f"cost: if they were sharded, a rank would hold {_format_bytes(size // ranks)} of them",
+                 f"help: give them rules, such as {_pattern_of(largest)}   {_suggested_style(largest)}",
+                 module=largest.name)  # fmt: skip
 
 
-def _is_unsplit(binding: Binding, blocks: list[int], group: ModuleGroup, name: str) -> bool:
-    """Whether no rule splits a parameter, or says that it is to be whole."""
+def _is_unsharded(binding: Binding, blocks: list[int], group: ModuleGroup, name: str) -> bool:
+    """Whether no rule gives a parameter a layout."""
     for number in blocks:
         rule = binding.entry_for(group.bound, number)
         if rule is not None and (
@@ -96,7 +100,7 @@ def _is_unsplit(binding: Binding, blocks: list[int], group: ModuleGroup, name: s
 
 
 def _pattern_of(group: ModuleGroup) -> str:
-    """A pattern of modules like this one."""
+    """A pattern that matches the modules of a group: numbers become `*`."""
     return ".".join("*" if part.isdigit() else part for part in group.name.split(".")) or "root"
 
 

@@ -34,24 +34,24 @@ from planc.ir.resolved import Resolved, Settings
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    for shard, place in records_of_type(resolved, Shard):
+    for shard, location in records_of_type(resolved, Shard):
         if not -MAX_DIMS <= shard.dim < MAX_DIMS:
-            yield diagnostic("R303", place.label(), f"no tensor has a dim {shard.dim}",
+            yield diagnostic("R303", location.label(), f"no tensor has a dim {shard.dim}",
                          f"needed: a dim from -{MAX_DIMS} to {MAX_DIMS - 1}")  # fmt: skip
-        if shard.parts != 1 and (shard.parts < 1 or not _is_parameter(place)):
-            yield diagnostic("R303", place.label(), f"no value is split in {shard.parts} parts here",
-                         "needed: parts from 1 on, and only where a parameter is laid out, in params(...)")  # fmt: skip
-    for port, place in records_of_type(resolved, Port):
+        if shard.parts != 1 and (shard.parts < 1 or not _is_parameter(location)):
+            yield diagnostic("R303", location.label(), f"this layout cannot have {shard.parts} parts",
+                         "needed: at least 1 part, and only in params(...)")  # fmt: skip
+    for port, location in records_of_type(resolved, Port):
         if _is_partial(port.after, resolved) and not _is_partial(port.before, resolved):
-            yield diagnostic("R303", place.label("", "after"), "no communication makes a value partial",
+            yield diagnostic("R303", location.label("", "after"), "communication makes no value partial",
                          f"got: {port.before} -> {port.after}",
                          "needed: shard(DIM) or replicate after '->'")  # fmt: skip
-    for param, place in records_of_type(resolved, ParamLayout):
+    for param, location in records_of_type(resolved, ParamLayout):
         if _is_partial(param.layout, resolved):
-            yield diagnostic("R303", place.label("", "layout"), f"parameter '{param.name}' cannot be partial",
+            yield diagnostic("R303", location.label("", "layout"), f"parameter '{param.name}' cannot be partial",
                          "needed: shard(DIM) or replicate")  # fmt: skip
-    for rule, place in records_of_type(resolved, Rule):
-        yield from _check_style_input(rule, place, resolved)
+    for rule, location in records_of_type(resolved, Rule):
+        yield from _check_style_input(rule, location, resolved)
         known = rule.style is None or rule.style_row is not None
         if (
             known
@@ -59,12 +59,12 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
             and not _may_leave_partial(rule, resolved)
             and _is_partial(rule.output, resolved)
         ):
-            yield diagnostic("R303", place.label("", "output"), f"{rule.style} leaves no sums undone",
+            yield diagnostic("R303", location.label("", "output"), f"the output of {rule.style} is never partial",
                          "needed: shard(DIM) or replicate after '->'")  # fmt: skip
 
 
-def _is_parameter(place: PlanPath) -> bool:
-    return len(place.path) > 2 and place.path[-3] == "params"
+def _is_parameter(location: PlanPath) -> bool:
+    return len(location.path) > 2 and location.path[-3] == "params"
 
 
 def _is_partial(layout: Layout, resolved: Resolved) -> bool:
@@ -73,22 +73,22 @@ def _is_partial(layout: Layout, resolved: Resolved) -> bool:
     return isinstance(layout, Partial)
 
 
-def _check_style_input(rule: Rule, place: PlanPath, resolved: Resolved) -> Iterator[Diagnostic]:
-    """`inputs(0: ...)` hands a styled module what its style does not take. Two shards may be
-    one: which dim -1 is, only the model tells."""
+def _check_style_input(rule: Rule, location: PlanPath, resolved: Resolved) -> Iterator[Diagnostic]:
+    """`inputs(0: ...)` gives a module with a style another layout than the style takes. Two shards may be
+    equal: without the model, planc does not know which dim -1 is."""
     style = rule.style_row
     if style is None or style.input is None:
         return
     for i, port in enumerate(rule.inputs):
         given = resolved.layouts.get(port.after.name) if isinstance(port.after, LayoutRef) else port.after
         if port.key == 0 and given is not None and type(given) is not type(style.input):
-            yield diagnostic("R303", place.label(f"hands it {given}", "inputs", i, "after"),
-                         f"{style.name} does not take what its input is made",
+            yield diagnostic("R303", location.label(f"gives it {given}", "inputs", i, "after"),
+                         f"{style.name} does not take this layout",
                          f"needed: {style.input}")  # fmt: skip
 
 
 def _may_leave_partial(rule: Rule, resolved: Resolved) -> bool:
-    """Whether sums may be pending where the module gives its result."""
+    """Whether the result of a module may be partial."""
     style = rule.style_row
     if style is None:
         return False

@@ -35,28 +35,30 @@ from planc.ir.text_fixes import insert_lines_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    faulty: set[int] | None = None
+    blocks_with_misses: set[int] | None = None
     for number, block in binding.resolved.active_blocks_of(Unit):
         if not block.entries:
             continue
 
-        def into(taken: bool, bound: BoundModule, number: int = number) -> bool:
+        def is_in_unit(taken: bool, bound: BoundModule, number: int = number) -> bool:
             return taken or number in bound.entries
 
         left = [
-            s
-            for s in propagate(binding, False, into)
-            if not into(s.context, s.bound) and s.bound.module.parameters
+            group
+            for group in propagate(binding, False, is_in_unit)
+            if not is_in_unit(group.context, group.bound) and group.bound.module.parameters
         ]
-        # A pattern that matches nothing explains what is left out.
-        if faulty is None and left:
-            faulty = {miss.block for miss in unmatched_patterns(binding)}
-        if left and number not in (faulty or ()):
-            names = [qualified_name(s.name, name) for s in left for name in s.bound.module.parameters]
-            count = sum(s.count * len(s.bound.module.parameters) for s in left)
+        # A pattern that matches nothing explains why parameters are in no unit.
+        if blocks_with_misses is None and left:
+            blocks_with_misses = {miss.block for miss in unmatched_patterns(binding)}
+        if left and number not in (blocks_with_misses or ()):
+            names = [
+                qualified_name(group.name, name) for group in left for name in group.bound.module.parameters
+            ]
+            count = sum(group.count * len(group.bound.module.parameters) for group in left)
             last = block.entries[-1].location.label()
-            yield diagnostic("F613", block.axes[0].location.label("leaves parameters out"),
-                         f"no unit takes in {count} parameter{'s' * (count > 1)}",
-                         f"left: {join_names(names)}", "needed: a unit around each, or root",
+            yield diagnostic("F613", block.axes[0].location.label("lacks a unit for some parameters"),
+                         f"{count} parameter{'s' * (count > 1)} in no unit",
+                         f"left: {join_names(names)}", "needed: a unit that contains each of them, or root",
                          fix=insert_lines_fix(last, ["root"], "add the unit 'root'"),
                          module=left[0].name)  # fmt: skip

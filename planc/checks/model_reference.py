@@ -37,13 +37,13 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
             continue
         label = PlanPath(document, ("model",)).label()
         if escapes_folder(model):
-            yield diagnostic("E504", label, "a plan names files of its own folder tree only",
+            yield diagnostic("E504", label, "a plan may only name files below its own folder",
                          "needed: a path below the plan's folder")  # fmt: skip
             continue
         if model and ":" not in model and not model.endswith(_FILE_ENDINGS):
-            meant = closest_match(model, shipped_graphs())
-            hint = [f"help: did you mean '{meant}'?"] if meant else []
-            yield diagnostic("E504", label, f"no graph '{model}' is shipped with planc", _NEEDED, *hint)
+            closest = closest_match(model, shipped_graphs())
+            hint = [f"help: did you mean '{closest}'?"] if closest else []
+            yield diagnostic("E504", label, f"planc ships no graph '{model}'", _NEEDED, *hint)
             continue
-        yield diagnostic("E504", label, "a plan names no code to run",
+        yield diagnostic("E504", label, "a plan may not name code to run",
                      f"got: {model}", _NEEDED, "help: name other models on the command line")  # fmt: skip

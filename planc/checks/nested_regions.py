@@ -34,16 +34,18 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
             continue
         message, cost = block.row.nesting
 
-        def into(around: int | None, bound: BoundModule, number: int = number) -> int | None:
+        def innermost(around: int | None, bound: BoundModule, number: int = number) -> int | None:
             return bound.entries.get(number, around)
 
         nested: dict[tuple[int, int], list[ModuleGroup]] = {}
-        for site in propagate(binding, None, into):
-            inner = site.bound.entries.get(number)
-            if inner is not None and site.context is not None:
-                nested.setdefault((site.context, inner), []).append(site)
-        for (outer, inner), found in nested.items():
-            others = () if inner == outer else (block.entries[outer].location.label("the outer", "pattern"),)
+        for group in propagate(binding, None, innermost):
+            inner = group.bound.entries.get(number)
+            if inner is not None and group.context is not None:
+                nested.setdefault((group.context, inner), []).append(group)
+        for (outer, inner), groups in nested.items():
+            secondary = (
+                () if inner == outer else (block.entries[outer].location.label("the outer", "pattern"),)
+            )
             yield diagnostic("F615", block.entries[inner].location.label("the inner", "pattern"), message,
-                         location_note(found), cost, "help: keep one of them", secondary=others,
-                         module=found[0].name)  # fmt: skip
+                         location_note(groups), cost, "help: keep one of them", secondary=secondary,
+                         module=groups[0].name)  # fmt: skip

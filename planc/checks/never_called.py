@@ -35,29 +35,31 @@ from planc.ir.resolved import Located, Settings
 from planc.ir.source import Span
 
 CONTAINERS = {"ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
-"""Classes of torch that only hold others."""
+"""Classes of torch that only contain other modules."""
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     called = module_calls(binding)
-    alive: dict[BoundModule, bool] = {}
+    contains_called: dict[BoundModule, bool] = {}
 
-    def has_called(bound: BoundModule) -> bool:
-        if bound not in alive:
-            alive[bound] = bound in called or any(map(has_called, bound.children.values()))
-        return alive[bound]
+    def has_called_module(bound: BoundModule) -> bool:
+        if bound not in contains_called:
+            contains_called[bound] = bound in called or any(map(has_called_module, bound.children.values()))
+        return contains_called[bound]
 
-    for block, entry, found in rules_with_modules(binding):
+    for block, entry, groups in rules_with_modules(binding):
         if not entry.value.acts_on_calls:
             continue
-        # A module without called ones inside may be there under another name, or in another run.
-        unseen = [
-            s for s in found if s.bound not in called and (_is_container(s.bound) or has_called(s.bound))
+        # If nothing inside it is called either, the module may be called under another name, or in another run.
+        uncalled = [
+            group
+            for group in groups
+            if group.bound not in called and (_is_container(group.bound) or has_called_module(group.bound))
         ]
-        if unseen:
-            first = unseen[0]
+        if uncalled:
+            first = uncalled[0]
             yield diagnostic("F610", entry.location.label(f"of class {first.bound.module.class_name}", entry.value.pattern_field),
-                         f"the model never calls this module, so {block.row.never_called}", location_note(unseen),
+                         f"the model never calls this module, so {block.row.never_called}", location_note(uncalled),
                          "needed: modules that the model's code calls",
                          fix=_contents_fix(binding, entry, first) if _is_container(first.bound) else None,
                          module=first.name)  # fmt: skip
@@ -68,7 +70,7 @@ def _is_container(bound: BoundModule) -> bool:
 
 
 def _contents_fix(binding: Binding, entry: Located, group: ModuleGroup) -> Fix | None:
-    """The modules on the shelf, in its place."""
+    """Names the modules in a container instead of the container."""
     for number, pattern in enumerate(entry_patterns(entry.value)):
         if group.bound in match_segments(pattern.segments, {binding.root: ""}) and pattern.class_name is None:
             source = find_pattern_source(binding.resolved, entry, number, len(pattern.segments) - 1)

@@ -38,15 +38,15 @@ from planc.ir.resolved import Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    misses = unmatched_patterns(binding)
-    if not is_other_model(binding, misses):
+    unmatched = unmatched_patterns(binding)
+    if not is_other_model(binding, unmatched):
         return
-    settled, graph = binding.resolved, binding.graph
-    place = settled.model.location if settled.model else settled.blocks[misses[0].block].location
-    named = settled.model and settled.model.location.path == ("model",)
-    label = place.label("", *(() if named or not settled.model else ("model",)))
-    patterns = list(dict.fromkeys(str(miss.pattern) for miss in misses))
-    yield diagnostic("F600", label, f"this plan does not fit the model, {graph.model}",
+    resolved, graph = binding.resolved, binding.graph
+    location = resolved.model.location if resolved.model else resolved.blocks[unmatched[0].block].location
+    is_line = resolved.model and resolved.model.location.path == ("model",)
+    label = location.label("", *(() if is_line or not resolved.model else ("model",)))
+    patterns = list(dict.fromkeys(str(each.pattern) for each in unmatched))
+    yield diagnostic("F600", label, f"this plan is not for the model {graph.model}",
                  f"got: modules {join_names(binding.root.children)}",
                  f"needed: modules {', '.join(patterns[:3])}",
                  "help: name the graph of the model that the plan is for")  # fmt: skip

@@ -38,35 +38,35 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         for index, entry in enumerate(block.entries):
             if not entry.value.override or any((number, index, p) not in binding.matched_patterns
                                                for p in range(len(entry_patterns(entry.value)))):  # fmt: skip
-                continue  # a pattern that matches nothing is a fault of its own
-            own = _matched_modules(binding, entry_patterns(entry.value))
+                continue  # another check reports a pattern that matches nothing
+            modules = _matched_modules(binding, entry_patterns(entry.value))
             earlier = _earlier_patterns(binding.resolved, block, entry)
-            if any(own & _matched_modules(binding, [pattern]) for pattern in earlier):
+            if any(modules & _matched_modules(binding, [pattern]) for pattern in earlier):
                 continue
             yield diagnostic("F617", entry.location.label("", entry.value.pattern_field), "this overrides nothing",
-                         f"needed: an earlier one of the {block.row.entry_noun}, for a module that this names",
-                         "help: leave out 'override'")  # fmt: skip
+                         f"needed: an earlier one of the {block.row.entry_noun}, for a module that this line names",
+                         "help: remove 'override'")  # fmt: skip
 
 
-def _matched_modules(binding: Binding, wanted: tuple[Pattern, ...] | list[Pattern]) -> set[BoundModule]:
+def _matched_modules(binding: Binding, patterns: tuple[Pattern, ...] | list[Pattern]) -> set[BoundModule]:
     found: set[BoundModule] = set()
-    for pattern in wanted:
-        segments, here = segments_from_root(pattern, binding.root)
-        found.update(filter_by_class(match_segments(segments, here), pattern.class_name))
+    for pattern in patterns:
+        segments, root = segments_from_root(pattern, binding.root)
+        found.update(filter_by_class(match_segments(segments, root), pattern.class_name))
     return found
 
 
 def _earlier_patterns(resolved: Resolved, block: ResolvedBlock, entry: Located) -> Iterator[Pattern]:
-    """The patterns of all lines that stand before one in its block, also of those that it has
-    replaced, and of those whose condition does not hold."""
+    """The patterns of all lines before this one in its block, including those that it replaced, and those
+    whose condition does not hold."""
     axis = block.axes[0].value if block.axes else ""
-    own = next(i for i, d in enumerate(resolved.documents) if d is entry.location.document)
-    for number, document in enumerate(resolved.documents[own:]):
-        for i, written in enumerate(document.plan.blocks):
-            if written.kind != block.kind or getattr(written, "axis", "") != axis:
+    first = next(i for i, d in enumerate(resolved.documents) if d is entry.location.document)
+    for number, document in enumerate(resolved.documents[first:]):
+        for i, declared in enumerate(document.plan.blocks):
+            if declared.kind != block.kind or getattr(declared, "axis", "") != axis:
                 continue
             field = block.row.entries_field
-            for j, line in enumerate(getattr(written, field)):
+            for j, line in enumerate(getattr(declared, field)):
                 if number == 0 and ("blocks", i, field, j) == entry.location.path:
                     break
                 for pattern in entry_patterns(line):

@@ -33,38 +33,30 @@ from planc.ir.resolved import Located, Settings
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    met: dict[EntryConflict, list[ModuleGroup]] = {}
-    for site in module_groups(binding):
-        for clash in site.bound.conflicts:
-            met.setdefault(clash, []).append(site)
-    if not met:
+    groups_of: dict[EntryConflict, list[ModuleGroup]] = {}
+    for group in module_groups(binding):
+        for conflict in group.bound.conflicts:
+            groups_of.setdefault(conflict, []).append(group)
+    if not groups_of:
         return
-    # What the plan alone shows is said there.
-    said = {
+    # That check reports the conflicts that show without a model.
+    reported = {
         (d.label.path, *(o.path for o in d.secondary)) for d in two_rules.check(binding.resolved, settings)
     }
-    for clash, found in met.items():
-        block = binding.resolved.blocks[clash.block]
-        earlier, later = block.entries[clash.first], block.entries[clash.second]
+    for conflict, groups in groups_of.items():
+        block = binding.resolved.blocks[conflict.block]
+        earlier, later = block.entries[conflict.first], block.entries[conflict.second]
         if earlier.value.when is not None or later.value.when is not None:
-            continue  # they may not both be there
-        one, other = _label(earlier, "the first"), _label(later, "the second")
-        if (other.path, one.path) in said or _in_two_blocks(earlier, later):
+            continue  # perhaps only one of them applies
+        first, second = _label(earlier, "the first"), _label(later, "the second")
+        if (second.path, first.path) in reported or two_rules.are_in_two_blocks(earlier, later):
             continue
         on = f" on axis '{block.axes[0].value}'" if block.axes else ""
-        yield diagnostic("F602", other, f"two {block.row.entry_noun} meet on one module{on}",
-                     location_note(found),
-                     "help: write 'override' before the one that is to win, or narrow a pattern",
-                     secondary=(one,), module=found[0].name)  # fmt: skip
+        yield diagnostic("F602", second, f"two {block.row.entry_noun} match one module{on}",
+                     location_note(groups),
+                     "help: write 'override' before the one that applies, or narrow a pattern",
+                     secondary=(first,), module=groups[0].name)  # fmt: skip
 
 
 def _label(entry: Located, text: str) -> Label:
     return entry.location.label(text, entry.value.pattern_field)
-
-
-def _in_two_blocks(earlier: Located, later: Located) -> bool:
-    """Two blocks of one kind and axis: that is the fault, and said."""
-    return (
-        earlier.location.document is later.location.document
-        and earlier.location.path[1] != later.location.path[1]
-    )

@@ -36,17 +36,17 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         return
     for number, block in binding.resolved.active_blocks_of(Unit):
 
-        def into(around: int | None, bound: BoundModule, number: int = number) -> int | None:
+        def innermost_unit(around: int | None, bound: BoundModule, number: int = number) -> int | None:
             return bound.entries.get(number, around)
 
         scalars: dict[tuple[int, str], list[ModuleGroup]] = {}
-        for site in propagate(binding, None, into):
-            unit = into(site.context, site.bound)
-            for name, info in site.bound.module.parameters.items():
+        for group in propagate(binding, None, innermost_unit):
+            unit = innermost_unit(group.context, group.bound)
+            for name, info in group.bound.module.parameters.items():
                 if unit is not None and not info.shape:
-                    scalars.setdefault((unit, name), []).append(site)
-        for (unit, name), found in scalars.items():
-            yield diagnostic("F618", block.entries[unit].location.label("takes it in", "patterns"),
-                         f"'{qualified_name(found[0].name, name)}' has no dim that could be sharded",
-                         location_note(found), "needed: a parameter of one dim or more, as one of shape [1]",
-                         module=found[0].name)  # fmt: skip
+                    scalars.setdefault((unit, name), []).append(group)
+        for (unit, name), groups in scalars.items():
+            yield diagnostic("F618", block.entries[unit].location.label("contains it", "patterns"),
+                         f"'{qualified_name(groups[0].name, name)}' has no dim that FSDP could shard",
+                         location_note(groups), "needed: a parameter with at least one dim, such as one of shape [1]",
+                         module=groups[0].name)  # fmt: skip

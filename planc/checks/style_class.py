@@ -37,42 +37,49 @@ from planc.ir.text_fixes import replacement_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in rules_with_modules(binding, Rule):
-        unfit: dict[tuple[str, str, str], list[ModuleGroup]] = {}
-        for site in found:
-            fault = _mismatch(entry.value, site.bound.module)
-            if fault is not None:
-                unfit.setdefault(fault, []).append(site)
-        for (message, got, advice), like in unfit.items():
+    for _, entry, groups in rules_with_modules(binding, Rule):
+        mismatches: dict[tuple[str, str, str], list[ModuleGroup]] = {}
+        for group in groups:
+            mismatch = _mismatch(entry.value, group.bound.module)
+            if mismatch is not None:
+                mismatches.setdefault(mismatch, []).append(group)
+        for (message, got, advice), matching in mismatches.items():
             label = entry.location.label(got, "style")
-            whole = all(len(i.shape) < 2 for site in like for i in site.bound.module.parameters.values())
-            fix = replacement_fix(label, _follower()) if whole and like[0].bound.module.parameters else None
+            are_vectors = all(
+                len(i.shape) < 2 for group in matching for i in group.bound.module.parameters.values()
+            )
+            has_params = bool(matching[0].bound.module.parameters)
+            fix = replacement_fix(label, _follower()) if are_vectors and has_params else None
             yield diagnostic(
-                "F603", label, message, location_note(like), f"help: {advice}", fix=fix, module=like[0].name
+                "F603",
+                label,
+                message,
+                location_note(matching),
+                f"help: {advice}",
+                fix=fix,
+                module=matching[0].name,
             )
 
 
 def _mismatch(rule: Rule, module: ModuleDef) -> tuple[str, str, str] | None:
-    """What is wrong, what was got, and what would fit."""
+    """The headline, what the module is, and what would fit it."""
     style = rule.style_row
     if style is None:
         return None
     got = f"of class {module.class_name}"
     known = weight_rows(style, module)
     if known is None:
-        return f"'{style.name}' cannot split this module", got, _suggestion(module)
+        return f"'{style.name}' cannot shard this module", got, _suggestion(module)
     named = {param.name for param in rule.params}
     if not module.parameters and style.input is None:
         inner = (
-            f"name modules inside it: {join_names(module.children)}"
-            if module.children
-            else "leave the rule out"
+            f"name modules inside it: {join_names(module.children)}" if module.children else "remove the rule"
         )
-        return f"'{style.name}' says nothing of a module without parameters of its own", got, inner
-    left = [name for name in module.parameters if name not in known and name not in named]
-    if left:
-        return (f"'{style.name}' does not say how '{left[0]}' is split", got,
-                f"add params({left[0]}: ...) to the rule")  # fmt: skip
+        return f"'{style.name}' does nothing for a module without parameters of its own", got, inner
+    missing = [name for name in module.parameters if name not in known and name not in named]
+    if missing:
+        return (f"'{style.name}' has no layout for '{missing[0]}'", got,
+                f"add params({missing[0]}: ...) to the rule")  # fmt: skip
     return None
 
 
@@ -84,12 +91,10 @@ def _follower() -> str:
 def _suggestion(module: ModuleDef) -> str:
     own, sequence = module.parameters, style_with(splits_sequence=True).name
     if not own and module.children:
-        return (
-            f"name modules inside it, as {join_names(module.children)}, or write inputs(...) and outputs(...)"
-        )
+        return f"name modules inside it, such as {join_names(module.children)}, or write inputs(...) and outputs(...)"
     if not own:
         return f"it has no parameters: write inputs(...) and outputs(...), or {sequence}"
     if all(len(info.shape) < 2 for info in own.values()):
-        return f"write {sequence} where the sequence is split, or {_follower()}"
+        return f"write {sequence} where the sequence is sharded, or {_follower()}"
     wide = next(name for name, info in own.items() if len(info.shape) > 1)
-    return f"write params({wide}: shard(0)), with the dim that is to be cut"
+    return f"write params({wide}: shard(0)), with the dim to shard"

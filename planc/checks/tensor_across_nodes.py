@@ -43,12 +43,12 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
         if not block.splits_tensors or block.axes[0].value not in names:
             continue
         inner = resolved.axes[names.index(block.axes[0].value) :]
-        known = [axis.size for axis in inner if axis.size is not None]
-        if len(known) < len(inner):
+        sizes = [axis.size for axis in inner if axis.size is not None]
+        if len(sizes) < len(inner):
             continue
-        if spans_nodes(known[0], prod(known[1:]), node, _world_size(resolved)):
+        if spans_nodes(sizes[0], prod(sizes[1:]), node, _world_size(resolved)):
             name = inner[0].name
-            yield diagnostic("M206", block.axes[0].location.label(f"its groups span {prod(known)} devices"),
+            yield diagnostic("M206", block.axes[0].location.label(f"its groups span {prod(sizes)} devices"),
                          f"tensor parallelism on axis '{name}' crosses nodes of {node} devices",
                          f"needed: a span that divides {node}",
                          "help: make the axis smaller, or declare it last")  # fmt: skip
@@ -62,9 +62,15 @@ def _world_size(resolved: Resolved) -> int | None:
 def spans_nodes(size: int, stride: int, node: int, world: int | None) -> bool:
     """Whether some group of `size` ranks, `stride` apart, has members on two nodes.
 
-    A group lies in a run of `size * stride` ranks. If the span divides the node, no run
-    meets the end of a node; if not, the run that holds the first end has a group on both
-    sides of it. A world that fits on one node has no such end.
+    A group spans `size * stride` consecutive ranks. If the span divides the node, no span contains the
+    border of two nodes. If it does not, the span that contains the first border has a group on both
+    sides of it. A world that fits on one node has no border.
+
+    Args:
+        size: ranks of a group.
+        stride: the distance of neighbouring ranks of a group.
+        node: devices of a node.
+        world: devices in all; None: not known, taken to be more than one node if a span is.
     """
     if size == 1 or node % (size * stride) == 0:
         return False

@@ -37,7 +37,7 @@ from planc.ir.text_fixes import insert_lines_fix, replacement_fix
 
 
 class TiedParam(Record):
-    """One name of a tied parameter: how it lies there, and the rule that says so."""
+    """One name of a tied parameter, with its layout and the rule that gives it."""
 
     name: str
     owner: BoundModule
@@ -53,8 +53,8 @@ class TiedParam(Record):
         return (self.owner.module.class_name, *self.owner.module.bases)
 
     def __str__(self) -> str:
-        layout = str(self.shard) if self.shard else "whole on every rank"
-        return f"{self.name}: {layout}" + ("" if self.rule else ", by no rule")
+        layout = str(self.shard) if self.shard else "replicate"
+        return f"{self.name}: {layout}" + ("" if self.rule else ", without a rule")
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
@@ -63,32 +63,32 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
         if axis_size(binding, block) == 1:
             continue
         for tie in binding.graph.ties:
-            lying: list[TiedParam] = []
+            tied: list[TiedParam] = []
             for name in tie:
-                owner, _, own = name.rpartition(".")
+                owner, _, own_name = name.rpartition(".")
                 bound = binding.root.find_submodule(owner)
-                if bound is not None and own in bound.module.parameters:
+                if bound is not None and own_name in bound.module.parameters:
                     rule = binding.entry_for(bound, number)
-                    cut = param_shard(rule.value if rule else None, bound.module, own, values)
-                    lying.append(TiedParam(name, bound, rule, cut))
-            if len({one.shard for one in lying}) < 2:
+                    shard = param_shard(rule.value if rule else None, bound.module, own_name, values)
+                    tied.append(TiedParam(name, bound, rule, shard))
+            if len({one.shard for one in tied}) < 2:
                 continue
-            # A pattern that matches nothing may be the rule that is missing.
-            if all(one.rule for one in lying) or not unmatched_patterns(binding):
-                yield _diagnose(lying, block)
+            # A pattern that matches nothing may be the missing rule.
+            if all(one.rule for one in tied) or not unmatched_patterns(binding):
+                yield _diagnose(tied, block)
 
 
 def _diagnose(tied: list[TiedParam], block: ResolvedBlock) -> Diagnostic:
-    # The one that is split over the vocabulary is mostly meant: heads and losses take that.
+    # Usually the one along the vocabulary is right: heads and losses need that.
     ruled = sorted((one for one in tied if one.rule), key=lambda one: one.shard.dim if one.shard else 99)
     first = ruled[0]
     other = next(one for one in tied if one.shard != first.shard)
-    late = other if other.rule else first
-    others = () if late is first else (_tied_label(first),)
-    return diagnostic("F605", _tied_label(late), f"tied parameters lie in two ways on axis '{block.axes[0].value}'",
+    last = other if other.rule else first
+    secondary = () if last is first else (_tied_label(first),)
+    return diagnostic("F605", _tied_label(last), f"tied parameters have two layouts on axis '{block.axes[0].value}'",
                   *[f"and: {one}" for one in tied if one.rule is None],
                   f"needed: the same layout for {' and '.join(one.name for one in tied)}",
-                  secondary=others, fix=_matching_fix(first, other, tied, bool(block.loss)), module=other.module)  # fmt: skip
+                  secondary=secondary, fix=_matching_fix(first, other, tied, bool(block.loss)), module=other.module)  # fmt: skip
 
 
 def _tied_label(one: TiedParam) -> Label:
@@ -97,27 +97,27 @@ def _tied_label(one: TiedParam) -> Label:
 
 
 def _matching_fix(first: TiedParam, other: TiedParam, tied: list[TiedParam], has_loss: bool) -> Fix | None:
-    """The styles that lay the others out as the first; a head leaves as the loss takes it."""
+    """Gives the others the layout of the first; a head keeps its output as the loss needs it."""
     assert first.rule is not None
     if other.rule is not None:
         style = _style_with_shard(other, first.shard)
-        written = style is not None and other.rule.value.style is not None
-        return replacement_fix(_tied_label(other), style.name) if style and written else None
+        can_replace = style is not None and other.rule.value.style is not None
+        return replacement_fix(_tied_label(other), style.name) if style and can_replace else None
     lines = []
     for one in tied:
         style = _style_with_shard(one, first.shard)
         if one.rule is None and style is not None:
-            leaves = "shard(-1)" if has_loss and "Linear" in one.classes else "replicate"
-            lines.append(f"{one.module}   {style.name}{f' -> {leaves}' * (style.output != REPLICATE)}")
+            output = "shard(-1)" if has_loss and "Linear" in one.classes else "replicate"
+            lines.append(f"{one.module}   {style.name}{f' -> {output}' * (style.output != REPLICATE)}")
     return insert_lines_fix(first.rule.location.label(), lines, f"add {', '.join(lines)}") if lines else None
 
 
 def _style_with_shard(one: TiedParam, shard: ParamShard | None) -> Style | None:
-    """The style that cuts a parameter so."""
-    own = one.name.rpartition(".")[2]
+    """The style that shards a parameter in this way."""
+    own_name = one.name.rpartition(".")[2]
     for style in STYLES.values():
         row = style.row_for(one.classes)
         for param in row.params if row is not None and not style.takes_parts and shard is not None else ():
-            if param.name == own and str(param.layout) == str(shard):
+            if param.name == own_name and str(param.layout) == str(shard):
                 return style
     return None

@@ -38,10 +38,10 @@ from planc.ir.resolved import Located, Settings
 
 
 class ContainingUnit(Record):
-    """The unit that takes in a parameter."""
+    """The unit that contains a parameter."""
 
     entry: int | None
-    """None: no unit does."""
+    """The number of the unit's entry; None: no unit contains the parameter."""
     module: str
     """The module that is the unit; '' for a unit of several modules."""
     pattern: int = 0
@@ -49,43 +49,43 @@ class ContainingUnit(Record):
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    faulty: set[int] | None = None
+    blocks_with_misses: set[int] | None = None
     for number, block in binding.resolved.active_blocks_of(Unit):
         for tie in binding.graph.ties if block.entries else ():
-            homes = {name: containing_unit(binding, number, name) for name in tie}
-            known = {(h.entry, h.module) for h in homes.values() if h is not None}
-            if len(known) < 2:
+            units = {name: containing_unit(binding, number, name) for name in tie}
+            distinct = {(u.entry, u.module) for u in units.values() if u is not None}
+            if len(distinct) < 2:
                 continue
-            if faulty is None:  # a pattern that matches nothing may be what is missing in the unit
-                faulty = {miss.block for miss in unmatched_patterns(binding)}
-            if number not in faulty:
-                yield _diagnose(block.entries, {n: h for n, h in homes.items() if h is not None})
+            if blocks_with_misses is None:  # a pattern that matches nothing may be missing in the unit
+                blocks_with_misses = {miss.block for miss in unmatched_patterns(binding)}
+            if number not in blocks_with_misses:
+                yield _diagnose(block.entries, {n: u for n, u in units.items() if u is not None})
 
 
 def containing_unit(binding: Binding, block: int, name: str) -> ContainingUnit | None:
     """The innermost unit around a parameter; None where the model has no such module."""
-    here: BoundModule | None = binding.root
+    module: BoundModule | None = binding.root
     found, path = ContainingUnit(None, ""), ""
     for part in ["", *name.split(".")[:-1]]:
-        here = here.children.get(part) if part and here else here
-        if here is None:
+        module = module.children.get(part) if part and module else module
+        if module is None:
             return None
         path = f"{path}.{part}" if path and part else path or part
-        entry = here.entries.get(block)
+        entry = module.entries.get(block)
         if entry is not None:
             patterns = binding.resolved.blocks[block].entries[entry].value.patterns
             if len(patterns) == 1:
                 found = ContainingUnit(entry, path)
             else:
-                reached = (match_segments(p.segments, {binding.root: ""}) for p in patterns)
+                matched = (match_segments(p.segments, {binding.root: ""}) for p in patterns)
                 found = ContainingUnit(
-                    entry, "", next((i for i, met in enumerate(reached) if here in met), 0)
+                    entry, "", next((i for i, modules in enumerate(matched) if module in modules), 0)
                 )
     return found
 
 
 def _diagnose(entries: tuple[Located, ...], units: dict[str, ContainingUnit]) -> Diagnostic:
-    def text(name: str) -> str:
+    def unit_name(name: str) -> str:
         entry = units[name].entry
         if entry is None:
             return "no unit"
@@ -96,15 +96,17 @@ def _diagnose(entries: tuple[Located, ...], units: dict[str, ContainingUnit]) ->
             else display_name(units[name].module)
         )
 
-    taken = sorted({h.entry for h in units.values() if h.entry is not None})
-    # The unit that can give its share up is the smaller one: not the model itself.
-    told = [e for e in taken if not entries[e].value.patterns[0].is_root] or taken
-    places = {e: next(name for name, h in units.items() if h.entry == e) for e in taken}
-    last = told[-1]
-    others = tuple(entries[e].location.label(f"takes {places[e]}", "patterns") for e in taken if e != last)
-    return diagnostic("F612", entries[last].location.label(f"takes {places[last]}", "patterns"),
+    numbers = sorted({unit.entry for unit in units.values() if unit.entry is not None})
+    # The model itself keeps its parameters: a smaller unit can give them up.
+    smaller = [e for e in numbers if not entries[e].value.patterns[0].is_root] or numbers
+    names = {e: next(name for name, unit in units.items() if unit.entry == e) for e in numbers}
+    last = smaller[-1]
+    secondary = tuple(
+        entries[e].location.label(f"contains {names[e]}", "patterns") for e in numbers if e != last
+    )
+    return diagnostic("F612", entries[last].location.label(f"contains {names[last]}", "patterns"),
                   "tied parameters are in different units, which breaks the tie",
-                  *[f"unit: {name} is in {text(name)}" for name in units],
-                  "help: leave their modules to one unit, as root",
-                  secondary=others, fix=remove_pattern_fix(entries[last], units[places[last]].pattern),
-                  module=places[last].rpartition(".")[0])  # fmt: skip
+                  *[f"unit: {name} is in {unit_name(name)}" for name in units],
+                  "help: leave their modules to one unit, such as root",
+                  secondary=secondary, fix=remove_pattern_fix(entries[last], units[names[last]].pattern),
+                  module=names[last].rpartition(".")[0])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Walking over all that a plan and its base plans say, whatever their conditions."""
+"""Everything that a plan and its base plans declare, whatever the conditions are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def declared_blocks(resolved: Resolved) -> Iterator[tuple[Any, PlanPath]]:
-    """Every block as it is written."""
+    """Every block as it is written, with its place."""
     for document in resolved.documents:
         for i, block in enumerate(document.plan.blocks):
             yield block, PlanPath(document, ("blocks", i))
@@ -25,5 +25,5 @@ def records_of_type(resolved: Resolved, kind: type[T]) -> Iterator[tuple[T, Plan
 
 
 def has_unreadable_lines(resolved: Resolved) -> bool:
-    """Whether something may be declared or used in a line that could not be read."""
+    """Whether a line that planc could not read may declare or use a name."""
     return bool(resolved.unparsed_words)

@@ -38,64 +38,65 @@ from planc.ir.resolved import Settings
 
 
 class UnevenShard(Record):
-    """A parameter that is cut unevenly, and where the rule says so."""
+    """A parameter that the ranks cannot share evenly."""
 
     field: tuple[str | int, ...]
+    """The field of the rule that shards it."""
     got: str
     needed: str
     sizes: tuple[int, ...]
-    """What the axis has to divide."""
+    """The sizes that the size of the axis must divide."""
     param: str
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for block, entry, found in rules_with_modules(binding, Rule):
+    for block, entry, groups in rules_with_modules(binding, Rule):
         ranks, axis = axis_size(binding, block), block.axes[0].value
         uneven: dict[UnevenShard, list[ModuleGroup]] = {}
-        for site in found if ranks > 1 else ():
-            for fault in _uneven_shards(entry.value, site.bound.module, ranks, binding.resolved.values):
-                uneven.setdefault(fault, []).append(site)
-        for fault, like in uneven.items():
-            fitting = [n for n in range(1, ranks) if all(size % n == 0 for size in fault.sizes)]
+        for group in groups if ranks > 1 else ():
+            for shard in _uneven_shards(entry.value, group.bound.module, ranks, binding.resolved.values):
+                uneven.setdefault(shard, []).append(group)
+        for shard, matching in uneven.items():
+            fitting = [n for n in range(1, ranks) if all(size % n == 0 for size in shard.sizes)]
             fits = f"help: sizes of '{axis}' that fit: {', '.join(map(str, fitting[-5:]))}"
-            yield diagnostic("F604", entry.location.label(fault.got, *fault.field),
-                         f"'{fault.param}' cannot be cut into {ranks} equal shares on axis '{axis}'",
-                         location_note(like), f"needed: {fault.needed}", *[fits] * bool(fault.sizes),
-                         module=like[0].name)  # fmt: skip
+            yield diagnostic("F604", entry.location.label(shard.got, *shard.field),
+                         f"'{shard.param}' cannot be cut into {ranks} equal shards on axis '{axis}'",
+                         location_note(matching), f"needed: {shard.needed}", *[fits] * bool(shard.sizes),
+                         module=matching[0].name)  # fmt: skip
 
 
 def _uneven_shards(
     rule: Rule, module: ModuleDef, ranks: int, values: Mapping[str, ExprValue]
 ) -> Iterator[UnevenShard]:
-    """What one module cannot share evenly: of a weight and its bias, cut alike, the first."""
-    said: set[tuple[str | int, ...]] = set()
+    """The uneven shards of one module: of a weight and a bias that one field shards, the first."""
+    reported: set[tuple[str | int, ...]] = set()
     for name, info in module.parameters.items():
-        cut = param_shard(rule, module, name, values)
-        if cut is None:
+        shard = param_shard(rule, module, name, values)
+        if shard is None:
             continue
-        size, what = info.shape[cut.dim], f"dim {cut.dim} of {list(info.shape)}"
+        size, dim = info.shape[shard.dim], f"dim {shard.dim} of {list(info.shape)}"
         number = next((i for i, param in enumerate(rule.params) if param.name == name), None)
         field = ("style",) if number is None else ("params", number)
-        packs = number is None and bool(rule.parts)
-        total = sum(cut.parts) or 1
-        shares = tuple(part * (size // total) for part in cut.parts) or (size,)
-        bad = next((i for i, share in enumerate(shares) if share % ranks), None)
-        if packs and not cut.parts:
-            continue  # its parts have no value: that is said
+        is_packed = number is None and bool(rule.parts)
+        total = sum(shard.parts) or 1
+        sizes = tuple(part * (size // total) for part in shard.parts) or (size,)
+        uneven = next((i for i, part in enumerate(sizes) if part % ranks), None)
+        if is_packed and not shard.parts:
+            continue  # its parts have no value: another check reports that
         if size % total:
-            field = ("parts", 0) if packs else field
-            fault = UnevenShard(field, f"{total} shares of {what}, which is {size}",
+            field = ("parts", 0) if is_packed else field
+            found = UnevenShard(field, f"{total} shares of {dim}, which is {size}",
                            f"parts whose sum divides {size}", (), name)  # fmt: skip
-        elif bad is None:
+        elif uneven is None:
             continue
-        elif not cut.parts:
-            fault = UnevenShard(field, f"{what} is {size}", f"a multiple of {ranks}", shares, name)
+        elif not shard.parts:
+            found = UnevenShard(field, f"{dim} is {size}", f"a multiple of {ranks}", sizes, name)
         else:
-            part = min(bad, len(rule.parts) - 1)
-            called = (packs and rule.parts[part].name) or "each part"
-            field = ("parts", part) if packs else field
-            fault = UnevenShard(field, f"{called} has {shares[bad]} of {what}",
-                           f"a multiple of {ranks} in each part", shares, name)  # fmt: skip
-        if field not in said:
-            said.add(field)
-            yield fault
+            part = min(uneven, len(rule.parts) - 1)
+            part_name = (is_packed and rule.parts[part].name) or "each part"
+            field = ("parts", part) if is_packed else field
+            found = UnevenShard(field, f"{part_name} has {sizes[uneven]} of {dim}",
+                           f"a multiple of {ranks} in each part", sizes, name)  # fmt: skip
+        if field not in reported:
+            reported.add(field)
+            yield found

@@ -35,40 +35,42 @@ from planc.ir.resolved import Settings
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     for number, block in binding.resolved.active_blocks_of(Unit):
-        groups = frozenset(i for i, entry in enumerate(block.entries) if len(entry.value.patterns) > 1)
-        if not groups:
+        grouped = frozenset(i for i, entry in enumerate(block.entries) if len(entry.value.patterns) > 1)
+        if not grouped:
             continue
 
-        def into(around: frozenset[int], bound: BoundModule, number: int = number,
-                 groups: frozenset[int] = groups) -> frozenset[int]:  # fmt: skip
-            return around | ({bound.entries[number]} & groups if number in bound.entries else set())
+        def enclosing(around: frozenset[int], bound: BoundModule, number: int = number,
+                      grouped: frozenset[int] = grouped) -> frozenset[int]:  # fmt: skip
+            return around | ({bound.entries[number]} & grouped if number in bound.entries else set())
 
         inside: dict[tuple[int, int], ModuleGroup] = {}
         within: dict[int, list[ModuleGroup]] = {}
-        for site in propagate(binding, frozenset(), into):
-            unit = site.bound.entries.get(number)
+        for group in propagate(binding, frozenset(), enclosing):
+            unit = group.bound.entries.get(number)
             if unit is None:
                 continue
-            if unit in site.context:
-                within.setdefault(unit, []).append(site)
-            elif unit in groups:
-                inside.update({(unit, outer): site for outer in site.context if (unit, outer) not in inside})
-        for unit, found in within.items():
+            if unit in group.context:
+                within.setdefault(unit, []).append(group)
+            elif unit in grouped:
+                inside.update(
+                    {(unit, outer): group for outer in group.context if (unit, outer) not in inside}
+                )
+        for unit, groups in within.items():
             yield diagnostic("F611", block.entries[unit].location.label("", "patterns"),
-                         "a unit holds a module and one inside it", location_note(found),
-                         "help: leave the inner one out, or make it a unit of its own",
-                         module=found[0].name)  # fmt: skip
+                         "a unit contains a module and one inside it", location_note(groups),
+                         "help: remove the inner one, or make it a unit of its own",
+                         module=groups[0].name)  # fmt: skip
         for inner, outer in _cycles(inside):
-            site = inside[inner, outer]
+            group = inside[inner, outer]
             yield diagnostic("F611", block.entries[outer].location.label("", "patterns"),
                          "two units each lie inside the other, so neither can be sharded first",
-                         f"at: {site.name}", "help: make units of modules that lie side by side",
+                         f"at: {group.name}", "help: make units of modules that do not contain each other",
                          secondary=(block.entries[inner].location.label("the other", "patterns"),),
-                         module=site.name)  # fmt: skip
+                         module=group.name)  # fmt: skip
 
 
 def _cycles(inside: Mapping[tuple[int, int], ModuleGroup]) -> Iterator[tuple[int, int]]:
-    """The last pair of units of each circle."""
+    """The last pair of units of each cycle."""
     around: dict[int, set[int]] = {}
     for inner, outer in inside:
         around.setdefault(inner, set()).add(outer)

@@ -34,37 +34,37 @@ from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in rules_with_modules(binding, Rule):
+    for _, entry, groups in rules_with_modules(binding, Rule):
         for i, attribute in enumerate(entry.value.attributes):
             unread: dict[str, list[ModuleGroup]] = {}
-            # Where some of the modules read it, it says nothing to the others.
-            if not any(attribute.name in site.bound.module.attributes for site in found):
-                for site in found:
-                    unread.setdefault(site.bound.module.class_name, []).append(site)
-            for class_name, like in unread.items():
-                read = like[0].bound.module.attributes
+            # A rule may be for several modules of which only some read the attribute.
+            if not any(attribute.name in group.bound.module.attributes for group in groups):
+                for group in groups:
+                    unread.setdefault(group.bound.module.class_name, []).append(group)
+            for class_name, matching in unread.items():
+                read = matching[0].bound.module.attributes
                 needed = (
                     f"needed: {join_names(read)}"
                     if read
-                    else "needed: a module whose code reads numbers off it"
+                    else "needed: a module whose code reads numbers from attributes"
                 )
                 label = entry.location.label("", "attributes", i, "name")
                 yield diagnostic("F608", entry.location.label(f"of class {class_name}", "attributes", i),
-                             f"the module's code reads no attribute '{attribute.name}'", location_note(like), needed,
+                             f"the module's code reads no attribute '{attribute.name}'", location_note(matching), needed,
                              fix=rename_fix(label, attribute.name, closest_match(attribute.name, read)),
-                             module=like[0].name)  # fmt: skip
+                             module=matching[0].name)  # fmt: skip
             try:
                 value = evaluate(attribute.value, binding.resolved.values)
             except EvalError:
-                continue  # said where arguments are checked
+                continue  # another check reports it
             if not unread and isinstance(value, int) and value < 1:
                 yield diagnostic("F608", entry.location.label(f"this is {value}", "attributes", i, "value"),
-                             f"no rank has such a share of '{attribute.name}'", location_note(found),
-                             f"whole: {_unsplit_value(found, attribute.name)}",
-                             "needed: a number from 1 on", module=found[0].name)  # fmt: skip
+                             f"no rank can have this share of '{attribute.name}'", location_note(groups),
+                             f"unsharded: {_unsplit_value(groups, attribute.name)}",
+                             "needed: a number of at least 1", module=groups[0].name)  # fmt: skip
 
 
 def _unsplit_value(groups: list[ModuleGroup], name: str) -> int:
-    """What an attribute is in the whole model."""
-    read = (site.bound.module.attributes for site in groups)
+    """The value of an attribute in the unsharded model."""
+    read = (group.bound.module.attributes for group in groups)
     return next(numbers[name] for numbers in read if name in numbers)

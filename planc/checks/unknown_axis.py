@@ -35,12 +35,12 @@ from planc.ir.text_fixes import replacement_fix
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     known = [axis.name for axis in resolved.axes]
-    for block, place in declared_blocks(resolved):
+    for block, location in declared_blocks(resolved):
         for field in BLOCK_KINDS[block.kind].axis_fields:
             name = getattr(block, field)
             if name is None or name in known or name in resolved.unparsed_words:
                 continue
-            label = place.label("no such axis", field)
+            label = location.label("no such axis", field)
             if known:
                 needed = f"needed: an axis of the mesh: {join_names(known)}"
             else:

@@ -36,25 +36,25 @@ from planc.ir.text_fixes import replacement_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    settled, facts = binding.resolved, binding.graph.facts
-    own = {*settled.options, *(axis.name for axis in settled.axes)}
-    passed_over = {*own, *facts, *settled.unparsed_words, *settled.lets}
+    resolved, facts = binding.resolved, binding.graph.facts
+    declared = {*resolved.options, *(axis.name for axis in resolved.axes)}
+    known = {*declared, *facts, *resolved.unparsed_words, *resolved.lets}
     unknown = [
-        (name, place)
-        for expr, place in records_of_type(settled, Expr)
+        (name, location)
+        for expr, location in records_of_type(resolved, Expr)
         for name in dict.fromkeys(expr.names())
-        if name not in passed_over and not unknown_name.typo_of(name, own)
+        if name not in known and not unknown_name.typo_of(name, declared)
     ]
     if not unknown or is_other_model(binding):
         return
-    for name, place in unknown:
-        label = unknown_name.name_label(place, name, "no axis, no option, no fact of the model")
-        meant = closest_match(name, [*facts, *own])
-        note = f"facts: {join_names(facts, 12)}" if facts else "facts: the graph has none"
+    for name, location in unknown:
+        label = unknown_name.name_label(location, name, "not an axis, an option or a fact of the model")
+        closest = closest_match(name, [*facts, *declared])
+        note = f"facts: {join_names(facts, 12)}" if facts else "facts: none in the graph"
         yield diagnostic(
             "F616",
             label,
             f"there is no '{name}'",
-            *[note] * (meant is None),
-            fix=replacement_fix(label, meant),
+            *[note] * (closest is None),
+            fix=replacement_fix(label, closest),
         )

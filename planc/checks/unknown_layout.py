@@ -32,16 +32,16 @@ from planc.ir.text_fixes import replacement_fix
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    for layout, place in records_of_type(resolved, LayoutRef):
+    for layout, location in records_of_type(resolved, LayoutRef):
         name = layout.name
         if name in resolved.layouts or name in resolved.unparsed_words:
             continue
         if name in resolved.patterns:
-            yield diagnostic("N108", place.label("a pattern"), f"'{name}' names a pattern, not a layout",
+            yield diagnostic("N108", location.label("a pattern"), f"'{name}' names a pattern, not a layout",
                          secondary=(resolved.lets[name].location.label("declared here"),))  # fmt: skip
             continue
-        label = place.label("no such layout")
+        label = location.label("no such layout")
         known = [*resolved.layouts, *KEYWORD_LAYOUTS, "shard(DIM)"]
-        meant = closest_match(name, [*resolved.layouts, *KEYWORD_LAYOUTS])
+        closest = closest_match(name, [*resolved.layouts, *KEYWORD_LAYOUTS])
         yield diagnostic("N104", label, f"there is no layout '{name}'", f"needed: {join_names(known)}",
-                     fix=replacement_fix(label, meant))  # fmt: skip
+                     fix=replacement_fix(label, closest))  # fmt: skip

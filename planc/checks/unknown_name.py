@@ -38,42 +38,42 @@ from planc.ir.source import Span
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     known = {*resolved.options, *(axis.name for axis in resolved.axes)}
     facts = resolved.values.keys() - known
-    for expr, place in records_of_type(resolved, Expr):
+    for expr, location in records_of_type(resolved, Expr):
         for name in dict.fromkeys(expr.names()):
             if name in known or name in facts or name in resolved.unparsed_words:
                 continue
-            label = name_label(place, name)
+            label = name_label(location, name)
             if name in resolved.lets:
                 yield diagnostic("N108", label, f"'{name}' names a {resolved.lets[name].value.kind}, not a value",
                              "needed: an axis, an option, or a fact of the model")  # fmt: skip
-            elif near := typo_of(name, known):
-                fix = Fix(f"did you mean '{near}'?", (Edit(label.span, near),))
+            elif intended := typo_of(name, known):
+                fix = Fix(f"did you mean '{intended}'?", (Edit(label.span, intended),))
                 yield diagnostic("N103", label, f"there is no option or axis '{name}'", fix=fix)
 
 
 def typo_of(name: str, known: set[str]) -> str | None:
-    """The constant, or the declared name, that a slip of the finger makes of a name."""
+    """The constant or the declared name that differs from a name by a typing error."""
     return _constant(name) or _typo_of_declared(name, known)
 
 
-def name_label(place: PlanPath, name: str, text: str = "not declared") -> Label:
-    """Points at the name itself, where the expression is text."""
-    whole = place.label(text)
+def name_label(location: PlanPath, name: str, text: str = "not declared") -> Label:
+    """A label at one name of an expression, or at the whole expression where its text is not the plan's."""
+    expression = location.label(text)
     words = re.compile(rf"\b{re.escape(name)}\b")
-    found = words.search(whole.source.text, whole.span.start, whole.span.end)
+    found = words.search(expression.source.text, expression.span.start, expression.span.end)
     if found is None:
-        return whole
-    return Label(whole.source, Span(*found.span()), whole.text, whole.path)
+        return expression
+    return Label(expression.source, Span(*found.span()), expression.text, expression.path)
 
 
 def _constant(name: str) -> str | None:
-    """`true` and `false` are written small."""
+    """`true` and `false` are written in lower case."""
     return name.lower() if name.lower() in ("true", "false") else None
 
 
 def _typo_of_declared(name: str, known: set[str]) -> str | None:
-    """The declared name that differs from this one by a slip: a letter left out, added,
-    changed, or swapped with the next. Short names are too near to each other to tell."""
+    """The declared name that differs from this one by one letter: missing, added, changed, or swapped with
+    the next. Short names resemble each other too much for this."""
     return next((k for k in sorted(known) if len(k) > 3 and _is_one_edit_apart(name, k)), None)
 
 

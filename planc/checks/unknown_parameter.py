@@ -34,30 +34,30 @@ from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    for _, entry, found in rules_with_modules(binding, Rule):
+    for _, entry, groups in rules_with_modules(binding, Rule):
         for i, param in enumerate(entry.value.params):
-            faults: dict[tuple[str, str], list[ModuleGroup]] = {}
-            for site in found:
-                fault = _mismatch(param, site.bound.module)
-                if fault is not None:
-                    faults.setdefault(fault, []).append(site)
-            for (got, needed), like in faults.items():
-                own = like[0].bound.module.parameters
-                meant = closest_match(param.name, own) if param.name not in own else None
+            mismatches: dict[tuple[str, str], list[ModuleGroup]] = {}
+            for group in groups:
+                mismatch = _mismatch(param, group.bound.module)
+                if mismatch is not None:
+                    mismatches.setdefault(mismatch, []).append(group)
+            for (got, needed), matching in mismatches.items():
+                parameters = matching[0].bound.module.parameters
+                closest = closest_match(param.name, parameters) if param.name not in parameters else None
                 label = entry.location.label(got, "params", i)
-                yield diagnostic("F607", label, f"the module has no parameter '{param.name}'" if param.name not in own
-                             else f"'{param.name}' has no dim {param.layout.dim}",
-                             location_note(like), f"needed: {needed}",
-                             fix=rename_fix(entry.location.label("", "params", i, "name"), param.name, meant),
-                             module=like[0].name)  # fmt: skip
+                message = (f"the module has no parameter '{param.name}'" if param.name not in parameters
+                           else f"'{param.name}' has no dim {param.layout.dim}")  # fmt: skip
+                yield diagnostic("F607", label, message, location_note(matching), f"needed: {needed}",
+                             fix=rename_fix(entry.location.label("", "params", i, "name"), param.name, closest),
+                             module=matching[0].name)  # fmt: skip
 
 
 def _mismatch(param: ParamLayout, module: ModuleDef) -> tuple[str, str] | None:
-    """What was got, and what was needed."""
+    """What the module has instead, and what is needed."""
     info = module.parameters.get(param.name)
     if info is None:
         if param.name in module.buffers:
-            return "a buffer", "a parameter; buffers stay whole"
+            return "a buffer", "a parameter; planc does not shard buffers"
         if param.name in module.children:
             return "a module inside it", f"a rule for that module, '...{param.name}'"
         own = join_names(module.parameters)

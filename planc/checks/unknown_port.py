@@ -35,31 +35,31 @@ from planc.ir.text_fixes import rename_fix
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
-    called = module_calls(binding)
-    for _, entry, found in rules_with_modules(binding, Rule):
-        for side, what in (("inputs", "argument"), ("outputs", "result")):
+    calls = module_calls(binding)
+    for _, entry, groups in rules_with_modules(binding, Rule):
+        for side, noun in (("inputs", "argument"), ("outputs", "result")):
             for i, port in enumerate(getattr(entry.value, side)):
                 missing: dict[tuple[str, tuple[str, ...]], list[ModuleGroup]] = {}
-                for site in found:
-                    given = [_passed_values(handed, side) for handed in called.get(site.bound, ())]
+                for group in groups:
+                    passed = [_passed_values(call, side) for call in calls.get(group.bound, ())]
                     tensors = tuple(
-                        dict.fromkeys(key for each in given for key, v in each.items() if has_tensor(v))
+                        dict.fromkeys(key for values in passed for key, v in values.items() if has_tensor(v))
                     )
-                    if given and str(port.key) not in tensors:
-                        had = any(str(port.key) in each for each in given)
-                        got = "no tensor in any call of it" if had else f"no such {what} in any call of it"
-                        missing.setdefault((got, tensors), []).append(site)
-                for (got, tensors), like in missing.items():
+                    if passed and str(port.key) not in tensors:
+                        exists = any(str(port.key) in values for values in passed)
+                        got = "no tensor in any call of it" if exists else f"no such {noun} in any call of it"
+                        missing.setdefault((got, tensors), []).append(group)
+                for (got, tensors), matching in missing.items():
                     kind = "position" if str(port.key).isdigit() else "keyword"
                     yield diagnostic("F609", entry.location.label(got, side, i),
-                                 f"the module has no {what} at {kind} '{port.key}'", location_note(like),
-                                 f"needed: {', '.join(tensors) or f'a module with a tensor as {what}'}",
+                                 f"the module has no {noun} at {kind} '{port.key}'", location_note(matching),
+                                 f"needed: {', '.join(tensors) or f'a module with a tensor as {noun}'}",
                                  fix=_port_fix(entry, side, i, str(port.key), tensors),
-                                 module=like[0].name)  # fmt: skip
+                                 module=matching[0].name)  # fmt: skip
 
 
 def _passed_values(call: CapturedCall, side: str) -> Mapping[str, Any]:
-    """What passes at one side of a call, by position or keyword."""
+    """The arguments or results of a call, by position or keyword."""
     if side == "inputs":
         return {str(i): value for i, value in enumerate(call.args)} | dict(call.kwargs)
     result = call.result
@@ -69,7 +69,7 @@ def _passed_values(call: CapturedCall, side: str) -> Mapping[str, Any]:
 
 
 def _port_fix(entry: Located, side: str, number: int, key: str, tensors: tuple[str, ...]) -> Fix | None:
-    meant = closest_match(key, tensors)
-    if meant is None and tensors and (key == "0" or tensors[0] == "0"):
-        meant = tensors[0]  # the first is what mostly is meant, by position or by name
-    return rename_fix(entry.location.label("", side, number, "key"), key, meant)
+    closest = closest_match(key, tensors)
+    if closest is None and tensors and (key == "0" or tensors[0] == "0"):
+        closest = tensors[0]  # usually the first is meant, by position or by name
+    return rename_fix(entry.location.label("", side, number, "key"), key, closest)

@@ -34,10 +34,10 @@ from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    for rule, place in records_of_type(resolved, Rule):
+    for rule, location in records_of_type(resolved, Rule):
         if rule.style is None or rule.style in STYLES:
             continue
-        label = place.label("no such style", "style")
-        meant = closest_match(rule.style, [*STYLES, *RULE_CLAUSES])
+        label = location.label("no such style", "style")
+        closest = closest_match(rule.style, [*STYLES, *RULE_CLAUSES])
         yield diagnostic("N101", label, f"there is no style '{rule.style}'",
-                     f"needed: {join_names(STYLES)}", fix=replacement_fix(label, meant))  # fmt: skip
+                     f"needed: {join_names(STYLES)}", fix=replacement_fix(label, closest))  # fmt: skip

@@ -38,43 +38,43 @@ from planc.ir.resolved import Resolved, Settings
 from planc.ir.styles import LOSSES
 from planc.ir.text_fixes import replacement_fix
 
-_TORCH = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
-"""Dtypes by the names that torch gives them."""
+_TORCH_DTYPES = {"float32": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}
+"""The dtypes of plans by their names in torch."""
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
-    for block, place in declared_blocks(resolved):
+    for block, location in declared_blocks(resolved):
         for i, setting in enumerate(getattr(block, "settings", ())):
-            yield from _setting(block.kind, setting, place.child("settings", i))
-    for loss, place in records_of_type(resolved, Loss):
+            yield from _setting(block.kind, setting, location.child("settings", i))
+    for loss, location in records_of_type(resolved, Loss):
         if loss.style not in LOSSES:
-            yield _unknown("loss", loss.style, LOSSES, place, "style")
-    for region, place in records_of_type(resolved, Recompute):
+            yield _unknown("loss", loss.style, LOSSES, location, "style")
+    for region, location in records_of_type(resolved, Recompute):
         if region.mode is not None and region.mode not in RECOMPUTE_MODES:
-            yield _unknown("mode of recompute", region.mode, RECOMPUTE_MODES, place, "mode")
+            yield _unknown("mode of recompute", region.mode, RECOMPUTE_MODES, location, "mode")
         for i, name in enumerate(region.save):
             if name not in SAVEABLE_OPS:
-                yield _unknown("kind of operation to save", name, SAVEABLE_OPS, place, "save", i)
+                yield _unknown("kind of operation to save", name, SAVEABLE_OPS, location, "save", i)
 
 
-def _setting(kind: str, setting: Setting, place: PlanPath) -> Iterator[Diagnostic]:
+def _setting(kind: str, setting: Setting, location: PlanPath) -> Iterator[Diagnostic]:
     known = BLOCK_KINDS[kind].settings
     if setting.name not in known:
-        yield _unknown(f"setting of {kind}", setting.name, known, place, "name")
+        yield _unknown(f"setting of {kind}", setting.name, known, location, "name")
         return
     values, value = known[setting.name], setting.value
     got = value if isinstance(value, str) else format_value(value)
     if values is None:
         if not isinstance(value, str):
-            label = place.label("", "value")
+            label = location.label("", "value")
             yield diagnostic("N105", label, f"{setting.name} is a name, not '{got}'", "needed: any name")
     elif not any(value == one and type(value) is type(one) for one in values):
-        said = [v if isinstance(v, str) else format_value(v) for v in values]
-        yield _unknown(f"value of {setting.name}", got, said, place, "value")
+        allowed = [v if isinstance(v, str) else format_value(v) for v in values]
+        yield _unknown(f"value of {setting.name}", got, allowed, location, "value")
 
 
-def _unknown(what: str, got: str, known: Iterable[str], place: PlanPath, *path: str | int) -> Diagnostic:
+def _unknown(noun: str, got: str, known: Iterable[str], location: PlanPath, *path: str | int) -> Diagnostic:
     names = list(known)
-    label = place.label("", *path)
-    return diagnostic("N105", label, f"there is no {what} '{got}'", f"needed: {join_names(names)}",
-                  fix=replacement_fix(label, _TORCH.get(got) or closest_match(got, names)))  # fmt: skip
+    label = location.label("", *path)
+    return diagnostic("N105", label, f"there is no {noun} '{got}'", f"needed: {join_names(names)}",
+                  fix=replacement_fix(label, _TORCH_DTYPES.get(got) or closest_match(got, names)))  # fmt: skip

@@ -31,8 +31,8 @@ from planc.ir.resolved import Resolved, Settings
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     used = {axis.value for block in resolved.blocks for axis in block.axes}
     if used - {axis.name for axis in resolved.axes}:
-        return  # a block is on an axis that is not there: misspelt, it may be this one
+        return  # a block names an unknown axis, which may be this one, misspelt
     for axis in resolved.axes:
         if axis.name not in used and axis.name not in resolved.unparsed_words and axis.size != 1:
             yield diagnostic("M201", axis.location.label("", "name"), f"no block uses axis '{axis.name}'",
-                         "got: its ranks would all compute the same")  # fmt: skip
+                         "got: all ranks along it would compute the same")  # fmt: skip

@@ -37,15 +37,15 @@ def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:
     if not declared or has_unreadable_lines(resolved):
         return
     used = _used_names(resolved)
-    for name, placed in declared.items():
-        # A base plan may declare what only its other users need.
-        if name not in used and placed.location.document is resolved.documents[0]:
-            what = "option" if name in resolved.options else "let"
-            yield diagnostic("N107", placed.location.label("", "name"), f"{what} '{name}' is never used")
+    for name, declaration in declared.items():
+        # A base plan may declare names that only other plans use.
+        if name not in used and declaration.location.document is resolved.documents[0]:
+            noun = "option" if name in resolved.options else "let"
+            yield diagnostic("N107", declaration.location.label("", "name"), f"{noun} '{name}' is never used")
 
 
 def _used_names(resolved: Resolved) -> set[str]:
-    """Every word that may be a use of a name."""
+    """Every word that may refer to a declared name."""
     index = resolved.records_by_type
     used = {name for expr, _, _ in index.get(Expr, ()) for name in expr.names()}
     used |= {layout.name for layout, _, _ in index.get(LayoutRef, ())}

@@ -234,7 +234,7 @@ def test_a_model_that_a_plan_names_in_vain(capsys: pytest.CaptureFixture[str], f
     (folder / "near.plan").write_text('model "llama-3-9b"\nmesh tp=2\ntensor tp { a   colwise }\n')
     status, out, _ = run(capsys, "check", "near.plan")
     assert status == 1
-    assert "no graph 'llama-3-9b' is shipped with planc\n --> near.plan:1:7\n" in out
+    assert "planc ships no graph 'llama-3-9b'\n --> near.plan:1:7\n" in out
     assert "help: did you mean 'llama-3-8b'?" in out
 
 

@@ -269,7 +269,7 @@ def test_several_optimizers(tmp_path: Path) -> None:
     [
         ("refuted", "error[L701]"),
         ("syntax", "error[S002]"),
-        ("name", "error[F601]: no module is body.upp"),
+        ("name", "error[F601]: no module matches body.upp"),
         ("raises", "planc: on rank 2 alone:\nerror[G802]"),
         ("differs", "rank 2"),
     ],

@@ -55,7 +55,7 @@ def test_two_places() -> None:
         3 |     lm_head  colwise
           |     ------- the first
           = at: lm_head
-          = help: write 'override' before the one that is to win, or narrow a pattern
+          = help: write 'override' before the one that applies, or narrow a pattern
     """)
 
 
