@@ -99,7 +99,10 @@ def _collect(node: Any, kind: Kinds, into: tuple[type, ...], depth: int, found: 
     if isinstance(node, kind):
         found.append(node)
     elif isinstance(node, into) and depth >= 0:
-        for _, part in children(node):
+        # Without the keys of `children`: the proof walks arguments thousands of times.
+        if not isinstance(node, tuple | list):
+            node = node.values() if isinstance(node, Mapping) else [part for _, part in children(node)]
+        for part in node:
             _collect(part, kind, into, depth - 1, found)
 
 

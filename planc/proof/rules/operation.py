@@ -74,7 +74,7 @@ class Operation:
     """A call of a torch function. Arguments are operands, plain constants (numbers that are
     the same on every rank among them), `Differs`, `Slice`, `Other`, and tuples of these."""
 
-    __slots__ = ("arguments", "keywords", "masks_lookup", "name", "ranks", "results")
+    __slots__ = ("_operands", "arguments", "keywords", "masks_lookup", "name", "ranks", "results")
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class Operation:
         self.name, self.arguments, self.keywords = name, arguments, keywords
         self.results, self.ranks = results, ranks
         """What it gave in the captured run, whole; and the number of ranks."""
+        self._operands: list[Operand] | None = None
         self.masks_lookup = masks_lookup
         """Whether the module that runs masks the lookup of rows that a rank lacks: see `StyledClass.masked_lookup`."""
 
@@ -114,7 +115,9 @@ class Operation:
 
     def operands(self) -> list[Operand]:
         """Every tensor among the arguments, in order."""
-        return [*iter_operands(self.arguments), *iter_operands(tuple(self.keywords.values()))]
+        if self._operands is None:
+            self._operands = list(iter_operands((self.arguments, *self.keywords.values())))
+        return self._operands
 
 
 def iter_operands(item: Any) -> Iterator[Operand]:
