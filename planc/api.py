@@ -110,13 +110,13 @@ def check(
     Raises:
         planc.syntax.read_file.Unreadable: the plan is a path, and there is no such file.
         planc.ModelFault: the model cannot be had; its `diagnostic` says why.
-        ValueError: a number that is no number of devices, an axis given two sizes, an option
+        ValueError: a number that is not a number of devices, an axis given two sizes, an option
             that the plan does not have, or of the wrong type.
     """
     settings = Settings(_mesh_sizes(mesh or {}, tp=tp, dp=dp), world_size, gpus_per_node, dict(options or {}))
     for count in (*settings.axis_sizes.values(), world_size, gpus_per_node):
         if count is not None and not (type(count) is int and 1 <= count <= MAX_DEVICES):
-            raise ValueError(f"{count!r} is no number of devices")
+            raise ValueError(f"{count!r} is not a number of devices")
     document = to_document(plan)
     result = check_document(document, settings, _model_graph(document, model))
     if fault := option_error([result.resolved.documents], settings.options):

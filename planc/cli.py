@@ -9,19 +9,19 @@ from importlib import import_module
 from io import TextIOWrapper
 
 EXIT_USAGE = 2
-"""Exit status of wrong usage, and of files and models that cannot be read."""
+"""Exit status of wrong usage, and of files and models that planc cannot read."""
 EXIT_UNPROVED = 3
-"""Exit status where no plan is refuted, and not all could be proved."""
+"""Exit status if planc refutes no plan, and cannot prove all of them."""
 
 COMMANDS = {
-    "check": "check plans, and say every fault with its place",
-    "verify": "run a model split by a plan against the same model unsplit, and compare numbers",
-    "fmt": "write plans in their one canonical form",
-    "show": "draw a plan after options, lets, extends and when are worked in",
-    "convert": "turn a plan into text, JSON, YAML or Python",
-    "capture": "run a model once on fake tensors, and write its graph",
+    "check": "check plans, and report every error with its place",
+    "verify": "run a model with and without its plan, and compare the numbers",
+    "fmt": "rewrite plans in canonical form",
+    "show": "show a plan after extends, options, lets and conditions are resolved",
+    "convert": "convert a plan to text, JSON, YAML or Python",
+    "capture": "run a model once on fake tensors, and write its graph to a file",
     "schema": "print the JSON Schema of the data form",
-    "explain": "say what a code means, and why the law exists",
+    "explain": "explain a code: the law, why it exists, a wrong and a right example",
 }
 
 _HELP = """usage: planc COMMAND [ARGUMENTS]
@@ -31,24 +31,30 @@ A compiler for parallelism plans of PyTorch models.
 commands:
 {commands}
 
-'planc COMMAND --help' says more of one.
+Run 'planc COMMAND --help' for the arguments of a command.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit status: 0 no error, 1 an error in a plan, 2 wrong
-    usage or an unreadable file, 3 not proved."""
+    """Run a command.
+
+    Args:
+        arguments: the words after `planc`; by default those of the process.
+
+    Returns:
+        The exit status: 0 no error, 1 an error in a plan, 2 wrong usage or an unreadable file, 3 not proved.
+    """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(argv)
     except BrokenPipeError:
-        # The reader went away, as in `planc ... | head`: not a fault of ours.
+        # The reader of the output has gone, as in `planc ... | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
         return 130
-    except OSError as bad:  # a full disk behind standard output; files are read with care
-        return print_usage_error((bad.strerror or str(bad)).lower())
+    except OSError as error:  # as a full disk behind standard output; commands catch those of files
+        return print_usage_error((error.strerror or str(error)).lower())
 
 
 def _run(argv: list[str]) -> int:
@@ -64,8 +70,8 @@ def _run(argv: list[str]) -> int:
     if argv[0] not in COMMANDS:
         from planc.closest import closest_match
 
-        meant = closest_match(argv[0], COMMANDS)
-        hint = f"; did you mean '{meant}'?" if meant else ""
+        closest = closest_match(argv[0], COMMANDS)
+        hint = f"; did you mean '{closest}'?" if closest else ""
         return print_usage_error(f"there is no command '{argv[0]}'{hint}")
     import argparse
 
@@ -79,7 +85,7 @@ def _run(argv: list[str]) -> int:
 
 
 def print_usage_error(message: str) -> int:
-    """Say what is wrong with the command line."""
+    """Print what is wrong with the command line. Returns the exit status."""
     print(f"planc: {message}", file=sys.stderr)
     return EXIT_USAGE
 
@@ -89,9 +95,9 @@ def run_as_program() -> int:
     import gc
 
     for stream in (sys.stdout, sys.stderr):
-        # A plan may hold what a narrow terminal cannot show: that is no reason to end.
+        # A plan may contain characters that the terminal cannot show.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # What a run builds lives until its end: collecting only costs time.
+    # Almost all objects live until the end of the run: collecting garbage would only cost time.
     gc.disable()
     return main()

@@ -1,4 +1,4 @@
-"""`planc check --fix`: writing the fixes that were tried."""
+"""`planc check --fix`: the fixes of a plan applied one after another."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from planc.ir.source import Source
 from planc.syntax.read_file import read_source
 
 MAX_ROUNDS = 100
-"""Fixes written in one run: each is tried beside those before it."""
+"""Fixes applied in one run. planc tries each on the plan with those before it."""
 
 
 def apply_fixes(result: Result, check: Callable[[Document], Result]) -> Result:
-    """The result of the plan with its fixes applied, one after the other. Nothing is written."""
+    """Apply the fixes of a plan, and check it again after each. Writes no file.
+
+    Args:
+        result: the result of checking the plan.
+        check: checks a document as `result` was made.
+    """
     for _ in range(MAX_ROUNDS):
         source = result.document.source
         fix = next((d.fix for d in result.diagnostics if d.fix is not None and d.fix.edits), None)

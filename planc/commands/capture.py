@@ -23,13 +23,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", help=f"the file to write (default: NAME{GRAPH_SUFFIX} here)"
     )
     parser.add_argument("--input", metavar="NAME=DTYPE[d0,d1,...]", action="append", default=[], dest="inputs",
-                        help="call the model with such a tensor; a number names a position")  # fmt: skip
+                        help="an input of the model; a number for NAME is a position")  # fmt: skip
 
 
 def run(arguments: Namespace) -> int:
     path = arguments.output or _default_path(arguments.model)
     if not path.endswith(GRAPH_SUFFIXES):
-        return print_usage_error(f"{path}: a graph file ends in {' or '.join(GRAPH_SUFFIXES)}")
+        return print_usage_error(f"{path}: the name of a graph file ends in {' or '.join(GRAPH_SUFFIXES)}")
     if os.path.isdir(path) or not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         return print_usage_error(f"{path}: no such file or directory")
     try:
@@ -43,14 +43,14 @@ def run(arguments: Namespace) -> int:
         return EXIT_USAGE
     try:
         size = write_graph_file(graph, path)
-    except OSError as bad:
-        return print_usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
+    except OSError as error:
+        return print_usage_error(f"{path}: {(error.strerror or str(error)).lower()}")
     sys.stdout.write(f"{path}: {_summary(graph)}, {size:,} bytes\n")
     return 0
 
 
 def _default_path(model: str) -> str:
-    """The file for a model, in the current folder: named for its class, configuration or factory."""
+    """The file in the current folder that is named after the class, configuration or factory of a model."""
     name = os.path.basename(model.removeprefix("hf:").partition("?")[0]).rpartition(":")[2]
     for ending in (*GRAPH_SUFFIXES, ".json"):
         name = name.removesuffix(ending)

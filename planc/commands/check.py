@@ -27,28 +27,34 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_settings_flags(parser)
     add_model_flags(parser)
-    parser.add_argument("--fix", action="store_true", help="write the fixes that were tried into the plans")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="how to report (default: text)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of plans without a fault")
+    parser.add_argument(
+        "--fix", action="store_true", help="apply the fixes that planc has tried, and write the plans"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text", help="the format of the report (default: text)"
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="report nothing for plans without errors or warnings"
+    )
 
 
 def run(arguments: Namespace) -> int:
     try:
         given = settings_from_flags(arguments)
-    except UsageError as bad:
-        return print_usage_error(str(bad))
+    except UsageError as error:
+        return print_usage_error(str(error))
     if arguments.plans.count("-") > 1:
-        return print_usage_error("standard input is read once")
+        return print_usage_error("standard input can only be read once")
     if arguments.fix and "-" in arguments.plans:
-        return print_usage_error("--fix writes files: standard input is none")
+        return print_usage_error("--fix writes files, and standard input is not a file")
     documents: list[Document] = []
     unreadable = False
     for path in arguments.plans:
         try:
             documents.append(read_path(path))
-        except PlanFileError as bad:
+        except PlanFileError as error:
             unreadable = True
-            print_usage_error(str(bad))
+            print_usage_error(str(error))
     results, bad_models = _check_all(documents, given, arguments)
     if results and (fault := option_error([r.resolved.documents for r in results], given.options)):
         return print_usage_error(fault)
@@ -61,14 +67,14 @@ def run(arguments: Namespace) -> int:
 
 
 def _check_all(documents: list[Document], given: Settings, arguments: Namespace) -> tuple[list[Result], bool]:
-    """The results, and whether a model could not be had, or a file not be written."""
-    results, bad = [], False
+    """The results, and whether planc could not get a model or write a file."""
+    results, has_failed = [], False
     for document in documents:
         try:
             graph = graph_from_flags(document, arguments)
         except ModelFault as fault:
             print_diagnostics([fault.diagnostic])
-            bad = True
+            has_failed = True
             continue
         result = check_document(document, given, graph)
         if arguments.fix:
@@ -78,18 +84,18 @@ def _check_all(documents: list[Document], given: Settings, arguments: Namespace)
                 )
             except OSError as failed:
                 print_usage_error(f"{document.source.name}: {(failed.strerror or str(failed)).lower()}")
-                bad = True
+                has_failed = True
         results.append(result)
-    return results, bad
+    return results, has_failed
 
 
 def _is_other_model(result: Result) -> bool:
-    """Whether the model is none that the plan could be for."""
+    """Whether planc refused the model because the plan is for another one."""
     return any(diagnostic.law.name == "other-model" for diagnostic in result.diagnostics)
 
 
 def _write_fixes(result: Result, recheck: Callable[[Document], Result], named_paths: list[str]) -> Result:
-    """The result with all fixes written into the plan's file, which the user has named.
+    """Apply all fixes of a plan, and write the plan if the user named its file. Returns the new result.
 
     Raises:
         OSError: the file cannot be written.
@@ -97,16 +103,16 @@ def _write_fixes(result: Result, recheck: Callable[[Document], Result], named_pa
     from planc.commands.apply_fixes import apply_fixes
     from planc.commands.atomic_write import write_atomically
 
-    mended = apply_fixes(result, recheck)
+    fixed = apply_fixes(result, recheck)
     path = result.document.source.name
-    if mended is result:
+    if fixed is result:
         return result
-    if path not in named_paths:  # a shipped plan, by its name
-        print(f"{path}: shipped with planc, and left as it is", file=sys.stderr)
+    if path not in named_paths:  # a shipped plan
+        print(f"{path}: shipped with planc, so --fix does not change it", file=sys.stderr)
         return result
-    write_atomically(path, mended.document.source.text)
+    write_atomically(path, fixed.document.source.text)
     print(f"{path}: fixed", file=sys.stderr)
-    return mended
+    return fixed
 
 
 def _print_report(results: list[Result], arguments: Namespace) -> None:

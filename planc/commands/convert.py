@@ -16,19 +16,19 @@ FORMS = ("text", "json", "yaml", "python")
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("plan", metavar="PLAN", help="a .plan, .json or .yaml file; - for standard input")
-    parser.add_argument("--to", choices=FORMS, required=True, help="the form to print")
+    parser.add_argument("--to", choices=FORMS, required=True, help="the format to print")
 
 
 def run(arguments: Namespace) -> int:
     try:
         document = read_path(arguments.plan)
-    except PlanFileError as bad:
-        return print_usage_error(str(bad))
+    except PlanFileError as error:
+        return print_usage_error(str(error))
     if document.diagnostics:
         return print_diagnostics(document.diagnostics)
     text = _convert(document.plan, arguments.to)
     if text is None:
-        # Data can hold faults that text cannot: they are what stands in the way.
+        # The plan has errors that its text could not express: report those.
         return print_diagnostics(check_document(document).diagnostics)
     sys.stdout.write(text)
     return 0

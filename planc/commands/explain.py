@@ -13,8 +13,10 @@ from planc.report.text import Palette, wants_color
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("codes", nargs="*", metavar="CODE", help="as N101, or its name, as unknown-style")
-    parser.add_argument("--list", action="store_true", help="every code, a line each")
+    parser.add_argument(
+        "codes", nargs="*", metavar="CODE", help="a code, as N101, or the name of a law, as unknown-style"
+    )
+    parser.add_argument("--list", action="store_true", help="list all codes")
 
 
 def run(arguments: Namespace) -> int:
@@ -23,15 +25,15 @@ def run(arguments: Namespace) -> int:
             print(f"{law.code}  {law.severity:<7}  {law.name:<20} {law_page(law)[0]}")
         return 0
     if not arguments.codes:
-        return print_usage_error("which code? 'planc explain --list' names them all")
+        return print_usage_error("no code is given; 'planc explain --list' lists them all")
     known = {law.code.lower(): law for law in LAWS} | {law.name: law for law in LAWS}
     for code in arguments.codes:
         found = known.get(code.lower())
         if found is None:
-            meant = closest_match(code.upper(), [law.code for law in LAWS]) or closest_match(
+            closest = closest_match(code.upper(), [law.code for law in LAWS]) or closest_match(
                 code.lower(), known
             )
-            hint = f"; did you mean '{meant}'?" if meant else "; 'planc explain --list' names them all"
+            hint = f"; did you mean '{closest}'?" if closest else "; 'planc explain --list' lists them all"
             return print_usage_error(f"there is no code '{code}'{hint}")
         sys.stdout.write(format_page(found, Palette(wants_color(sys.stdout))))
     return 0

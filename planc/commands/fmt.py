@@ -15,10 +15,12 @@ from planc.syntax.read_file import PlanFileError, read_path
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "plans", nargs="+", metavar="PLAN", help="a .plan file; - reads standard input and prints"
+        "plans", nargs="+", metavar="PLAN", help="a .plan file; - formats standard input to standard output"
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
-    parser.add_argument("--diff", action="store_true", help="write nothing; print what would change")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, and exit with 1 if a file would change"
+    )
+    parser.add_argument("--diff", action="store_true", help="write nothing, and print what would change")
 
 
 def run(arguments: Namespace) -> int:
@@ -33,10 +35,10 @@ def _format_file(path: str, arguments: Namespace) -> int:
         return print_usage_error(f"{path}: no such file or directory")
     try:
         document = read_path(path)
-    except PlanFileError as bad:
-        return print_usage_error(str(bad))
+    except PlanFileError as error:
+        return print_usage_error(str(error))
     if document.source.format != "text":
-        return print_usage_error(f"{path}: only .plan files are formatted; see 'planc convert'")
+        return print_usage_error(f"{path}: planc formats .plan files only; see 'planc convert'")
     if document.diagnostics:
         return print_diagnostics(sorted(document.diagnostics, key=lambda fault: fault.label.span.start))
     from planc.syntax.formatter import format_document
@@ -55,14 +57,14 @@ def _format_file(path: str, arguments: Namespace) -> int:
         return 1
     try:
         write_atomically(path, text)
-    except OSError as bad:
-        return print_usage_error(f"{path}: {(bad.strerror or str(bad)).lower()}")
+    except OSError as error:
+        return print_usage_error(f"{path}: {(error.strerror or str(error)).lower()}")
     print(f"{path}: formatted", file=sys.stderr)
     return 0
 
 
 def _original_text(path: str, document: Document) -> str:
-    """The file as it is: a byte order mark, too, is a difference."""
+    """The text of the file with its byte order mark, which is a difference too."""
     if path == "-":
         return document.source.text
     with open(path, "rb") as file:

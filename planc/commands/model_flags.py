@@ -14,20 +14,24 @@ def add_model_flags(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model", metavar="MODEL",
-        help="a captured graph (file, or the name of a shipped one), hf:CLASS, hf:CONFIG.json, or "
-        "FILE.py:FACTORY; by default the one that the plan names; 'none' checks without",
+        help="a graph file, the name of a shipped graph, hf:CLASS, hf:CONFIG.json or "
+        "FILE.py:FACTORY; by default the model that the plan names; 'none' for no model",
     )  # fmt: skip
-    group.add_argument("--no-cache", action="store_true", help="capture the model anew")
+    group.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="capture the model again instead of reading its graph from the cache",
+    )
 
 
 def graph_from_flags(document: Document, arguments: Namespace) -> ModelGraph | None:
-    """The graph that the flags, or the plan, choose.
+    """The graph of the model that the flags or the plan name.
 
     Raises:
-        ModelFault: the model cannot be had.
+        ModelFault: planc cannot find or capture the model.
     """
     if arguments.model is None and not _names_model(document):
-        return None  # and nothing that reads graphs is loaded
+        return None  # without importing what reads graphs
     from planc.graph.model_source import graph_for_plan
 
     return graph_for_plan(document, arguments.model, use_cache=not arguments.no_cache)

@@ -9,7 +9,7 @@ from planc.ir.resolved import MAX_DEVICES, Settings
 
 
 class UsageError(Exception):
-    """Flags that contradict each other or the plan."""
+    """Flags contradict each other or the plan."""
 
 
 def add_settings_flags(parser: ArgumentParser) -> None:
@@ -17,12 +17,18 @@ def add_settings_flags(parser: ArgumentParser) -> None:
     group.add_argument("--tp", type=parse_size, metavar="N", help="devices along the axis tp")
     group.add_argument("--dp", type=parse_size, metavar="N", help="devices along the axis dp")
     group.add_argument("--mesh", type=parse_mesh, metavar="AXIS=N,...", action="append", default=[],
-                       help="devices along any axes, as dp=2,tp=8")  # fmt: skip
+                       help="devices along several axes, as dp=2,tp=8")  # fmt: skip
     group.add_argument(
-        "--world-size", type=parse_size, metavar="N", help="devices in all; fills the one axis without a size"
+        "--world-size",
+        type=parse_size,
+        metavar="N",
+        help="the total number of devices; determines the size of the one axis without a size",
     )
     group.add_argument(
-        "--gpus-per-node", type=parse_size, metavar="N", help="warn of tensor parallelism across nodes"
+        "--gpus-per-node",
+        type=parse_size,
+        metavar="N",
+        help="the number of GPUs of a node, to warn about tensor parallelism across nodes",
     )
     group.add_argument("--set", type=parse_option, metavar="OPTION=VALUE", action="append", default=[],
                        dest="options", help="set an option of the plan")  # fmt: skip
@@ -30,20 +36,20 @@ def add_settings_flags(parser: ArgumentParser) -> None:
 
 def parse_size(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= MAX_DEVICES or len(text) > 12:
-        raise ArgumentTypeError(f"{text!r} is no number of devices")
+        raise ArgumentTypeError(f"{text!r} is not a number of devices")
     return int(text)
 
 
 def parse_mesh(text: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for part in text.split(","):
         name, equal, number = part.strip().partition("=")
         if not equal or not name.isidentifier():
             raise ArgumentTypeError(f"{part!r} is not AXIS=N")
-        if name in found:
+        if name in sizes:
             raise ArgumentTypeError(f"axis '{name}' is given twice")
-        found[name] = parse_size(number)
-    return found
+        sizes[name] = parse_size(number)
+    return sizes
 
 
 def parse_option(text: str) -> tuple[str, ExprValue]:
@@ -55,7 +61,7 @@ def parse_option(text: str) -> tuple[str, ExprValue]:
     digits = value.removeprefix("-")
     if digits.isascii() and digits.isdigit() and len(digits) <= 12:
         return name, int(value)
-    raise ArgumentTypeError(f"{value!r} is no value of an option: true, false or a number")
+    raise ArgumentTypeError(f"{value!r} is not the value of an option: true, false or a number")
 
 
 def settings_from_flags(arguments: Namespace) -> Settings:

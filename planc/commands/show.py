@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_settings_flags(parser)
     add_model_flags(parser)
     parser.add_argument(
-        "--collectives", action="store_true", help="the communication of one step, by rule and module"
+        "--collectives", action="store_true", help="print the collectives of one step, by rule and module"
     )
 
 
@@ -29,10 +29,10 @@ def run(arguments: Namespace) -> int:
         given = settings_from_flags(arguments)
         document = read_path(arguments.plan)
         graph = graph_from_flags(document, arguments) if arguments.model or arguments.collectives else None
-    except (UsageError, PlanFileError) as bad:
-        return print_usage_error(str(bad))
-    except ModelFault as bad:
-        print_diagnostics([bad.diagnostic])
+    except (UsageError, PlanFileError) as error:
+        return print_usage_error(str(error))
+    except ModelFault as error:
+        print_diagnostics([error.diagnostic])
         return EXIT_USAGE
     result = check_document(document, given, graph)
     if fault := option_error([result.resolved.documents], given.options):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from planc.ir.verify_result import VerifyResult
 
 MAX_RANKS = 16
-"""Ranks: processes of this machine."""
+"""Each rank is a process on this machine."""
 DEFAULT_AXIS_SIZE = 2
-"""The size of an axis that nobody gives one."""
+"""The size of an axis for which neither the plan nor the user gives one."""
 EXIT_STATUS = {"right": 0, "wrong": 1, "unjudged": EXIT_UNPROVED}
 
 
@@ -38,36 +38,36 @@ def add_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("model and runs")
     group.add_argument(
         "--model", metavar="MODEL",
-        help="hf:CLASS, hf:CONFIG.json or FILE.py:FACTORY; a graph stands for what it was captured from; by "
-        "default the one that the plan names",
+        help="hf:CLASS, hf:CONFIG.json or FILE.py:FACTORY; a graph stands for the model that it was captured "
+        "from; by default the model that the plan names",
     )  # fmt: skip
-    group.add_argument("--full", action="store_true", help="run the model as large as it is")
+    group.add_argument("--full", action="store_true", help="run the model in its full size")
     group.add_argument(
-        "--dropout", action="store_true", help="leave dropout on, and compare means of many draws"
+        "--dropout", action="store_true", help="keep dropout on, and compare means over many samples"
     )
     group.add_argument(
-        "--steps", type=_parse_count, default=3, metavar="N", help="steps of an optimizer (default: 3)"
+        "--steps", type=_parse_count, default=3, metavar="N", help="optimizer steps (default: 3)"
     )
     group.add_argument(
-        "--seed", type=_parse_count, default=0, metavar="N", help="of weights and data (default: 0)"
+        "--seed", type=_parse_count, default=0, metavar="N", help="the seed of weights and data (default: 0)"
     )
     group.add_argument(
         "--timeout",
         type=_parse_count,
         default=120,
         metavar="N",
-        help="seconds that a run may take (default: 120)",
+        help="the time limit of a run in seconds (default: 120)",
     )
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help="how to report (default: text)"
+        "--format", choices=("text", "json"), default="text", help="the format of the report (default: text)"
     )
     parser.add_argument("-a", "--all", action="store_true", help="show every tensor")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of a plan that is right")
+    parser.add_argument("-q", "--quiet", action="store_true", help="report nothing if the plan is right")
 
 
 def _parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ArgumentTypeError(f"{text!r} is no number")
+        raise ArgumentTypeError(f"{text!r} is not a number")
     return int(text)
 
 
@@ -75,22 +75,22 @@ def run(arguments: Namespace) -> int:
     try:
         given = settings_from_flags(arguments)
         document = read_path(arguments.plan)
-    except (UsageError, PlanFileError) as bad:
-        return print_usage_error(str(bad))
+    except (UsageError, PlanFileError) as error:
+        return print_usage_error(str(error))
     if document.diagnostics:
         print_diagnostics(document.diagnostics)
         return 1
-    if why := option_error([resolve(document, Settings(options=given.options)).documents], given.options):
-        return print_usage_error(why)
+    if reason := option_error([resolve(document, Settings(options=given.options)).documents], given.options):
+        return print_usage_error(reason)
     given, notes = _with_axis_sizes(document, given)
     ranks = math.prod(given.axis_sizes.values())
     if ranks > MAX_RANKS:
         return print_usage_error(
-            f"{ranks} ranks: at most {MAX_RANKS} processes are started; use smaller axes"
+            f"the mesh has {ranks} ranks, and verify starts at most {MAX_RANKS} processes: use smaller axes"
         )
     if not hasattr(os, "fork"):
-        return print_usage_error("verify forks processes, which this system cannot")
-    # Ranks are forked, which a process that has met a GPU must not do; all of it runs on the CPU.
+        return print_usage_error("verify needs fork, which this system does not have")
+    # A process that has initialized CUDA must not fork, so all ranks run on the CPU.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:
         from planc.torch.verify.verify_plan import prepare_to_fork
@@ -98,25 +98,25 @@ def run(arguments: Namespace) -> int:
         return print_usage_error(f"verify needs torch: {missing}")
     prepare_to_fork()
     try:
-        found, more = _run_verify(document, given, arguments)
+        result, more = _run_verify(document, given, arguments)
     except ModelFault as fault:
         print_diagnostics([fault.diagnostic])
         return EXIT_USAGE
-    _print_report(found, [*notes, *more], arguments)
-    return EXIT_USAGE if _is_other_model(found) else EXIT_STATUS[found.verdict]
+    _print_report(result, [*notes, *more], arguments)
+    return EXIT_USAGE if _is_other_model(result) else EXIT_STATUS[result.verdict]
 
 
 def _is_other_model(report: VerifyResult) -> bool:
-    """Whether the model is none that the plan could be for."""
+    """Whether planc refused the model because the plan is for another one."""
     return any(line.startswith("F600 ") for line in report.proof_findings)
 
 
 def _with_axis_sizes(document: Document, given: Settings) -> tuple[Settings, list[str]]:
     """The settings with a size for each axis of the plan."""
-    settled = resolve(document, given)
-    sizes = {axis.name: axis.size for axis in settled.axes}
+    resolved = resolve(document, given)
+    sizes = {axis.name: axis.size for axis in resolved.axes}
     notes = [
-        f"axis {name}: no size is given; {DEFAULT_AXIS_SIZE} is taken"
+        f"axis {name}: no size is given, so verify uses {DEFAULT_AXIS_SIZE}"
         for name, size in sizes.items()
         if size is None
     ]
@@ -125,10 +125,10 @@ def _with_axis_sizes(document: Document, given: Settings) -> tuple[Settings, lis
 
 
 def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tuple[VerifyResult, list[str]]:
-    """What was found, and what was done to the model.
+    """The result, and notes on how the model was changed.
 
     Raises:
-        ModelFault: the model cannot be had.
+        ModelFault: planc cannot find or build the model.
     """
     from planc.compile import check_document
     from planc.graph.model_source import reference_for_plan
@@ -159,11 +159,11 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
 
 
 def _shrink_model(document: Document, reference: str, given: Settings) -> tuple[str, ModelGraph, list[str]]:
-    """A smaller model, its graph, and what is to be said of it. Where the plan names blocks that a smaller one
-    does not have, every block stays.
+    """A smaller model with its graph, and notes on it. If the plan names layers that the smaller model lacks,
+    it keeps all layers.
 
     Raises:
-        ModelFault: the model cannot be had.
+        ModelFault: planc cannot find or build the model.
     """
     from planc.compile import diagnose
     from planc.torch.capture.from_reference import capture_reference
@@ -173,7 +173,7 @@ def _shrink_model(document: Document, reference: str, given: Settings) -> tuple[
     for keep_depth in (False, True):
         small = shrink_model(reference, sizes, keep_depth=keep_depth)
         graph = capture_reference(small.reference)
-        if not any(fault.law.name == "no-match" for fault in diagnose(document, given, graph).diagnostics):
+        if not any(found.law.name == "no-match" for found in diagnose(document, given, graph).diagnostics):
             break
     notes = [f"made smaller: {', '.join(small.changes)}"] if small.changes else []
     return small.reference, graph, [*notes, *small.notes]

@@ -1,4 +1,4 @@
-"""The whole report of `planc check` in the terminal."""
+"""The report of `planc check` in the terminal."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def _verdict(result: Result, palette: Palette) -> str:
     on = f" on {mesh}" if mesh else ""
     if result.is_refuted:
         return f"{name}: {palette('error', 'refuted')}{on}: {', '.join(counts)}\n"
-    said = f", {', '.join(counts)}" if counts else ", no fault"
-    return f"{name}: {palette('green', result.verdict)}{on}{said}\n"
+    issues = f", {', '.join(counts)}" if counts else ", no issues found"
+    return f"{name}: {palette('green', result.verdict)}{on}{issues}\n"
 
 
 def _skipped(result: Result) -> str:
-    """What was not checked, grouped by the reason."""
+    """The checks that were not made, by reason."""
     reasons: dict[str, list[str]] = {}
     for skipped in result.skipped:
         reasons.setdefault(skipped.reason, []).append(skipped.check)
     return "".join(
-        f"  not checked, {sanitize(why)}:\n" + "".join(f"    - {sanitize(check)}\n" for check in checks)
-        for why, checks in reasons.items()
+        f"  not checked, {sanitize(reason)}:\n" + "".join(f"    - {sanitize(check)}\n" for check in checks)
+        for reason, checks in reasons.items()
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

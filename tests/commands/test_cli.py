@@ -131,7 +131,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_plan_without_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "check", "good.plan", "--tp", "8")
     assert (status, err) == (0, "")
-    assert out.startswith("good.plan: checked on tp=8, no fault\n  not checked, no model is given:\n")
+    assert out.startswith("good.plan: checked on tp=8, no issues found\n  not checked, no model is given:\n")
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,12 +244,12 @@ def test_fix_writes_what_the_user_named(
     """Not a shipped plan, not standard input, and no file that is not to be written."""
     assert run(capsys, "check", "-", "--fix")[::2] == (
         2,
-        "planc: --fix writes files: standard input is none\n",
+        "planc: --fix writes files, and standard input is not a file\n",
     )
     before = (PLANS / "llama.plan").read_text()
     status, _, err = run(capsys, "check", "llama", "--tp", "8", "--model", "qwen3-8b", "--fix")
     assert status == 1
-    assert "llama.plan: shipped with planc, and left as it is\n" in err
+    assert "llama.plan: shipped with planc, so --fix does not change it\n" in err
     assert (PLANS / "llama.plan").read_text() == before
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda *_: False)

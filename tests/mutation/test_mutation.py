@@ -297,7 +297,7 @@ WRONG = [
     (["llama", "--model", "none"], "--model MODEL"),
     (["llama", "--model", "nowhere.graph.json.gz"], "nowhere.graph.json.gz"),
     ([*LLAMA, "--set", "nothing=true"], "there is no option 'nothing'"),
-    ([*LLAMA, "--tp", "0"], "'0' is no number of devices"),
+    ([*LLAMA, "--tp", "0"], "'0' is not a number of devices"),
     ([*LLAMA, "--mesh", "tp=4"], "given two sizes"),
     ([*LLAMA, "--only", "-1"], "--only"),
     ([*LLAMA, "--only", "1", "--count", "2"], "not allowed with"),
