@@ -80,11 +80,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'planc' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULE_OF[name]), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
+    if name[0] != "_":
+        # Records of kinds of block that were added: the Python form of a plan imports them from here.
+        from planc.ir.block_kinds import BLOCK_KINDS
+
+        for record in (each for row in BLOCK_KINDS.values() for each in (row.record, row.entry)):
+            if record.__name__ == name:
+                return record
+    raise AttributeError(f"module 'planc' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from planc.checks.traversal import declared_blocks, has_unreadable_lines
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.resolved import Resolved, Settings
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 
 
 def check(resolved: Resolved, settings: Settings) -> Iterator[Diagnostic]:

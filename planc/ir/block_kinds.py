@@ -55,7 +55,7 @@ class BlockKind(Record):
     entry_noun: str
     """What messages call the entries, in the plural."""
     codec: Reference
-    """A `planc.syntax.blocks.codec.BlockCodec`."""
+    """A `planc.syntax.blocks.block_codec.BlockCodec`."""
     never_called: str
     """What an entry fails to do for a module that the model never calls, as messages say it."""
     axis_fields: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from planc.ir.expr import format_value
 from planc.ir.record import Record
 from planc.ir.resolved import Located, Resolved, ResolvedBlock
 from planc.report.text import sanitize
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 from planc.syntax.printer import TextRow, print_rows
 from planc.syntax.unparse import entry_row
 

@@ -15,7 +15,7 @@ from planc.ir.plan import Plan
 from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.syntax import unparse
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 from planc.syntax.comments import CommentMap
 from planc.syntax.parser import parse_tree
 from planc.syntax.printer import TextRow, print_rows

@@ -14,7 +14,7 @@ from lark.lark import PostLex
 
 from planc.ir.block_kinds import BLOCK_KINDS
 from planc.paths import cache_folder, shipped_path
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 
 
 class NewlineFilter(PostLex):

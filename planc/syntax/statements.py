@@ -10,7 +10,7 @@ from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.expr import Const
 from planc.ir.layout import KEYWORD_LAYOUTS, Layout
 from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 from planc.syntax.parse_tree import ParseTree
 from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 from planc.syntax.tree_reader import TreeReader

@@ -9,7 +9,7 @@ from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.expr import format_value
 from planc.ir.plan import LayoutLet, Mesh, Option, Plan, Require
 from planc.ir.source import Source
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 from planc.syntax.blocks.entries import EntryLine
 from planc.syntax.printer import BLANK_ROW, TextRow, print_rows
 

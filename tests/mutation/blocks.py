@@ -19,7 +19,7 @@ from planc.ir.blocks import (
 )
 from planc.ir.diagnostic import FieldPath
 from planc.ir.plan import Mesh, Plan
-from planc.syntax.blocks.codec import codec_of
+from planc.syntax.blocks.block_codec import codec_of
 from tests.mutation.describe import describe_change, entry_text
 from tests.mutation.module_names import ROOT, ModuleNames, generalize, pattern_of
 from tests.mutation.record_edits import (

@@ -9,12 +9,12 @@ from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.blocks import Compile, CompileBlock, Setting
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
+from planc.syntax.blocks.block_codec import BlockCodec
 from planc.syntax.blocks.block_settings import (
     decode_settings,
     encode_settings,
     report_missing_blank,
 )
-from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import EntryLine, decode_entries, encode_removes, last_cell, records_of
 from planc.syntax.spanned import Spanned, spanned_items, spanned_values
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planc.ir.blocks import Recompute, RecomputeBlock
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.syntax.blocks.codec import BlockCodec
+from planc.syntax.blocks.block_codec import BlockCodec
 from planc.syntax.blocks.entries import (
     EntryLine,
     decode_entries,

@@ -12,8 +12,8 @@ from planc.ir.pattern import Pattern
 from planc.ir.record import Record
 from planc.ir.styles import STYLES
 from planc.ir.text_fixes import replacement_fix
+from planc.syntax.blocks.block_codec import BlockCodec
 from planc.syntax.blocks.block_settings import decode_settings, encode_settings
-from planc.syntax.blocks.codec import BlockCodec
 from planc.syntax.blocks.entries import (
     EntryLine,
     decode_entries,

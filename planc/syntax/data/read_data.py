@@ -11,6 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from planc.closest import closest_match
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.diagnostic import Diagnostic, FieldPath, Label, diagnostic
 from planc.ir.document import Document
 from planc.ir.plan import Plan
@@ -21,9 +22,13 @@ from planc.syntax.data.json_loader import load_json, span_tree
 from planc.syntax.data.yaml_tree import DataError, compose_tree, key_span, tree_to_data, value_span
 
 
-@cache
 def plan_adapter() -> TypeAdapter[Plan]:
-    """What pydantic makes of the records of a plan."""
+    """What pydantic makes of the records of a plan, with blocks of every kind that has a row."""
+    return _adapter_for(tuple(BLOCK_KINDS))
+
+
+@cache
+def _adapter_for(kinds: tuple[str, ...]) -> TypeAdapter[Plan]:
     return TypeAdapter(Plan)
 
 
