@@ -1,4 +1,4 @@
-"""Scaled dot product attention."""
+"""torch.nn.functional.scaled_dot_product_attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planc.proof.violations import ShardedSequence, SplitHeads
 
 
 def attention_saves(operation: Operation) -> tuple[SavedTensor, ...]:
-    """What flash attention saves: query, key, value, the result, and a float32 logsumexp a row.
+    """Query, key, value, the result, and a float32 logsumexp for each row, as flash attention saves them.
 
     Source: `_scaled_dot_product_flash_attention` in torch's `derivatives.yaml`. The math backend saves
     the probabilities, (..., heads, l, s), too.
@@ -22,7 +22,7 @@ def attention_saves(operation: Operation) -> tuple[SavedTensor, ...]:
 
 
 def attention_uses_rng(operation: Operation) -> bool:
-    """Attention draws where it drops out probabilities."""
+    """Attention draws random numbers if it drops out probabilities."""
     given = operation.arguments
     return bool(operation.keywords.get("dropout_p", given[4] if len(given) > 4 else 0))
 
@@ -32,35 +32,34 @@ def attention_rule(operation: Operation) -> SpmdType:
     """query (..., heads, l, e), key (..., kv heads, s, e), value (..., kv heads, s, ev),
     attn_mask (..., l, s) -> (..., heads, l, ev)
 
-    With `enable_gqa` a slice of the heads needs the slice of the kv heads of the same rank.
+    With `enable_gqa`, a rank's query heads need the kv heads of the same rank.
     """
     query, key, value, mask, p, _, _, _ = operation.bind_arguments(
         "query", "key", "value", attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
     )
     if not all(isinstance(operand, Operand) and operand.ndim >= 2 for operand in (query, key, value)):
-        raise Unsupported("attention takes a query, a key and a value")
+        raise Unsupported("the rule of attention expects a query, a key and a value")
     shape = operation.results[0].shape
-    terms: list[LabeledOperand] = [
-        (query, (*_batch(query, shape), "l", "e")),
-        (key, (*_batch(key, shape), "s", "e")),
-        (value, (*_batch(value, shape), "s", "ev")),
+    operands: list[LabeledOperand] = [
+        (query, (*_batch_labels(query, shape), "l", "e")),
+        (key, (*_batch_labels(key, shape), "s", "e")),
+        (value, (*_batch_labels(value, shape), "s", "ev")),
     ]
     if isinstance(mask, Operand):
-        terms.append((mask, _mask(mask, shape[:-1], key.shape[-2])))
-    for term in terms:
-        if _label(term) in ("l", "s"):
-            raise RuleViolation(ShardedSequence(term[0].type))
-        if _label(term) == "e":
-            raise RuleViolation(SplitHeads(term[0].type))
-    return einsum_rule(
-        terms,
-        (*range(len(shape) - 2), "l", "ev"),
-        linear_in=(2,) if p == 0 else (),
-    )
+        operands.append((mask, _mask_labels(mask, shape[:-1], key.shape[-2])))
+    for operand, labels in operands:
+        dim = sharded_dim(operand.type)
+        label = None if dim is None else labels[dim]
+        if label in ("l", "s"):
+            raise RuleViolation(ShardedSequence(operand.type))
+        if label == "e":
+            raise RuleViolation(SplitHeads(operand.type))
+    result: DimLabels = (*range(len(shape) - 2), "l", "ev")
+    return einsum_rule(operands, result, linear_in=(2,) if p == 0 else ())
 
 
-def _batch(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
-    """The dims before the last two; the heads of key and value count as the query's."""
+def _batch_labels(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
+    """Labels of the dims before the last two; the heads of key and value have the label of the query's."""
     missing = len(shape) - operand.ndim
     if missing < 0:
         raise Unsupported("an operand of attention has more dims than the result")
@@ -70,13 +69,8 @@ def _batch(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
     )
 
 
-def _mask(mask: Operand, rows: tuple[int, ...], columns: int) -> DimLabels:
-    """A mask is broadcast to (..., heads, l, s)."""
-    whole = (*rows, columns)
-    names: DimLabels = (*range(len(rows) - 1), "l", "s")
-    return tuple(None if d is None else names[d] for d in broadcast_labels(mask, whole))  # type: ignore[index]
-
-
-def _label(term: LabeledOperand) -> object:
-    dim = sharded_dim(term[0].type)
-    return None if dim is None else term[1][dim]
+def _mask_labels(mask: Operand, rows: tuple[int, ...], columns: int) -> DimLabels:
+    """Labels of a mask, which broadcasts to (..., heads, l, s)."""
+    labels: DimLabels = (*range(len(rows) - 1), "l", "s")
+    dims = broadcast_labels(mask, (*rows, columns))
+    return tuple(None if d is None else labels[int(d)] for d in dims)

@@ -1,4 +1,4 @@
-"""Operations that make tensors of plain numbers."""
+"""Operations that make tensors of numbers in the code."""
 
 from __future__ import annotations
 
@@ -23,31 +23,40 @@ IGNORED_KEYWORDS = ("dtype", "device", "layout", "pin_memory", "memory_format", 
 
 
 def creation_keywords(operation: Operation, *known: str) -> dict[str, Any]:
-    """The keywords that say what is made; the result has no gradient of its own."""
+    """The keywords of a call that makes a tensor, without those that change no layout.
+
+    Raises:
+        Unsupported: the tensor takes a gradient, or the rule does not know a keyword.
+    """
     left = {
         n: v
         for n, v in operation.keywords.items()
         if n not in IGNORED_KEYWORDS or (n in ("out", "names") and v is not None)
     }
     if left.pop("requires_grad", False) is not False or any(result.grad for result in operation.results):
-        raise Unsupported(f"{operation.name} makes a tensor that takes a gradient")
+        raise Unsupported(f"{operation.name} makes a tensor that requires a gradient")
     for name in left:
         if name not in known:
-            raise Unsupported(f"the rule of {operation.name} does not know its argument '{name}'")
+            raise Unsupported(f"the rule of {operation.name} does not know the argument '{name}'")
     return left
 
 
 def filled_type(sizes: Sequence[Any], operation: Operation) -> SpmdType:
-    """The type of a tensor with the same number everywhere: of these sizes, each rank's own."""
+    """The type of a tensor of these sizes with one number everywhere.
+
+    Raises:
+        RuleViolation: a size that differs between ranks is not the ranks' share of a dim.
+    """
     if len(sizes) != len(operation.results[0].shape):
-        raise Unsupported(f"{operation.name} with {len(sizes)} sizes")
-    unlike = [d for d, item in enumerate(sizes) if global_and_local(item)[0] != global_and_local(item)[1]]
-    if not unlike:
+        raise Unsupported(f"{operation.name} with {len(sizes)} sizes returns another number of dims")
+    pairs = [global_and_local(item) for item in sizes]
+    shared = [d for d, (size, local_size) in enumerate(pairs) if size != local_size]
+    if not shared:
         return CONSTANT
-    whole, local = global_and_local(sizes[unlike[0]])
-    if len(unlike) > 1 or whole != local * operation.ranks:
-        raise size_read_violation(sizes[unlike[-1]])
-    return sharded(unlike[0])
+    size, local_size = pairs[shared[0]]
+    if len(shared) > 1 or size != local_size * operation.ranks:
+        raise size_read_violation(sizes[shared[-1]])
+    return sharded(shared[0])
 
 
 @op_rule("zeros", "ones", "empty", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
@@ -90,19 +99,19 @@ def _filled(operation: Operation, given: tuple[Any, ...], named: dict[str, Any])
     value = named["fill_value"] if "fill_value" in named else rest.pop(0)
     _plain(value)
     if rest:
-        raise Unsupported(f"{operation.name} takes more arguments than its rule knows")
+        raise Unsupported(f"{operation.name} has more arguments than its rule knows")
     return filled_type(unpack_varargs((size,)), operation)
 
 
 def _plain(item: Any) -> None:
-    """Refuse what is not plain numbers, the same on every rank."""
+    """Refuse arguments that are not numbers, or differ between ranks."""
     if (number := next(iter_rank_dependent(item), None)) is not None:
         raise size_read_violation(number)
     if any(operand.type is not CONSTANT or operand.shape for operand in iter_operands(item)):
-        raise Unsupported("a tensor is made from the numbers of another one")
+        raise Unsupported("a tensor is made from the entries of another one")
     plain = (tuple, int, float, complex, Operand)
     if not all(isinstance(node, plain) for _, node in nodes(item, into=(tuple,))):
-        raise Unsupported("a tensor is made from what is no number")
+        raise Unsupported("a tensor is made from something other than numbers")
 
 
 @op_rule("zeros_like", "ones_like", "empty_like", saves=saves_nothing, may_alias=False)
@@ -125,7 +134,7 @@ def full_like_rule(operation: Operation) -> SpmdType:
 
 @op_rule("arange", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def arange_rule(operation: Operation) -> SpmdType:
-    """n -> 0, 1, ..., n - 1; of a rank's own size, what each rank counts from its own start"""
+    """n -> (n): 0, 1, ...; of a size that is each rank's own, positions that the rank counts from its own start"""
     given = creation_keywords(operation, "start", "end", "step")
     end = operation.arguments[0] if len(operation.arguments) == 1 and not given else None
     if (
@@ -140,7 +149,7 @@ def arange_rule(operation: Operation) -> SpmdType:
 @op_rule("tensor", "scalar_tensor", "range", "linspace", "logspace", "eye",
       "tril_indices", "triu_indices", "hann_window", "hamming_window", saves=saves_nothing, may_alias=False)  # fmt: skip
 def constant_rule(operation: Operation) -> SpmdType:
-    """Numbers of the code -> a tensor of them: what each rank makes is the same"""
+    """numbers -> a tensor of them, the same on all ranks"""
     return _constant(operation)
 
 
@@ -153,7 +162,7 @@ def _constant(operation: Operation) -> SpmdType:
 
 @op_rule("new_tensor", saves=saves_nothing, may_alias=False)
 def new_tensor_rule(operation: Operation) -> SpmdType:
-    """x, numbers of the code -> a tensor of them"""
+    """x, numbers -> a tensor of the numbers"""
     given = creation_keywords(operation, "data")
     _plain((*operation.arguments[1:], *given.values()))
     return CONSTANT

@@ -1,9 +1,8 @@
-"""The law that most operations share.
+"""The rule that most operations share: dims with labels, as in an einsum.
 
-The dims of operands and results are named by labels; dims with one label are one dim of
-the computation, as in an einsum. Ranks may share the work along one label, if every
-operand that has it is split along it. What comes out is split along it too, or, where the
-operation sums over the label, partial.
+Dims with the same label are one dim of the computation. The ranks may share the work along one label if every
+operand that has the label is sharded along it. The result is then sharded along it too, or partial if the
+operation sums over it. (DTensor has such a rule as `einop_rule`, Shardy as an op sharding rule.)
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from planc.proof.violations import (
 )
 
 DimLabel = str | int | None
-"""None: a dim of size 1 that is stretched, or one that nobody may split."""
+"""None: a dim of size 1 that the operation expands, or one that may not be sharded."""
 DimLabels = tuple[DimLabel, ...]
 LabeledOperand = tuple[Operand, DimLabels]
 
@@ -54,51 +53,65 @@ def einsum_rule(
     """The type of a result.
 
     Args:
-        terms: the operands with the labels of their dims.
+        operands: each with a label for each of its dims.
         result: the labels of the result's dims.
-        sums: labels over which the operation sums.
-        fixed: labels along which a rank needs everything; `why` says why, `law` which law
-            is broken otherwise.
-        linear: the operands (by number) in each of which, with the others fixed, the result
-            is linear: one of them may be partial. `"all"`: it is linear in all of them
-            together, as a sum is.
+        reduction: labels over which the operation sums.
+        need_replication: labels along which a rank needs all entries.
+        use: why it does.
+        size_is_literal: whether it does only because of a number in the code.
+        linear_in: the operands, by number, in each of which the result is linear for fixed other operands: one
+            of them may be partial. `"all"`: it is linear in all of them together, as a sum is.
+
+    Raises:
+        RuleViolation: the ranks' local results are not shards of the result.
+        Unsupported: an operand is a bias that the module's boundary adds.
     """
-    rest = [term for term in operands if term[0].type is not DEFERRED_BIAS]
-    if not rest or (len(rest) < len(operands) and linear_in != "all"):
-        raise Unsupported("a bias that is added after the sum is used otherwise")
-    operands = rest
+    present = [labeled for labeled in operands if labeled[0].type is not DEFERRED_BIAS]
+    if not present or (len(present) < len(operands) and linear_in != "all"):
+        raise Unsupported("the operation takes a bias that its module adds only after the sum")
+    operands = present
     if any(operand.type is PARTIAL for operand, _ in operands):
         return _partial_result([operand for operand, _ in operands], linear_in)
-    cut = [(operand, labels, operand.type) for operand, labels in operands if _is_sharded(operand.type)]
-    if not cut:
+    shards = [
+        (labels[operand.type.dim], operand.type)
+        for operand, labels in operands
+        if isinstance(operand.type, Sharded | PackedShard)
+    ]
+    if not shards:
         return combine_replicated([operand for operand, _ in operands])
-    return _sharded_result(operands, cut, result, reduction, need_replication, use, size_is_literal)
+    full_dim_needed = FullDimNeeded(shards[0][1], use, size_is_literal)
+    return _sharded_result(operands, shards, result, reduction, need_replication, full_dim_needed)
 
 
 def combine_replicated(operands: Sequence[Operand]) -> SpmdType:
-    """The type of what whole operands give.
+    """The type of a result of replicated operands.
 
     Raises:
-        Refused: one has a gradient that is whole on every rank, another one that is in parts.
+        RuleViolation: one has its full gradient on every rank, another one a partial gradient.
     """
-    kinds = {operand.type for operand in operands}
-    if INVARIANT in kinds and REPLICATED in kinds:
+    types = {operand.type for operand in operands}
+    if INVARIANT in types and REPLICATED in types:
         raise RuleViolation(MixedGradients())
-    for kind in (INVARIANT, REPLICATED):
-        if kind in kinds:
-            return kind
-    return CONSTANT
+    return next((spmd_type for spmd_type in (INVARIANT, REPLICATED) if spmd_type in types), CONSTANT)
 
 
 def forbid_unreduced_gradients(operands: Sequence[Operand], other: Literal["sharded", "partial"]) -> None:
-    """Refuse whole operands whose gradient would be a part of the whole, and never summed."""
+    """Refuse replicated operands whose gradient would be partial and never all-reduced.
+
+    Args:
+        operands: those that a sharded or partial operand meets.
+        other: what that operand is.
+
+    Raises:
+        RuleViolation: an operand is invariant.
+    """
     for operand in operands:
         if operand.type is INVARIANT:
             raise RuleViolation(UnreducedGradient(operand.shape, other))
 
 
-def _is_sharded(kind: SpmdType) -> bool:
-    return isinstance(kind, Sharded | PackedShard)
+def _is_sharded(spmd_type: SpmdType) -> bool:
+    return isinstance(spmd_type, Sharded | PackedShard)
 
 
 def _partial_result(operands: Sequence[Operand], linear: Collection[int] | str) -> SpmdType:
@@ -117,32 +130,30 @@ def _partial_result(operands: Sequence[Operand], linear: Collection[int] | str) 
 
 
 def _sharded_result(
-    terms: Sequence[LabeledOperand],
-    cut: list[tuple[Operand, DimLabels, SpmdType]],
+    operands: Sequence[LabeledOperand],
+    shards: Sequence[tuple[DimLabel, Sharded | PackedShard]],
     result: DimLabels,
-    sums: Collection[DimLabel],
-    fixed: Collection[DimLabel],
-    use: DimUse,
-    size_is_literal: bool,
+    reduction: Collection[DimLabel],
+    need_replication: Collection[DimLabel],
+    full_dim_needed: FullDimNeeded,
 ) -> SpmdType:
-    labels = {labels[kind.dim] for _, labels, kind in cut}  # type: ignore[attr-defined]
-    first = cut[0][2]
-    if len(labels) > 1:
-        raise RuleViolation(DifferentDims(tuple(kind for _, _, kind in cut)))
-    (label,) = labels
-    if label is None or label in fixed:
-        raise RuleViolation(FullDimNeeded(first, use, size_is_literal))
-    rest = [(operand, own) for operand, own in terms if not _is_sharded(operand.type)]
-    for operand, own in rest:
-        if label in own:
+    """The type of a result of which some operands are sharded: each with the label of its sharded dim."""
+    if len({label for label, _ in shards}) > 1:
+        raise RuleViolation(DifferentDims(tuple(spmd_type for _, spmd_type in shards)))
+    label, first = shards[0]
+    if label is None or label in need_replication:
+        raise RuleViolation(full_dim_needed)
+    replicated = [(operand, labels) for operand, labels in operands if not _is_sharded(operand.type)]
+    for operand, labels in replicated:
+        if label in labels:
             raise RuleViolation(ShardedWithFull(first, operand.shape))
-    packs = {(kind.parts if isinstance(kind, PackedShard) else None) for _, _, kind in cut}
-    if len(packs) > 1:
+    all_parts = {spmd_type.parts if isinstance(spmd_type, PackedShard) else None for _, spmd_type in shards}
+    if len(all_parts) > 1:
         raise RuleViolation(PackedWithUnpacked())
-    forbid_unreduced_gradients([operand for operand, _ in rest], "sharded")
-    if label in sums:
+    forbid_unreduced_gradients([operand for operand, _ in replicated], "sharded")
+    if label in reduction:
         return PARTIAL
     if label not in result:
-        raise RuleViolation(FullDimNeeded(first, use, size_is_literal))
-    (parts,) = packs
+        raise RuleViolation(full_dim_needed)
+    (parts,) = all_parts
     return sharded(result.index(label)) if parts is None else packed_shard(result.index(label), parts)

@@ -1,4 +1,4 @@
-"""Rows of tables."""
+"""Lookup of rows: embedding and one_hot."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def embedding_rule(operation: Operation) -> SpmdType:
         padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False,
     )  # fmt: skip
     if not isinstance(x, Operand) or not isinstance(weight, Operand):
-        raise Unsupported("an embedding takes row numbers and a table")
+        raise Unsupported("the rule of embedding expects row numbers and a table")
     if most is not None or frequency is not False:
-        raise Unsupported("an embedding with 'max_norm' or 'scale_grad_by_freq' has no rule")
+        raise Unsupported("an embedding with 'max_norm' or 'scale_grad_by_freq'")
     if weight.type is sharded(0) and operation.masks_lookup:
         if x.type not in SAME_ON_ALL_RANKS:
             raise RuleViolation(ShardedRowNumbers(x.type))
@@ -44,6 +44,6 @@ def one_hot_rule(operation: Operation) -> SpmdType:
     """x (...) -> (..., classes)"""
     x, classes = operation.bind_arguments("input", num_classes=-1)
     if classes == -1 and x.type not in SAME_ON_ALL_RANKS:
-        raise Unsupported("one_hot finds the number of classes in the numbers that a rank has")
+        raise Unsupported("one_hot without num_classes: each rank would count the classes that it sees")
     batch: DimLabels = tuple(range(x.ndim))
     return einsum_rule([(x, batch)], (*batch, None))

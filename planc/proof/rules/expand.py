@@ -1,4 +1,4 @@
-"""Operations that repeat the numbers of a tensor."""
+"""Operations that repeat entries: expand, repeat, tile, repeat_interleave, broadcast_tensors."""
 
 from __future__ import annotations
 
@@ -33,41 +33,40 @@ from planc.proof.violations import ExpandedShard, LiteralSize, PartialOperand, S
 
 
 def repeated_type(x: Operand, dim: int, count: Any, ranks: int) -> SpmdType:
-    """The type of `count` copies of a tensor behind each other along a dim of the result, where a
-    rank makes fewer than the whole model does: each rank has its share of them."""
-    whole, local = global_and_local(count)
+    """The type of `count` copies of a tensor along a dim of the result, where each rank makes its share of them."""
+    global_count, local_count = global_and_local(count)
     if sharded_dim(x.type) is not None:
         raise RuleViolation(ExpandedShard(x.type))
     if x.type is PARTIAL:
         raise RuleViolation(PartialOperand("uneven expand"))
-    if whole != local * ranks:
+    if global_count != local_count * ranks:
         raise size_read_violation(count)
     forbid_unreduced_gradients([x], "sharded")
     return sharded(dim)
 
 
 def expanded_type(x: Operand, sizes: Sequence[Any], operation: Operation) -> SpmdType:
-    """The type of a tensor whose dims of size 1, and new ones before them, take other sizes."""
+    """The type of a tensor whose dims of size 1 are expanded to these sizes, and new dims before them."""
     new = len(sizes) - x.ndim
     if new < 0:
         raise Unsupported(f"{len(sizes)} sizes for a tensor of {x.ndim} dims")
-    shape, own = (1,) * new + x.shape, (1,) * new + x.local_shape(operation.ranks)
-    born: list[tuple[int, Any]] = []
+    shape, local_shape = (1,) * new + x.shape, (1,) * new + x.local_shape(operation.ranks)
+    shared: list[tuple[int, Any]] = []  # dims whose copies the ranks share
     for d, item in enumerate(sizes):
-        whole, local = global_and_local(item)
-        if whole == local == -1:
+        size, local_size = global_and_local(item)
+        if size == local_size == -1:
             continue
-        if shape[d] == 1 == own[d]:
-            if whole != local:
-                born.append((d, item))
-        elif local != own[d] or whole != shape[d]:
+        if shape[d] == 1 == local_shape[d]:
+            if size != local_size:
+                shared.append((d, item))
+        elif local_size != local_shape[d] or size != shape[d]:
             if isinstance(item, RankDependent):
                 raise size_read_violation(item)
-            raise RuleViolation(LiteralSize(d, local, own[d]))
-    if len(born) > 1:
-        raise size_read_violation(born[1][1])
-    if born:
-        return repeated_type(x, *born[0], operation.ranks)
+            raise RuleViolation(LiteralSize(d, local_size, local_shape[d]))
+    if len(shared) > 1:
+        raise size_read_violation(shared[1][1])
+    if shared:
+        return repeated_type(x, *shared[0], operation.ranks)
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
@@ -84,7 +83,7 @@ def expand_as_rule(operation: Operation) -> SpmdType:
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
     sizes = zip(other.shape, other.local_shape(operation.ranks))
     source = NumberSource("size", other.type)
-    return expanded_type(x, [w if w == n else RankDependent(w, n, source) for w, n in sizes], operation)
+    return expanded_type(x, [n if n == own else RankDependent(n, own, source) for n, own in sizes], operation)
 
 
 @op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing)
@@ -101,15 +100,15 @@ def tile_rule(operation: Operation) -> SpmdType:
 
 
 def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdType:
-    """The type of a tensor that is laid out several times along its dims, and new ones before them."""
+    """The type of a tensor that is repeated along its dims, and along new ones before them."""
     new = len(counts) - x.ndim
     if new < 0:
         raise Unsupported(f"{len(counts)} repeats for a tensor of {x.ndim} dims")
-    unlike = [(d, item) for d, item in enumerate(counts) if isinstance(item, RankDependent)]
-    if len(unlike) > 1:
-        raise size_read_violation(unlike[1][1])
-    if unlike:
-        return repeated_type(x, *unlike[0], operation.ranks)
+    shared = [(d, item) for d, item in enumerate(counts) if isinstance(item, RankDependent)]
+    if len(shared) > 1:
+        raise size_read_violation(shared[1][1])
+    if shared:
+        return repeated_type(x, *shared[0], operation.ranks)
     cut = sharded_dim(x.type)
     if cut is not None and rank_invariant_int(counts[cut + new]) != 1:
         raise RuleViolation(ShardedDimChanged(cut, x.type, "repeated"))
@@ -118,23 +117,23 @@ def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdT
 
 @op_rule("repeat_interleave", accepts_rank_dependent=True, saves=saves_nothing)
 def repeat_interleave_rule(operation: Operation) -> SpmdType:
-    """x (a, b), 3 times along dim 1 -> (a, 3 * b), each entry beside its copies"""
+    """x (a, b), 3 times along dim 1 -> (a, 3 * b), the copies of an entry next to each other"""
     x, count, dim = bind_with_aliases(operation, "input", "repeats", dim=None, output_size=None)[:3]
-    kind: SpmdType = as_operand(x).type
+    spmd_type: SpmdType = as_operand(x).type
     if isinstance(count, Operand) or dim is None:
-        if sharded_dim(kind) is not None or isinstance(count, Operand):
+        if sharded_dim(spmd_type) is not None or isinstance(count, Operand):
             raise Unsupported(
-                "entries are repeated without a dim, or each so many times as another tensor says"
+                "repeat_interleave without a dim of a sharded tensor, or with a tensor of counts"
             )
         rank_invariant_int(count)
-        return kind
+        return spmd_type
     dim = normalize_dim(dim, x.ndim)
     if isinstance(count, RankDependent) and x.shape[dim] == 1:
         return repeated_type(x, dim, count, operation.ranks)
     times = rank_invariant_int(count)
-    if isinstance(kind, PackedShard) and kind.dim == dim:
-        return packed_shard(dim, tuple(part * times for part in kind.parts))
-    return kind
+    if isinstance(spmd_type, PackedShard) and spmd_type.dim == dim:
+        return packed_shard(dim, tuple(part * times for part in spmd_type.parts))
+    return spmd_type
 
 
 @op_rule("broadcast_tensors", saves=saves_nothing)
@@ -147,17 +146,16 @@ def broadcast_tensors_rule(operation: Operation) -> tuple[SpmdType, ...]:
     for item in items:
         cut = sharded_dim(item.type)
         if cut is not None:
-            place = cut + len(shape) - item.ndim
-            sizes[place] = RankDependent(
-                shape[place], shape[place] // operation.ranks, NumberSource("size", item.type)
-            )
+            dim = cut + len(shape) - item.ndim
+            source = NumberSource("size", item.type)
+            sizes[dim] = RankDependent(shape[dim], shape[dim] // operation.ranks, source)
     if operation.keywords or any(isinstance(item.type, PackedShard) for item in items):
-        raise Unsupported("tensors that are cut in parts are broadcast")
-    return tuple(_beside(item, sizes, operation) for item in items)
+        raise Unsupported("packed shards are broadcast")
+    return tuple(_broadcast_with(item, sizes, operation) for item in items)
 
 
-def _beside(x: Operand, sizes: Sequence[Any], operation: Operation) -> SpmdType:
-    kind = expanded_type(x, sizes, operation)
-    if not isinstance(kind, Sharded) and any(isinstance(size, RankDependent) for size in sizes):
-        raise Unsupported("a tensor is broadcast beside one that is split")
-    return kind
+def _broadcast_with(x: Operand, sizes: Sequence[Any], operation: Operation) -> SpmdType:
+    spmd_type = expanded_type(x, sizes, operation)
+    if not isinstance(spmd_type, Sharded) and any(isinstance(size, RankDependent) for size in sizes):
+        raise Unsupported("a tensor is broadcast with one that is sharded along another dim")
+    return spmd_type

@@ -1,4 +1,4 @@
-"""What an index in brackets does to the dims of a tensor: `x[..., :3]`, `x[:, None]`, `x[ids]`."""
+"""The dims of a tensor under an index in brackets: `x[..., :3]`, `x[:, None]`, `x[ids]`."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _GATHERED = object()
 
 
 class IndexExpression:
-    """A tensor under an index: the type that it has inside, and labels for its dims."""
+    """A tensor under an index: the type of the part that its slices take, and labels for all dims."""
 
     def __init__(self, x: Operand, index: Any, ranks: int) -> None:
         self.x, self.ranks = x, ranks
         self.sliced_type: SpmdType = x.type
-        """Of the tensor, once the slices of the index are taken from it."""
+        """The type of the tensor under the slices of the index."""
         self.labels: list[DimLabel] = []
-        """Of the tensor's dims; those of which one entry is taken, or gathered ones, are fixed."""
+        """A label for each dim of the tensor."""
         self.need_replication: list[DimLabel] = []
+        """The dims of which the index takes one entry, or gathers some."""
         self.sliced_dims: list[int] = []
-        """The dims of which only some entries are taken."""
+        """The dims of which a slice takes only some entries."""
         self.index_operands: list[LabeledOperand] = []
-        """Index tensors."""
+        """The index tensors, with labels."""
         self.has_scalar_tensor = False
         """Whether one of them has no dims."""
         self._out: list[Any] = []
@@ -55,16 +56,14 @@ class IndexExpression:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the result, whole."""
+        """The global shape of the result."""
         return tuple(self._sizes.get(label, 1) for label in self.result_labels)
 
     def labeled_operands(self) -> list[LabeledOperand]:
-        """The tensor, as it is inside, and index tensors."""
+        """The tensor under the slices, and the index tensors."""
         x = self.x
-        inside = (
-            x if self.sliced_type is x.type else Operand(self.sliced_type, x.shape, x.grad, x.dtype, x.origin)
-        )
-        return [(inside, tuple(self.labels)), *self.index_operands]
+        sliced = Operand(self.sliced_type, x.shape, x.grad, x.dtype, x.origin)
+        return [(x if self.sliced_type is x.type else sliced, tuple(self.labels)), *self.index_operands]
 
     def _consume(self, item: Any) -> None:
         dim = len(self.labels)
@@ -72,7 +71,7 @@ class IndexExpression:
             self._out.append(None)
             return
         if dim >= self.x.ndim:
-            raise Unsupported("an index for more dims than there are")
+            raise Unsupported("an index for more dims than the tensor has")
         if isinstance(item, Slice):
             self._slice(item, dim)
         elif isinstance(item, tuple) or (isinstance(item, Operand) and item.shape):
@@ -81,34 +80,34 @@ class IndexExpression:
             self._select(item, dim)
 
     def _slice(self, item: Slice, dim: int) -> None:
-        size, own = self.x.shape[dim], self.x.local_shape(self.ranks)[dim]
-        asked = [
-            (None, None) if part is None else global_and_local(part)
-            for part in (item.start, item.stop, item.step)
-        ]
-        whole = range(size)[slice(*(part[0] for part in asked))]
-        local = range(own)[slice(*(part[1] for part in asked))]
-        unlike = next(iter_rank_dependent(item), None)
-        if sharded_dim(self.x.type) == dim and not self._is_even_stride(whole, local, own):
+        size, local_size = self.x.shape[dim], self.x.local_shape(self.ranks)[dim]
+        parts = (item.start, item.stop, item.step)
+        bounds = [(None, None) if part is None else global_and_local(part) for part in parts]
+        entries = range(size)[slice(*(bound[0] for bound in bounds))]
+        local = range(local_size)[slice(*(bound[1] for bound in bounds))]
+        rank_dependent = next(iter_rank_dependent(item), None)
+        if sharded_dim(self.x.type) == dim and not self._is_even_stride(entries, local, local_size):
+            is_literal = rank_dependent is None
             self.sliced_type = slice_type(
-                self.x.type, size, whole, local, self.ranks, is_literal=unlike is None
+                self.x.type, size, entries, local, self.ranks, is_literal=is_literal
             )
-        elif sharded_dim(self.x.type) != dim and whole != local:
-            raise size_read_violation(unlike)
-        if whole != range(size):
+        elif sharded_dim(self.x.type) != dim and entries != local:
+            raise size_read_violation(rank_dependent)
+        if entries != range(size):
             self.sliced_dims.append(dim)
         self.labels.append(dim)
-        self._sizes[dim] = len(whole)
+        self._sizes[dim] = len(entries)
         self._out.append(dim)
 
-    def _is_even_stride(self, whole: range, local: range, own: int) -> bool:
-        """Whether every second entry is taken (or third, ...), which each rank has as many of."""
-        step = whole.step
-        strides = step > 1 and own % step == 0 and whole.start < step and isinstance(self.x.type, Sharded)
+    def _is_even_stride(self, entries: range, local: range, local_size: int) -> bool:
+        """Whether a slice takes every n-th entry, and each rank holds equally many of them."""
+        step, start = entries.step, entries.start
+        divides = step > 1 and local_size % step == 0 and start < step
         return (
-            strides
-            and whole == range(whole.start, own * self.ranks, step)
-            and local == range(whole.start, own, step)
+            divides
+            and isinstance(self.x.type, Sharded)
+            and entries == range(start, local_size * self.ranks, step)
+            and local == range(start, local_size, step)
         )
 
     def _select(self, item: Any, dim: int) -> None:
@@ -116,15 +115,15 @@ class IndexExpression:
             self._check_index_tensor(item)
             self.has_scalar_tensor = True
         else:
-            whole, local = (n + self.x.shape[dim] if n < 0 else n for n in global_and_local(item))
-            if whole != local:
+            entry, local_entry = (n + self.x.shape[dim] if n < 0 else n for n in global_and_local(item))
+            if entry != local_entry:
                 raise size_read_violation(item)
         self._replicate_dim(dim)
 
     def _gather(self, item: Operand | tuple[Any, ...], dim: int) -> None:
         if isinstance(item, tuple):
             if any(not isinstance(part, int) or isinstance(part, bool) for part in item):
-                raise Unsupported("a list in an index that does not hold plain numbers")
+                raise Unsupported("a list of an index holds something other than integers")
             item = Operand(CONSTANT, (len(item),), False, "int64")
         self._check_index_tensor(item)
         if 0 in item.shape:
@@ -137,12 +136,12 @@ class IndexExpression:
         self._out.append(_GATHERED)
 
     def _gather_local(self, item: Operand, dim: int) -> None:
-        """Each rank takes the entries of its own slice, by positions that it counts from its start."""
-        kind = item.type
-        assert isinstance(kind, LocalIndex)
-        if not isinstance(self.x.type, Sharded) or self.x.type.dim != dim or self.x.shape[dim] != kind.size:
-            raise RuleViolation(LocalIndexUsed(kind))
-        self.labels.append(None)  # named once the dims of all index tensors are known
+        """Gather entries of each rank's own shard, by positions that the rank counts from the start of it."""
+        positions = item.type
+        assert isinstance(positions, LocalIndex)
+        if self.x.type is not sharded(dim) or self.x.shape[dim] != positions.size:
+            raise RuleViolation(LocalIndexUsed(positions))
+        self.labels.append(None)  # `_result_labels` names it, once it knows the dims of all index tensors
 
     def _replicate_dim(self, dim: int) -> None:
         self.labels.append(f"dim {dim}")
@@ -150,44 +149,46 @@ class IndexExpression:
 
     def _check_index_tensor(self, item: Operand) -> None:
         if item.dtype not in INTEGER_DTYPES:
-            raise Unsupported("a mask in an index: how many entries it takes is not known")
+            raise Unsupported("a mask in an index: planc does not know how many entries it takes")
         if item.type is PARTIAL:
             raise RuleViolation(PartialOperand("index"))
         if not item.shape and item.type not in SAME_ON_ALL_RANKS:
             raise Unsupported(f"an index that is {item.type}")
 
     def _result_labels(self) -> list[DimLabel]:
-        """The labels of the result: what is gathered stands where it was indexed, if that is one place."""
-        places = [i for i, entry in enumerate(self._out) if entry is _GATHERED]
+        """The labels of the result: gathered dims stand where the index tensors do, if these are neighbours, else first."""
+        positions = [i for i, entry in enumerate(self._out) if entry is _GATHERED]
         rest: list[DimLabel] = [entry for entry in self._out if entry is not _GATHERED]
-        if not places:
+        if not positions:
             return rest
         if self.has_scalar_tensor:
-            raise Unsupported("an index of several tensors, one of them a single number")
+            raise Unsupported("an index of several tensors, one of them without dims")
         ndim = max(item.ndim for item in self._gathers)
         names = [f"gathered {d}" for d in range(ndim)]
         for item in self._gathers:
-            own = names[ndim - item.ndim :]
-            for name, size in zip(own, item.shape):
+            for name, size in zip(names[ndim - item.ndim :], item.shape):
                 self._sizes[name] = max(size, self._sizes.get(name, 1))
         for item in self._gathers:
-            own = names[ndim - item.ndim :]
-            if isinstance(item.type, LocalIndex):
-                self.labels[self.labels.index(None)] = own[item.type.dim]
-                item = Operand(sharded(item.type.dim), item.shape, False, item.dtype)
-            labels = tuple(n if size == self._sizes[n] else None for n, size in zip(own, item.shape))
-            self.index_operands.append((item, labels))
-        at = places[0] if places[-1] - places[0] == len(places) - 1 else 0
-        return [*rest[:at], *names, *rest[at:]]
+            self._label_index_tensor(item, names[ndim - item.ndim :])
+        are_neighbours = positions[-1] - positions[0] == len(positions) - 1
+        first = positions[0] if are_neighbours else 0
+        return [*rest[:first], *names, *rest[first:]]
+
+    def _label_index_tensor(self, item: Operand, names: list[str]) -> None:
+        if isinstance(item.type, LocalIndex):
+            self.labels[self.labels.index(None)] = names[item.type.dim]
+            item = Operand(sharded(item.type.dim), item.shape, False, item.dtype)
+        labels = tuple(n if size == self._sizes[n] else None for n, size in zip(names, item.shape))
+        self.index_operands.append((item, labels))
 
 
 def _expand_ellipsis(items: Sequence[Any], ndim: int) -> list[Any]:
-    """An index without `...`."""
+    """The index with a full slice for each dim that `...` stands for."""
     dots = [i for i, item in enumerate(items) if isinstance(item, TorchConstant)]
     if not dots:
         return list(items)
     if len(dots) > 1 or items[dots[0]].text not in ("...", "Ellipsis"):
-        raise Unsupported("an index that is neither a number, a slice, nor a tensor")
+        raise Unsupported("an index of something other than numbers, slices and tensors")
     rest = sum(item is not None for item in items) - 1
     full = [Slice(None, None, None)] * (ndim - rest)
     return [*items[: dots[0]], *full, *items[dots[0] + 1 :]]

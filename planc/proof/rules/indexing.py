@@ -1,4 +1,4 @@
-"""Brackets: `x[...]`, and `x[...] = y`."""
+"""Indexing: `x[...]`, `x[...] = y`, index_select, index_put."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from planc.proof.violations import LocalIndexUsed, PartialOperand, ShardedDimCha
 
 
 def indexed_type(operation: Operation, x: Operand, index: Any) -> SpmdType:
-    """The type of the entries that an index takes."""
-    inside = IndexExpression(x, index, operation.ranks)
-    if inside.shape != operation.results[0].shape:
-        raise Unsupported("an index that is read otherwise")
+    """The type of `x[index]`."""
+    expression = IndexExpression(x, index, operation.ranks)
+    if expression.shape != operation.results[0].shape:
+        raise Unsupported("an index whose result has another shape than planc expects")
     return einsum_rule(
-        inside.labeled_operands(),
-        inside.result_labels,
-        need_replication=inside.need_replication,
+        expression.labeled_operands(),
+        expression.result_labels,
+        need_replication=expression.need_replication,
         use="index",
         linear_in=(0,),
     )
 
 
 def getitem_saves(operation: Operation) -> tuple[SavedTensor, ...]:
-    """The index tensors, those that torch makes of lists among them: without any, the result is a view.
+    """The index tensors, and those that torch makes of lists. Without any, the result is a view.
 
-    A tensor of one number takes an entry, as the number would."""
+    An index tensor without dims selects an entry, as a number does.
+    """
     operands, index = operation.operands(), operation.arguments[1]
     tensors = [number for number, operand in enumerate(operands) if number and operand.shape]
     lists = [item for item in index if isinstance(item, tuple)] if isinstance(index, tuple) else []
@@ -50,13 +51,18 @@ def getitem_rule(operation: Operation) -> SpmdType:
     return indexed_type(operation, as_operand(x), index)
 
 
-def indexed_positions_type(kind: LocalIndex, index: Any) -> SpmdType:
-    """Positions under an index that only gives them more dims of size 1."""
-    dims = [d for d, item in enumerate(index if isinstance(index, tuple) else (index,)) if item is not None]
-    items = [item for item in (index if isinstance(index, tuple) else (index,)) if item is not None]
-    if any(item != Slice(None, None, None) for item in items) or kind.dim >= max(len(dims), 1):
-        raise RuleViolation(LocalIndexUsed(kind))
-    return local_index(dims[kind.dim], kind.size, kind.source)
+def indexed_positions_type(positions: LocalIndex, index: Any) -> SpmdType:
+    """The type of positions under an index that only adds dims of size 1.
+
+    Raises:
+        RuleViolation: the index takes some of the positions.
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    dims = [d for d, item in enumerate(items) if item is not None]
+    takes_some = any(items[d] != Slice(None, None, None) for d in dims)
+    if takes_some or positions.dim >= max(len(dims), 1):
+        raise RuleViolation(LocalIndexUsed(positions))
+    return local_index(dims[positions.dim], positions.size, positions.source)
 
 
 @op_rule("index_select", saves=saves(1), may_alias=False)
@@ -64,10 +70,10 @@ def index_select_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 1, index (n) -> (a, n)"""
     x, dim, index = bind_with_aliases(operation, "input", "dim", "index")
     dim = normalize_dim(dim, as_operand(x).ndim)
-    labels = tuple("there" if d == dim else d for d in range(x.ndim))
+    labels = tuple("along" if d == dim else d for d in range(x.ndim))
     result = tuple("gathered" if d == dim else d for d in range(x.ndim))
     return einsum_rule([(x, labels), (as_operand(index), ("gathered",)[: index.ndim])], result,
-                  need_replication=("there",), use="index", linear_in=(0,))  # fmt: skip
+                  need_replication=("along",), use="index", linear_in=(0,))  # fmt: skip
 
 
 @op_rule("__setitem__", accepts_rank_dependent=True)
@@ -79,46 +85,46 @@ def setitem_rule(operation: Operation) -> SpmdType:
 
 @op_rule("index_put", inplace_variant=True, may_alias=False)
 def index_put_rule(operation: Operation) -> SpmdType:
-    """x (a, b), (ids (n), ), y (n, b) -> x (a, b), y in the rows with these numbers, or added to them"""
-    x, index, value, adds = bind_with_aliases(operation, "input", "indices", "values", accumulate=False)
-    if adds not in (False, True):
-        raise Unsupported("whether values are added is not known")
+    """x (a, b), (ids (n),), y (n, b) -> x (a, b), with y in these rows, or added to them"""
+    x, index, value, accumulate = bind_with_aliases(operation, "input", "indices", "values", accumulate=False)
+    if accumulate not in (False, True):
+        raise Unsupported("the argument 'accumulate' of index_put is not a bool")
     return index_write_type(operation, as_operand(x), index, value)
 
 
 def index_write_type(operation: Operation, x: Operand, index: Any, value: Any) -> SpmdType:
-    """The type of a tensor some of whose entries get other numbers."""
+    """The type of x after `x[index] = value`."""
     if x.type is PARTIAL and not isinstance(value, Operand):
         raise RuleViolation(PartialOperand("number written"))
-    whole = tuple(range(x.ndim))
     if is_mask(index):
-        return inplace_type(operation, einsum_rule(_masked(x, index, value), whole))
-    inside = IndexExpression(x, index, operation.ranks)
-    terms: list[LabeledOperand] = [(x, tuple(inside.labels)), *inside.index_operands]
-    fixed = [*inside.need_replication, *inside.sliced_dims]
-    cut = sharded_dim(x.type)
-    if cut is not None and (inside.sliced_type is not x.type or cut in fixed):
-        raise RuleViolation(ShardedDimChanged(cut, x.type, "written in part"))
-    if any(item.type is not CONSTANT for item, _ in inside.index_operands):
-        raise Unsupported("values are written where a tensor says that differs between ranks")
+        labels = tuple(range(x.ndim))
+        return inplace_type(operation, einsum_rule(_masked_write(x, index, value), labels))
+    expression = IndexExpression(x, index, operation.ranks)
+    operands: list[LabeledOperand] = [(x, tuple(expression.labels)), *expression.index_operands]
+    partly_written = [*expression.need_replication, *expression.sliced_dims]
+    dim = sharded_dim(x.type)
+    if dim is not None and (expression.sliced_type is not x.type or dim in partly_written):
+        raise RuleViolation(ShardedDimChanged(dim, x.type, "written in part"))
+    if any(item.type is not CONSTANT for item, _ in expression.index_operands):
+        raise Unsupported("the ranks write to different positions")
     if isinstance(value, Operand):
-        places = broadcast_labels(as_operand(value), inside.shape)
-        terms.append((value, tuple(None if p is None else inside.result_labels[int(p)] for p in places)))
-    kind = einsum_rule(
-        terms,
-        tuple(inside.labels),
-        need_replication=fixed,
+        dims = broadcast_labels(as_operand(value), expression.shape)
+        operands.append((value, tuple(None if d is None else expression.result_labels[int(d)] for d in dims)))
+    spmd_type = einsum_rule(
+        operands,
+        tuple(expression.labels),
+        need_replication=partly_written,
         use="index write",
         linear_in="all",
     )
-    return inplace_type(operation, kind)
+    return inplace_type(operation, spmd_type)
 
 
-def _masked(x: Operand, index: Any, value: Any) -> list[LabeledOperand]:
+def _masked_write(x: Operand, index: Any, value: Any) -> list[LabeledOperand]:
     mask = index[0] if isinstance(index, tuple) else index
     if isinstance(value, Operand) and value.shape:
         raise Unsupported(
-            "a tensor is written where a mask says: which of its entries goes where is not known"
+            "a tensor is written under a mask: planc does not know which of its entries goes where"
         )
-    terms: list[LabeledOperand] = [(x, tuple(range(x.ndim))), (mask, tuple(range(mask.ndim)))]
-    return [*terms, (as_operand(value), ())] if isinstance(value, Operand) else terms
+    operands: list[LabeledOperand] = [(x, tuple(range(x.ndim))), (mask, tuple(range(mask.ndim)))]
+    return [*operands, (as_operand(value), ())] if isinstance(value, Operand) else operands

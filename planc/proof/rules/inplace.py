@@ -1,4 +1,4 @@
-"""Operations in place: what they write to keeps its type, so that other names of it do too."""
+"""Operations in place. A tensor that they write to keeps its type, so that its views keep theirs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType, sharded_dim
 
 
-def inplace_type(operation: Operation, kind: SpmdType) -> SpmdType:
-    """The type of the tensor that is written to, where `kind` is what is written."""
+def inplace_type(operation: Operation, written: SpmdType) -> SpmdType:
+    """The type of the first operand after a write to it.
+
+    Args:
+        operation: the call.
+        written: the type of what it writes.
+
+    Raises:
+        Unsupported: the operand has another type.
+    """
     target = operation.arguments[0] if operation.arguments else None
     if not isinstance(target, Operand):
         raise Unsupported(f"{operation.name} has no tensor to write to")
-    if kind in SAME_ON_ALL_RANKS and target.type in SAME_ON_ALL_RANKS:
-        return target.type if kind is CONSTANT else combine_replicated([target, Operand(kind, ())])
-    if kind is not target.type:
-        raise Unsupported(f"{operation.name} writes what is '{kind}' into a tensor that is '{target.type}'")
-    return kind
+    if written in SAME_ON_ALL_RANKS and target.type in SAME_ON_ALL_RANKS:
+        return target.type if written is CONSTANT else combine_replicated([target, Operand(written, ())])
+    if written is not target.type:
+        raise Unsupported(
+            f"{operation.name} writes a value that is '{written}' to one that is '{target.type}'"
+        )
+    return written
 
 
 def is_inplace(call: Operation | Op) -> bool:
@@ -32,24 +42,21 @@ def is_inplace(call: Operation | Op) -> bool:
 
 @op_rule("aliased", saves=saves_nothing)
 def aliased_rule(operation: Operation) -> tuple[SpmdType, ...]:
-    """A tensor that was written to, and others that share its memory -> these others.
+    """A tensor after a write to it, and other views of its memory -> these views, with the new content.
 
-    What was written lies as the tensor did that it was written to, or both are whole.
+    A view keeps its type. That is right if both are sharded, both are partial, or both are replicated.
     """
-    changed, *others = operation.operands()
-    kinds: list[SpmdType] = []
-    for other in others:
-        if (sharded_dim(other.type) is None) != (sharded_dim(changed.type) is None):
+    changed, *views = operation.operands()
+    types: list[SpmdType] = []
+    for view in views:
+        are_replicated = view.type in SAME_ON_ALL_RANKS and changed.type in SAME_ON_ALL_RANKS
+        is_sharded, was_sharded = sharded_dim(view.type) is not None, sharded_dim(changed.type) is not None
+        if is_sharded != was_sharded or not (are_replicated or is_sharded or view.type is changed.type):
             raise Unsupported(
-                f"a value that is '{changed.type}' is written into a part of one that is '{other.type}'"
+                f"the code writes to a tensor that is '{changed.type}', and has a view of it that is '{view.type}'"
             )
-        whole = other.type in SAME_ON_ALL_RANKS and changed.type in SAME_ON_ALL_RANKS
-        if not whole and sharded_dim(other.type) is None and other.type is not changed.type:
-            raise Unsupported(
-                f"a value that is '{changed.type}' is written into a part of one that is '{other.type}'"
-            )
-        kinds.append(combine_replicated([other, changed]) if whole else other.type)
-    return tuple(kinds)
+        types.append(combine_replicated([view, changed]) if are_replicated else view.type)
+    return tuple(types)
 
 
 add_rows("opaque", saves=saves_nothing)

@@ -1,21 +1,22 @@
-"""Norms and softmax: everything along some dims enters every entry."""
+"""Norms and softmax: every entry depends on all entries along some dims."""
 
 from __future__ import annotations
 
-from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
-from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
-from planc.proof.rules.reduction_dims import bind_ignoring, normalize_plain_dim, reduction_dims
+from planc.proof.rules.arguments import bind_ignoring, normalize_dim
+from planc.proof.rules.einsum_rule import LabeledOperand, einsum_rule
+from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation
+from planc.proof.rules.reduction_dims import reduction_dims
 from planc.proof.rules.registry import op_rule
-from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves, saves_nothing
+from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import SpmdType, sharded
 from planc.proof.violations import UnevenGroups
 
 
 def layer_norm_saves(operation: Operation) -> tuple[SavedTensor, ...]:
-    """The operands, and statistics of each row: mean and reciprocal deviation, RMS norm the latter alone.
+    """The operands, and statistics of each row: mean and reciprocal standard deviation; RMS norm has the latter alone.
 
-    Source: `native_layer_norm` and `_fused_rms_norm` in torch's `derivatives.yaml`; statistics have the
-    dtype of the input, on GPUs float32 for half precision.
+    Source: `native_layer_norm` and `_fused_rms_norm` in torch's `derivatives.yaml`. The statistics have the
+    dtype of the input; on GPUs they are float32 for half precision.
     """
     shape = operation.arguments[1] if len(operation.arguments) > 1 else operation.keywords["normalized_shape"]
     x = operation.operands()[0]
@@ -25,13 +26,16 @@ def layer_norm_saves(operation: Operation) -> tuple[SavedTensor, ...]:
 
 
 def batch_norm_saves(operation: Operation) -> tuple[SavedTensor, ...]:
-    """All operands but the bias, and in training the statistics of each channel."""
+    """All operands but the bias, and in training mean and reciprocal standard deviation of each channel.
+
+    Source: `native_batch_norm` in torch's `derivatives.yaml`.
+    """
     x, *_ = operation.operands()
     channels = x.shape[1:2]
     bias = operation.arguments[4] if len(operation.arguments) > 4 else operation.keywords.get("bias")
-    kept = [n for n, operand in enumerate(operation.operands()) if operand is not bias]
+    saved = [n for n, operand in enumerate(operation.operands()) if operand is not bias]
     training = operation.arguments[5] if len(operation.arguments) > 5 else operation.keywords.get("training")
-    return (*saved_sources(operation, kept), *[made(channels, x.dtype)] * (2 if training else 0))
+    return (*saved_sources(operation, saved), *[made(channels, x.dtype)] * (2 if training else 0))
 
 
 @op_rule("layer_norm", "rms_norm", saves=layer_norm_saves, may_alias=False)
@@ -42,28 +46,31 @@ def layer_norm_rule(operation: Operation) -> SpmdType:
         "input", "normalized_shape", weight=None, **names, eps=None
     )
     dims = tuple(range(x.ndim))
-    last = dims[x.ndim - (len(shape) if isinstance(shape, tuple) else 1) :]
-    terms: list[LabeledOperand] = [(x, dims), *((p, last) for p in parameters if isinstance(p, Operand))]
-    return einsum_rule(terms, dims, need_replication=last, use="normalization")
+    normalized = dims[x.ndim - (len(shape) if isinstance(shape, tuple) else 1) :]
+    operands: list[LabeledOperand] = [
+        (x, dims),
+        *((p, normalized) for p in parameters if isinstance(p, Operand)),
+    ]
+    return einsum_rule(operands, dims, need_replication=normalized, use="normalization")
 
 
 @op_rule("group_norm", accepts_rank_dependent=True, may_alias=False)
 def group_norm_rule(operation: Operation) -> SpmdType:
     """x (b, c, ...), weight (c), bias (c) -> as x
 
-    The ranks may share the groups, where each counts its own.
+    The ranks may share the groups if the number of groups is each rank's own.
     """
     x, groups, *parameters, _ = operation.bind_arguments(
         "input", "num_groups", weight=None, bias=None, eps=1e-5
     )
     dims = tuple(range(x.ndim))
-    terms: list[LabeledOperand] = [(x, dims), *((p, (1,)) for p in parameters if isinstance(p, Operand))]
+    operands: list[LabeledOperand] = [(x, dims), *((p, (1,)) for p in parameters if isinstance(p, Operand))]
     if not isinstance(groups, RankDependent):
-        return einsum_rule(terms, dims, need_replication=dims[1:], use="normalization")
-    fits = groups.local_value is not None and groups.global_value == groups.local_value * operation.ranks
-    if not fits or x.type is not sharded(1):
+        return einsum_rule(operands, dims, need_replication=dims[1:], use="normalization")
+    divides = groups.local_value is not None and groups.global_value == groups.local_value * operation.ranks
+    if not divides or x.type is not sharded(1):
         raise RuleViolation(UnevenGroups("norm", groups.global_value, groups.local_value))
-    return einsum_rule(terms, dims, need_replication=dims[2:], use="normalization")
+    return einsum_rule(operands, dims, need_replication=dims[2:], use="normalization")
 
 
 @op_rule("batch_norm", saves=batch_norm_saves, may_alias=False)
@@ -73,9 +80,9 @@ def batch_norm_rule(operation: Operation) -> SpmdType:
         "input", "running_mean", "running_var", weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
     )
     dims = tuple(range(x.ndim))
-    terms: list[LabeledOperand] = [(x, dims), *((v, (1,)) for v in vectors if isinstance(v, Operand))]
-    fixed = () if training is False else (0, *dims[2:])
-    return einsum_rule(terms, dims, need_replication=fixed, use="batch statistics")
+    operands: list[LabeledOperand] = [(x, dims), *((v, (1,)) for v in vectors if isinstance(v, Operand))]
+    mixed = () if training is False else (0, *dims[2:])
+    return einsum_rule(operands, dims, need_replication=mixed, use="batch statistics")
 
 
 @op_rule("softmax", "log_softmax", "softmin", saves=saves("result"), may_alias=False)
@@ -83,52 +90,12 @@ def softmax_rule(operation: Operation) -> SpmdType:
     """x (..., dim, ...) -> as x"""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("_stacklevel", "dtype"))
     dims = tuple(range(x.ndim))
-    return einsum_rule(
-        [(x, dims)],
-        dims,
-        need_replication=(normalize_plain_dim(dim, x.ndim),),
-        use="softmax",
-    )
+    return einsum_rule([(x, dims)], dims, need_replication=(normalize_dim(dim, x.ndim),), use="softmax")
 
 
 @op_rule("normalize", may_alias=False)
 def normalize_rule(operation: Operation) -> SpmdType:
-    """x / |x|, along dim"""
+    """x (..., dim, ...) -> x / |x| along dim"""
     x, _, dim, _ = operation.bind_arguments("input", p=2.0, dim=1, eps=1e-12)
     dims = tuple(range(x.ndim))
     return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), use="normalization")
-
-
-@op_rule("cumsum", inplace_variant=True, saves=saves_nothing, may_alias=False)
-@op_rule("cumprod", "logcumsumexp", saves=saves(0, "result"), may_alias=False)
-def scan_rule(operation: Operation) -> SpmdType:
-    """x (..., dim, ...) -> as x; a running sum is linear"""
-    x, dim = bind_ignoring(operation, "input", "dim", ignored=("dtype",))
-    dims: DimLabels = tuple(range(x.ndim))
-    linear = (0,) if operation.name.startswith("cumsum") and "dtype" not in operation.keywords else ()
-    kind = einsum_rule(
-        [(x, dims)],
-        dims,
-        need_replication=(normalize_plain_dim(dim, x.ndim),),
-        linear_in=linear,
-        use="scan",
-    )
-    if operation.name.endswith("_") and kind is not x.type:
-        raise Unsupported(f"{operation.name} changes the type of its tensor")
-    return kind
-
-
-@op_rule("diff", saves=saves_nothing, may_alias=False)
-def diff_rule(operation: Operation) -> SpmdType:
-    """Differences of neighbours along dim"""
-    x, _, dim, before, after = operation.bind_arguments("input", n=1, dim=-1, prepend=None, append=None)
-    dims: DimLabels = tuple(range(x.ndim))
-    terms = [(item, dims) for item in (x, before, after) if item is not None]
-    linear = (0,) if len(terms) == 1 else "all"
-    return einsum_rule(
-        terms,
-        dims,
-        need_replication=(normalize_plain_dim(dim, x.ndim),),
-        linear_in=linear,
-        use="difference",
-    )

@@ -13,7 +13,7 @@ from planc.proof.violations import Cause, LayoutLaw
 
 
 class RuleViolation(Exception):
-    """The operation on each rank's share is not a share of the operation on the whole."""
+    """The ranks' local results are not shards of the global result."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause)
@@ -26,7 +26,7 @@ class RuleViolation(Exception):
 
 
 class Unsupported(Exception):
-    """The rule cannot tell; the message says why. Never a guess."""
+    """A rule cannot tell; the message says why. Rules never guess."""
 
 
 class Operand:
@@ -43,7 +43,7 @@ class Operand:
         origin: Any = None,
     ) -> None:
         self.type, self.shape, self.grad, self.dtype = kind, shape, grad, dtype
-        """The shape is the whole one."""
+        """`shape` is the global one; `grad` says whether a gradient flows to the tensor."""
         self.origin = origin
         """The caller's own: where it got its type, or which tensor of the graph it is."""
 
@@ -52,12 +52,12 @@ class Operand:
         return len(self.shape)
 
     def local_shape(self, ranks: int) -> tuple[int, ...]:
-        """The shape that one rank holds."""
+        """The shape of one rank's local tensor."""
         return local_shape(self.shape, self.type, ranks)
 
 
 class RankDependent(Record):
-    """A number of the model's code that is not the same on a rank as in the whole model."""
+    """A number of the model's code that has one value in the whole model and another one on a rank."""
 
     global_value: int | float | None
     local_value: int | float | None
@@ -71,8 +71,8 @@ class RankDependent(Record):
 
 
 class Operation:
-    """A call of a torch function. Arguments are operands, plain constants (numbers that are
-    the same on every rank among them), `Differs`, `Slice`, `Other`, and tuples of these."""
+    """A call of a torch function. Its arguments are operands, constants (numbers that are the same on all
+    ranks among them), `RankDependent`, `Slice`, `TorchConstant`, and tuples of these."""
 
     __slots__ = ("_operands", "arguments", "keywords", "masks_lookup", "name", "ranks", "results")
 
@@ -87,31 +87,40 @@ class Operation:
     ) -> None:
         self.name, self.arguments, self.keywords = name, arguments, keywords
         self.results, self.ranks = results, ranks
-        """What it gave in the captured run, whole; and the number of ranks."""
+        """The results of the captured run, with global shapes; the number of ranks on the axis."""
         self._operands: list[Operand] | None = None
         self.masks_lookup = masks_lookup
         """Whether the module that runs masks the lookup of rows that a rank lacks: see `StyledClass.masked_lookup`."""
 
     def bind_arguments(self, *names: str, **defaults: Any) -> list[Any]:
-        """The arguments by name: `names` in the order of positions, those with a default last.
+        """The values of the arguments.
+
+        Args:
+            names: the arguments that a call must have, in the order of their positions.
+            defaults: those that it may have, which follow in position.
 
         Raises:
-            NotKnown: an argument that the rule does not know, or one that is missing.
+            Unsupported: the call lacks an argument, or has one that the rule does not know.
         """
         order = (*names, *defaults)
         if len(self.arguments) > len(order):
-            raise Unsupported(f"{self.name} takes more arguments than its rule knows")
+            raise Unsupported(f"{self.name} has more arguments than its rule knows")
         given = dict(zip(order, self.arguments, strict=False))
         for name, value in self.keywords.items():
             if name not in order:
                 if value is None or value is False:
                     continue
-                raise Unsupported(f"the rule of {self.name} does not know its argument '{name}'")
+                raise Unsupported(f"the rule of {self.name} does not know the argument '{name}'")
             given[name] = value
         missing = [name for name in names if name not in given]
         if missing:
-            raise Unsupported(f"{self.name} misses its argument '{missing[0]}'")
+            raise Unsupported(f"{self.name} lacks the argument '{missing[0]}'")
         return [given.get(name, defaults.get(name)) for name in order]
+
+    def with_renamed_keywords(self, names: Mapping[str, str]) -> Operation:
+        """The same call with other names for some of its keywords."""
+        keywords = {names.get(name, name): value for name, value in self.keywords.items()}
+        return Operation(self.name, self.arguments, keywords, self.results, self.ranks, self.masks_lookup)
 
     def operands(self) -> list[Operand]:
         """Every tensor among the arguments, in order."""

@@ -1,4 +1,4 @@
-"""Operations that give the dims another order, and add or drop dims of size 1."""
+"""Operations that reorder dims, and add or remove dims of size 1."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from planc.proof.violations import SqueezedShard
 def permuted_type(x: Operand, order: Sequence[int]) -> SpmdType:
     """The type of a tensor whose dim `i` was dim `order[i]`."""
     if sorted(order) != list(range(x.ndim)):
-        raise Unsupported(f"{tuple(order)} is no order of {x.ndim} dims")
+        raise Unsupported(f"{tuple(order)} is not an order of {x.ndim} dims")
     return remap_dims(x.type, [order.index(d) for d in range(x.ndim)])
 
 
 def transposed_type(x: Operand, first: int, second: int) -> SpmdType:
-    """The type of a tensor two dims of which change places."""
+    """The type of a tensor with two dims swapped."""
     order = list(range(x.ndim))
     if order:
         order[first], order[second] = second, first
@@ -76,7 +76,7 @@ def movedim_rule(operation: Operation) -> SpmdType:
     x, source, destination = bind_with_aliases(operation, "input", "source", "destination")
     sources, targets = normalize_dims(source, as_operand(x).ndim), normalize_dims(destination, x.ndim)
     if len(set(sources)) != len(sources) or len(set(targets)) != len(sources):
-        raise Unsupported("the dims that move do not fit")
+        raise Unsupported("movedim moves different numbers of dims, or one dim twice")
     order = [d for d in range(x.ndim) if d not in sources]
     for target, old in sorted(zip(targets, sources)):
         order.insert(target, old)
@@ -95,9 +95,9 @@ def unsqueeze_rule(operation: Operation) -> SpmdType:
 def squeeze_rule(operation: Operation) -> SpmdType:
     """x (a, 1, b), dim 1 -> (a, b)"""
     x, dims = bind_with_aliases(operation, "input", dim=None)
-    chosen = range(as_operand(x).ndim) if dims is None else normalize_dims(dims, x.ndim)
+    squeezed = range(as_operand(x).ndim) if dims is None else normalize_dims(dims, x.ndim)
     cut = sharded_dim(x.type)
-    if cut is not None and cut in chosen and x.local_shape(operation.ranks)[cut] == 1:
+    if cut is not None and cut in squeezed and x.local_shape(operation.ranks)[cut] == 1:
         raise RuleViolation(SqueezedShard(cut, x.shape[cut]))
-    left = [d for d in range(x.ndim) if d not in chosen or x.shape[d] != 1]
-    return remap_dims(x.type, {d: place for place, d in enumerate(left)})
+    left = [d for d in range(x.ndim) if d not in squeezed or x.shape[d] != 1]
+    return remap_dims(x.type, {d: new for new, d in enumerate(left)})

@@ -1,4 +1,4 @@
-"""Operations that compute every entry of the result from the entries at its place."""
+"""Pointwise operations: an entry of the result depends on the entries at the same position alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planc.proof.violations import PartialOperand
 
 
 def broadcast_labels(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
-    """The dims of an operand by those of the result that it is broadcast to."""
+    """The dims of an operand, by the dims of the result that it broadcasts to; None for one that it expands."""
     missing = len(shape) - operand.ndim
     if missing < 0:
         raise Unsupported("an operand has more dims than the result")
@@ -23,20 +23,20 @@ def broadcast_labels(operand: Operand, shape: tuple[int, ...]) -> DimLabels:
 
 
 def broadcast_operands(operation: Operation) -> tuple[list[LabeledOperand], DimLabels]:
-    """The operands of a pointwise operation, and the result, with labels."""
+    """The operands of a pointwise operation with labels, and the labels of its result."""
     if operation.keywords.get("out") is not None:
-        raise Unsupported(f"{operation.name} writes into another tensor ('out')")
+        raise Unsupported(f"{operation.name} with the argument 'out'")
     shape = operation.results[0].shape
     return [(o, broadcast_labels(o, shape)) for o in operation.operands()], tuple(range(len(shape)))
 
 
-def pointwise_result_type(operation: Operation, kind: SpmdType) -> SpmdType:
-    """The type of the result; in place, that of the tensor that is written to."""
-    return inplace_type(operation, kind) if is_inplace(operation) else kind
+def pointwise_result_type(operation: Operation, computed: SpmdType) -> SpmdType:
+    """The type of the result: what the operation computes, or in place, the tensor that it writes to."""
+    return inplace_type(operation, computed) if is_inplace(operation) else computed
 
 
 def div_saves(operation: Operation) -> tuple[SavedTensor, ...]:
-    """x / y saves y for both gradients, and x for that of y."""
+    """y for both gradients of x / y, and x for that of y."""
     operands = operation.operands()
     if len(operands) < 2:
         return ()
@@ -44,7 +44,7 @@ def div_saves(operation: Operation) -> tuple[SavedTensor, ...]:
 
 
 def pow_saves(operation: Operation) -> tuple[SavedTensor, ...]:
-    """x ** 2 saves x; x ** y saves both and the result."""
+    """x for x ** 2; x, y and the result for x ** y."""
     return saved_sources(operation, (0, 1, "result") if len(operation.operands()) > 1 else (0,))
 
 
@@ -90,6 +90,7 @@ def add_adds_bias(step: Op, _: str) -> bool:
 @op_rule("softsign", "logsigmoid", "tanhshrink", "polar", "__rpow__", "__mod__", "__rmod__", may_alias=False)
 @op_rule("__ipow__", "__imod__", "__ifloordiv__", "__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__")  # fmt: skip
 def pointwise_rule(operation: Operation) -> SpmdType:
+    """tensors that broadcast -> as the largest, or as the tensor that it writes to"""
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation)))
 
 
@@ -100,17 +101,18 @@ def pointwise_rule(operation: Operation) -> SpmdType:
 @op_rule("rsub", "__sub__", "__rsub__", saves=saves_nothing, may_alias=False)
 @op_rule("__isub__", saves=saves_nothing)
 def add_rule(operation: Operation) -> SpmdType:
-    """x + alpha * y: one sum is pending if both are."""
-    terms, result = broadcast_operands(operation)
-    if len(terms) == 1 and terms[0][0].type is PARTIAL:
+    """x + alpha * y: partial if both are"""
+    operands, result = broadcast_operands(operation)
+    if len(operands) == 1 and operands[0][0].type is PARTIAL:
         raise RuleViolation(PartialOperand("constant added"))
-    return pointwise_result_type(operation, einsum_rule(terms, result, linear_in="all"))
+    return pointwise_result_type(operation, einsum_rule(operands, result, linear_in="all"))
 
 
 @op_rule("mul", "multiply", inplace_variant=True, saves=saves_factors(), may_alias=False, entries="scaled")
 @op_rule("__mul__", "__rmul__", saves=saves_factors(), may_alias=False, entries="scaled")
 @op_rule("__imul__", saves=saves_factors(), entries="scaled")
 def mul_rule(operation: Operation) -> SpmdType:
+    """x * y: linear in each factor"""
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation), linear_in=(0, 1)))
 
 
@@ -121,12 +123,12 @@ def mul_rule(operation: Operation) -> SpmdType:
 @op_rule("__itruediv__", "__idiv__", saves=div_saves, entries="scaled")
 @op_rule("__rtruediv__", "__rdiv__", may_alias=False)
 def div_rule(operation: Operation) -> SpmdType:
-    """x / y is linear in x, unless it is rounded."""
-    terms, result = broadcast_operands(operation)
-    above = operation.arguments[1 if operation.name.startswith("__r") else 0]
-    rounded = operation.keywords.get("rounding_mode") is not None
-    linear = [i for i, (operand, _) in enumerate(terms) if operand is above and not rounded]
-    return pointwise_result_type(operation, einsum_rule(terms, result, linear_in=linear))
+    """x / y: linear in x, unless it rounds"""
+    operands, result = broadcast_operands(operation)
+    dividend = operation.arguments[1 if operation.name.startswith("__r") else 0]
+    rounds = operation.keywords.get("rounding_mode") is not None
+    linear = [i for i, (operand, _) in enumerate(operands) if operand is dividend and not rounds]
+    return pointwise_result_type(operation, einsum_rule(operands, result, linear_in=linear))
 
 
 @op_rule("neg", "negative", inplace_variant=True, saves=saves_nothing, may_alias=False)
@@ -135,8 +137,15 @@ def div_rule(operation: Operation) -> SpmdType:
 @op_rule("clone", saves=saves_nothing, may_alias=False, entries="same")
 @op_rule("contiguous", saves=saves_nothing, entries="same")
 def linear_unary_rule(operation: Operation) -> SpmdType:
-    """It is linear in its one operand."""
-    terms, result = broadcast_operands(operation)
-    if len(terms) != 1:
-        raise Unsupported(f"{operation.name} takes one tensor")
-    return pointwise_result_type(operation, einsum_rule(terms, result, linear_in="all"))
+    """x -> as x, linear"""
+    operands, result = broadcast_operands(operation)
+    if len(operands) != 1:
+        raise Unsupported(f"the rule of {operation.name} expects one tensor")
+    return pointwise_result_type(operation, einsum_rule(operands, result, linear_in="all"))
+
+
+@op_rule("addcmul", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False)
+@op_rule("addcdiv", "lerp", inplace_variant=True, may_alias=False)
+def ternary_pointwise_rule(operation: Operation) -> SpmdType:
+    """x + value * y * z and the like: linear in several ways, and taken as nonlinear."""
+    return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation)))

@@ -1,4 +1,4 @@
-"""Windows of images and sounds, each made one number."""
+"""Pooling over windows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _DIMS = ("1d", "2d", "3d")
     may_alias=False,
 )  # fmt: skip
 def pooling_rule(operation: Operation) -> SpmdType:
-    """x (..., *places) -> (..., *fewer places); a mean is linear"""
+    """x (..., *spatial) -> (..., *smaller); an average is linear"""
     x = operation.arguments[0] if operation.arguments else operation.keywords.get("input")
     if not isinstance(x, Operand):
-        raise Unsupported(f"{operation.name} takes one tensor")
+        raise Unsupported(f"the rule of {operation.name} expects a tensor")
     dims = tuple(range(x.ndim))
-    places = dims[x.ndim - int(operation.name[-2]) :]
+    spatial = dims[x.ndim - int(operation.name[-2]) :]
     linear = (0,) if "avg" in operation.name else ()
     return einsum_rule(
         [(x, dims)],
         dims,
-        need_replication=places,
+        need_replication=spatial,
         linear_in=linear,
         use="pooling",
     )

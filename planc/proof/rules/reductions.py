@@ -1,29 +1,23 @@
-"""Reductions: one number from all along some dims."""
+"""Reductions along dims, and histograms."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from planc.proof.rules.arguments import as_operand, bind_ignoring
 from planc.proof.rules.casts import cast_is_nonlinear
-from planc.proof.rules.einsum_rule import DimLabels, einsum_rule
+from planc.proof.rules.einsum_rule import einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import pointwise_rule
-from planc.proof.rules.reduction_dims import (
-    bind_ignoring,
-    normalize_plain_dim,
-    reduced_labels,
-    reduction_dims,
-)
+from planc.proof.rules.reduction_dims import reduced_labels, reduction_dims
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_nothing
-from planc.proof.types import PARTIAL, SpmdType
+from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType
 from planc.proof.violations import PartialOperand
 
 
 @op_rule("sum", saves=saves_nothing, may_alias=False)
 @op_rule("nansum", saves=saves(0), may_alias=False)
 def sum_rule(operation: Operation) -> SpmdType:
-    """Sums along dims: what is split there gives a pending sum."""
+    """x (..., dims, ...) -> (...): a sum over a sharded dim is partial."""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("keepdim", "dtype"))
     if x.type is PARTIAL and (operation.name != "sum" or cast_is_nonlinear(x, operation.results[0].dtype)):
         raise RuleViolation(PartialOperand("nonlinear operation"))
@@ -35,6 +29,7 @@ def sum_rule(operation: Operation) -> SpmdType:
 
 @op_rule("count_nonzero", saves=saves_nothing, may_alias=False)
 def count_nonzero_rule(operation: Operation) -> SpmdType:
+    """x (..., dims, ...) -> (...): a count over a sharded dim is partial."""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=())
     dims = reduction_dims(dim, x.ndim)
     return einsum_rule([(x, tuple(range(x.ndim)))], reduced_labels(operation, x, dims), reduction=dims)
@@ -42,7 +37,7 @@ def count_nonzero_rule(operation: Operation) -> SpmdType:
 
 @op_rule("mean", saves=saves_nothing, may_alias=False)
 def mean_rule(operation: Operation) -> SpmdType:
-    """Linear, but a mean of means would be added up over the ranks."""
+    """x (..., dims, ...) -> (...): linear, but the ranks' means over a sharded dim do not add up to the mean."""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("keepdim", "dtype"))
     return _along(operation, x, reduction_dims(dim, x.ndim), linear=(0,))
 
@@ -51,6 +46,7 @@ def mean_rule(operation: Operation) -> SpmdType:
 @op_rule("all", "any", "argmax", "argmin", saves=saves_nothing, may_alias=False)
 @op_rule("nanmean", may_alias=False)
 def nonlinear_reduction_rule(operation: Operation) -> SpmdType:
+    """x (..., dims, ...) -> (...)"""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("keepdim", "dtype"))
     return _along(operation, x, reduction_dims(dim, x.ndim))
 
@@ -58,22 +54,22 @@ def nonlinear_reduction_rule(operation: Operation) -> SpmdType:
 @op_rule("var", "var_mean", saves=saves(0), may_alias=False)
 @op_rule("std", "std_mean", saves=saves(0, "result"), may_alias=False)
 def variance_rule(operation: Operation) -> SpmdType | tuple[SpmdType, ...]:
-    """x.var(dim, unbiased, keepdim), x.var(unbiased): the dims may be missing."""
+    """x (..., dims, ...) -> (...), once or with the mean; the second argument is `dim`, or `unbiased`."""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("unbiased", "keepdim", "correction"))
-    kind = _along(operation, x, reduction_dims(None if isinstance(dim, bool) else dim, x.ndim))
-    return (kind,) * len(operation.results)
+    spmd_type = _along(operation, x, reduction_dims(None if isinstance(dim, bool) else dim, x.ndim))
+    return (spmd_type,) * len(operation.results)
 
 
 @op_rule("norm", "vector_norm", "linalg_vector_norm", saves=saves(0, "result"), may_alias=False)
 def vector_norm_rule(operation: Operation) -> SpmdType:
-    x, _, dim = bind_ignoring(
-        operation, "input", "p" if operation.name == "norm" else "ord", "dim", ignored=("keepdim", "dtype")
-    )
+    """x (..., dims, ...) -> (...)"""
+    order = "p" if operation.name == "norm" else "ord"
+    x, _, dim = bind_ignoring(operation, "input", order, "dim", ignored=("keepdim", "dtype"))
     return _along(operation, x, reduction_dims(dim, x.ndim))
 
 
 def extremum_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
-    """Along a dim the places; of two tensors both; of all entries the tensor and the result."""
+    """Along a dim, the indices; of two tensors, both; of all entries, the tensor and the result."""
     if len(operation.results) > 1:
         return saved_sources(operation, ("indices",))
     return saved_sources(operation, (0, 1) if len(operation.operands()) > 1 else (0, "result"))
@@ -81,15 +77,16 @@ def extremum_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
 
 @op_rule("max", "min", "median", "nanmedian", "mode", saves=extremum_saves, may_alias=False)
 def extremum_rule(operation: Operation) -> SpmdType | tuple[SpmdType, ...]:
-    """max(x) -> (), max(x, dim) -> values and places, max(x, y) -> as x"""
+    """max(x) -> (); max(x, dim) -> values and indices; max(x, y) -> as x"""
     if len(operation.operands()) == 2:
         return pointwise_rule(operation)
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("keepdim",))
-    kind = _along(operation, x, reduction_dims(dim, x.ndim))
-    return (kind,) * len(operation.results)
+    spmd_type = _along(operation, x, reduction_dims(dim, x.ndim))
+    return (spmd_type,) * len(operation.results)
 
 
-def _along(operation: Operation, x: Operand, dims: tuple[int, ...], linear: Any = ()) -> SpmdType:
+def _along(operation: Operation, x: Operand, dims: tuple[int, ...], linear: tuple[int, ...] = ()) -> SpmdType:
+    """The type of a reduction that needs all entries along its dims."""
     if linear and cast_is_nonlinear(x, operation.results[0].dtype):
         linear = ()
     result = reduced_labels(operation, x, dims)
@@ -98,20 +95,14 @@ def _along(operation: Operation, x: Operand, dims: tuple[int, ...], linear: Any 
     )
 
 
-@op_rule("sort", "topk", "kthvalue", saves=saves("indices"), may_alias=False)
-@op_rule("cummax", "cummin", saves=saves(0, "indices"), may_alias=False)
-@op_rule("argsort", saves=saves_nothing, may_alias=False)
-@op_rule("msort", may_alias=False)
-def sort_rule(operation: Operation) -> SpmdType | tuple[SpmdType, ...]:
-    """Values and places, or places, in the order along dim; topk's k and kthvalue's are plain numbers."""
-    counted = operation.name in ("topk", "kthvalue")
-    x, *_, dim = bind_ignoring(operation, "input", *("k",) * counted, "dim", ignored=("descending", "stable", "largest",
-                       "sorted", "keepdim"))  # fmt: skip
-    if isinstance(dim, bool):
-        raise Unsupported(f"'{dim}' is not understood as a dim")
-    default = 0 if operation.name == "msort" else -1
-    along = normalize_plain_dim(default if dim is None else dim, x.ndim)
-    labels: DimLabels = tuple(range(x.ndim))
-    result = reduced_labels(operation, x, (along,))
-    kind = einsum_rule([(x, labels)], result, need_replication=(along,), use="sort")
-    return (kind,) * len(operation.results)
+@op_rule("histc", "bincount", saves=saves_nothing, may_alias=False)
+def histogram_rule(operation: Operation) -> SpmdType:
+    """x (n) -> how many of its entries fall in each bin"""
+    for x in operation.operands():
+        if as_operand(x).type is PARTIAL:
+            raise RuleViolation(PartialOperand("histogram"))
+        if x.type not in SAME_ON_ALL_RANKS:
+            raise Unsupported(
+                f"{operation.name} of a sharded tensor: the ranks' counts would have to be summed"
+            )
+    return CONSTANT

@@ -1,4 +1,4 @@
-"""Operations that move entries along a dim, or treat them by their place in it."""
+"""Operations whose result depends on the positions of entries along a dim: roll, flip, pad, unfold, tril."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from planc.proof.violations import PartialOperand
 
 @op_rule("roll", saves=saves_nothing, may_alias=False)
 def roll_rule(operation: Operation) -> SpmdType:
-    """x (a, b) -> (a, b), moved along some of the dims"""
+    """x (a, b) -> (a, b), entries moved along some dims"""
     x, _, dims = bind_with_aliases(operation, "input", "shifts", dims=None)
     moved = normalize_dims(dims, as_operand(x).ndim) if dims not in (None, ()) else tuple(range(x.ndim))
     return require_full_dims(x.type, moved, "rolled")
@@ -30,7 +30,7 @@ def roll_rule(operation: Operation) -> SpmdType:
 
 @op_rule("flip", saves=saves_nothing, may_alias=False)
 def flip_rule(operation: Operation) -> SpmdType:
-    """x (a, b) -> (a, b), some of the dims backwards"""
+    """x (a, b) -> (a, b), some dims reversed"""
     x, dims = tensor_and_varargs(operation, "dims")
     return require_full_dims(x.type, normalize_dims(dims, x.ndim), "flipped")
 
@@ -56,10 +56,10 @@ def unfold_rule(operation: Operation) -> SpmdType:
 
 
 def _patches(operation: Operation) -> SpmdType:
-    """The windows of images: a row for each window, with all of a channel before the next one."""
+    """x (b, c, h, w) -> (b, c * window, windows): the windows of a channel stand before those of the next one."""
     x, *_ = operation.bind_arguments("input", "kernel_size", dilation=1, padding=0, stride=1)
     if isinstance(as_operand(x).type, PackedShard):
-        raise Unsupported("patches of channels that are cut in several parts")
+        raise Unsupported("patches of channels that are a packed shard")
     batch: DimLabels = ("b",) if x.ndim == 4 else ()
     return einsum_rule([(x, (*batch, "c", "h", "w"))], (*batch, "c", None), need_replication=("h", "w"),
                   use="patches", linear_in=(0,))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Operations that take a tensor apart."""
+"""Operations that return pieces of a tensor: split, chunk, unbind, select, narrow."""
 
 from __future__ import annotations
 
@@ -34,42 +34,44 @@ SplitBounds = list[int]
 def split_types(
     x: Operand, dim: int, bounds_of: Callable[[int, bool], SplitBounds], requested: Any, operation: Operation
 ) -> tuple[SpmdType, ...]:
-    """The types of the pieces that a tensor falls into.
+    """The types of the pieces of a tensor.
 
     Args:
         x: the tensor.
-        dim: where it is cut.
-        cuts: the bounds of the pieces, from the size of the dim, whole (False) or on a rank (True).
-        asked: what the code asked for.
+        dim: the dim along which it is split.
+        bounds_of: gives the bounds of the pieces, from the size of the dim, and whether that is the local one.
+        requested: the sizes or the number of pieces, as the code has them.
         operation: the call.
     """
-    size = x.shape[dim]
-    whole, local = bounds_of(size, False), bounds_of(x.local_shape(operation.ranks)[dim], True)
-    unlike = next(iter_rank_dependent(requested), None)
+    size, local_size = x.shape[dim], x.local_shape(operation.ranks)[dim]
+    bounds, local_bounds = bounds_of(size, False), bounds_of(local_size, True)
+    rank_dependent = next(iter_rank_dependent(requested), None)
     if sharded_dim(x.type) != dim:
-        if whole != local:
-            raise size_read_violation(unlike)
-        return (x.type,) * (len(whole) - 1)
-    kinds = tuple(
-        slice_type(x.type, size, range(*w), range(*n), operation.ranks, is_literal=unlike is None)
-        for w, n in zip(pairwise(whole), pairwise(local))
+        if bounds != local_bounds:
+            raise size_read_violation(rank_dependent)
+        return (x.type,) * (len(bounds) - 1)
+    types = tuple(
+        slice_type(
+            x.type, size, range(*piece), range(*local), operation.ranks, is_literal=rank_dependent is None
+        )
+        for piece, local in zip(pairwise(bounds), pairwise(local_bounds))
     )
-    if len(whole) != len(local) or local[-1] != x.local_shape(operation.ranks)[dim]:
+    if len(bounds) != len(local_bounds) or local_bounds[-1] != local_size:
         raise RuleViolation(FusedSplit(dim, x.type))
-    return kinds
+    return types
 
 
-def _each(step: Any) -> Callable[[int, bool], SplitBounds]:
-    def cuts(size: int, local: bool) -> SplitBounds:
-        own = global_and_local(step)[local]
-        if own < 1:
-            raise Unsupported("pieces without entries")
-        return [*range(0, size, own), size]
+def _equal_pieces(piece_size: Any) -> Callable[[int, bool], SplitBounds]:
+    def bounds_of(size: int, local: bool) -> SplitBounds:
+        step = global_and_local(piece_size)[local]
+        if step < 1:
+            raise Unsupported("pieces of size 0")
+        return [*range(0, size, step), size]
 
-    return cuts
+    return bounds_of
 
 
-def _listed(sizes: tuple[Any, ...]) -> Callable[[int, bool], SplitBounds]:
+def _listed_pieces(sizes: tuple[Any, ...]) -> Callable[[int, bool], SplitBounds]:
     return lambda _size, local: [0, *accumulate(global_and_local(item)[local] for item in sizes)]
 
 
@@ -77,39 +79,41 @@ def _listed(sizes: tuple[Any, ...]) -> Callable[[int, bool], SplitBounds]:
 def split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 2, dim 1 -> (a, 2), (a, 2), (a, 1)"""
     names = {"split_size_or_sections": "split_size", "split_sizes": "split_size"}
-    keywords = {names.get(name, name): value for name, value in operation.keywords.items()}
-    same = Operation(operation.name, operation.arguments, keywords, operation.results, operation.ranks)
-    x, sizes, dim = bind_with_aliases(same, "input", "split_size", dim=0)
-    cuts = _listed(sizes) if isinstance(sizes, tuple) else _each(sizes)
-    return split_types(x, normalize_dim(dim, as_operand(x).ndim), cuts, sizes, operation)
+    x, sizes, dim = bind_with_aliases(operation.with_renamed_keywords(names), "input", "split_size", dim=0)
+    bounds_of = _listed_pieces(sizes) if isinstance(sizes, tuple) else _equal_pieces(sizes)
+    return split_types(x, normalize_dim(dim, as_operand(x).ndim), bounds_of, sizes, operation)
 
 
 @op_rule("chunk", "unsafe_chunk", accepts_rank_dependent=True, saves=saves_nothing)
 def chunk_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 3, dim 1 -> (a, 2), (a, 2), (a, 1)"""
     x, count, dim = bind_with_aliases(operation, "input", "chunks", dim=0)
-    return split_types(x, normalize_dim(dim, as_operand(x).ndim), lambda size, local: _each(max(1, -(-size // global_and_local(count)[local])))(
-        size, local), count, operation)  # fmt: skip
+
+    def bounds_of(size: int, local: bool) -> SplitBounds:
+        piece_size = max(1, -(-size // global_and_local(count)[local]))
+        return [*range(0, size, piece_size), size]
+
+    return split_types(x, normalize_dim(dim, as_operand(x).ndim), bounds_of, count, operation)
 
 
 @op_rule("tensor_split", accepts_rank_dependent=True, saves=saves_nothing)
 def tensor_split_rule(operation: Operation) -> tuple[SpmdType, ...]:
-    """x (a, 5), 3, dim 1 -> (a, 2), (a, 2), (a, 1); or the places where it is cut"""
+    """x (a, 5), 3 or (2, 4), dim 1 -> (a, 2), (a, 2), (a, 1)"""
     names = {"indices": "indices_or_sections", "sections": "indices_or_sections"}
-    keywords = {names.get(name, name): value for name, value in operation.keywords.items()}
-    same = Operation(operation.name, operation.arguments, keywords, operation.results, operation.ranks)
-    x, asked, dim = bind_with_aliases(same, "input", "indices_or_sections", dim=0)
+    x, requested, dim = bind_with_aliases(
+        operation.with_renamed_keywords(names), "input", "indices_or_sections", dim=0
+    )
 
-    def cuts(size: int, local: bool) -> SplitBounds:
-        if isinstance(asked, tuple):
-            bounds = [0, *(global_and_local(item)[local] for item in asked), size]
+    def bounds_of(size: int, local: bool) -> SplitBounds:
+        if isinstance(requested, tuple):
+            bounds = [0, *(global_and_local(item)[local] for item in requested), size]
             if sorted(bounds) != bounds:
-                raise Unsupported("places that do not rise, or that count from the end")
+                raise Unsupported("indices of tensor_split that do not rise, or count from the last entry")
             return bounds
-        count = global_and_local(asked)[local]
+        count = global_and_local(requested)[local]
         return [0, *accumulate(size // count + (i < size % count) for i in range(count))]
 
-    return split_types(x, normalize_dim(dim, as_operand(x).ndim), cuts, asked, operation)
+    return split_types(x, normalize_dim(dim, as_operand(x).ndim), bounds_of, requested, operation)
 
 
 @op_rule("unbind", "__iter__", saves=saves_nothing)
@@ -139,10 +143,10 @@ def narrow_rule(operation: Operation) -> SpmdType:
     dim = normalize_dim(dim, as_operand(x).ndim)
     sizes = (x.shape[dim], x.local_shape(operation.ranks)[dim])
     starts = [n + size if n < 0 else n for n, size in zip(global_and_local(start), sizes)]
-    whole, local = (range(n, n + m) for n, m in zip(starts, global_and_local(length)))
-    written = not isinstance(start, RankDependent) and not isinstance(length, RankDependent)
+    entries, local_entries = (range(n, n + m) for n, m in zip(starts, global_and_local(length)))
+    is_literal = not isinstance(start, RankDependent) and not isinstance(length, RankDependent)
     if sharded_dim(x.type) == dim:
-        return slice_type(x.type, sizes[0], whole, local, operation.ranks, is_literal=written)
-    if whole != local:
+        return slice_type(x.type, sizes[0], entries, local_entries, operation.ranks, is_literal=is_literal)
+    if entries != local_entries:
         raise size_read_violation(start if isinstance(start, RankDependent) else length)
     return x.type  # type: ignore[no-any-return]

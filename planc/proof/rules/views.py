@@ -1,4 +1,4 @@
-"""Operations that give the same numbers, in the same order, another shape."""
+"""Views: the same entries, in the same order, in another shape."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Shape = tuple[int, ...]
 
 
 def dim_groups(before: Shape, after: Shape) -> Iterator[tuple[list[int], list[int]]]:
-    """Runs of dims that hold the same numbers before and after; dims of size 1 are left out."""
+    """Groups of dims that hold the same entries before and after a view; dims of size 1 are left out."""
     left = iter([d for d, size in enumerate(before) if size != 1])
     right = iter([d for d, size in enumerate(after) if size != 1])
     for first in left:
@@ -54,78 +54,103 @@ def dim_groups(before: Shape, after: Shape) -> Iterator[tuple[list[int], list[in
         yield old, new
 
 
-def reshaped_type(kind: SpmdType, before: Shape, after: Shape, ranks: int) -> SpmdType:
-    """The type of a tensor that takes another shape."""
-    if not isinstance(kind, Sharded | PackedShard):
-        return kind
+def reshaped_type(spmd_type: SpmdType, before: Shape, after: Shape, ranks: int) -> SpmdType:
+    """The type of a view of a tensor.
+
+    Args:
+        spmd_type: the type of the tensor.
+        before: its global shape.
+        after: the global shape of the view.
+        ranks: the number of ranks.
+
+    Raises:
+        RuleViolation: the ranks' local views are not shards of the view.
+    """
+    if not isinstance(spmd_type, Sharded | PackedShard):
+        return spmd_type
     if prod(before) != prod(after) or not prod(before):
-        raise Unsupported("a view of an empty tensor, or one that has another size")
-    if isinstance(kind, PackedShard):
+        raise Unsupported("a view of an empty tensor, or of another number of entries")
+    if isinstance(spmd_type, PackedShard):
         try:
-            return _packed(kind, before, after, ranks)
+            return _reshaped_packed_shard(spmd_type, before, after, ranks)
         except RuleViolation:
-            if len(set(kind.parts)) > 1:
+            if len(set(spmd_type.parts)) > 1:
                 raise
-            # (..., k * m, ...) of k equal parts is (..., k, m, ...) with m split.
-            within = (*before[: kind.dim], len(kind.parts), kind.parts[0], *before[kind.dim + 1 :])
+            # (..., k * m, ...) of k equal parts is (..., k, m, ...) with m sharded.
+            within = (
+                *before[: spmd_type.dim],
+                len(spmd_type.parts),
+                spmd_type.parts[0],
+                *before[spmd_type.dim + 1 :],
+            )
             with suppress(RuleViolation, Unsupported):
-                return reshaped_type(sharded(kind.dim + 1), within, after, ranks)
+                return reshaped_type(sharded(spmd_type.dim + 1), within, after, ranks)
             raise
-    _, new = _group(kind.dim, before, after)
+    _, new = _group(spmd_type.dim, before, after)
     dim, size = new[0], after[new[0]]
     if size % ranks:
         raise RuleViolation(UnevenShard(dim, size, ranks))
     return sharded(dim)
 
 
-def _packed(kind: PackedShard, before: Shape, after: Shape, ranks: int) -> SpmdType:
-    old, new = _group(kind.dim, before, after)
-    behind = prod(after[d] for d in new[1:])
-    parts = [part * prod(before[d] for d in old[1:]) for part in kind.parts]
-    if any(part % (behind * ranks) for part in parts):
-        raise RuleViolation(UnevenParts(new[0], after[new[0]], kind.parts, ranks))
-    return packed_shard(new[0], tuple(part // behind for part in parts))
+def _reshaped_packed_shard(packed: PackedShard, before: Shape, after: Shape, ranks: int) -> SpmdType:
+    old, new = _group(packed.dim, before, after)
+    inner = prod(after[d] for d in new[1:])
+    parts = [part * prod(before[d] for d in old[1:]) for part in packed.parts]
+    if any(part % (inner * ranks) for part in parts):
+        raise RuleViolation(UnevenParts(new[0], after[new[0]], packed.parts, ranks))
+    return packed_shard(new[0], tuple(part // inner for part in parts))
 
 
 def _group(dim: int, before: Shape, after: Shape) -> tuple[list[int], list[int]]:
-    """The dims that a cut dim, the first of its group, is viewed with, and what they become."""
+    """The group of a sharded dim before and after a view. The dim has to be the first of its group."""
     old, new = next(group for group in dim_groups(before, after) if dim in group[0])
-    if place := old.index(dim):
-        raise RuleViolation(MergedInnerDim(dim, old[place - 1]))
+    if position := old.index(dim):
+        raise RuleViolation(MergedInnerDim(dim, old[position - 1]))
     return old, new
 
 
 def check_requested_sizes(
-    sizes: Sequence[Any], shape: Shape, kind: SpmdType, operation: Operation
+    sizes: Sequence[Any], shape: Shape, spmd_type: SpmdType, operation: Operation
 ) -> SpmdType:
-    """Check that what the code asks for is, on a rank, the rank's own shape; -1 always is."""
+    """The type of a view, if the sizes in the code are a rank's local shape; -1 is any size.
+
+    Args:
+        sizes: as the code has them.
+        shape: the global shape of the view.
+        spmd_type: the type of the view.
+        operation: the call.
+
+    Raises:
+        RuleViolation: a size is not the local one.
+    """
     if len(sizes) != len(shape):
-        raise Unsupported(f"{operation.name} with {len(sizes)} sizes gives {len(shape)} dims")
-    for d, (item, own) in enumerate(zip(sizes, local_shape(shape, kind, operation.ranks))):
-        whole, local = global_and_local(item)
-        if whole not in (-1, shape[d]):
-            raise Unsupported(f"size {whole} gives {shape[d]}")
-        if local == own or (local == -1 and not isinstance(item, RankDependent)):
+        raise Unsupported(f"{operation.name} with {len(sizes)} sizes returns {len(shape)} dims")
+    for d, (item, local_size) in enumerate(zip(sizes, local_shape(shape, spmd_type, operation.ranks))):
+        size, local = global_and_local(item)
+        if size not in (-1, shape[d]):
+            raise Unsupported(f"{operation.name} to size {size} returns size {shape[d]}")
+        if local == local_size or (local == -1 and not isinstance(item, RankDependent)):
             continue
         if isinstance(item, RankDependent):
             raise size_read_violation(item)
-        raise RuleViolation(LiteralSize(d, local, own))
-    return kind
+        raise RuleViolation(LiteralSize(d, local, local_size))
+    return spmd_type
 
 
 @op_rule("view", accepts_rank_dependent=True, saves=saves_nothing, entries="same")
 def view_rule(operation: Operation) -> SpmdType:
-    """x (a, b) -> (c, d), the same numbers in the same order"""
-    return _asked(operation, *tensor_and_varargs(operation, "size"))
+    """x (a, b) -> (c, d), the same entries in the same order"""
+    return _requested_view(operation, *tensor_and_varargs(operation, "size"))
 
 
 @op_rule("reshape", accepts_rank_dependent=True, saves=saves_nothing, entries="same")
 def reshape_rule(operation: Operation) -> SpmdType:
-    """x (a, b) -> (c, d), the same numbers in the same order"""
-    return _asked(operation, *tensor_and_varargs(operation, "shape"))
+    """x (a, b) -> (c, d), the same entries in the same order"""
+    return _requested_view(operation, *tensor_and_varargs(operation, "shape"))
 
 
-def _asked(operation: Operation, x: Operand, sizes: tuple[Any, ...]) -> SpmdType:
+def _requested_view(operation: Operation, x: Operand, sizes: tuple[Any, ...]) -> SpmdType:
     shape = operation.results[0].shape
     for item in sizes:
         global_and_local(item)
@@ -146,22 +171,24 @@ def flatten_rule(operation: Operation) -> SpmdType:
 def unflatten_rule(operation: Operation) -> SpmdType:
     """x (a, b * c), dim 1, sizes (b, c) -> (a, b, c)"""
     if len(operation.arguments) > 3:
-        operation = Operation(operation.name, (*operation.arguments[:2], operation.arguments[2:]),
-                              operation.keywords, operation.results, operation.ranks)  # fmt: skip
+        arguments = (*operation.arguments[:2], operation.arguments[2:])
+        operation = Operation(
+            operation.name, arguments, operation.keywords, operation.results, operation.ranks
+        )
     x, dim, sizes = bind_with_aliases(operation, "input", "dim", "sizes")
     dim, sizes = normalize_dim(dim, as_operand(x).ndim), unpack_varargs((sizes,))
-    asked = (-1,) * dim + sizes + (-1,) * (x.ndim - dim - 1)
-    return _asked(operation, x, asked)
+    requested = (-1,) * dim + sizes + (-1,) * (x.ndim - dim - 1)
+    return _requested_view(operation, x, requested)
 
 
 @op_rule("view_as", "reshape_as", saves=saves_nothing, entries="same")
 def view_as_rule(operation: Operation) -> SpmdType:
     """x (a, b), other (c, d) -> (c, d)"""
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
-    kind = reshaped_type(x.type, x.shape, other.shape, operation.ranks)
-    if local_shape(other.shape, kind, operation.ranks) != other.local_shape(operation.ranks):
-        raise RuleViolation(ShapeOfOther(kind, other.type))
-    return kind
+    spmd_type = reshaped_type(x.type, x.shape, other.shape, operation.ranks)
+    if local_shape(other.shape, spmd_type, operation.ranks) != other.local_shape(operation.ranks):
+        raise RuleViolation(ShapeOfOther(spmd_type, other.type))
+    return spmd_type
 
 
 @op_rule("view_as_real", saves=saves_nothing)
