@@ -1,5 +1,5 @@
-"""What `make demo` runs: capture a Llama, prove its plan, break it, and see what planc says; then
-train a small one on four processes, save it, go on with another mesh, and compare with one process.
+"""What `make demo` runs: capture a Llama, prove its plan, and check a broken one; then train a small
+Llama on four processes, save it, continue on another mesh, and compare the losses with one process.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ LLAMA = (
 
 
 def planc(*arguments: str, status: int = 0) -> None:
-    """Run a command as a user would, and stop the demo if it does not end as it should."""
+    """Run a command as a user would, and stop the demo if its exit status is another one."""
     print(f"\n$ planc {' '.join(arguments)}\n", flush=True)
-    got = main(arguments)
+    actual = main(arguments)
     sys.stdout.flush()
-    if got != status:
-        raise SystemExit(f"demo: 'planc {' '.join(arguments)}' ended with {got}, not {status}")
+    if actual != status:
+        raise SystemExit(f"demo: 'planc {' '.join(arguments)}' ended with {actual}, not {status}")
 
 
 def train(dp: int, tp: int, steps: int, *more: str) -> dict[int, float]:
-    """Run train_llama.py over dp x tp processes. Returns the loss of each step that it made."""
+    """Run train_llama.py on dp x tp processes. Returns the loss of each step."""
     arguments = ["--dp", str(dp), "--tp", str(tp), "--steps", str(steps), *more]
     print(f"$ python examples/train_llama.py {' '.join(arguments)}", flush=True)
     done = subprocess.run(
@@ -46,23 +46,25 @@ def train(dp: int, tp: int, steps: int, *more: str) -> dict[int, float]:
     }
 
 
-def trained(folder: str) -> None:
-    """Twenty steps on 2 x 2, five more on 4 x 1, and the same on one process."""
+def train_and_compare(folder: str) -> None:
+    """Train for twenty steps on 2 x 2, for five more on 4 x 1, and for as many on one process."""
     checkpoint = os.path.join(folder, "checkpoint")
     losses = train(2, 2, 20, "--save", checkpoint) | train(4, 1, 25, "--resume", checkpoint)
-    whole = train(1, 1, 25)
+    expected = train(1, 1, 25)
     print("\nstep   split over   loss       loss of one process")
     for step, loss in losses.items():
-        print(f"{step:4}   {'2 x 2' if step <= 20 else '4 x 1':10}   {loss:.6f}   {whole[step]:.6f}")
-    if losses.keys() != whole.keys() or any(abs(losses[step] - whole[step]) > 1e-4 for step in whole):
+        print(f"{step:4}   {'2 x 2' if step <= 20 else '4 x 1':10}   {loss:.6f}   {expected[step]:.6f}")
+    if losses.keys() != expected.keys() or any(
+        abs(losses[step] - expected[step]) > 1e-4 for step in expected
+    ):
         raise SystemExit("demo: the losses are not those of one process")
 
 
 def run() -> None:
-    """The demo: it fails where planc does not do what the README says."""
+    """Run the demo; it fails where planc does not do what the README shows."""
     silent = str((HERE / "silent.plan").relative_to(Path.cwd()))
     with tempfile.TemporaryDirectory() as folder:
-        # Captured on fake tensors: eight billion parameters, none of them allocated.
+        # Capturing uses fake tensors: none of the eight billion parameters is allocated.
         graph = os.path.join(folder, "llama-8b.graph.json.gz")
         planc("capture", LLAMA, "-o", graph)
         planc("check", "plans/llama.plan", "--model", graph, "--dp", "2", "--tp", "8")
@@ -71,7 +73,7 @@ def run() -> None:
         planc("check", "plans/llama.plan", "--model", graph, "--dp", "2", "--tp", "16", status=1)
         planc("explain", "L706")
         planc("check", "examples/train_llama.plan", "--dp", "2", "--tp", "2")
-        trained(folder)
+        train_and_compare(folder)
 
 
 if __name__ == "__main__":

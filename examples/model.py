@@ -3,7 +3,7 @@
     planc capture examples/model.py:small -o examples/model.graph.json.gz
     planc check examples/model.plan --dp 2 --tp 4
 
-The first command runs the model once, on tensors without numbers; the second never imports torch.
+The first command runs the model once on fake tensors; the second never imports torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        # -1 is the number of heads: on a rank, of those that it has.
+        # -1 is the number of heads on this rank.
         query, key, value = (
             part.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1)
         )
@@ -44,7 +44,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each behind a norm and beside a residual."""
+    """Attention and MLP, each after a norm, with residual connections."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From numbers of words to what comes after each of them."""
+    """Maps token ids to the logits of the next token."""
 
     def __init__(self, words: int, length: int, width: int, heads: int, depth: int) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ class Decoder(nn.Module):
         self.head.weight = self.words.weight
 
     def forward(self, ids: Tensor) -> Tensor:
-        places = torch.arange(ids.shape[1], device=ids.device)
-        x = self.words(ids) + self.positions(places)
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        x = self.words(ids) + self.positions(positions)
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x))
 
 
 def small() -> tuple[nn.Module, Tensor]:
-    """The model, and what it is called with: four texts of 256 words."""
+    """The model, and an example input: four texts of 256 tokens."""
     return Decoder(1024, 256, 64, 8, 4), torch.zeros(4, 256, dtype=torch.long)

@@ -1,9 +1,9 @@
-"""Trains the decoder of model.py under model.plan, on the text of Python's own standard library.
+"""Train the decoder of model.py under model.plan, on the source text of Python's standard library.
 
     torchrun --nproc-per-node 4 examples/plain_pytorch.py --dp 2 --tp 2
 
-The processes use their GPUs where there are any, else the CPU. Nothing of the model or of this
-loop knows how it is split: `planc.parallelize` proves the plan, and applies it.
+The processes use GPUs where there are any, else the CPU. Neither the model nor this loop depends on how
+the model is split: `planc.parallelize` proves the plan and applies it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ import planc
 
 HERE = Path(__file__).parent
 LENGTH, BATCH = 256, 8
-"""Bytes of a text, and texts of a step over all data ranks."""
+"""Bytes per text, and texts per step over all data ranks."""
 
 
 def main() -> None:
-    arguments = parsed()
+    arguments = parse_arguments()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     else:
         torch.set_num_threads(1)
     mesh = init_device_mesh(device, (arguments.dp, arguments.tp), mesh_dim_names=("dp", "tp"))
-    torch.manual_seed(0)  # all ranks begin with the same weights
+    torch.manual_seed(0)  # all ranks start with the same weights
     model = Decoder(words=1024, length=LENGTH, width=arguments.width, heads=8, depth=arguments.depth).to(
         device
     )
@@ -44,7 +44,7 @@ def main() -> None:
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=device == "cuda")
     text = library_text()
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for step in range(arguments.steps):
         ids = batch(text, step, mesh["dp"].get_local_rank(), arguments.dp).to(device)
         logits = model(ids[:, :-1])
@@ -58,27 +58,27 @@ def main() -> None:
             print(f"step {step:3}  loss {mean.item():.4f}", flush=True)
     if dist.get_rank() == 0:
         print(
-            f"{arguments.steps} steps in {time.perf_counter() - begun:.1f} s on {dist.get_world_size()} x {device}"
+            f"{arguments.steps} steps in {time.perf_counter() - start:.1f} s on {dist.get_world_size()} x {device}"
         )
     dist.destroy_process_group()
 
 
 def batch(text: Tensor, step: int, rank: int, ranks: int) -> Tensor:
-    """The texts of one data rank in one step: (BATCH / ranks, LENGTH + 1)"""
-    chosen = torch.Generator().manual_seed(step)
-    starts = torch.randint(len(text) - LENGTH - 1, (BATCH,), generator=chosen)
+    """The texts of one data rank in one step: (BATCH / ranks, LENGTH + 1)."""
+    generator = torch.Generator().manual_seed(step)
+    starts = torch.randint(len(text) - LENGTH - 1, (BATCH,), generator=generator)
     own = starts[rank * (BATCH // ranks) : (rank + 1) * (BATCH // ranks)]
     return torch.stack([text[start : start + LENGTH + 1] for start in own.tolist()])
 
 
 def library_text() -> Tensor:
-    """Some of the standard library's sources, a number from 0 to 255 for each byte."""
+    """Part of the standard library's sources: a number from 0 to 255 for each byte."""
     files = sorted(Path(os.__file__).parent.glob("*.py"))[:60]
     data = b"\n".join(file.read_bytes() for file in files)
     return torch.frombuffer(bytearray(data), dtype=torch.uint8).long()
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dp", type=int, default=2)
     parser.add_argument("--tp", type=int, default=2)

@@ -1,11 +1,11 @@
-"""Trains a Llama on bytes: the text is that of Python's own standard library.
+"""Train a Llama on bytes: the source text of Python's standard library.
 
     python examples/train_llama.py                              # 2 x 2 processes
     python examples/train_llama.py --dp 4 --tp 1 --resume CHECKPOINT
     torchrun --nproc-per-node 8 examples/train_llama.py --dp 2 --tp 4 --plan llama --width 4096
 
-The processes use their GPUs where there are any, else the CPU. The strategy is all that knows of
-a plan: the model is the one of transformers, and training is Lightning's as ever.
+The processes use GPUs where there are any, else the CPU. Only the strategy is given a plan: the model comes from
+transformers, and Lightning trains it as usual.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from planc.lightning import ModelParallelStrategy
 
 HERE = Path(__file__).parent
 LENGTH, BATCH = 128, 8
-"""Bytes of a text, and texts of a step over all data ranks."""
+"""Bytes per text, and texts per step over all data ranks."""
 
 
 class Llama(pl.LightningModule):
-    """A Llama whose words are bytes."""
+    """A Llama whose tokens are bytes."""
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Llama(pl.LightningModule):
         self.model: LlamaForCausalLM | None = None
 
     def configure_model(self) -> None:
-        """Made on no device: each rank will allocate its own part only."""
+        """Make the model on the meta device: each rank allocates only its own part of it."""
         if self.model is None:
             with torch.device("meta"):
                 self.model = LlamaForCausalLM(self.config)
@@ -57,21 +57,21 @@ class Llama(pl.LightningModule):
         return loss
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Texts from where an earlier run has stopped, shared out to the data ranks."""
+        """The texts after the last step of an earlier run, divided among the data ranks."""
         texts = Library()
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
-        left = Subset(texts, order[self.global_step * BATCH :])
+        remaining = Subset(texts, order[self.global_step * BATCH :])
         ranks = self.trainer.distributed_sampler_kwargs
-        sampler = DistributedSampler(left, shuffle=False, **ranks)
-        return DataLoader(left, BATCH // ranks["num_replicas"], sampler=sampler)
+        sampler = DistributedSampler(remaining, shuffle=False, **ranks)
+        return DataLoader(remaining, BATCH // ranks["num_replicas"], sampler=sampler)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, over parameters that each rank holds its part of."""
+        """AdamW over this rank's shards of the parameters."""
         return torch.optim.AdamW(self.parameters(), lr=3e-3)
 
 
 class Library(Dataset[Tensor]):
-    """Texts of LENGTH + 1 bytes from the standard library's sources, without overlap."""
+    """Texts of LENGTH + 1 bytes from the standard library's sources, which do not overlap."""
 
     def __init__(self) -> None:
         files = sorted(Path(os.__file__).parent.glob("*.py"))
@@ -95,32 +95,35 @@ class Losses(Callback):
 
 
 def main() -> None:
-    said = parsed()
+    arguments = parse_arguments()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     pl.seed_everything(0)
     strategy = ModelParallelStrategy(
-        data_parallel_size=said.dp, tensor_parallel_size=said.tp, plan=said.plan, plan_target="model"
+        data_parallel_size=arguments.dp,
+        tensor_parallel_size=arguments.tp,
+        plan=arguments.plan,
+        plan_target="model",
     )
     trainer = pl.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=int(os.environ.get("LOCAL_WORLD_SIZE", said.dp * said.tp)),
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", arguments.dp * arguments.tp)),
         num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
         strategy=strategy,
-        precision=said.precision,
-        max_steps=said.steps,
+        precision=arguments.precision,
+        max_steps=arguments.steps,
         gradient_clip_val=1.0,
-        callbacks=[Losses() if said.print else TQDMProgressBar(refresh_rate=1)],
+        callbacks=[Losses() if arguments.print else TQDMProgressBar(refresh_rate=1)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    trainer.fit(Llama(said.width, said.depth), ckpt_path=said.resume, weights_only=False)
-    if said.save:
-        trainer.save_checkpoint(said.save)
+    trainer.fit(Llama(arguments.width, arguments.depth), ckpt_path=arguments.resume, weights_only=False)
+    if arguments.save:
+        trainer.save_checkpoint(arguments.save)
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dp", type=int, default=2)
     parser.add_argument("--tp", type=int, default=2)
@@ -128,10 +131,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--plan", default=str(HERE / "train_llama.plan"))
-    parser.add_argument("--precision", default="32-true", help="as Lightning's; the plan may say its own")
+    parser.add_argument(
+        "--precision", default="32-true", help="Lightning's precision; the plan may have its own"
+    )
     parser.add_argument("--save", help="where to write a checkpoint at the end")
-    parser.add_argument("--resume", help="a checkpoint to go on from, of any mesh")
-    parser.add_argument("--print", action="store_true", help="print losses in place of a progress bar")
+    parser.add_argument("--resume", help="a checkpoint to continue from, of any mesh")
+    parser.add_argument("--print", action="store_true", help="print losses instead of a progress bar")
     return parser.parse_args()
 
 

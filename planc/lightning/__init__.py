@@ -12,7 +12,7 @@ from planc.lightning.grad_norm_logging import grad_norm
 from planc.lightning.trainer import ModelParallelStrategy
 
 PlanStop = PlanAbort
-"""The name of `PlanAbort` in earlier releases."""
+"""The former name of `PlanAbort`, for code that catches it."""
 
 __all__ = ["ModelParallelStrategy", "PlanAbort", "PlanStop", "grad_norm"]
 
