@@ -1,4 +1,4 @@
-"""The verbs for Python: load, parse, check, convert."""
+"""The functions that `planc` exports: read, check, convert, capture and apply plans."""
 
 from __future__ import annotations
 
@@ -29,22 +29,29 @@ if TYPE_CHECKING:
     from planc.ir.graph import ModelGraph
 
 MAX_NESTING = 200
+"""Levels of dictionaries and lists in the data form of a plan."""
 
 PlanLike = Plan | str | os.PathLike[str] | Mapping[str, Any]
-"""A plan, the path of one, the name of a shipped one, or its data form."""
+"""A plan, the path of a plan, the name of a shipped plan, or the data form of a plan."""
 
 
 class PlanError(Exception):
-    """A plan with errors; `diagnostics` says which."""
+    """A plan that has errors, or that planc cannot apply."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...], reasons: tuple[str, ...] = ()) -> None:
-        self.diagnostics, self.reasons = diagnostics, reasons
-        """What is wrong with the plan, and what else keeps it from being applied."""
+        self.diagnostics = diagnostics
+        """What is wrong with the plan."""
+        self.reasons = reasons
+        """What else keeps planc from applying it, a sentence each."""
         super().__init__("\n" + "\n".join((*reasons, *(render_diagnostic(d) for d in diagnostics))))
 
 
 def parse(text: str, name: str = "<text>") -> Plan:
     """Read a plan from its text.
+
+    Args:
+        text: the text of a `.plan` file.
+        name: what diagnostics call the text.
 
     Raises:
         PlanError: the text is not a plan.
@@ -53,29 +60,30 @@ def parse(text: str, name: str = "<text>") -> Plan:
 
 
 def from_data(data: Mapping[str, Any]) -> Plan:
-    """Read a plan from its data form: what JSON or YAML holds.
+    """Read a plan from its data form, the dictionaries and lists of a JSON or YAML plan.
 
     Raises:
-        PlanError: the data has not the shape of a plan.
+        PlanError: the data does not match the schema of `planc schema`.
+        ValueError: the data is nested more than 200 levels deep, or contains itself.
     """
     return _plan_or_raise(_document_from_data(data))
 
 
 def load(plan: str | os.PathLike[str]) -> Plan:
-    """Read a plan from a file, or one shipped with planc by its name.
+    """Read a plan from a `.plan`, `.json` or `.yaml` file, or a shipped plan by its name.
 
     Raises:
-        PlanError: the file holds no plan.
-        planc.syntax.read_file.Unreadable: there is no such file.
+        PlanError: the file does not contain a plan.
+        planc.syntax.read_file.PlanFileError: planc cannot find or read the file.
     """
     return _plan_or_raise(to_document(plan))
 
 
 def to_text(plan: Plan) -> str:
-    """The canonical text of a plan.
+    """The canonical text of a plan, as `planc fmt` writes it.
 
     Raises:
-        PlanError: the plan has faults that no text can have.
+        PlanError: the plan has errors that no text can express.
     """
     text = unparse_round_trip(plan)
     if text is None:
@@ -94,24 +102,29 @@ def check(
     options: Mapping[str, ExprValue] | None = None,
     model: ModelGraph | str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Check a plan as `planc check` does. Nothing is raised for a faulty plan: look at
-    `verdict` and `diagnostics`.
+    """Check a plan as `planc check` does. An error in the plan is not raised: see `verdict` and
+    `diagnostics` of the result.
 
     Args:
         plan: a `Plan`, a path, the name of a shipped plan, or the data form.
-        tp, dp, mesh: devices along an axis.
-        world_size: devices in all.
-        gpus_per_node: devices of one node.
-        options: values for options of the plan.
-        model: a captured graph, or what names one: a graph file, the name of a shipped graph,
+        tp, dp: the number of devices along the axes `tp` and `dp`.
+        mesh: the number of devices along any axes, by their names.
+        world_size: the total number of devices; it determines the size of the one axis without a size.
+        gpus_per_node: the number of devices of a node, to warn about tensor parallelism across nodes.
+        options: values for options of the plan, by their names.
+        model: a captured graph, or a reference to a model: a graph file, the name of a shipped graph,
             `hf:CLASS`, `FILE.py:FACTORY`, ...; `none` for no model. By default the model that
             the plan names.
 
+    Returns:
+        The verdict (`proved`, `refuted`, `unproved`, or `checked` without a model), the diagnostics, and
+        the checks that planc could not make.
+
     Raises:
-        planc.syntax.read_file.Unreadable: the plan is a path, and there is no such file.
-        planc.ModelFault: the model cannot be had; its `diagnostic` says why.
-        ValueError: a number that is not a number of devices, an axis given two sizes, an option
-            that the plan does not have, or of the wrong type.
+        planc.syntax.read_file.PlanFileError: the plan is a path, and planc cannot find or read the file.
+        planc.ModelFault: planc cannot find or capture the model; `diagnostic` says why.
+        ValueError: a size is not a number of devices, an axis has two sizes, or the plan does not have an
+            option, or has it with another type.
     """
     settings = Settings(_mesh_sizes(mesh or {}, tp=tp, dp=dp), world_size, gpus_per_node, dict(options or {}))
     for count in (*settings.axis_sizes.values(), world_size, gpus_per_node):
@@ -125,19 +138,23 @@ def check(
 
 
 def capture(model: str, *, inputs: Sequence[str] = ()) -> ModelGraph:
-    """Capture a model as `planc capture` does. This imports torch.
+    """Capture a model as `planc capture` does: run it once on fake tensors. This imports torch.
 
     Args:
         model: `hf:CLASS`, `hf:CLASS?NAME=VALUE&...`, `hf:config.json`, `package.module:factory`,
             `file.py:factory`, or a graph file.
-        inputs: inputs of the forward pass, each as `NAME=DTYPE[d0,d1,...]`.
+        inputs: inputs of the forward pass, each as `NAME=DTYPE[d0,d1,...]`, with the shape in brackets; a
+            number for NAME is a position.
+
+    Returns:
+        The graph of the model, with its modules, parameters and operations.
 
     Raises:
-        planc.ModelFault: the model cannot be captured; its `diagnostic` says why.
+        planc.ModelFault: planc cannot find or capture the model; `diagnostic` says why.
     """
-    from planc.torch.capture.from_reference import capture_reference as capture_model
+    from planc.torch.capture.from_reference import capture_reference
 
-    return capture_model(model, list(inputs))
+    return capture_reference(model, list(inputs))
 
 
 def parallelize(
@@ -149,28 +166,28 @@ def parallelize(
     inputs: Any = None,
     options: Mapping[str, ExprValue] | None = None,
 ) -> Any:
-    """Split a model as a plan says, in place. The plan is proved on this very model first; until it
-    is, nothing is changed.
+    """Apply a plan to a model, in place. Every rank of the mesh calls this. planc first proves the plan on
+    this very model, and changes nothing before.
 
-    Parameters become DTensors over the tensor axes, computation stays local, boundaries
-    communicate. Then recompute and compile regions are set, and FSDP2 shards the units.
+    On tensor axes, parameters become DTensors, computation stays local, and boundaries communicate. Then
+    planc sets up recomputation and compilation, and FSDP2 shards the units.
 
     Args:
-        model: an `nn.Module`; its weights are taken as they are, the same on every rank.
+        model: an `nn.Module`, with the same weights on every rank, which it keeps.
         plan: a `Plan`, a path, the name of a shipped plan, or the data form.
-        mesh: a `DeviceMesh` whose axes have the names of the plan's.
-        graph: the captured graph of this model; by default it is captured from the model itself.
-        inputs: what the model is called with, for that capture: a sequence or a mapping of tensors,
-            with an even batch. Models of transformers need none.
-        options: values for options of the plan.
+        mesh: a `DeviceMesh` whose axes have the names of the plan's axes.
+        graph: the captured graph of this model; by default planc captures the model itself.
+        inputs: the tensors to call the model with for that capture, a sequence or a mapping, with an even
+            batch size. A transformers model needs none.
+        options: values for options of the plan, by their names.
 
     Returns:
         The model.
 
     Raises:
-        PlanError: the plan is refuted or not proved, or does not fit the model or the mesh.
-        planc.ModelFault: the model cannot be captured.
-        ValueError: an option that the plan does not have, or of the wrong type.
+        PlanError: planc refutes the plan or cannot prove it, or it does not fit the model or the mesh.
+        planc.ModelFault: planc cannot capture the model.
+        ValueError: the plan does not have an option, or has it with another type.
     """
     from planc.graph.model_source import graph_for_plan
     from planc.ir.graph import ModelGraph
@@ -186,27 +203,27 @@ def parallelize(
     )
     try:
         prove_and_apply(model, document, mesh, graph=known, inputs=inputs, options=given)
-    except NotApplicable as bad:
-        raise PlanError(bad.diagnostics, bad.reasons) from None
+    except NotApplicable as error:
+        raise PlanError(error.diagnostics, error.reasons) from None
     return model
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> Any:
-    """Load weights into a model, split by `planc.parallelize` or not. Every rank calls this, and reads
-    only the slices that it holds.
+    """Load weights into a model, whether `planc.parallelize` has split it or not. Every rank calls this, and
+    reads only the slices of its own shards.
 
     Args:
         model: an `nn.Module`.
-        path: a safetensors file, a folder of them (of Hugging Face, with or without an index), a file
-            of `torch.save`, or a folder of `torch.distributed.checkpoint`. Names and pieces
-            of files that transformers converts are converted.
+        path: a safetensors file, a folder of them (as of Hugging Face, with or without an index), a file
+            of `torch.save`, or a folder of `torch.distributed.checkpoint`. planc converts names and
+            shapes of weights as transformers does.
 
     Returns:
         The model.
 
     Raises:
-        planc.WeightsError: names are missing or surplus, or shapes are wrong: all of them are listed,
-            and nothing has been changed; or there is nothing to read.
+        planc.WeightsError: names are missing or surplus, or shapes differ: the error lists all of them, and
+            no weight has changed; or there is nothing to read at the path.
     """
     from planc.torch.weights.load import load_into
 
@@ -222,29 +239,30 @@ def materialize(
     weights: str | os.PathLike[str] | None = None,
     build: Callable[[], Any] | None = None,
 ) -> Any:
-    """Give memory and numbers to a model that was made on the meta device, split or not. A rank
-    allocates its own shards only; every buffer gets the number that the model's class gives it.
+    """Allocate and initialize a model that was built on the meta device, split or not. Each rank allocates
+    only its own shards. Buffers get the values that the model's class gives them.
 
-    With a seed the numbers are those of `torch.manual_seed(seed)` and the unsplit model made after it,
-    on every mesh: each rank draws them all, and keeps its slices of one tensor after another.
+    With a seed, the parameters have the values that the unsplit model has if it is built after
+    `torch.manual_seed(seed)`, on every mesh: each rank generates all values, one tensor after another, and
+    keeps its shards.
 
     Args:
         model: an `nn.Module`.
-        device: where its shards lie; by default where the mesh is, else the CPU.
-        seed: what the numbers begin with; or
-        weights: what `load_weights` reads.
-        build: makes the unsplit model; models of transformers need none.
+        device: the device of its shards; by default that of the mesh, or the CPU.
+        seed: the seed of the parameters; give either a seed or weights.
+        weights: a path that `load_weights` reads the parameters from.
+        build: builds the unsplit model; a transformers model needs none.
 
     Returns:
         The model.
 
     Raises:
-        planc.WeightsError: the weights do not fit, or how the model is made cannot be followed;
-            nothing has been changed.
+        planc.WeightsError: the weights do not fit the model, or planc cannot reproduce its initialization;
+            the model has not changed.
     """
-    from planc.torch.weights.materialize import materialize_model as give
+    from planc.torch.weights.materialize import materialize_model
 
-    give(model, device, seed, weights, build)
+    materialize_model(model, device, seed, weights, build)
     return model
 
 
@@ -258,7 +276,7 @@ def _model_graph(document: Document, model: ModelGraph | str | os.PathLike[str] 
 
 
 def _mesh_sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
-    """Sizes by axis, each said once."""
+    """The sizes of axes, from a mapping and from keywords."""
     sizes = dict(mesh)
     for name, size in named.items():
         if size is not None and sizes.setdefault(name, size) != size:
@@ -267,13 +285,13 @@ def _mesh_sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:
 
 
 def to_document(plan: PlanLike) -> Document:
-    """A plan with the text it was read from, faults and all.
+    """The document of a plan: the plan with its source and the diagnostics of reading it.
 
     Raises:
-        planc.syntax.read_file.Unreadable: the plan is a path, and there is no such file.
+        planc.syntax.read_file.PlanFileError: the plan is a path, and planc cannot find or read the file.
     """
     if isinstance(plan, Plan):
-        # By way of the data form: objects, too, are held against the schema.
+        # Through the data form, so that records are checked against the schema too.
         document = _document_from_data(to_data(plan))
         if document.diagnostics:
             return document
@@ -289,15 +307,15 @@ def to_document(plan: PlanLike) -> Document:
 def _document_from_data(data: Mapping[str, Any]) -> Document:
     import yaml
 
-    # Data is placed in the text it would be written as, so that faults have a place.
+    # Diagnostics of data point into the YAML text that it would be written as.
     text = yaml.safe_dump(_builtin_containers(data), sort_keys=False, allow_unicode=True)
     return read_source(Source("<data>", text, "yaml", os.getcwd()))
 
 
 def _builtin_containers(value: Any, depth: int = 0) -> Any:
-    """Dicts and lists in place of other mappings and sequences (OmegaConf, Hydra)."""
+    """Dictionaries and lists for other mappings and sequences, as OmegaConf and Hydra have them."""
     if depth > MAX_NESTING:
-        raise ValueError("this data is nested too deeply, or holds itself")
+        raise ValueError("this data is nested too deeply, or contains itself")
     if isinstance(value, Mapping):
         return {str(k): _builtin_containers(v, depth + 1) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

@@ -1,1 +1,1 @@
-"""Settled plan x graph -> what each module is told: patterns are matched here, and nowhere else."""
+"""A resolved plan bound to the modules of a model. Patterns are matched here, and nowhere else."""

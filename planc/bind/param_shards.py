@@ -1,4 +1,4 @@
-"""How the parameters of a module lie on an axis, by the rule that governs it."""
+"""The shards of parameters on an axis, by the rule of their module."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from planc.ir.styles import Style, StyleParam
 
 
 class ParamShard(Record):
-    """A parameter that is cut along a dim."""
+    """How a rule shards a parameter."""
 
     dim: int
-    """Counted from the first."""
+    """The sharded dim, from 0 on."""
     parts: tuple[int, ...] = ()
-    """Sizes of the parts that are cut each by itself, in proportion; empty: one part."""
+    """The relative sizes of the parts of the dim, each of which is sharded by itself; empty: one part."""
 
     def __str__(self) -> str:
         packed = f" in parts {' : '.join(map(str, self.parts))}" if self.parts else ""
@@ -26,8 +26,8 @@ class ParamShard(Record):
 
 
 def weight_rows(style: Style, module: ModuleDef) -> Mapping[str, StyleParam] | None:
-    """The rows of a style for the parameters of a module, by its nearest class; None where it
-    knows no class of it."""
+    """What a style says of each parameter of a module, by the first of its classes that the style knows;
+    None where it knows none of them."""
     row = style.row_for(module.classes)
     if row is None:
         return None
@@ -39,14 +39,14 @@ def weight_rows(style: Style, module: ModuleDef) -> Mapping[str, StyleParam] | N
 
 
 def is_deferred_bias(rule: Rule, module: ModuleDef, name: str) -> bool:
-    """Whether a parameter is added once, after the sum that its module leaves."""
+    """Whether a parameter is added once, after the reduction of the module's output."""
     style = rule.style_row
     row = (weight_rows(style, module) or {}).get(name) if style is not None else None
     return row is not None and row.deferred_bias and not any(param.name == name for param in rule.params)
 
 
 def param_layout(rule: Rule, module: ModuleDef, name: str) -> Layout | None:
-    """What a rule says of a parameter; None where it says nothing."""
+    """The layout that a rule gives to a parameter; None where it gives none."""
     for param in rule.params:
         if param.name == name:
             return param.layout
@@ -58,9 +58,16 @@ def param_layout(rule: Rule, module: ModuleDef, name: str) -> Layout | None:
 def param_shard(
     rule: Rule | None, module: ModuleDef, name: str, values: Mapping[str, ExprValue]
 ) -> ParamShard | None:
-    """How a parameter is cut, or None where each rank holds all of it.
+    """How a rule shards a parameter; None where every rank holds all of it.
 
-    A dim that the parameter does not have cuts nothing: a law of its own says so."""
+    A rule for a dim that the parameter does not have shards nothing: another check reports it.
+
+    Args:
+        rule: the rule of the module, if it has one.
+        module: the module that owns the parameter.
+        name: the parameter.
+        values: the values of names in expressions.
+    """
     layout = param_layout(rule, module, name) if rule is not None else None
     dims = len(module.parameters[name].shape)
     if rule is None or not isinstance(layout, Shard) or not -dims <= layout.dim < dims:
@@ -71,14 +78,14 @@ def param_shard(
 
 
 def packed_parts(rule: Rule, values: Mapping[str, ExprValue]) -> tuple[int, ...] | None:
-    """The parts of a fused projection, in proportion; None where they have no value.
-    One number without a name counts equal parts."""
+    """The relative sizes of the parts of a fused projection; None where they have no value.
+    A single number without a name is a number of equal parts."""
     sizes: list[int] = []
     for part in rule.parts:
         try:
             size = evaluate(part.size, values)
         except EvalError:
-            return None  # said where arguments are checked
+            return None  # another check reports it
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             return None
         sizes.append(size)
@@ -88,4 +95,4 @@ def packed_parts(rule: Rule, values: Mapping[str, ExprValue]) -> tuple[int, ...]
 
 
 MAX_PARTS = 100_000
-"""Equal parts of one projection: more than any has, and few enough to write out."""
+"""The largest number of equal parts of a projection."""

@@ -34,9 +34,9 @@ class PatternSource(Record):
         return self.segment_spans[self.index] if self.segment_spans else None
 
     def label(self, text: str) -> Label:
-        """A label at the segment, or at the whole pattern where its segments cannot be told apart."""
-        whole = self.pattern_label
-        return Label(whole.source, self.span or whole.span, text, whole.path)
+        """A label at the segment, or at the whole pattern where its text does not show the segments."""
+        pattern = self.pattern_label
+        return Label(pattern.source, self.span or pattern.span, text, pattern.path)
 
 
 def pattern_path(entry: Located, pattern_index: int) -> PlanPath:

@@ -31,13 +31,13 @@ def print_collectives(result: Result, console: Console | None = None) -> None:
         f"{name} {'x'.join(map(str, info.shape))}" for name, info in binding.graph.inputs.items()
     )
     console.print(Text(sanitize(f"one step of {binding.graph.model.partition('?')[0]} on {sizes}")))
-    # Lines are whole however narrow the terminal: they can be searched and copied.
+    # Lines are not wrapped in a narrow terminal, so that they can be searched and copied.
     console.width = max(console.width, 240)
     console.print(_table(collectives, binding), crop=False)
     for line in totals_by_axis(collectives):
         console.print(Text(sanitize(line)))
     for axis in proof.unsized_axes:
-        console.print(Text(sanitize(f"{axis}: not known, the axis has no size: --{_size_flag(axis)}")))
+        console.print(Text(sanitize(f"{axis}: unknown, because the axis has no size: --{_size_flag(axis)}")))
 
 
 def _table(rows: Sequence[Collective], binding: Binding) -> Table:
@@ -58,7 +58,7 @@ def _size_flag(axis: str) -> str:
 
 
 def _rule_line(collective: Collective, binding: Binding) -> str:
-    """The line of the rule; with its file, where that is not the plan's own."""
+    """The line of the rule, with the file if it is not that of the plan."""
     if collective.rule is None:
         return ""
     label = collective.rule.location.label()
@@ -68,7 +68,7 @@ def _rule_line(collective: Collective, binding: Binding) -> str:
 
 
 def totals_by_axis(rows: Iterable[Collective]) -> list[str]:
-    """A line for each axis and pass: how many collectives, and of how many bytes."""
+    """A line for each axis and pass: the number of collectives, and their bytes."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for one in rows:
         count, size = sums.get((one.axis, one.direction), (0, 0))
@@ -80,7 +80,7 @@ def totals_by_axis(rows: Iterable[Collective]) -> list[str]:
 
 
 def format_bytes(size: int) -> str:
-    """Bytes as people write them, in powers of 1,024."""
+    """A number of bytes in B, KiB, MiB, GiB or TiB."""
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024:

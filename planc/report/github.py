@@ -1,4 +1,4 @@
-"""Results as GitHub workflow commands: annotations beside the lines of a pull request."""
+"""Results as GitHub workflow commands, which annotate the lines of a pull request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planc.report.text import sanitize
 
 
 def to_github(results: Sequence[Result]) -> str:
-    """One command a line; nothing where there is no diagnostic."""
+    """One command for each diagnostic, on a line of its own."""
     return "".join(f"{_command(d)}\n" for result in results for d in result.diagnostics)
 
 
@@ -25,12 +25,12 @@ def _command(diagnostic: Diagnostic) -> str:
         "endColumn": end.column,
         "title": f"planc {law.code} ({law.name})",
     }
-    said = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
+    properties = ",".join(f"{key}={_property(str(value))}" for key, value in values.items())
     others = [_related(other) for other in diagnostic.secondary]
     fix = [f"help: {diagnostic.fix.message}"] if diagnostic.fix else []
     lines = [sanitize(line) for line in (diagnostic.headline, *diagnostic.all_notes, *others, *fix)]
     text = "\n".join(lines)
-    return f"::{law.severity} {said}::{_message(text)}"
+    return f"::{law.severity} {properties}::{_message(text)}"
 
 
 def _related(label: Label) -> str:

@@ -1,4 +1,4 @@
-"""A settled plan as a tree in the terminal."""
+"""A resolved plan as a tree in the terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def print_plan_tree(resolved: Resolved, console: Console | None = None) -> None:
             pattern, gap, rest = sanitize(line.strip()).partition("   ")
             branch.add(Text.assemble((pattern, "green"), gap, rest))
             longest = max(longest, len(line))
-    # Lines are whole however narrow the terminal: they can be searched and copied.
+    # Lines are not wrapped in a narrow terminal, so that they can be searched and copied.
     console.width = max(console.width, longest + 8)
     console.print(tree, crop=False)
 
@@ -40,7 +40,7 @@ def _text(line: str, style: str = "") -> Text:
 
 
 def _header_lines(resolved: Resolved) -> Iterator[str]:
-    """What a plan says outside its blocks."""
+    """The statements of a plan outside its blocks."""
     yield from (f"extends {base.source.name}" for base in resolved.documents[1:])
     if resolved.model:
         yield f"model {resolved.model.value}"
@@ -56,7 +56,7 @@ def _block_header(block: ResolvedBlock) -> str:
 
 
 def _rows(block: ResolvedBlock) -> list[TextRow]:
-    """The lines of a block as they would be written without lets and conditions."""
+    """The lines of a block with its lets and conditions resolved."""
     return [row for placed in _block_records(block) for row in _record_rows(block.kind, placed.value)]
 
 
@@ -65,6 +65,6 @@ def _block_records(block: ResolvedBlock) -> Iterable[Located]:
 
 
 def _record_rows(kind: str, record: Record) -> list[TextRow]:
-    """The lines of a block that holds this record alone."""
+    """The lines of a block that contains only this record."""
     codec = codec_of(kind)
     return [entry_row(line) for line in codec.encode(codec.from_records((record,)))[1]]

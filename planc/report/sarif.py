@@ -77,5 +77,5 @@ def _region(label: Label, first: int, last: int) -> dict[str, int]:
 
 
 def _uri(name: str) -> str:
-    """A relative reference to a file; names like `<stdin>` are no files."""
+    """A relative reference to a file; names like `<stdin>` lose their brackets."""
     return quote(name.strip("<>").replace(os.sep, "/"))

@@ -10,13 +10,13 @@ from typing import TextIO
 from planc.ir.diagnostic import Diagnostic, Label
 
 MAX_WIDTH = 120
-"""Columns of a source line that are shown; a longer one is shown around its caret."""
+"""Columns of a source line that a report shows; of a longer line it shows the part around the caret."""
 
 _CODES = {"error": "1;31", "warning": "1;33", "bold": "1", "blue": "1;34", "green": "1;32"}
 
 
 class Palette:
-    """Colours, or none."""
+    """Terminal colours, or none."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
@@ -26,7 +26,7 @@ class Palette:
 
 
 def wants_color(stream: TextIO) -> bool:
-    """Whether to colour: at a terminal, unless NO_COLOR is set; FORCE_COLOR always."""
+    """Whether to use colours: on a terminal unless NO_COLOR is set, and always if FORCE_COLOR is set."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -35,7 +35,7 @@ def wants_color(stream: TextIO) -> bool:
 
 
 def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> int:
-    """Print diagnostics on standard error. Returns the exit status of a faulty plan."""
+    """Print diagnostics on standard error. Returns the exit status of a plan with errors."""
     paint = Palette(wants_color(sys.stderr))
     sys.stderr.write("\n".join(render_diagnostic(diagnostic, paint) for diagnostic in diagnostics))
     sys.stderr.flush()
@@ -90,15 +90,15 @@ def _snippet(label: Label, gutter: int, palette: Palette, style: str, *, first: 
     bar = palette("blue", "|")
     pad = " " * gutter
     mark = ("^" if first else "-") * width
-    said = f" {sanitize(label.text)}" if label.text else ""
+    text_after = f" {sanitize(label.text)}" if label.text else ""
     lines.append(f"{pad} {bar}")
     lines.append(f"{palette('blue', f'{start.line:>{gutter}}')} {bar} {shown}".rstrip())
-    lines.append(f"{pad} {bar} {' ' * caret}{palette(style, mark + said)}")
+    lines.append(f"{pad} {bar} {' ' * caret}{palette(style, mark + text_after)}")
     return lines
 
 
 def _window(text: str, start: int, end: int) -> tuple[str, int, int]:
-    """The part of a line around a span, the columns before its caret, the caret's width."""
+    """The part of a line around a span, the column of the caret in it, and the width of the caret."""
     lead = trail = ""
     if len(text) > MAX_WIDTH:
         left = max(0, min(start - MAX_WIDTH // 3, len(text) - MAX_WIDTH))
@@ -111,7 +111,7 @@ def _window(text: str, start: int, end: int) -> tuple[str, int, int]:
 
 
 def _columns(text: str) -> int:
-    """Columns of a terminal that a text takes."""
+    """The width of a text in terminal columns."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -120,7 +120,7 @@ def _columns(text: str) -> int:
 
 
 def sanitize(text: str) -> str:
-    """A text without what a terminal would obey: a plan may come from anybody."""
+    """A text without control characters and escape sequences: a plan may come from anybody."""
     if text.isascii() and text.isprintable():
         return text
     text = text.replace("\t", "    ")

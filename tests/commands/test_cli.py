@@ -267,7 +267,10 @@ def test_a_plan_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_collectives_of_an_axis_without_a_size(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "tp: not known, the axis has no size: --tp N\n" in run(capsys, "show", "llama", "--collectives")[1]
+    assert (
+        "tp: unknown, because the axis has no size: --tp N\n"
+        in run(capsys, "show", "llama", "--collectives")[1]
+    )
     out = run(capsys, "show", "phi3", "--collectives", "--tp", "2")[1]
     assert " llama.plan:26 " in out, "a line of another file has its name"
 
