@@ -27,6 +27,8 @@ class Dataclass(ABC):  # noqa: B024  # it has no methods: it only says what is a
 
 CONTAINERS: tuple[type, ...] = (tuple, list, Mapping)
 """What a walk enters unless told otherwise."""
+_ATOMS = frozenset((int, float, bool, str, type(None)))
+"""Types that no walk enters: to ask whether a value is a Mapping takes time."""
 
 
 def children(node: Any) -> Iterable[tuple[Any, Any]]:
@@ -90,20 +92,29 @@ def leaves(
         into: the types of the nodes that are entered.
         max_depth: how many levels below `tree` are looked at: a list may hold itself.
     """
+    if isinstance(tree, kind):
+        return [tree]
     found: list[Any] = []
-    _collect(tree, kind, into, max_depth, found)
+    if isinstance(tree, into):
+        _collect(tree, kind, into, max_depth, found)
     return found
 
 
 def _collect(node: Any, kind: Kinds, into: tuple[type, ...], depth: int, found: list[Any]) -> None:
-    if isinstance(node, kind):
-        found.append(node)
-    elif isinstance(node, into) and depth >= 0:
-        # Without the keys of `children`: the proof walks arguments thousands of times.
-        if not isinstance(node, tuple | list):
-            node = node.values() if isinstance(node, Mapping) else [part for _, part in children(node)]
-        for part in node:
+    for part in _parts(node):
+        if isinstance(part, kind):
+            found.append(part)
+        elif depth and type(part) not in _ATOMS and isinstance(part, into):
             _collect(part, kind, into, depth - 1, found)
+
+
+def _parts(node: Any) -> Iterable[Any]:
+    """The parts of a container or a record, fast for those that calls pass most."""
+    if isinstance(node, tuple | list):
+        return node
+    if type(node) is dict:
+        return node.values()
+    return [part for _, part in children(node)]
 
 
 def nodes(
@@ -195,9 +206,9 @@ def map_leaves(
     """
     if isinstance(tree, kind):
         return change(tree)
-    if not isinstance(tree, into):
+    if type(tree) in _ATOMS or not isinstance(tree, into):
         return tree
-    parts = [map_leaves(part, kind, change, into=into, combine=combine) for _, part in children(tree)]
+    parts = [map_leaves(part, kind, change, into=into, combine=combine) for part in _parts(tree)]
     return combine(tree, parts)
 
 
