@@ -6,7 +6,9 @@ import os
 import stat
 
 GRAPH_SUFFIX = ".graph.json.gz"
-"""What the name of a graph's file ends in."""
+"""What the name of a graph file ends in."""
+GRAPH_SUFFIXES = (GRAPH_SUFFIX, ".graph.json")
+"""The same, for files that are not zipped too."""
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 

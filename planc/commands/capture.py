@@ -8,8 +8,9 @@ from argparse import ArgumentParser, Namespace
 
 from planc.cli import EXIT_USAGE, print_usage_error
 from planc.graph.capture_error import CaptureError
-from planc.graph.graph_writer import GRAPH_SUFFIX, GRAPH_SUFFIXES, write_graph_file
+from planc.graph.graph_writer import write_graph_file
 from planc.ir.graph import ModelGraph, Op
+from planc.paths import GRAPH_SUFFIX, GRAPH_SUFFIXES
 from planc.report.text import print_diagnostics
 
 

@@ -1,4 +1,4 @@
-"""Faults of models and graphs, as diagnostics of the words that named them."""
+"""What is wrong with a model or a graph, as diagnostics at the words that name it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from planc.ir.source import Source, Span
 
 
 class CaptureError(ModelFault):
-    """A model that cannot be captured, or a file that holds no graph."""
+    """A model that planc cannot capture, or a file that holds no graph."""
 
 
 def word_label(source: Source, word: str = "") -> Label:
-    """A word of the command line, or the first place of a part of it."""
+    """The label of an argument, or of the first occurrence of a word in it."""
     start = source.text.find(word) if word else 0
     if start < 0:
         start, word = 0, ""
@@ -29,10 +29,19 @@ def raise_capture_error(
     module: str | None = None,
     operation: str | None = None,
 ) -> NoReturn:
-    """End a capture with a diagnostic.
+    """Raise a diagnostic as a `CaptureError`.
+
+    Args:
+        code: the law, as `G802`.
+        label: the words that the diagnostic points at.
+        message: what is wrong.
+        notes: more about it, a line each.
+        suggestion: the name that the user probably meant in place of the label's words.
+        module: the module of the model where it happened.
+        operation: the operation where it happened.
 
     Raises:
-        CaptureFault: always.
+        CaptureError: always.
     """
     fix = None
     if suggestion is not None:

@@ -1,7 +1,7 @@
 """The JSON form of an argument: one way to write each, and to read it back.
 
 A value is `"%3"`, a weight `"@weight"`, a text `"'text"`; numbers, booleans, null and lists
-stand for themselves. A number with an origin is `{"size": ["%0", 1], "is": 384}`; slices,
+stay as they are. A number with an origin is `{"size": ["%0", 1], "is": 384}`; slices,
 mappings and other constants are objects with one key.
 """
 
@@ -17,16 +17,16 @@ from planc.ir.tree import fold
 
 MAX_DEPTH = 100
 MAX_NUMBER = 1 << 62
-"""Of sizes and other whole numbers."""
+"""The largest size or other integer."""
 
 ORIGIN_ARITY = {"size": 2, "numel": 1, "len": 1, "attribute": 1} | {
     row.name: row.operands for row in NUMBER_OPS.values()
 }
-"""What a number comes from, and how many arguments say so."""
+"""The origins of a number, and how many arguments each has."""
 
 
 class GraphFormatError(Exception):
-    """Data that is no graph; the message says where and why."""
+    """Data that is not a graph; the message says where and why."""
 
 
 def encode_argument(item: Any) -> Any:
@@ -57,36 +57,36 @@ def _encode_leaf(item: Any) -> Any:
         return item
     if isinstance(item, TorchConstant):
         return {"other": item.text}
-    raise TypeError(f"no form for {item!r}")
+    raise TypeError(f"a graph cannot hold {item!r}")
 
 
 def decode_argument(data: Any, on_value: Callable[[Value], object], depth: int = 0) -> Any:
-    """The argument that a piece of JSON stands for.
+    """The argument that JSON encodes.
 
     Args:
         data: the JSON.
-        on_value: told of every value in it.
-        depth: brackets around it.
+        on_value: is called with every value in it.
+        depth: how many containers there are around it.
 
     Raises:
-        BadGraph: it stands for none.
+        GraphFormatError: it does not encode one.
     """
     if isinstance(data, str):
-        return _word(data, on_value)
+        return _decode_text(data, on_value)
     if data is None or isinstance(data, bool):
         return data
     if isinstance(data, int | float):
-        return _plain(data)
+        return _checked_number(data)
     if depth > MAX_DEPTH:
         raise GraphFormatError("arguments are nested too deeply")
     if isinstance(data, list):
         return tuple([decode_argument(part, on_value, depth + 1) for part in data])
     if isinstance(data, dict):
-        return _object(data, on_value, depth + 1)
-    raise GraphFormatError(f"this is no argument: {shortened(data)}")
+        return _decode_object(data, on_value, depth + 1)
+    raise GraphFormatError(f"not an argument: {shortened(data)}")
 
 
-def _word(text: str, on_value: Callable[[Value], object]) -> Value | WeightRef | str:
+def _decode_text(text: str, on_value: Callable[[Value], object]) -> Value | WeightRef | str:
     kind, rest = text[:1], text[1:]
     if kind == "%" and rest.isascii() and rest.isdigit() and len(rest) < 10:
         value = Value(int(rest))
@@ -96,18 +96,18 @@ def _word(text: str, on_value: Callable[[Value], object]) -> Value | WeightRef |
         return WeightRef(rest)
     if kind == "'":
         return rest
-    raise GraphFormatError(f"this is no argument: {shortened(text)}")
+    raise GraphFormatError(f"not an argument: {shortened(text)}")
 
 
-def _plain(number: float) -> int | float:
+def _checked_number(number: float) -> int | float:
     if not math.isfinite(number) or (isinstance(number, int) and abs(number) > MAX_NUMBER):
-        raise GraphFormatError(f"this is no number of a model: {shortened(number)}")
+        raise GraphFormatError(f"not a number that a model may have: {shortened(number)}")
     return number
 
 
-def _object(data: Mapping[str, Any], on_value: Callable[[Value], object], depth: int) -> Any:
+def _decode_object(data: Mapping[str, Any], on_value: Callable[[Value], object], depth: int) -> Any:
     if len(data) == 2 and "is" in data:
-        return _number(data, on_value, depth)
+        return _decode_number(data, on_value, depth)
     if len(data) == 1:
         ((kind, inner),) = data.items()
         if kind == "slice" and isinstance(inner, list) and len(inner) == 3:
@@ -118,36 +118,38 @@ def _object(data: Mapping[str, Any], on_value: Callable[[Value], object], depth:
             return float(inner)
         if kind == "map" and isinstance(inner, dict):
             return {key: decode_argument(value, on_value, depth) for key, value in inner.items()}
-    raise GraphFormatError(f"this is no argument: {shortened(data)}")
+    raise GraphFormatError(f"not an argument: {shortened(data)}")
 
 
-def _number(data: Mapping[str, Any], on_value: Callable[[Value], object], depth: int) -> SymNumber:
+def _decode_number(data: Mapping[str, Any], on_value: Callable[[Value], object], depth: int) -> SymNumber:
     captured = data["is"]
     op, given = next((key, value) for key, value in data.items() if key != "is")
     if isinstance(captured, bool) or not isinstance(captured, int | float) or not isinstance(given, list):
-        raise GraphFormatError(f"this is no number: {shortened(data)}")
+        raise GraphFormatError(f"not a number: {shortened(data)}")
     arguments = tuple([decode_argument(part, on_value, depth) for part in given])
-    if ORIGIN_ARITY.get(op) != len(arguments) or not all(map(_fits(op), arguments, range(2))):
-        raise GraphFormatError(f"this is no origin of a number: {shortened(data)}")
-    return SymNumber(op, arguments, _plain(captured))
+    if ORIGIN_ARITY.get(op) != len(arguments) or not all(map(_position_test(op), arguments, range(2))):
+        raise GraphFormatError(f"not the origin of a number: {shortened(data)}")
+    return SymNumber(op, arguments, _checked_number(captured))
 
 
-def _fits(op: str) -> Callable[[Any, int], bool]:
-    """Whether an argument can stand at a place of an origin."""
+def _position_test(op: str) -> Callable[[Any, int], bool]:
+    """A test whether an argument may stand at a position of an origin."""
     if op == "attribute":
         return lambda argument, _: isinstance(argument, str)
     if op in NUMBER_OPS:
-        return lambda argument, place: _is_number(argument, MAX_EXPONENT if op == "pow" and place else None)
-    return lambda argument, place: (
-        type(argument) is int and 0 <= argument < 64 if place else isinstance(argument, Value | WeightRef)
+        return lambda argument, position: _is_number(
+            argument, MAX_EXPONENT if op == "pow" and position else None
+        )
+    return lambda argument, position: (
+        type(argument) is int and 0 <= argument < 64 if position else isinstance(argument, Value | WeightRef)
     )
 
 
-def _is_number(argument: Any, most: int | None) -> bool:
-    bare = argument.captured if isinstance(argument, SymNumber) else argument
-    if isinstance(bare, bool) or not isinstance(bare, int | float):
+def _is_number(argument: Any, largest: int | None) -> bool:
+    value = argument.captured if isinstance(argument, SymNumber) else argument
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return most is None or abs(bare) <= most
+    return largest is None or abs(value) <= largest
 
 
 def encode_tensor_info(info: TensorInfo) -> str:
@@ -156,10 +158,10 @@ def encode_tensor_info(info: TensorInfo) -> str:
 
 
 def decode_tensor_info(text: Any) -> TensorInfo:
-    """The tensor that such a text stands for.
+    """The tensor that a text as `float32[4,384]*` describes.
 
     Raises:
-        BadGraph: it stands for none.
+        GraphFormatError: it does not encode one.
     """
     if isinstance(text, str) and len(text) < 1000:
         dtype, _, rest = text.partition("[")
@@ -172,10 +174,10 @@ def decode_tensor_info(text: Any) -> TensorInfo:
             and all(size.isascii() and size.isdigit() and len(size) < 19 for size in shape)
         ):
             return TensorInfo(tuple(map(int, shape)), dtype, bool(star))
-    raise GraphFormatError(f"this is no tensor: {shortened(text)}")
+    raise GraphFormatError(f"not a tensor: {shortened(text)}")
 
 
 def shortened(data: Any) -> str:
-    """The beginning of something bad, for a message."""
+    """The beginning of bad data, for a message."""
     text = repr(data)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""Reading graph files: whatever a file holds, it gives a graph or a `BadGraph`."""
+"""Reading graph files: any file gives a graph or a `GraphFormatError`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from planc.ir.graph import FORMAT_VERSION, ModelGraph, ModuleDef, TensorInfo
 
 MAX_FILE_BYTES = 32 << 20
 MAX_UNZIPPED_BYTES = 128 << 20
-"""Of a file as it lies there, and unzipped."""
+"""The largest file, and the largest content once unzipped."""
 
 
 def read_graph_file(path: str) -> ModelGraph:
     """The graph of a file.
 
     Raises:
-        BadGraph: the file is damaged, of another version, or no graph at all.
-        OSError: it cannot be read.
+        GraphFormatError: the file is damaged, has another version, or is not a graph.
+        OSError: planc cannot read the file.
     """
     with open(path, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise GraphFormatError("this is no file")
+            raise GraphFormatError("not a regular file")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise GraphFormatError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
@@ -40,20 +40,20 @@ def graph_from_bytes(data: bytes) -> ModelGraph:
     """The graph of the bytes of a file, gzipped or not.
 
     Raises:
-        BadGraph: as for `read`.
+        GraphFormatError: as for `read_graph_file`.
     """
     if data[:2] == b"\x1f\x8b":
         data = _inflate(data)
     try:
         form = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise GraphFormatError("this is not JSON: the file is damaged, or no graph") from None
+        raise GraphFormatError("not JSON: the file is damaged, or is not a graph") from None
     if not isinstance(form, dict) or "planc_graph" not in form:
         raise GraphFormatError("this is not a graph that planc captured")
     version = form["planc_graph"]
     if type(version) is not int or version != FORMAT_VERSION:
         raise GraphFormatError(
-            f"this graph is of version {shortened(version)}, and planc reads version {FORMAT_VERSION}"
+            f"this graph has version {shortened(version)}; planc reads version {FORMAT_VERSION}"
         )
     try:
         graph = _graph(form)
@@ -68,7 +68,7 @@ def _no_constant(text: str) -> None:
 
 
 def _inflate(data: bytes) -> bytes:
-    """Unzip, to a bound: a small file may stand for terabytes."""
+    """Unzip up to a limit: a small file may unzip to terabytes."""
     inflater = zlib.decompressobj(wbits=31)
     try:
         text = inflater.decompress(data, MAX_UNZIPPED_BYTES)
@@ -77,16 +77,16 @@ def _inflate(data: bytes) -> bytes:
     if inflater.unconsumed_tail:
         raise GraphFormatError(f"the file holds more than {MAX_UNZIPPED_BYTES >> 20} MiB")
     if not inflater.eof:
-        raise GraphFormatError("the file ends too early: it was not written to its end")
+        raise GraphFormatError("the file ends too early: it was not written completely")
     if inflater.unused_data:
-        raise GraphFormatError("the file goes on behind its end")
+        raise GraphFormatError("the file goes on after its end")
     return text
 
 
 def _graph(form: Mapping[str, Any]) -> ModelGraph:
     facts = form["facts"]
     if not all(isinstance(fact, bool | int) for fact in facts.values()):
-        raise GraphFormatError("a fact is no number")
+        raise GraphFormatError("a fact is not a number")
     infos: dict[Any, TensorInfo] = {}
     modules = tuple([_module(module, number, infos) for number, module in enumerate(_list(form["modules"]))])
     functions = decode_functions(_list(form["functions"]), partial(_info, infos))
@@ -105,12 +105,12 @@ def _graph(form: Mapping[str, Any]) -> ModelGraph:
 
 def _module(form: Mapping[str, Any], number: int, infos: dict[Any, TensorInfo]) -> ModuleDef:
     children = dict(form.get("children", {}))
-    # A definition stands behind those of its children, so that none holds itself.
+    # A definition comes after those of its children, so none contains itself.
     if not all(type(child) is int and 0 <= child < number for child in children.values()):
-        raise GraphFormatError(f"module {number} holds a module that is not defined before it")
+        raise GraphFormatError(f"module {number} contains a module that is not defined before it")
     attributes = dict(form.get("attributes", {}))
     if not all(type(value) is int for value in attributes.values()):
-        raise GraphFormatError(f"module {number} has an attribute that is no number")
+        raise GraphFormatError(f"module {number} has an attribute that is not a number")
     return ModuleDef(
         _text(form["class"]),
         tuple([_text(base) for base in _list(form.get("bases", []))]),
@@ -126,7 +126,7 @@ def _infos(form: Mapping[str, Any], known: dict[Any, TensorInfo]) -> dict[str, T
 
 
 def _info(known: dict[Any, TensorInfo], text: Any) -> TensorInfo:
-    """A tensor by its text; most texts come often."""
+    """The tensor that a text describes; a graph repeats most texts many times."""
     found = known.get(text)
     if found is None:
         found = known[text] = decode_tensor_info(text)
@@ -135,11 +135,11 @@ def _info(known: dict[Any, TensorInfo], text: Any) -> TensorInfo:
 
 def _text(data: Any) -> str:
     if not isinstance(data, str) or len(data) > 10_000:
-        raise GraphFormatError(f"this is no text: {shortened(data)}")
+        raise GraphFormatError(f"not a text: {shortened(data)}")
     return data
 
 
 def _list(data: Any) -> list[Any]:
     if not isinstance(data, list):
-        raise GraphFormatError(f"this is no list: {shortened(data)}")
+        raise GraphFormatError(f"not a list: {shortened(data)}")
     return data

@@ -12,12 +12,9 @@ from typing import Any
 from planc.graph.codec import encode_argument, encode_tensor_info
 from planc.ir.graph import FORMAT_VERSION, Call, Function, ModelGraph, ModuleDef, Op, TensorInfo
 
-GRAPH_SUFFIX = ".graph.json.gz"
-GRAPH_SUFFIXES = (GRAPH_SUFFIX, ".graph.json")
-
 
 def graph_to_text(graph: ModelGraph) -> str:
-    """A graph as JSON, a step a line."""
+    """A graph as JSON, one step per line."""
     head = {
         "planc_graph": FORMAT_VERSION,
         "model": graph.model,
@@ -33,33 +30,33 @@ def graph_to_text(graph: ModelGraph) -> str:
 
 
 def graph_to_bytes(graph: ModelGraph, *, zipped: bool = True) -> bytes:
-    """The file of a graph."""
+    """The bytes of a graph file."""
     data = graph_to_text(graph).encode()
     return gzip.compress(data, compresslevel=9, mtime=0) if zipped else data
 
 
 def write_graph_file(graph: ModelGraph, path: str) -> int:
-    """Write a graph, wholly or not at all. Returns the bytes of the file.
+    """Write a graph file completely or not at all, and return its size in bytes.
 
     Raises:
-        OSError: it cannot be written there.
+        OSError: planc cannot write the file.
     """
     data = graph_to_bytes(graph, zipped=path.endswith(".gz"))
     target = os.path.realpath(path)
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".planc-")
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".planc-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(beside, _mode(target))
-        os.replace(beside, target)
+        os.chmod(temporary, _mode(target))
+        os.replace(temporary, target)
     except BaseException:
-        os.unlink(beside)
+        os.unlink(temporary)
         raise
     return len(data)
 
 
 def _mode(path: str) -> int:
-    """The mode bits of the file that is replaced, or those of a new one."""
+    """The mode bits of the file that is replaced, or those of a new file."""
     try:
         return os.stat(path).st_mode & 0o7777
     except OSError:
@@ -69,7 +66,7 @@ def _mode(path: str) -> int:
 
 
 def encode_module(module: ModuleDef) -> dict[str, Any]:
-    """The JSON form of a module; what it has none of is left out."""
+    """The JSON form of a module definition, without the parts that are empty."""
     parts = {
         "bases": list(module.bases),
         "parameters": _infos(module.parameters),

@@ -1,4 +1,4 @@
-"""Graphs by the words that name them."""
+"""Graph files that a command line or a plan names; what is wrong with them as diagnostics."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from planc.ir.source import Source
 def open_graph(path: str, source: Source) -> ModelGraph:
     """The graph of a file.
 
+    Args:
+        path: the file.
+        source: the words that name it.
+
     Raises:
-        CaptureFault: it cannot be read, or holds none.
+        CaptureError: planc cannot read the file, or it holds no graph.
     """
+    label = word_label(source, path)
     try:
         return read_graph_file(path)
     except GraphFormatError as bad:
         return raise_capture_error(
-            "G801",
-            word_label(source, path),
-            f"{os.path.basename(path)}: {bad}",
-            "help: capture the model again",
+            "G801", label, f"{os.path.basename(path)}: {bad}", "help: capture the model again"
         )
     except OSError as bad:
-        return raise_capture_error(
-            "G801", word_label(source, path), f"{path}: {(bad.strerror or str(bad)).lower()}"
-        )
+        return raise_capture_error("G801", label, f"{path}: {(bad.strerror or str(bad)).lower()}")
     except ValueError:
-        return raise_capture_error("G801", word_label(source), f"{path!r} is no file name")
+        return raise_capture_error("G801", word_label(source), f"{path!r} is not a valid file name")

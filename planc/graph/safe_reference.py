@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from planc.paths import shipped_graphs
-
-_GRAPH_ENDINGS = (".graph.json", ".graph.json.gz")
+from planc.paths import GRAPH_SUFFIXES, shipped_graphs
 
 
 def is_safe_reference(model: str) -> bool:
     """Whether a plan may name this model: a class or a configuration of transformers, a graph file
     below the plan's folder, or a shipped graph."""
     is_transformers = model.startswith("hf:") and model != "hf:"
-    is_file = is_transformers or model.endswith(_GRAPH_ENDINGS)
+    is_file = is_transformers or model.endswith(GRAPH_SUFFIXES)
     return (is_file and not escapes_folder(model)) or model in shipped_graphs()
 
 

@@ -123,14 +123,14 @@ def test_an_unzipped_graph_reads_like_text(tmp_path: Path) -> None:
 
 def test_a_graph_of_another_version_is_refused() -> None:
     # In version 1 a tensor had the same number on both sides of a module's boundary.
-    with pytest.raises(GraphFormatError, match=rf"version 1, and planc reads version {FORMAT_VERSION}"):
+    with pytest.raises(GraphFormatError, match=rf"version 1; planc reads version {FORMAT_VERSION}"):
         graph_from_bytes(packed({**DATA, "planc_graph": 1}))
 
 
 def test_the_first_exports_are_what_is_returned() -> None:
     changed = deepcopy(DATA)
     changed["functions"][-1]["exports"] = changed["functions"][-1]["exports"][:-1] or [0]
-    with pytest.raises(GraphFormatError, match="its exports are not what it returns"):
+    with pytest.raises(GraphFormatError, match="its exports do not begin with"):
         graph_from_bytes(packed(changed))
 
 
@@ -294,8 +294,8 @@ def test_an_argument_that_is_none_is_refused(argument: Any) -> None:
     [
         ([">c", ["%1"], {}, [2, 3], 0, []], "no module"),
         ([">a", ["%1"], {}, [2, 3], 1, []], "not defined before"),
-        ([">a", ["%1"], {}, [2], 0, []], "does not fit"),
-        ([">a", ["%1"], {}, [2, 3], 0, [0]], "does not fit"),
+        ([">a", ["%1"], {}, [2], 0, []], "does not match"),
+        ([">a", ["%1"], {}, [2, 3], 0, [0]], "does not match"),
         ([">a", [], {}, [2, 3], 0, [9]], "no tensor"),
         ([">a", ["%1"], {}, [3, 2], 0, []], "out of order"),
         ([">a", ["%1"], {}, [2.0, 3.0], 0, []], "out of order"),
@@ -304,7 +304,7 @@ def test_an_argument_that_is_none_is_refused(argument: Any) -> None:
         (["x", ["@weight"], {}, [2, 3]], "no weight"),
         (["x", ["@/a.bias"], {}, [2, 3]], "no weight"),
         ([">a", ["%1"], {}, [2, 3], 0], "damaged"),
-        ([3, ["%1"], {}, [2, 3]], "no step"),
+        ([3, ["%1"], {}, [2, 3]], "not a step"),
     ],
 )
 def test_a_step_that_does_not_fit_is_refused(step: Any, says: str) -> None:

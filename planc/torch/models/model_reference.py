@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from planc.graph.capture_error import raise_capture_error, word_label
-from planc.graph.graph_writer import GRAPH_SUFFIXES
 from planc.ir.record import Record
 from planc.ir.source import Source
+from planc.paths import GRAPH_SUFFIXES
 from planc.torch.models.exception_text import closest_name
 
 ReferenceKind = Literal["class", "config", "factory", "graph"]

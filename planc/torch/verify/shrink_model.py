@@ -12,10 +12,10 @@ from math import prod
 from typing import Any
 
 from planc.graph.capture_error import CaptureError, raise_capture_error, word_label
-from planc.graph.graph_cache import load_graph, reference_from_folder
-from planc.graph.graph_writer import GRAPH_SUFFIXES
+from planc.graph.load_graph import load_graph, reference_from_folder
 from planc.ir.record import Record
 from planc.ir.source import Source
+from planc.paths import GRAPH_SUFFIXES
 from planc.torch.models import hugging_face
 from planc.torch.models.model_reference import ModelReference, parse_reference
 from planc.torch.verify.divisibility import divisibility_changes
