@@ -20,7 +20,7 @@ Analyze = Callable[[Function, BoundModule, Sequence[AbstractValue], str, Located
 
 def eval_call(frame: Frame, call: Call, analyze: Analyze) -> None:
     """Follow the call of a module through its boundary, and store its results in the frame."""
-    frame.current_op = None
+    frame.begin_step()
     context = frame.context
     bound = context.find_module(call.module, frame.bound)
     function = context.graph.functions[call.function]

@@ -13,7 +13,6 @@ from planc.proof.rules.operation import (
     RankDependent,
     RuleViolation,
     Unsupported,
-    iter_rank_dependent,
 )
 from planc.proof.rules.registry import OpRow, RuleFunction
 from planc.proof.types import CONSTANT, UNKNOWN, LocalIndex, SpmdType
@@ -30,17 +29,26 @@ class OpResult(NamedTuple):
     """Operands that may have part in the violation."""
 
 
-def eval_op(operation: Operation, operands: Sequence[Operand], row: OpRow | None) -> OpResult:
-    """The types of the results, by the rule of the operation."""
+def eval_op(
+    operation: Operation, operands: Sequence[Operand], numbers: Sequence[RankDependent], row: OpRow | None
+) -> OpResult:
+    """The types of the results, by the rule of the operation.
+
+    Args:
+        operation: the call.
+        operands: the tensors among its arguments.
+        numbers: the numbers among its arguments that differ between ranks.
+        row: what planc knows of the torch function; None: nothing.
+    """
     unknown = [UNKNOWN] * len(operation.results)
     if any(operand.type is UNKNOWN for operand in operands):
         return OpResult(unknown)
-    name = ProgramPoint("operation", operation.name)
-    numbers = list(iter_rank_dependent((operation.arguments, *operation.keywords.values())))
     if row is None or row.infer is None:
         if operands and not numbers and all(operand.type is CONSTANT for operand in operands):
             return OpResult([CONSTANT] * len(operation.results))  # as code computes masks and positions
-        return OpResult(unknown, NotProved(_why_no_rule(operation)), name)
+        return OpResult(
+            unknown, NotProved(_why_no_rule(operation)), ProgramPoint("operation", operation.name)
+        )
     if any(number.is_unknown for number in numbers):
         return OpResult(unknown)
     try:
@@ -51,7 +59,8 @@ def eval_op(operation: Operation, operands: Sequence[Operand], row: OpRow | None
         return OpResult(unknown, NotProved(str(unsupported)), _signature(operation, operands), operands)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # Graph files may be written by hand, or by an enemy: arguments that no rule can read are not proved.
-        return OpResult(unknown, NotProved(f"planc cannot read its arguments ({type(error).__name__})"), name)
+        reason = NotProved(f"planc cannot read its arguments ({type(error).__name__})")
+        return OpResult(unknown, reason, ProgramPoint("operation", operation.name))
     return OpResult(types if len(types) == len(operation.results) else unknown)
 
 

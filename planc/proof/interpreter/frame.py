@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from planc.bind.binding import BoundModule
-from planc.ir.graph import Function, Op, Slice, SymNumber, Value, WeightRef
+from planc.ir.graph import Function, Slice, SymNumber, Value, WeightRef
 from planc.ir.resolved import Located
 from planc.ir.tree import map_leaves
 from planc.proof.interpreter.context import AxisContext
-from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, values_with_sizes_read
+from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, tensors_with_sizes_read
 from planc.proof.param_types import FOLLOWS_INPUT
 from planc.proof.result import (
     UNKNOWN_VALUE,
@@ -22,7 +22,7 @@ from planc.proof.result import (
     Violation,
     join_module_path,
 )
-from planc.proof.rules.operation import Operand
+from planc.proof.rules.operation import Operand, RankDependent
 from planc.proof.types import (
     CONSTANT,
     INVARIANT,
@@ -66,22 +66,35 @@ class Frame:
         self.values: list[AbstractValue] = [*inputs, *unset]
         """The function's tensors, by number."""
         self.analysis = Analysis()
-        self.current_op: Op | None = None
         self.gathered_outputs: dict[int, CollectiveEvent] = {}
         """Tensors that a module's output gathers, by number."""
         self.sliced_inputs: dict[int, int] = {}
         """Tensors that a module's input slices, and the dim."""
         self.follows_input_type = _type_that_follows(inputs)
-        self.numbers = NumberEvaluator(self.operand, self.local_attribute, context.ranks)
+        self._evaluator = NumberEvaluator(self.operand, self.local_attribute, context.ranks)
+        self._numbers: list[SymNumber] = []
+        """The numbers that the arguments of the current step are computed from."""
+        self.rank_dependent: list[RankDependent] = []
+        """Those of them that differ between ranks."""
 
     # ---- arguments ---------------------------------------------------------------
 
+    def begin_step(self) -> None:
+        """Forget the numbers of the step before."""
+        self._numbers, self.rank_dependent = [], []
+
     def eval_argument(self, item: Any) -> Any:
-        """An argument of the graph as rules see it."""
+        """An argument of the current step as rules see it."""
         return map_leaves(item, (Value, WeightRef, SymNumber), self._eval_leaf, into=(tuple, Slice))
 
     def _eval_leaf(self, item: Value | WeightRef | SymNumber) -> Any:
-        return self.numbers.evaluate(item) if isinstance(item, SymNumber) else self.operand(item)
+        if not isinstance(item, SymNumber):
+            return self.operand(item)
+        number = self._evaluator.evaluate(item)
+        self._numbers.append(item)
+        if isinstance(number, RankDependent):
+            self.rank_dependent.append(number)
+        return number
 
     def operand(self, item: Value | WeightRef) -> Operand:
         """A tensor with its type."""
@@ -140,10 +153,7 @@ class Frame:
         for operand in operands:
             if operand.type not in SAME_ON_ALL_RANKS and operand.origin is not None:
                 return operand.origin  # type: ignore[no-any-return]
-        if self.current_op is None:
-            return None
-        items = (self.current_op.arguments, *self.current_op.keywords.values())
-        values = [self.values[item.number] for item in values_with_sizes_read(items)]
+        values = [self.values[number] for number in tensors_with_sizes_read(self._numbers)]
         return next((value.origin for value in values if value.type not in SAME_ON_ALL_RANKS), None)
 
 

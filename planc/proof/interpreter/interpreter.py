@@ -91,7 +91,7 @@ class Interpreter:
 
 def _run_op(frame: Frame, step: Op) -> None:
     """Follow one operation, and store its results in the frame."""
-    frame.current_op = step
+    frame.begin_step()
     context, analysis = frame.context, frame.analysis
     arguments = tuple([frame.eval_argument(item) for item in step.arguments])
     keywords = {name: frame.eval_argument(item) for name, item in step.keywords.items()}
@@ -123,17 +123,19 @@ def _infer(
     copied: bool,
 ) -> OpResult:
     """The types of the results, if the operation is one that its module's style expects."""
-    broken = broken_style_assumption(
-        frame.function,
-        step,
-        row,
-        lambda weight: frame.operand(weight).type is DEFERRED_BIAS,
-        masks_lookup=operation.masks_lookup,
-    )
+    broken = None
+    if operation.masks_lookup or any(operand.type is DEFERRED_BIAS for operand in operands):
+        broken = broken_style_assumption(
+            frame.function,
+            step,
+            row,
+            lambda weight: frame.operand(weight).type is DEFERRED_BIAS,
+            masks_lookup=operation.masks_lookup,
+        )
     if copied and step.name == "aliased":
         broken = ALIAS_BROKEN
     if broken is None:
-        return eval_op(operation, operands, row)
+        return eval_op(operation, operands, frame.rank_dependent, row)
     unknown = [UNKNOWN] * len(operation.results)
     return OpResult(unknown, NotProved(broken), ProgramPoint("operation", step.name))
 
@@ -151,7 +153,7 @@ def _normalize_type(frame: Frame, spmd_type: SpmdType, info: TensorInfo, operati
 
 def _use_number(frame: Frame, step: Op) -> None:
     """Follow a use of numbers that is no operation."""
-    frame.current_op = step
+    frame.begin_step()
     arguments = [
         frame.eval_argument(item) if isinstance(item, SymNumber) else item for item in step.arguments
     ]
@@ -164,6 +166,7 @@ def _use_number(frame: Frame, step: Op) -> None:
 def _check_returned_numbers(frame: Frame) -> None:
     """Numbers that the model returns besides tensors must be the whole model's."""
     for item in leaves(frame.function.result, SymNumber):
+        frame.begin_step()
         number = frame.eval_argument(item)
         if isinstance(number, RankDependent) and not number.is_unknown:
             frame.add_violation(size_read(number), ProgramPoint("result"))

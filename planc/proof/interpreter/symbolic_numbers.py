@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from planc.ir.graph import Slice, SymNumber, Value
+from planc.ir.graph import SymNumber, Value
 from planc.ir.number_ops import NUMBER_OPS
 from planc.ir.tree import leaves
 from planc.proof.rules.operation import Operand, RankDependent
@@ -74,7 +74,6 @@ def _captured(item: Any) -> Any:
     return item.captured if isinstance(item, SymNumber) else item
 
 
-def values_with_sizes_read(item: Any) -> Iterator[Value]:
-    """The tensors whose sizes an argument is computed from."""
-    numbers = leaves(item, SymNumber, into=(tuple, Slice))
-    return iter(leaves(numbers, Value, into=(list, tuple, SymNumber)))
+def tensors_with_sizes_read(numbers: Sequence[SymNumber]) -> list[int]:
+    """The numbers of the tensors whose sizes these numbers are computed from."""
+    return [value.number for value in leaves(numbers, Value, into=(list, tuple, SymNumber))]
