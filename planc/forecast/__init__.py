@@ -1,1 +1,1 @@
-"""What a plan will cost, read off its proof."""
+"""What a plan costs, as its proof says it: collectives and memory."""

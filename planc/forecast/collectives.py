@@ -1,6 +1,4 @@
-"""The collectives of one forward and backward pass, as it runs eagerly: those of boundaries, what
-recomputed regions run again, of gradients that are summed, of the loss on split logits, and of
-FSDP's units."""
+"""The collectives of one eager forward and backward pass. The row of each kind of block says how to find its own."""
 
 from __future__ import annotations
 
@@ -24,22 +22,24 @@ class Collective(Record):
     """`forward` or `backward`."""
     dtype: str
     bytes: int
-    """Of the whole tensor, in the sizes that the model was captured with, and the dtype that runs."""
+    """Bytes of the global tensor, in the sizes of the captured run and the dtype at run time."""
     tensor: str
-    """The port of the module, its parameter, or the unit's parameters; `again` behind it: a
-    recomputed region runs it once more, `again at most`: perhaps it does."""
+    """The port of the module, its parameter, or the parameters of the unit. It ends in `again` where a
+    recomputed region runs the collective once more, and in `again at most` where it may."""
     module: str
-    """The first of the modules."""
+    """The first module that it belongs to."""
     count: int
-    """How many of these there are in one pass."""
+    """How often it runs in one pass."""
     rule: Located | None
 
 
 def forecast_collectives(binding: Binding, proof: Proof, *, merge: bool = True) -> tuple[Collective, ...]:
-    """All collectives of a plan, by the kind of their block, then in the order of the blocks and of execution.
+    """All collectives of a plan, ordered by the kind of their block, by block, and by execution.
 
     Args:
-        merge: whether equal ones of one rule are one entry, with their count.
+        binding: the plan bound to a model.
+        proof: its proof.
+        merge: whether equal collectives of one rule are one entry with a count.
     """
     found: list[Collective] = []
     for row in BLOCK_KINDS.values():
@@ -51,9 +51,8 @@ def forecast_collectives(binding: Binding, proof: Proof, *, merge: bool = True) 
 
 def _merged(found: Iterable[Collective]) -> Iterator[Collective]:
     groups: dict[object, list[Collective]] = {}
-    for one in found:
-        key = (one.kind, one.axis, one.direction, one.dtype, one.bytes, one.tensor, id(one.rule))
-        groups.setdefault(key, []).append(one)
+    for c in found:
+        key = (c.kind, c.axis, c.direction, c.dtype, c.bytes, c.tensor, id(c.rule))
+        groups.setdefault(key, []).append(c)
     for group in groups.values():
-        first = group[0]
-        yield Collective(**{**first.__dict__, "count": sum(one.count for one in group)})
+        yield group[0].with_(count=sum(c.count for c in group))

@@ -1,10 +1,9 @@
-"""FSDP's units: what each gathers and reduces in one pass.
+"""The collectives of FSDP's units.
 
-As torch's `fully_shard` does it: a unit gathers its parameters before its forward pass, and
-again before its backward pass if it has resharded them in between; it reduces their
-gradients after its backward pass. Units that are kept do not reshard, and neither do outermost
-ones of which the plan says nothing. Where a recomputed region runs a unit again, the gather of
-that unit's backward pass only comes earlier: what is run in a backward pass is not resharded.
+As torch's `fully_shard` has it, a unit gathers its parameters before its forward pass, and once more before its
+backward pass if it has resharded them in between; it reduces their gradients after its backward pass. A unit
+with `keep` does not reshard, nor does an outermost one of which the plan says nothing. Where a recomputed region
+runs a unit once more, the gather of its backward pass only comes earlier: the backward pass reshards nothing.
 """
 
 from __future__ import annotations
@@ -16,96 +15,108 @@ from planc.forecast.collectives import Collective
 from planc.forecast.mixed_precision import TORCH_DTYPES
 from planc.ir.blocks import Unit
 from planc.ir.graph import TensorInfo
+from planc.ir.record import Record
 from planc.ir.resolved import Located, ResolvedBlock
 from planc.proof.param_types import ParamTypes
 from planc.proof.result import Proof
-from planc.proof.types import PackedShard, Sharded
+from planc.proof.types import local_shape
+
+
+class UnitParams(Record):
+    """A unit, and the parameters that it gathers."""
+
+    module: str
+    """Its first module."""
+    entry: Located
+    """The line of the plan."""
+    is_outermost: bool
+    params: list[TensorInfo]
+    """As each rank of the tensor axes holds them."""
 
 
 def fsdp_collectives(binding: Binding, proof: Proof, number: int) -> Iterator[Collective]:
-    """The collectives of the units of a block, by its number, those of the replicated axis of HSDP among them."""
+    """The collectives of a block's units, also those on the replicated axis of HSDP: a `BlockKind.forecast`."""
     active = dict(binding.resolved.active_blocks_of(Unit))
     if number in active:
-        ranks = binding.resolved.axis_sizes[active[number].axes[0].value]
-        yield from _unit_collectives(binding, number, active[number], ranks)
+        yield from _unit_collectives(binding, number, active[number])
 
 
-def _unit_collectives(
-    binding: Binding, number: int, block: ResolvedBlock, ranks: int | None
-) -> Iterator[Collective]:
+def _unit_collectives(binding: Binding, number: int, block: ResolvedBlock) -> Iterator[Collective]:
     settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
-    gathered = TORCH_DTYPES.get(settings.get("params", ""))
-    reduced = TORCH_DTYPES.get(settings.get("reduce", ""))
-    axis = block.axes[0].value
-    for name, entry, outermost, infos in _groups(binding, number):
-        own = infos[0].dtype if infos else "float32"
-        infos = [_padded(info, ranks or 1) for info in infos]
-        params = _bytes(infos, gathered)
-        gradients = _bytes([info for info in infos if info.grad], reduced or gathered)
-        where = name or "root"
-        what = "parameters of the unit"
-        # What one rank has alone is neither gathered nor scattered; over replicas it is summed.
-        if ranks != 1:
-            yield Collective("all_gather", axis, "forward", gathered or own, params, what, where, 1, entry)
-        if ranks != 1 and _reshards(entry, outermost=outermost):
-            yield Collective("all_gather", axis, "backward", gathered or own, params, what, where, 1, entry)
-        if not gradients:
+    param_dtype = TORCH_DTYPES.get(settings.get("params", ""))
+    reduce_dtype = TORCH_DTYPES.get(settings.get("reduce", "")) or param_dtype
+    axis, *replicate_axes = (axis.value for axis in block.axes)
+    ranks = binding.resolved.axis_sizes[axis]
+    for unit in _units(binding, number):
+        dtype = unit.params[0].dtype
+        params = [_padded(info, ranks or 1) for info in unit.params]
+        param_bytes = _bytes(params, param_dtype)
+        gradient_bytes = _bytes([info for info in params if info.grad], reduce_dtype)
+        end = (unit.module or "root", 1, unit.entry)
+        if ranks != 1:  # one rank has all parameters
+            gather = (param_dtype or dtype, param_bytes, "parameters of the unit", *end)
+            yield Collective("all_gather", axis, "forward", *gather)
+            if _reshards(unit):
+                yield Collective("all_gather", axis, "backward", *gather)
+        if not gradient_bytes:
             continue
         if ranks != 1:
-            yield Collective("reduce_scatter", axis, "backward", reduced or gathered or own, gradients,
-                      "gradients of the unit", where, 1, entry)  # fmt: skip
-        for other in block.axes[1:]:
-            # What is left of the gradients on each rank of the first axis.
-            yield Collective("all_reduce", other.value, "backward", reduced or gathered or own, gradients // (ranks or 1),
-                      "sharded gradients of the unit", where, 1, entry)  # fmt: skip
+            scatter = (reduce_dtype or dtype, gradient_bytes, "gradients of the unit", *end)
+            yield Collective("reduce_scatter", axis, "backward", *scatter)
+        for replicas in replicate_axes:
+            shard_bytes = gradient_bytes // (ranks or 1)
+            reduce = (reduce_dtype or dtype, shard_bytes, "sharded gradients of the unit", *end)
+            yield Collective("all_reduce", replicas, "backward", *reduce)
 
 
-def _reshards(entry: Located, *, outermost: bool) -> bool:
-    """Whether a unit lets go of its parameters between its forward and its backward pass. Of one
-    rank, `reshard(1)`, is as `keep`."""
-    said = entry.value.reshard
-    return not outermost if said is None else said is True or (said is not False and said != 1)
+def _reshards(unit: UnitParams) -> bool:
+    """Whether a unit frees its gathered parameters between its passes. `reshard(1)`, to one rank, keeps them."""
+    reshard = unit.entry.value.reshard
+    if reshard is None:
+        return not unit.is_outermost
+    return reshard is True or (reshard is not False and reshard != 1)
 
 
-def _groups(binding: Binding, number: int) -> list[tuple[str, Located, bool, list[TensorInfo]]]:
-    """Each unit, whether it lies in no other, and what one rank of the tensor axes holds of its
-    parameters."""
-    cuts = [
-        ParamTypes(binding, b, size)
-        for b, block in binding.resolved.tensor_blocks()
-        if (size := _size(binding, block)) > 1
+def _units(binding: Binding, number: int) -> list[UnitParams]:
+    """The units of a block that have parameters; a tied parameter belongs to the unit of its first name."""
+    sizes = binding.resolved.axis_sizes
+    tensor_axes = [
+        ParamTypes(binding, other, size)
+        for other, block in binding.resolved.tensor_blocks()
+        if (size := sizes[block.axes[0].value] or 1) > 1
     ]
     tied = {name for tie in binding.graph.ties for name in tie[1:]}
-    found: dict[object, tuple[str, Located, bool, list[TensorInfo]]] = {}
+    found: dict[object, UnitParams] = {}
 
     def walk(name: str, bound: BoundModule, unit: object) -> None:
         entry = binding.entry_for(bound, number)
         if entry is not None:
-            # Several patterns of one entry are one unit; one pattern makes a unit of each module.
-            outermost = unit is None
+            is_outermost = unit is None
+            # A line with several patterns is one unit; a line with one is a unit for each module.
             unit = id(entry) if len(entry.value.patterns) > 1 else name
-            found.setdefault(unit, (name, entry, outermost, []))
-        for own, info in bound.module.parameters.items():
-            if unit in found and (f"{name}.{own}" if name else own) not in tied:
-                found[unit][3].append(_share(bound, own, info, cuts))
-        for own, child in bound.children.items():
-            walk(f"{name}.{own}" if name else own, child, unit)
+            found.setdefault(unit, UnitParams(name, entry, is_outermost, []))
+        for own_name, info in bound.module.parameters.items():
+            if unit in found and (f"{name}.{own_name}" if name else own_name) not in tied:
+                found[unit].params.append(_local_param(bound, own_name, info, tensor_axes))
+        for child_name, child in bound.children.items():
+            walk(f"{name}.{child_name}" if name else child_name, child, unit)
 
     walk("", binding.root, None)
-    return [group for group in found.values() if group[3]]
+    return [unit for unit in found.values() if unit.params]
 
 
-def _share(bound: BoundModule, name: str, info: TensorInfo, cuts: list[ParamTypes]) -> TensorInfo:
-    shape = list(info.shape)
-    for weights in cuts:
-        kind = weights.types_of(bound)[name]
-        if isinstance(kind, Sharded | PackedShard):
-            shape[kind.dim] //= weights.ranks
-    return TensorInfo(tuple(shape), info.dtype, info.grad)
+def _local_param(
+    bound: BoundModule, name: str, info: TensorInfo, tensor_axes: list[ParamTypes]
+) -> TensorInfo:
+    """A parameter as one rank of the tensor axes holds it."""
+    shape = info.shape
+    for axis in tensor_axes:
+        shape = local_shape(shape, axis.types_of(bound)[name], axis.ranks)
+    return TensorInfo(shape, info.dtype, info.grad)
 
 
 def _padded(info: TensorInfo, ranks: int) -> TensorInfo:
-    """What is cut: the first dim that the ranks divide evenly, or the first one, filled up."""
+    """A parameter as FSDP shards it: along a dim that the ranks divide, or along its first dim with padding."""
     if not info.shape or any(size and size % ranks == 0 for size in info.shape):
         return info
     return TensorInfo((-(-info.shape[0] // ranks) * ranks, *info.shape[1:]), info.dtype, info.grad)
@@ -113,7 +124,3 @@ def _padded(info: TensorInfo, ranks: int) -> TensorInfo:
 
 def _bytes(infos: list[TensorInfo], dtype: str | None) -> int:
     return sum(TensorInfo(info.shape, dtype or info.dtype).bytes for info in infos)
-
-
-def _size(binding: Binding, block: ResolvedBlock) -> int:
-    return {axis.name: axis.size or 1 for axis in binding.resolved.axes}[block.axes[0].value]

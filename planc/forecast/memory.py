@@ -8,7 +8,7 @@ from typing import Any
 from planc.ir.graph import Function, Op, Slice, SymNumber, TensorInfo, Value, WeightRef
 from planc.ir.tree import map_leaves
 from planc.proof.rules.catalog import find_op
-from planc.proof.rules.operation import Operand, Operation
+from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.saved_tensors import SavedTensor
 from planc.proof.types import CONSTANT
 
@@ -31,7 +31,7 @@ def saved_tensors(function: Function, step: Op, weight: WeightInfo) -> tuple[Sav
         return None
     try:
         return row.saves(operation)
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError):
+    except (Unsupported, IndexError, KeyError, TypeError, ValueError, AttributeError):
         # A graph may be written by hand: arguments that the row cannot read.
         return None
 

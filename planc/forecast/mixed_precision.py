@@ -1,5 +1,4 @@
-"""What computes in another dtype than the one that the model was captured in: FSDP's units cast
-their parameters, and what they are handed."""
+"""FSDP's mixed precision: its units cast their parameters and their inputs to another dtype."""
 
 from __future__ import annotations
 
@@ -10,36 +9,36 @@ from planc.ir.blocks import Unit
 from planc.ir.graph import TensorInfo
 
 TORCH_DTYPES: Mapping[str, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-"""As a plan writes a dtype, and as torch does."""
+"""torch's names of the dtypes that a plan names."""
 
 
 class MixedPrecision:
-    """The dtypes that run."""
+    """The dtypes of tensors at run time."""
 
     def __init__(self, binding: Binding) -> None:
-        self._cast: dict[str, tuple[str, str]] = {}
-        """By module: the dtype of its unit's parameters, and what FSDP makes of it."""
+        self._casts: dict[str, tuple[str, str]] = {}
+        """For each module in a unit that casts: the captured dtype of the unit's parameters, and the cast one."""
         for number, block in binding.resolved.active_blocks_of(Unit):
             settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
-            said = TORCH_DTYPES.get(settings.get("params", ""))
-            if said is not None:
-                self._walk(binding, number, said, "", binding.root, None)
+            dtype = TORCH_DTYPES.get(settings.get("params", ""))
+            if dtype is not None:
+                self._add_casts(binding, number, dtype, "", binding.root, None)
 
     def at_run_time(self, module: str, info: TensorInfo) -> TensorInfo:
-        """A tensor in the dtype that a module has it in. One that was captured in another dtype than
-        the parameters is one that the code casts by itself."""
-        before, after = self._cast.get(module, (info.dtype, info.dtype))
-        return TensorInfo(info.shape, after if info.dtype == before else info.dtype, info.grad)
+        """A tensor of a module in its dtype at run time. One that was captured in another dtype than the
+        parameters keeps it: the code casts it by itself."""
+        captured, cast = self._casts.get(module, (info.dtype, info.dtype))
+        return TensorInfo(info.shape, cast if info.dtype == captured else info.dtype, info.grad)
 
-    def _walk(
-        self, binding: Binding, number: int, said: str, name: str, bound: BoundModule, unit: str | None
+    def _add_casts(
+        self, binding: Binding, number: int, dtype: str, name: str, bound: BoundModule, captured: str | None
     ) -> None:
+        """Add the modules here and below; `captured` is the dtype of the unit around them."""
         if binding.entry_for(bound, number) is not None:
-            unit = next(
-                (info.dtype for _, at in bound.named_modules() for info in at.module.parameters.values()),
-                unit,
-            )
-        if unit is not None:
-            self._cast[name] = (unit, said)
-        for own, child in bound.children.items():
-            self._walk(binding, number, said, f"{name}.{own}" if name else own, child, unit)
+            params = (info for _, owner in bound.named_modules() for info in owner.module.parameters.values())
+            captured = next((info.dtype for info in params), captured)
+        if captured is not None:
+            self._casts[name] = (captured, dtype)
+        for child_name, child in bound.children.items():
+            path = f"{name}.{child_name}" if name else child_name
+            self._add_casts(binding, number, dtype, path, child, captured)

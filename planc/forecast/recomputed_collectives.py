@@ -1,7 +1,7 @@
-"""What regions of `recompute` communicate again in the backward pass.
+"""The collectives that recomputed regions run once more in the backward pass.
 
-Torch runs a region again only up to the last tensor that its forward pass kept for the backward
-pass, and what comes after that is left out. So a region's last collective often does not run again.
+torch recomputes a region only up to the last tensor that its forward pass saved for the backward pass. So the
+last collective of a region often does not run once more.
 """
 
 from __future__ import annotations
@@ -18,124 +18,125 @@ from planc.proof.result import Analysis, AxisProof, CollectiveEvent, join_module
 
 
 class RecomputedCollective(Record):
-    """A collective of the forward pass that a region runs again."""
+    """A collective of the forward pass that a region runs once more."""
 
     caller: str
-    """Of the module that calls the one at whose boundary it is."""
+    """The module that calls the one at whose boundary the collective is."""
     event: CollectiveEvent
     certain: bool
-    """False where it depends on an operation of which it is not known whether it keeps a tensor."""
+    """False where an operation follows of which planc does not know what it saves."""
 
 
-class _Kept(Enum):
-    """A tensor that is kept for the backward pass."""
+class _Save(Enum):
+    """An operation that saves a tensor, or may save one."""
 
-    SURE = 1
-    PERHAPS = 2
+    CERTAIN = 1
+    POSSIBLE = 2
 
 
-_Event = tuple[str, CollectiveEvent] | _Kept
+_Event = tuple[str, CollectiveEvent] | _Save
+"""A collective with the caller of its module, or a saved tensor."""
 
 
 def recomputed_collectives(binding: Binding, axis: AxisProof) -> tuple[RecomputedCollective, ...]:
-    """The collectives of one axis that run again, in the order of execution, inner regions first."""
+    """The collectives of one axis that run once more, in the order of execution, inner regions first."""
     if not any(binding.resolved.blocks_of(Recompute)):
         return ()
     walk = _Walk(binding)
-    for _, outcome in axis.analysis.calls:
-        for _ in walk.called("", binding.graph.main_function, outcome, binding.root):
+    for _, analysis in axis.analysis.calls:
+        for _ in walk.events_of_call("", binding.graph.main_function, analysis, binding.root):
             pass
     return tuple(walk.found)
 
 
 class _Walk:
-    """Follows a model in the order of execution."""
+    """Follows a model in the order of execution, and collects what its regions recompute."""
 
     def __init__(self, binding: Binding) -> None:
         self.binding, self.functions = binding, binding.graph.functions
         self.blocks = [number for number, _ in binding.resolved.blocks_of(Recompute)]
         self.found: list[RecomputedCollective] = []
 
-    def called(
-        self, path: str, function: Function, outcome: Analysis, bound: BoundModule
+    def events_of_call(
+        self, path: str, function: Function, analysis: Analysis, bound: BoundModule
     ) -> Iterator[_Event]:
-        """One call of a module, inside of its boundary."""
+        """The events of one call of a module, its own boundary left out."""
         lines = (self.binding.entry_for(bound, number) for number in self.blocks)
         line = next((line for line in lines if line is not None), None)
         if line is None:
-            yield from self._inside(path, function, outcome, bound)
+            yield from self._events_inside(path, function, analysis, bound)
             return
-        events = list(self._inside(path, function, outcome, bound))
+        events = list(self._events_inside(path, function, analysis, bound))
         if "collective" not in line.value.save:
-            self.found += _again(events)
-        # What is around sees no more of it than that it keeps its inputs, and what it communicates.
-        yield _Kept.SURE
-        yield from (event for event in events if not isinstance(event, _Kept))
+            self.found += _recomputed(events)
+        # An outer region sees that this one saves its inputs, and its collectives.
+        yield _Save.CERTAIN
+        yield from (event for event in events if not isinstance(event, _Save))
 
-    def _inside(
-        self, path: str, function: Function, outcome: Analysis, bound: BoundModule
+    def _events_inside(
+        self, path: str, function: Function, analysis: Analysis, bound: BoundModule
     ) -> Iterator[_Event]:
-        moves = [move for move in outcome.collectives if move.direction == "forward"]
-        calls = iter(outcome.calls)
-        weight = self._weights(bound)
+        forward = [event for event in analysis.collectives if event.direction == "forward"]
+        calls = iter(analysis.calls)
+        weight = self._weight_infos(bound)
         for step in function.steps:
             if isinstance(step, Op):
-                yield from _kept(function, step, weight)
+                yield from _saves(function, step, weight)
                 continue
-            child = self._bound(bound, step)
-            if child is not None:
-                name, called = next(calls)
-                yield from _taken(path, moves, name, enters=True)
-                yield from self.called(
-                    join_module_path(path, name), self.functions[step.function], called, child
-                )
-                yield from _taken(path, moves, name, enters=False)
+            callee = self._callee(bound, step)
+            if callee is not None:
+                name, call = next(calls)
+                child = self.functions[step.function]
+                yield from _take_events(path, forward, name, is_input=True)
+                yield from self.events_of_call(join_module_path(path, name), child, call, callee)
+                yield from _take_events(path, forward, name, is_input=False)
 
-    def _weights(self, bound: BoundModule) -> WeightInfo:
-        """Finds the parameters and buffers of a module and of those below it by their names."""
+    def _weight_infos(self, bound: BoundModule) -> WeightInfo:
+        """Finds parameters and buffers by their names below a module."""
 
         def find(name: str) -> TensorInfo | None:
-            path, _, own = name.removeprefix("/").rpartition(".")
+            path, _, own_name = name.removeprefix("/").rpartition(".")
             owner = (self.binding.root if name.startswith("/") else bound).find_submodule(path)
             if owner is None:
                 return None
-            return owner.module.parameters.get(own) or owner.module.buffers.get(own)
+            return owner.module.parameters.get(own_name) or owner.module.buffers.get(own_name)
 
         return find
 
-    def _bound(self, bound: BoundModule, step: Call) -> BoundModule | None:
-        """The module that is called; none where the graph lacks it, and the proof followed no call."""
-        above = self.binding.root if step.module.startswith("/") else bound
-        return above.find_submodule(step.module.removeprefix("/"))
+    def _callee(self, bound: BoundModule, call: Call) -> BoundModule | None:
+        """The module of a call; None where the model lacks it, so that the proof has not followed the call."""
+        caller = self.binding.root if call.module.startswith("/") else bound
+        return caller.find_submodule(call.module.removeprefix("/"))
 
 
-def _kept(function: Function, step: Op, weight: WeightInfo) -> Iterator[_Kept]:
+def _saves(function: Function, step: Op, weight: WeightInfo) -> Iterator[_Save]:
     saved = saved_tensors(function, step, weight)
     if saved is None:
-        yield _Kept.PERHAPS
+        yield _Save.POSSIBLE
     elif saved:
-        yield _Kept.SURE
+        yield _Save.CERTAIN
 
 
-def _taken(path: str, moves: list[CollectiveEvent], name: str, *, enters: bool) -> Iterator[_Event]:
-    """The next collectives, as long as they are those of one side of a call."""
+def _take_events(
+    path: str, forward: list[CollectiveEvent], module: str, *, is_input: bool
+) -> Iterator[_Event]:
+    """Take the next collectives from the list, as long as they are at one side of one call."""
     seen: set[tuple[str, int]] = set()
-    while moves and moves[0].module == name and moves[0].is_input == enters:
-        key = (moves[0].port, moves[0].tensor)
+    while forward and forward[0].module == module and forward[0].is_input == is_input:
+        key = (forward[0].port, forward[0].tensor)
         if key in seen:
-            # Of the next call of the same module.
-            return
+            return  # the next call of the same module
         seen.add(key)
-        yield path, moves.pop(0)
+        yield path, forward.pop(0)
 
 
-def _again(events: Sequence[_Event]) -> Iterator[RecomputedCollective]:
-    sure = _last(events, (_Kept.SURE,))
-    for place, event in enumerate(events[: _last(events, tuple(_Kept))]):
-        if not isinstance(event, _Kept):
-            yield RecomputedCollective(*event, place < sure)
+def _recomputed(events: Sequence[_Event]) -> Iterator[RecomputedCollective]:
+    last_certain = _last_save(events, (_Save.CERTAIN,))
+    for position, event in enumerate(events[: _last_save(events, tuple(_Save))]):
+        if not isinstance(event, _Save):
+            yield RecomputedCollective(*event, position < last_certain)
 
 
-def _last(events: Sequence[_Event], kinds: tuple[_Kept, ...]) -> int:
-    """Where the last tensor is kept; 0: none is, and the region does not run again."""
-    return max((place for place, event in enumerate(events) if event in kinds), default=0)
+def _last_save(events: Sequence[_Event], saves: tuple[_Save, ...]) -> int:
+    """The position of the last save; 0 if there is none, and torch does not recompute the region."""
+    return max((position for position, event in enumerate(events) if event in saves), default=0)

@@ -1,5 +1,5 @@
-"""The collectives on an axis that splits tensors: those of boundaries, what recomputed regions run
-once more, of the loss on split logits, and of gradients that are summed."""
+"""The collectives on an axis whose ranks share dims of tensors: at boundaries and in recomputed regions, of the
+vocab-parallel loss, and of gradients that are all-reduced."""
 
 from __future__ import annotations
 
@@ -15,63 +15,66 @@ from planc.proof.result import AxisProof, CollectiveEvent, Proof, join_module_pa
 
 
 def tensor_collectives(binding: Binding, proof: Proof, number: int) -> Iterator[Collective]:
-    """The collectives of a block, by its number, in the order of execution."""
+    """The collectives of a block, by its number, in the order of execution: a `BlockKind.forecast`."""
     dtypes = MixedPrecision(binding)
     for axis in proof.axes:
         if axis.block.value is binding.resolved.blocks[number]:
-            yield from _boundaries(axis, dtypes)
-            yield from _recomputed(binding, axis, dtypes)
-            yield from _loss(binding, axis)
-            yield from _gradient_sums(binding, axis, dtypes)
+            yield from _boundary_collectives(axis, dtypes)
+            yield from _recomputed_collectives(binding, axis, dtypes)
+            yield from _loss_collectives(binding, axis)
+            yield from _gradient_all_reduces(binding, axis, dtypes)
 
 
-def _boundaries(axis: AxisProof, dtypes: MixedPrecision) -> Iterator[Collective]:
-    for path, outcome in axis.analysis.walk():
-        for move in outcome.collectives:
-            yield _moved(axis.axis, path, move, move.direction, move.port, dtypes)
+def _boundary_collectives(axis: AxisProof, dtypes: MixedPrecision) -> Iterator[Collective]:
+    for caller, analysis in axis.analysis.walk():
+        for event in analysis.collectives:
+            yield _collective(axis.axis, caller, event, event.direction, event.port, dtypes)
 
 
-def _recomputed(binding: Binding, axis: AxisProof, dtypes: MixedPrecision) -> Iterator[Collective]:
-    """What recomputed regions run once more. What is the dual of it is not: it runs once."""
-    for one in recomputed_collectives(binding, axis):
-        what = f"{one.event.port}, {'again' if one.certain else 'again at most'}"
-        yield _moved(axis.axis, one.caller, one.event, "backward", what, dtypes)
+def _recomputed_collectives(
+    binding: Binding, axis: AxisProof, dtypes: MixedPrecision
+) -> Iterator[Collective]:
+    """The forward collectives that recomputed regions run once more; backward collectives run once."""
+    for recomputed in recomputed_collectives(binding, axis):
+        event = recomputed.event
+        tensor = f"{event.port}, {'again' if recomputed.certain else 'again at most'}"
+        yield _collective(axis.axis, recomputed.caller, event, "backward", tensor, dtypes)
 
 
-def _moved(
-    axis: str, path: str, move: CollectiveEvent, direction: str, what: str, dtypes: MixedPrecision
+def _collective(
+    axis: str, caller: str, event: CollectiveEvent, direction: str, tensor: str, dtypes: MixedPrecision
 ) -> Collective:
-    module = join_module_path(path, move.module)
-    runs = dtypes.at_run_time(module, TensorInfo(move.shape, move.dtype))
+    module = join_module_path(caller, event.module)
+    info = dtypes.at_run_time(module, TensorInfo(event.shape, event.dtype))
     return Collective(
-        move.kind, axis, direction, runs.dtype, runs.bytes, what, module or "root", 1, move.rule
+        event.kind, axis, direction, info.dtype, info.bytes, tensor, module or "root", 1, event.rule
     )
 
 
-def _loss(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
-    """The loss on split logits: for every row its largest logit, then two sums. None backward."""
+def _loss_collectives(binding: Binding, axis: AxisProof) -> Iterator[Collective]:
+    """The vocab-parallel loss: the largest logit of each row, then two sums; nothing in the backward pass."""
     loss, logits = axis.block.value.loss, find_logits(binding.graph.main_function)
     if loss is None or logits is None:
         return
-    shape = logits[1].shape[:-1]
+    rows = logits[1].shape[:-1]
     dtype = "float64" if logits[1].dtype == "float64" else "float32"
-    for what, each in (("maxima of the loss", shape), ("sums of the loss", (2, *shape))):
-        size = TensorInfo(each, dtype).bytes
-        yield Collective("all_reduce", axis.axis, "forward", dtype, size, what, "root", 1, loss)
+    for tensor, shape in (("maxima of the loss", rows), ("sums of the loss", (2, *rows))):
+        size = TensorInfo(shape, dtype).bytes
+        yield Collective("all_reduce", axis.axis, "forward", dtype, size, tensor, "root", 1, loss)
 
 
-def _gradient_sums(binding: Binding, axis: AxisProof, dtypes: MixedPrecision) -> Iterator[Collective]:
-    """Gradients of parameters that the ranks hold in parts: one all-reduce a parameter, or one
-    for all names of a tied one."""
-    same = {name: tie[0] for tie in binding.graph.ties for name in tie}
+def _gradient_all_reduces(binding: Binding, axis: AxisProof, dtypes: MixedPrecision) -> Iterator[Collective]:
+    """The all-reduces of partial gradients: one a parameter, or one for all names of a tied one."""
+    first_name = {name: tie[0] for tie in binding.graph.ties for name in tie}
     done: set[str] = set()
-    for path, outcome in axis.analysis.walk():
-        for name, (info, placed) in outcome.summed_gradients.items():
-            full = join_module_path(path, name)
-            if same.get(full, full) in done:
+    for caller, analysis in axis.analysis.walk():
+        for name, (info, rule) in analysis.summed_gradients.items():
+            full_name = join_module_path(caller, name)
+            param = first_name.get(full_name, full_name)
+            if param in done:
                 continue
-            done.add(same.get(full, full))
-            module, _, own = full.rpartition(".")
-            runs = dtypes.at_run_time(module, info)
-            yield Collective("all_reduce", axis.axis, "backward", runs.dtype, runs.bytes,
-                             f"gradient of {own}", module or "root", 1, placed)  # fmt: skip
+            done.add(param)
+            module, _, own_name = full_name.rpartition(".")
+            at_run_time = dtypes.at_run_time(module, info)
+            yield Collective("all_reduce", axis.axis, "backward", at_run_time.dtype, at_run_time.bytes,
+                             f"gradient of {own_name}", module or "root", 1, rule)  # fmt: skip

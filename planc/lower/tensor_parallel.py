@@ -56,7 +56,7 @@ def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Map
     changes = boundary_changes(calls)
     reject_changed_parameters(binding, changes)
     summed = params_with_summed_gradient(binding, calls)
-    draws = per_rank_draws(calls)
+    draws = per_rank_rng_calls(calls)
     foreign = params_of_descendants(binding)
     modules = {
         name: LoweredModule(
@@ -73,7 +73,7 @@ def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Map
     return {name: module for name, module in modules.items() if module != LoweredModule()}
 
 
-def per_rank_draws(calls: Iterable[tuple[str, Analysis]]) -> Mapping[str, tuple[bool, ...]]:
+def per_rank_rng_calls(calls: Iterable[tuple[str, Analysis]]) -> Mapping[str, tuple[bool, ...]]:
     """For each call of a module that draws random numbers, whether ranks draw different ones.
 
     Empty where no module draws different ones. A module that draws the same numbers on all ranks has a
