@@ -77,8 +77,6 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
     if graph is None or lacks_base_plan(resolved):
         return Diagnosis(resolved, _in_source_order(diagnostics, resolved))
     from planc.bind.binding import bind
-    from planc.fixes.suggest import suggest_fix
-    from planc.proof.diagnose import proof_diagnostics
     from planc.proof.prove import prove
 
     binding = bind(resolved, graph)
@@ -87,7 +85,7 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
         # The proof would blame right rules for what a missing or mistaken one does.
         return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding)
     proof = prove(binding)
-    diagnostics += proof_diagnostics(proof, binding, partial(suggest_fix, binding))
+    diagnostics += _proof_diagnostics(binding, proof)
     return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding, proof)
 
 
@@ -126,6 +124,15 @@ def _check(stage: Stage, subject: Resolved | Binding, settings: Settings) -> Ite
     for law in LAWS:
         if law.stage == stage:
             yield from import_module(law.module).check(subject, settings)
+
+
+def _proof_diagnostics(binding: Binding, proof: Proof) -> Iterator[Diagnostic]:
+    """What the proof found, with changes of the plan that may mend it; most plans do not pay for these."""
+    if proof.has_findings:
+        from planc.fixes.suggest import suggest_fix
+        from planc.proof.diagnose import proof_diagnostics
+
+        yield from proof_diagnostics(proof, binding, partial(suggest_fix, binding))
 
 
 def _in_source_order(diagnostics: list[Diagnostic], resolved: Resolved) -> tuple[Diagnostic, ...]:

@@ -265,6 +265,11 @@ class Proof(Record):
     unsupported_axes: tuple[str, ...] = ()
     """Axes of blocks in a role that planc cannot prove yet."""
 
+    @property
+    def has_findings(self) -> bool:
+        """Whether there is a violation or a redundant collective on any axis."""
+        return any(each.has_findings for axis in self.axes for each in axis.analysis.distinct_analyses())
+
 
 class Finding(Record):
     """What the proof found on an axis, at all modules that have it."""
