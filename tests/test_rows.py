@@ -1,4 +1,4 @@
-"""A kind of block and a style that exist nowhere else are one file and one row each: every stage follows."""
+"""A kind of block, a style and an operation that exist nowhere else are one file and one row each: every stage follows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from rich.console import Console
 
 import planc
 from planc.compile import check_document, forecast, lower
+from planc.forecast.memory import saved_bytes
 from planc.ir.block_kinds import BLOCK_KINDS
-from planc.ir.graph import ModelGraph
+from planc.ir.graph import Function, ModelGraph, Op, Value
 from planc.ir.resolved import Settings
 from planc.ir.source import Source
 from planc.ir.styles import STYLES
 from planc.lower.lowering_error import LoweringError
+from planc.proof.aliasing import may_alias_copy
+from planc.proof.result import AbstractValue
+from planc.proof.rules.catalog import OPS, find_op
+from planc.proof.types import INVARIANT
 from planc.report.plan_tree import print_plan_tree
 from planc.syntax.data.json_schema import json_schema
 from planc.syntax.data.serialize import plan_to_json, plan_to_python, plan_to_yaml
 from planc.syntax.formatter import format_document
 from planc.syntax.read_file import read_source
-from tests.rows import ddp_block, gathered_style
+from tests.rows import ddp_block, gathered_style, noisy_silu_op
 from tests.rows.ddp_block import DdpBlock, Replica
 
 LLAMA = str(Path(__file__).parent / "plans" / "families" / "llama.graph.json.gz")
@@ -52,6 +57,7 @@ tensor tp {
 def rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BLOCK_KINDS, "ddp", ddp_block.ROW)
     monkeypatch.setitem(STYLES, "colwise_gathered", gathered_style.ROW)
+    monkeypatch.setitem(OPS, "noisy_silu", noisy_silu_op.ROW)
 
 
 def codes(plan: str, **sizes: int) -> list[str]:
@@ -162,6 +168,60 @@ def test_a_style_is_formatted_and_data() -> None:
     plan = planc.parse(GATHERED)
     assert planc.to_text(plan) == GATHERED
     assert planc.from_data(planc.to_data(plan)) == plan
+
+
+# ---- an operation ------------------------------------------------------------
+
+LLAMA_PLAN = Path(__file__).parents[1] / "plans" / "llama.plan"
+
+
+@pytest.fixture
+def noisy_graph(graph: ModelGraph) -> ModelGraph:
+    """The model with the new operation in the place of silu."""
+
+    def replaced(function: Function) -> Function:
+        steps = [
+            s.with_(name="noisy_silu") if isinstance(s, Op) and s.name == "silu" else s
+            for s in function.steps
+        ]
+        return function.with_(steps=tuple(steps))
+
+    return graph.with_(functions=tuple(replaced(function) for function in graph.functions))
+
+
+def test_an_operation_is_proved(noisy_graph: ModelGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert planc.check(LLAMA_PLAN, tp=2, model=noisy_graph).verdict == "proved"
+    monkeypatch.delitem(OPS, "noisy_silu")
+    result = planc.check(LLAMA_PLAN, tp=2, model=noisy_graph)
+    assert result.verdict == "unproved"
+    assert {found.law.code for found in result.diagnostics} == {"L713"}
+
+
+def test_the_random_numbers_of_an_operation_are_seen(graph: ModelGraph, noisy_graph: ModelGraph) -> None:
+    def per_rank(model: ModelGraph) -> set[str]:
+        (axis,) = lower(planc.check(LLAMA_PLAN, tp=2, model=model)).tensor
+        return {name.rpartition(".")[2] for name, module in axis.modules.items() if any(module.per_rank_rng)}
+
+    assert per_rank(graph) == set()
+    assert per_rank(noisy_graph) == {"act_fn"}
+
+
+def test_what_an_operation_saves_is_forecast(noisy_graph: ModelGraph) -> None:
+    found = [
+        (saved_bytes(function, step, lambda _: None), function.tensors[step.results[0]].bytes)
+        for function in noisy_graph.functions
+        for step in function.steps
+        if isinstance(step, Op) and step.name == "noisy_silu"
+    ]
+    assert found
+    assert all(saved == of_input > 0 for saved, of_input in found)
+
+
+def test_an_operation_has_a_result_of_its_own(noisy_graph: ModelGraph) -> None:
+    copied = [AbstractValue(INVARIANT, copied=True)]
+    step = Op("noisy_silu", (Value(0),), {}, (1,))
+    assert may_alias_copy(step.with_(name="view"), find_op("view"), copied)
+    assert not may_alias_copy(step, find_op("noisy_silu"), copied)
 
 
 @pytest.fixture(scope="module")
