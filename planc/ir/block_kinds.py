@@ -6,7 +6,7 @@ To add a kind, write its records, its codec (how its text is read and written), 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any
 
 from planc.ir.blocks import (
@@ -42,6 +42,17 @@ class AxisRole(Enum):
     SPLITS_LAYERS = "splits layers"
 
 
+class ApplyOrder(IntEnum):
+    """When the instructions of a kind of block are carried out: each wraps or changes what earlier ones left. Torch
+    needs this order: a recomputed region contains local parameters, a compiled region contains its
+    recomputation, and FSDP2 shards what tensor axes left."""
+
+    SPLIT_TENSORS = 0
+    RECOMPUTE = 1
+    COMPILE = 2
+    SHARD_UNITS = 3
+
+
 class BlockKind(Record):
     """A row: all that the stages ask about a kind of block."""
 
@@ -70,6 +81,10 @@ class BlockKind(Record):
     what that costs."""
     lowering: Reference | None = None
     """How a block is lowered: see `planc.lower.lower_plan`. None: planc cannot apply such blocks yet."""
+    application: Reference | None = None
+    """How its instructions are carried out: a function (model, lowered, mesh), see
+    `planc.torch.apply.apply_lowered`. None: planc cannot apply such blocks yet."""
+    apply_order: ApplyOrder = ApplyOrder.SPLIT_TENSORS
     forecast: Reference | None = None
     """The collectives of a block: see `planc.forecast.collectives`. None: there are none."""
 
@@ -91,6 +106,8 @@ _ROWS = (
             "overlap": (True, False),  # whether matrix products overlap the gathers of their operands
         },
         lowering="planc.lower.tensor_parallel:lower_tensor",
+        application="planc.torch.apply.tensor_parallel:apply_tensor_axes",
+        apply_order=ApplyOrder.SPLIT_TENSORS,
         forecast="planc.forecast.tensor_collectives:tensor_collectives",
     ),
     BlockKind(
@@ -110,6 +127,8 @@ _ROWS = (
             "offload": ("cpu", "none"),  # where shards rest between uses
         },
         lowering="planc.lower.fsdp_units:lower_fsdp",
+        application="planc.torch.apply.fsdp:apply_fsdp",
+        apply_order=ApplyOrder.SHARD_UNITS,
         forecast="planc.forecast.fsdp_collectives:fsdp_collectives",
     ),
     BlockKind(
@@ -123,6 +142,8 @@ _ROWS = (
         inline=True,
         nesting=("a recomputed module inside a recomputed one", "cost: the inner one runs a third time"),
         lowering="planc.lower.regions:lower_recompute",
+        application="planc.torch.apply.checkpointing:apply_recompute",
+        apply_order=ApplyOrder.RECOMPUTE,
     ),
     BlockKind(
         name="compile",
@@ -144,6 +165,8 @@ _ROWS = (
         inline=True,
         nesting=("a compiled module inside a compiled one", "cost: none; the inner line does nothing"),
         lowering="planc.lower.regions:lower_compile",
+        application="planc.torch.apply.compile:apply_compile",
+        apply_order=ApplyOrder.COMPILE,
     ),
 )
 

@@ -149,6 +149,15 @@ assert_async: Callable[[Tensor, str], None] = torch._assert_async
 """Checks a condition on the GPU without waiting for it."""
 
 
+def all_gather_options(async_op: bool) -> Any:
+    """The options of a coalesced all-gather, whose class torch does not export."""
+    from torch.distributed.distributed_c10d import AllgatherOptions  # type: ignore[attr-defined]
+
+    options = AllgatherOptions()
+    options.asyncOp = async_op
+    return options
+
+
 def group_by_name(name: str) -> ProcessGroup:
     """The process group that a functional collective names.
 
@@ -252,7 +261,7 @@ __all__ = [
     "SCRIPT_TYPES", "SILENT_FUNCTIONS", "SIZE_INDEPENDENT_PROPERTIES", "STORAGE_PROPERTIES", "TRUNC_NORMAL", "WRAPPER_ATTRIBUTES",
     "DataDependentOutputException", "DisableTorchFunction", "DynamicOutputShapeException", "FakeTensor",
     "FakeTensorMode", "FsspecReader", "FsspecWriter", "TorchDispatchMode", "UnsupportedFakeTensorException", "UnsupportedOperatorException",
-    "assert_async", "dispatch_mode_depth", "dtensor_spec", "flatten_mesh", "foreach_clamp_max_", "foreach_clamp_min_",
+    "all_gather_options", "assert_async", "dispatch_mode_depth", "dtensor_spec", "flatten_mesh", "foreach_clamp_max_", "foreach_clamp_min_",
     "foreach_mul_", "foreach_norm", "fsdp_param_groups", "function_mode_depth", "grad_scaler_device",
     "group_by_name", "group_device_types", "has_grad_hooks", "is_strided_shard", "local_tensor",
     "make_wrapper_subclass", "mutation_count", "non_persistent_buffers", "op_basename", "op_namespace", "op_schema",

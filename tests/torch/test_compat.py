@@ -347,6 +347,11 @@ def _device_types() -> None:
     assert "cpu" in compat.group_device_types(torch.distributed.group.WORLD)
 
 
+@canary("all_gather_options", breaks="apply: the all-gather of large slices along an inner dim")
+def _all_gather_options() -> None:
+    assert [compat.all_gather_options(async_op).asyncOp for async_op in (False, True)] == [False, True]
+
+
 @canary("fsdp_param_groups", breaks="train: accumulation without reduction is not undone after an exception")
 def _fsdp() -> None:
     module = nn.Linear(2, 2)

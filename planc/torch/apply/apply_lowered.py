@@ -1,38 +1,31 @@
-"""A lowered plan applied to a model: split, recompute, compile, shard."""
+"""A lowered plan carried out on a model: the rows of block kinds and of losses say how."""
 
 from __future__ import annotations
-
-import os
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
+from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.lowered import Lowered
-from planc.torch.apply.checkpointing import apply_recompute
-from planc.torch.apply.compile import apply_compile
-from planc.torch.apply.fsdp import apply_fsdp, fsdp_unit_names
-from planc.torch.apply.tensor_parallel import apply_tensor_parallel
+from planc.reference import load_reference
 from planc.torch.apply.vocab_parallel import apply_vocab_parallel_loss
 from planc.torch.compat import flatten_mesh
 
 
 def apply_lowered(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
-    """Apply a lowered plan to a model, in place. Every rank of the mesh calls this.
+    """Carry out a lowered plan on a model, in place. Every rank of the mesh calls this.
 
-    The order is the one that torch needs: what is recomputed contains local parameters, what is compiled
-    contains what is recomputed, and FSDP2 shards what tensor axes left.
+    Args:
+        mesh: has all axes that the plan names.
     """
     _flatten_used_axes(lowered, mesh)
-    for axis in lowered.tensor:
-        apply_tensor_parallel(model, axis, mesh[axis.axis])
-    apply_recompute(model, lowered.recompute)
-    if os.environ.get("TORCH_COMPILE_DISABLE") != "1":
-        apply_compile(model, lowered.compile, fsdp_unit_names(lowered))
-    if lowered.fsdp is not None:
-        apply_fsdp(model, lowered.fsdp, mesh)
+    for row in sorted(BLOCK_KINDS.values(), key=lambda row: row.apply_order):
+        if row.application is not None:
+            load_reference(row.application)(model, lowered, mesh)
+    # Last of all: hooks of torch on the model's result must get the slices.
     for axis in lowered.tensor:
         if axis.splits_logits:
-            apply_vocab_parallel_loss(model, axis, mesh[axis.axis].get_group())
+            apply_vocab_parallel_loss(model, axis, mesh)
 
 
 def _flatten_used_axes(lowered: Lowered, mesh: DeviceMesh) -> None:

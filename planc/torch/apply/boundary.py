@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LocalLayout, LoweredChange, LoweredModule, TensorPath
+from planc.torch.apply.dtensor_params import local_param
 from planc.torch.apply.module_runtime import HookStep
 from planc.torch.apply.overlap import AllGatherMatmul, OverlappedLinear
-from planc.torch.apply.param_shards import local_param
 from planc.torch.apply.param_swap import ParamSwap
 from planc.torch.apply.redistribute import (
     Redistribution,

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from planc.ir.lowered import LoweredRegion
+from planc.ir.lowered import Lowered
 from planc.torch.apply.module_runtime import ForwardStep, ModuleRuntime
 from planc.torch.apply.rng import preserve_rng_streams
 from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
@@ -34,10 +35,10 @@ _SAVED_OPS: Mapping[str, Sequence[str]] = {
 """The operations of each kind as autograd's formulas call them; some releases of torch lack some."""
 
 
-def apply_recompute(model: nn.Module, regions: Sequence[LoweredRegion]) -> None:
+def apply_recompute(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:  # as each kind's
     """Let the forward of modules run a second time in the backward pass. Modules keep their names."""
     seen = set()
-    for region in regions:
+    for region in lowered.recompute:
         context = _selective_context(region.save) if region.mode == "save" else None
         for name in region.modules:
             module = model.get_submodule(name)

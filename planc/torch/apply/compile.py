@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 
-from planc.ir.lowered import LoweredRegion
-from planc.torch.apply.fsdp import is_inside
+from planc.ir.lowered import Lowered
+from planc.torch.apply.fsdp import fsdp_unit_names, is_inside
 from planc.torch.apply.module_runtime import ForwardStep, ModuleRuntime
 from planc.torch.apply.param_swap import ParamSwap, run_with_local_params, swaps_within
 
 
-def apply_compile(model: nn.Module, regions: Sequence[LoweredRegion], units: frozenset[str]) -> None:
+def apply_compile(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:  # as each kind's
     """Compile the forward of modules, each by itself, in place. Hooks stay outside: those of FSDP2 and those
-    of the module's boundary.
-
-    Args:
-        units: the names of FSDP2's units, whose parameters are gathered only while they run.
-    """
+    of the module's boundary. With TORCH_COMPILE_DISABLE=1 in the environment, nothing is changed."""
+    if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
+        return
+    units = fsdp_unit_names(lowered)
     seen = set()
-    for region in regions:
+    for region in lowered.compile:
         for name in region.modules:
             module = model.get_submodule(name)
             if module in seen:
                 continue
             seen.add(module)
+            # The parameters of FSDP2's units are gathered only while the units run.
             is_gathered = not any(is_inside(unit, frozenset((name,))) for unit in units)
             swaps = swaps_within(module) if is_gathered else ()
             ModuleRuntime.of(module).add_forward_step(module, CompiledForward(swaps, region.options))

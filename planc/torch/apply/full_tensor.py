@@ -1,4 +1,4 @@
-"""The whole of a split tensor."""
+"""Full tensors of DTensors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from planc.torch.compat import is_strided_shard
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """The whole of a tensor, as a plain one; a plain one is given back. All ranks of its mesh must
-    call this. Slices that rest on the CPU are brought together on the mesh's device, the only place
-    where it can gather."""
+    """The full tensor of a DTensor; a plain tensor is returned as it is. All ranks of its mesh must call this.
+
+    Shards that are offloaded to the CPU are gathered on the mesh's device: its groups can send only from there.
+    """
     if not isinstance(tensor, DTensor):
         return tensor
-    there: Any = tensor.to(tensor.device_mesh.device_type)
+    on_mesh: Any = tensor.to(tensor.device_mesh.device_type)
     strided = [is_strided_shard(placement) for placement in tensor.placements]
     if any(strided):
-        # What FSDP has cut last is undone first; in one go torch warns that it takes two.
-        left = [Replicate() if cut else own for cut, own in zip(strided, tensor.placements)]
-        there = there.redistribute(placements=left)
-    made: Tensor = there.full_tensor()
-    return made
+        # FSDP2 sharded last, so its shards are gathered first. Both at once would do the same, with a warning.
+        remaining = [Replicate() if by_fsdp else own for by_fsdp, own in zip(strided, tensor.placements)]
+        on_mesh = on_mesh.redistribute(placements=remaining)
+    full: Tensor = on_mesh.full_tensor()
+    return full

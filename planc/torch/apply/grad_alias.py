@@ -1,8 +1,8 @@
-"""Gradients that become a parameter's own.
+"""Gradients without aliases.
 
-What a parameter has as its gradient is scaled and added to in place, so nobody else may have it: of two parameters
-that are added at one place, both get the same tensor from the backward pass. Torch copies it then for a plain
-parameter. For one that is a DTensor the wrapper is new, and hides that what it wraps is not.
+Optimizers and clipping change a parameter's gradient in place, so nothing else may share its memory. But where two
+parameters are added, the backward pass hands both the same tensor. Torch copies such a gradient for a plain
+parameter. For a DTensor parameter torch sees a new wrapper, and not that the tensor inside is shared.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from planc.torch.compat import use_count
 
 
 def unalias_grad(gradient: Tensor) -> Tensor:
-    """What a backward pass was handed, or a copy where somebody else has it or its elements share memory.
+    """The gradient, or a copy of it if something else refers to it, or if it is not contiguous.
 
-    Only for the backward pass of an `autograd.Function`, where references are counted as `_ALONE` counts them.
+    Only for the backward pass of an `autograd.Function`, where `_SOLE_REFERENCE_COUNT` holds.
     """
     if use_count(gradient) > _SOLE_REFERENCE_COUNT or not gradient.is_contiguous():
         return gradient.clone(memory_format=torch.contiguous_format)
@@ -26,7 +26,7 @@ def unalias_grad(gradient: Tensor) -> Tensor:
 
 
 class _CountReferences(torch.autograd.Function):
-    """Its gradient is the number of references to the gradient that it was handed."""
+    """An identity whose gradient is the number of references to the incoming gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
@@ -38,12 +38,12 @@ class _CountReferences(torch.autograd.Function):
 
 
 def _count_sole_reference() -> int:
-    """Those to a gradient that nobody else has: torch 2.11 counts one more than torch 2.13."""
+    """The count for a gradient that nothing else refers to: torch 2.11 counts one more than torch 2.13."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = torch.ones((), device="cpu", requires_grad=True)
         counted: Tensor = _CountReferences.apply(leaf)  # type: ignore[no-untyped-call]
-        (found,) = torch.autograd.grad(counted * 2, leaf)
-    return int(found)
+        (count,) = torch.autograd.grad(counted * 2, leaf)
+    return int(count)
 
 
 _SOLE_REFERENCE_COUNT = _count_sole_reference()

@@ -1,4 +1,4 @@
-"""Which part of a whole tensor a rank holds."""
+"""The bounds of a rank's slice in the full tensor."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from torch.distributed.tensor import DTensor, Shard
 from planc.torch.compat import is_strided_shard
 
 SliceBounds = tuple[tuple[int, int], ...]
-"""Of each dim, the first index and the length."""
+"""For each dim, the first index and the length."""
 
 
 def local_slice(tensor: DTensor) -> SliceBounds:
-    """Where a rank's slice lies in the whole.
+    """The bounds of this rank's slice in the full tensor.
 
-    FSDP cuts what tensor parallelism left: its shard, if along the same dim, is called strided and
-    comes last, whatever the order of the mesh's axes.
+    FSDP2 shards what tensor parallelism left: where both shard the same dim, its placement is strided and
+    applies last, in any order of the mesh's axes.
+
+    Raises:
+        ValueError: the tensor has partial placements.
     """
     mesh = tensor.device_mesh
-    box = [(0, size) for size in tensor.shape]
+    bounds = [(0, size) for size in tensor.shape]
     strided = [is_strided_shard(placement) for placement in tensor.placements]
     for axis in sorted(range(mesh.ndim), key=lambda axis: strided[axis]):
         placement: Any = tensor.placements[axis]
         if isinstance(placement, Shard) or strided[axis]:
-            first, size = box[placement.dim]
+            first, size = bounds[placement.dim]
             each = -(-size // mesh.size(axis))
             start = min(each * mesh.get_local_rank(axis), size)
-            box[placement.dim] = (first + start, min(each, size - start))
+            bounds[placement.dim] = (first + start, min(each, size - start))
         elif placement.is_partial():
-            raise ValueError(f"a tensor of parts of a sum, {tensor.placements}, has no slices")
-    return tuple(box)
+            raise ValueError(f"a tensor with partial placements, {tensor.placements}, has no slices")
+    return tuple(bounds)

@@ -1,4 +1,4 @@
-"""The graph of a module that is to be split, and whether a graph is that module's."""
+"""The graph of a module before it is split: captured from it, or compared with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
-from planc.torch.capture.from_reference import capture_target as capture_subject
+from planc.torch.capture.from_reference import capture_target
 from planc.torch.capture.trace import CaptureTarget
 from planc.torch.compat import own_parameters
 
@@ -21,16 +21,16 @@ ExampleInputs = Sequence[Tensor] | Mapping[str, Tensor]
 
 
 def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph:
-    """Capture a module without touching it: a copy of it, without weights, is run.
+    """Capture a module. planc runs a copy of it on the meta device; the module itself stays as it is.
 
     Args:
-        inputs: what it is called with; None: a model of transformers knows that itself.
+        inputs: example arguments, as a sequence or by keyword; None: planc makes those of a transformers model.
 
     Raises:
-        ModelFault: it cannot be captured.
-        ValueError: it is no model of transformers, and no inputs are given.
+        ModelFault: the module cannot be captured.
+        ValueError: `inputs` is None, and the module is not a transformers model.
     """
-    bare: Any = _meta_copy(model)
+    on_meta: Any = _meta_copy(model)
     source = Source("model", type(model).__name__)
     versions = {"torch": str(torch.__version__).partition("+")[0]}
     facts: dict[str, int | bool] = {}
@@ -38,26 +38,27 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph
     if hasattr(config, "to_dict"):
         from planc.torch.models import hugging_face
 
-        bare.config = copy.deepcopy(config)
-        hugging_face.use_traceable_kernels(bare.config)
-        for module in bare.modules():
+        on_meta.config = copy.deepcopy(config)
+        hugging_face.use_traceable_kernels(on_meta.config)
+        for module in on_meta.modules():
             if getattr(module, "config", None) is config:
-                module.config = bare.config
+                module.config = on_meta.config
         facts = hugging_face.config_facts(config)
         if inputs is None:
-            inputs = hugging_face.example_inputs_for(bare, config)
+            inputs = hugging_face.example_inputs_for(on_meta, config)
     if inputs is None:
-        raise ValueError("what the model is called with is not known: give inputs=..., or graph=...")
-    mapped = isinstance(inputs, Mapping)
-    keywords: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
-    if mapped and "use_cache" in inspect.signature(model.forward).parameters:
-        keywords.setdefault("use_cache", False)
-    arguments = () if isinstance(inputs, Mapping) else tuple(inputs)
-    return capture_subject(CaptureTarget(source.text, bare, arguments, keywords, facts, versions), source)
+        raise ValueError(
+            "planc needs example inputs to capture this model: give inputs=..., or its graph as graph=..."
+        )
+    kwargs: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
+    if isinstance(inputs, Mapping) and "use_cache" in inspect.signature(model.forward).parameters:
+        kwargs.setdefault("use_cache", False)
+    args = () if isinstance(inputs, Mapping) else tuple(inputs)
+    return capture_target(CaptureTarget(source.text, on_meta, args, kwargs, facts, versions), source)
 
 
 def _meta_copy(model: nn.Module) -> nn.Module:
-    """A copy of a module whose parameters and buffers lie on no device."""
+    """A copy of a module with parameters and buffers on the meta device."""
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(
@@ -66,12 +67,12 @@ def _meta_copy(model: nn.Module) -> nn.Module:
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     for module in model.modules():
-        memo |= {id(held): held for held in vars(module).values() if isinstance(held, DeviceMesh)}
+        memo |= {id(value): value for value in vars(module).values() if isinstance(value, DeviceMesh)}
     return copy.deepcopy(model, memo)
 
 
 def graph_mismatch(model: nn.Module, graph: ModelGraph) -> str | None:
-    """Why a graph is not that of a module; None: it is."""
+    """How a graph differs from a module, in its first difference; None: it is the graph of that module."""
     modules = dict(model.named_modules(remove_duplicate=False))
     for name, definition in graph.modules_by_name.items():
         if name not in modules:
@@ -80,9 +81,9 @@ def graph_mismatch(model: nn.Module, graph: ModelGraph) -> str | None:
             return (
                 f"'{name}' is of class {type(modules[name]).__name__}, in the graph {definition.class_name}"
             )
-        own = {n: tuple(p.shape) for n, p in own_parameters(modules[name]).items() if p is not None}
-        seen = {n: info.shape for n, info in definition.parameters.items()}
-        if own != seen:
-            return f"the parameters of '{name or 'the model'}' are {own}, in the graph {seen}"
+        in_model = {n: tuple(p.shape) for n, p in own_parameters(modules[name]).items() if p is not None}
+        in_graph = {n: info.shape for n, info in definition.parameters.items()}
+        if in_model != in_graph:
+            return f"the parameters of '{name or 'the model'}' are {in_model}, in the graph {in_graph}"
     surplus = [name for name in modules if name not in graph.modules_by_name]
     return f"the model has a module '{surplus[0]}', the graph has none" if surplus else None

@@ -1,10 +1,10 @@
-"""State dicts in the model's own order.
+"""Packed parameters: several parts fused along one dim, each sharded by itself.
 
-A rank holds its slice of every part of a fused parameter: torch takes the ranks' slices, one
-behind the other, for the whole, which is the model's in another order. No placement of torch
-says this (`_StridedShard` says it of equal parts, alone on its dim), and to hold the model's order
-at rest would cost communication in every forward pass. So the order is changed where values leave and
-enter: in the state dicts of modules and of optimizers. There, every rank must take part.
+A rank holds its slice of every part. Torch takes the concatenation of the ranks' shards for the full tensor: that
+is the model's tensor in another order. No placement of torch describes this (`_StridedShard` does for
+equal parts, if nothing else shards the dim), and to store shards in the model's order would cost communication in every
+forward pass. So planc reorders where values leave and enter: in the state dicts of modules and of optimizers. All
+ranks must take part in those.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from planc.torch.compat import own_parameters
 
 
 class PackedParam(NamedTuple):
-    """How a fused parameter is stored: the slices of the first rank, then those of the second, ..."""
+    """How a packed parameter is stored: the slices of the first rank, then those of the second, ..."""
 
     dim: int
     parts: tuple[int, ...]
-    """The whole size of each part."""
+    """The size of each part, over all ranks."""
     ranks: int
 
     def stored_ranges(self) -> Iterator[tuple[int, int]]:
-        """Where what is stored lies in the model's order: first index and length, run by run."""
+        """The ranges of the model's indices in the order of storage: first index and length."""
         for rank in range(self.ranks):
             start = 0
-            for whole in self.parts:
-                size = whole // self.ranks
+            for part in self.parts:
+                size = part // self.ranks
                 yield start + rank * size, size
-                start += whole
+                start += part
 
     def stored_order(self, device: torch.device) -> Tensor:
-        """The model's index of each stored index."""
+        """The model's index of each stored index: int64, (size of the dim)."""
         return torch.cat([torch.arange(first, first + size) for first, size in self.stored_ranges()]).to(
             device
         )
 
 
 _PACKED_OWNERS: WeakSet[nn.Module] = WeakSet()
-"""Modules with fused parameters."""
+"""Modules with packed parameters."""
 _HOOKED_OPTIMIZERS: WeakSet[Optimizer] = WeakSet()
-"""Optimizers whose state dicts are in the model's order."""
-_ATTRIBUTE = "_planc_fused"
+"""Optimizers whose state dicts are in the model's order already."""
+_ATTRIBUTE = "_planc_packed"
 
 
 def register_packed_param(module: nn.Module, name: str, layout: LoweredParam, mesh: DeviceMesh) -> None:
-    """Have state dicts show a fused parameter in the model's order, from now on."""
+    """Let state dicts contain a packed parameter in the model's order from now on. Other parameters stay as they are."""
     if layout.dim is None or len(layout.part_sizes) < 2 or mesh.size() == 1:
         return
     if not _PACKED_OWNERS:
@@ -73,26 +73,25 @@ def register_packed_param(module: nn.Module, name: str, layout: LoweredParam, me
 
 
 def packed_params(module: nn.Module) -> dict[str, PackedParam]:
-    """The fused parameters of a module itself."""
-    found: dict[str, PackedParam] = getattr(module, _ATTRIBUTE, {})
-    return found
+    """The packed parameters of a module itself, by name."""
+    packed: dict[str, PackedParam] = getattr(module, _ATTRIBUTE, {})
+    return packed
 
 
 def full_param(module: nn.Module, name: str, value: Tensor | None = None) -> Tensor:
-    """A parameter in the model's own order and shape, on every rank; or what belongs to it, as
-    its gradient. All ranks must ask for it.
+    """The full tensor of a parameter in the model's order, on every rank. All ranks must call this.
 
     Args:
         module: any module above the parameter.
         name: the parameter's dotted name there.
-        value: a tensor laid out as the parameter is; by default the parameter itself.
+        value: a tensor with the parameter's layout, such as its gradient; None: the parameter itself.
     """
     owner_name, _, own = name.rpartition(".")
     owner = module.get_submodule(owner_name)
     value = getattr(owner, own) if value is None else value
     stored = full_tensor(value.detach())
-    fused = packed_params(owner).get(own)
-    return stored if fused is None else _to_global_order(stored, fused)
+    packed = packed_params(owner).get(own)
+    return stored if packed is None else _to_global_order(stored, packed)
 
 
 def _to_global_order(stored: Tensor, packed: PackedParam) -> Tensor:
@@ -104,59 +103,58 @@ def _to_stored_order(full: Tensor, packed: PackedParam) -> Tensor:
 
 
 def _reorder(value: Any, packed: PackedParam, reorder: Callable[[Tensor, PackedParam], Tensor]) -> Any:
-    """A DTensor laid out as before, whose whole is in another order; anything else as it is."""
+    """A DTensor of the same layout whose full tensor is in another order; other values stay as they are."""
     if not isinstance(value, DTensor) or value.device.type == "meta":
         return value
     with torch.no_grad():
-        changed = reorder(full_tensor(value.detach()), packed)
-        box = local_slice(value)
-        own = changed[tuple(slice(first, first + size) for first, size in box)]
-        made = DTensor.from_local(
-            own.contiguous(), value.device_mesh, value.placements,
+        reordered = reorder(full_tensor(value.detach()), packed)
+        local = reordered[tuple(slice(first, first + size) for first, size in local_slice(value))]
+        distributed = DTensor.from_local(
+            local.contiguous(), value.device_mesh, value.placements,
             run_check=False, shape=value.shape, stride=value.stride(),
         )  # fmt: skip
-        return made.to(value.device)
+        return distributed.to(value.device)
 
 
 def _state_dict_to_global(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
-    for name, fused in packed_params(module).items():
+    for name, packed in packed_params(module).items():
         if prefix + name in state:
-            state[prefix + name] = _reorder(state[prefix + name], fused, _to_global_order)
+            state[prefix + name] = _reorder(state[prefix + name], packed, _to_global_order)
 
 
 def _state_dict_to_local(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for name, fused in packed_params(module).items():
+    for name, packed in packed_params(module).items():
         if prefix + name in state:
-            state[prefix + name] = _reorder(state[prefix + name], fused, _to_stored_order)
+            state[prefix + name] = _reorder(state[prefix + name], packed, _to_stored_order)
 
 
 def _hook_optimizer(optimizer: Optimizer, *_: Any) -> None:
-    """Meet an optimizer at its first step.
+    """Hook the state dicts of an optimizer, before its first step.
 
-    What it holds before that step comes from a state dict, in the model's order, or is the same
+    State that it has before that step comes from a state dict, in the model's order, or is the same
     number everywhere.
     """
     if optimizer in _HOOKED_OPTIMIZERS:
         return
-    known = _packed_params_by_id()
-    mine = [p for group in optimizer.param_groups for p in group["params"] if id(p) in known]
-    if not mine:
+    packed = _packed_params_by_id()
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if id(p) in packed]
+    if not parameters:
         return
     _HOOKED_OPTIMIZERS.add(optimizer)
     optimizer.register_state_dict_post_hook(_optimizer_to_global)
     optimizer.register_load_state_dict_pre_hook(_optimizer_to_local)
-    for parameter in mine:
+    for parameter in parameters:
         if parameter in optimizer.state:
-            held = optimizer.state[parameter]
-            held.update(_reorder_state(held, parameter, known[id(parameter)], _to_stored_order))
+            state = optimizer.state[parameter]
+            state.update(_reorder_state(state, parameter, packed[id(parameter)], _to_stored_order))
 
 
 def _packed_params_by_id() -> dict[int, PackedParam]:
-    """Fused parameters by identity, in all modules there are."""
+    """The packed parameters of all modules, by the identity of the parameter."""
     return {
-        id(own_parameters(module)[name]): fused
+        id(own_parameters(module)[name]): packed
         for module in _PACKED_OWNERS
-        for name, fused in packed_params(module).items()
+        for name, packed in packed_params(module).items()
         if own_parameters(module).get(name) is not None
     }
 
@@ -167,7 +165,7 @@ def _reorder_state(
     packed: PackedParam,
     reorder: Callable[[Tensor, PackedParam], Tensor],
 ) -> dict[str, Any]:
-    """An optimizer's numbers of one parameter; those shaped as the parameter are reordered."""
+    """Reorder an optimizer's state of one parameter: the tensors of the parameter's shape."""
     return {
         key: _reorder(value, packed, reorder) if getattr(value, "shape", None) == parameter.shape else value
         for key, value in state.items()
@@ -185,11 +183,11 @@ def _optimizer_to_local(optimizer: Optimizer, state: dict[str, Any]) -> dict[str
 def _reorder_optimizer(
     optimizer: Optimizer, state: dict[str, Any], reorder: Callable[[Tensor, PackedParam], Tensor]
 ) -> dict[str, Any]:
-    known = _packed_params_by_id()
+    packed = _packed_params_by_id()
     numbers = chain.from_iterable(group["params"] for group in state["param_groups"])
     parameters = chain.from_iterable(group["params"] for group in optimizer.param_groups)
-    held = dict(state["state"])
+    reordered = dict(state["state"])
     for number, parameter in zip(numbers, parameters):
-        if id(parameter) in known and number in held:
-            held[number] = _reorder_state(held[number], parameter, known[id(parameter)], reorder)
-    return {**state, "state": held}
+        if id(parameter) in packed and number in reordered:
+            reordered[number] = _reorder_state(reordered[number], parameter, packed[id(parameter)], reorder)
+    return {**state, "state": reordered}

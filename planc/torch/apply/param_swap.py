@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LoweredModule, LoweredParam
+from planc.torch.apply.dtensor_params import local_param
 from planc.torch.apply.module_runtime import ForwardStep, forward_steps_within
-from planc.torch.apply.param_shards import local_param
 from planc.torch.compat import own_parameters
 
 UNSPLIT = LoweredParam(None)

@@ -1,4 +1,4 @@
-"""Changes of layout with their duals: one collective forward, one backward.
+"""Changes of layout and their duals: one collective forward, one backward.
 
 The pairs are those of `planc.proof.boundary.transitions`: identity and all-reduce, all-gather and
 reduce-scatter, slice and all-gather, ...
@@ -18,53 +18,61 @@ from planc.torch.apply.collectives import all_gather, all_reduce, all_to_all, re
 
 
 def redistribute(x: Tensor, before: LocalLayout, after: LocalLayout, group: ProcessGroup) -> Tensor:
-    """Bring a tensor from one layout to another; each rank of the group calls this."""
+    """Change the layout of a tensor on one axis. Each rank of the group calls this.
+
+    Args:
+        x: this rank's tensor in the layout `before`: the full tensor, a slice, or a term of a sum.
+    """
     return apply_redistribution(x, redistribution(before, after), group) if before != after else x
 
 
 Redistribution = tuple[str, int, int]
-"""Two layouts as plain data, which a compiler can follow: their kinds, and their dims or -1."""
+"""Two layouts as plain data, which a compiler can trace: their kinds, and their dims or -1."""
 
 
 def redistribution(before: LocalLayout, after: LocalLayout) -> Redistribution:
-    """The change from one layout to another."""
+    """The change from one layout to another, as plain data."""
     dims = (-1 if before.dim is None else before.dim, -1 if after.dim is None else after.dim)
     return (f"{before.kind} {after.kind}", *dims)
 
 
 def apply_redistribution(x: Tensor, change: Redistribution, group: ProcessGroup) -> Tensor:
-    """As `bring`, of layouts that differ."""
-    moved: Tensor = _RedistributeFunction.apply(x, *change, group)  # type: ignore[no-untyped-call]
-    return moved
+    """As `redistribute`, for layouts that differ."""
+    result: Tensor = _RedistributeFunction.apply(x, *change, group)  # type: ignore[no-untyped-call]
+    return result
 
 
 class RedistributionCache:
-    """Changes of layout on one side of one call. A tensor that stands in several places is brought
-    over once, and is one tensor behind the boundary too, as the proof saw it."""
+    """Changes of layout on one side of one call. A tensor that is passed in several places is redistributed
+    once, and stays one tensor inside of the boundary, as the proof saw it."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self.group = group
-        self._done: list[tuple[Tensor, Redistribution, Tensor]] = []
+        self._results: list[tuple[Tensor, Redistribution, Tensor]] = []
 
     def apply(
         self, x: Tensor, change: Redistribution, overlapped: Callable[[Tensor], Tensor | None] | None = None
     ) -> Tensor:
-        """As `move`; `begin` does it in a better way, where it gives something."""
-        for before, known, after in self._done:
+        """Change the layout of a tensor, once.
+
+        Args:
+            overlapped: a faster way that returns None where it is not possible.
+        """
+        for before, known, after in self._results:
             if before is x and known == change:
                 return after
-        made = overlapped(x) if overlapped is not None else None
-        if made is None:
-            made = apply_redistribution(x, change, self.group)
-        self._done.append((x, change, made))
-        return made
+        result = overlapped(x) if overlapped is not None else None
+        if result is None:
+            result = apply_redistribution(x, change, self.group)
+        self._results.append((x, change, result))
+        return result
 
 
 _INVARIANT_TO_REPLICATED: Redistribution = ("invariant replicated", -1, -1)
 
 
 def all_reduce_grad(x: Tensor, group: ProcessGroup) -> Tensor:
-    """The tensor itself; its gradient is summed over the group."""
+    """The tensor itself, of any shape; its gradient is all-reduced over the group."""
     return apply_redistribution(x, _INVARIANT_TO_REPLICATED, group)
 
 
@@ -76,8 +84,8 @@ class _RedistributeFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        moved = _backward(gradient, ctx.kinds, ctx.before, ctx.after, ctx.group)
-        return moved, None, None, None, None
+        result = _backward(gradient, ctx.kinds, ctx.before, ctx.after, ctx.group)
+        return result, None, None, None, None
 
 
 def _forward(x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
@@ -124,25 +132,25 @@ def _local_slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 
 
 def _check_divisible(x: Tensor, dim: int, group: ProcessGroup) -> None:
-    """The proof is of the sizes of the graph; other sequences may be of a length that ranks cannot share."""
+    """The proof holds for the sizes of the graph: a sequence of another length may not divide by the ranks."""
     if x.shape[dim] % group.size():
         raise ValueError(
-            f"planc: dim {dim} of a tensor of shape {tuple(x.shape)} is to be split over {group.size()} ranks; "
-            f"needed: a size that {group.size()} divides, as by padding the sequence"
+            f"planc: {group.size()} ranks cannot split dim {dim} of a tensor of shape {tuple(x.shape)} evenly; "
+            f"needed: a size that is a multiple of {group.size()}, for instance by padding the sequence"
         )
 
 
 def _zero_padded(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
-    """This rank's slice among zeros: the ranks' sum is the whole."""
+    """A full tensor with this rank's slice in its place and zeros elsewhere: the sum over ranks is the gathered one."""
     shape = [*x.shape[:dim], x.shape[dim] * group.size(), *x.shape[dim + 1 :]]
-    whole = x.new_zeros(shape)
-    whole.narrow(dim, group.rank() * x.shape[dim], x.shape[dim]).copy_(x)
-    return whole
+    padded = x.new_zeros(shape)
+    padded.narrow(dim, group.rank() * x.shape[dim], x.shape[dim]).copy_(x)
+    return padded
 
 
 def _all_to_all(x: Tensor, before: int, after: int, group: ProcessGroup) -> Tensor:
-    """All-to-all: slices along one dim become slices along another."""
+    """Turn slices along one dim into slices along another."""
     ranks = group.size()
     _check_divisible(x, after, group)
-    sent = torch.cat([piece.unsqueeze(0) for piece in x.chunk(ranks, after)], 0)
-    return torch.cat(all_to_all(sent, group).unbind(0), before)
+    rows = torch.cat([piece.unsqueeze(0) for piece in x.chunk(ranks, after)], 0)
+    return torch.cat(all_to_all(rows, group).unbind(0), before)

@@ -7,21 +7,26 @@ from collections.abc import Mapping
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from planc.ir.lowered import LoweredAxis, LoweredModule, TensorPath
+from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule, TensorPath
 from planc.torch.apply.boundary import boundary_steps
+from planc.torch.apply.dtensor_params import distribute_param
 from planc.torch.apply.local_attributes import set_local_attributes
 from planc.torch.apply.module_runtime import ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
-from planc.torch.apply.param_shards import distribute_param
 from planc.torch.apply.param_swap import UNSPLIT, LocalForward, ParamSwaps
 from planc.torch.compat import own_parameters
 
 _UNCHANGED = LoweredModule()
 
 
-def apply_tensor_parallel(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
-    """Split a model over one axis of a mesh, in place."""
+def apply_tensor_axes(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
+    """Split a model over every tensor axis of a mesh, in place."""
+    for axis in lowered.tensor:
+        _apply_axis(model, axis, mesh[axis.axis])
+
+
+def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
     modules = dict(model.named_modules(remove_duplicate=False))
     _distribute_params(modules, axis, mesh)
     group = mesh.get_group()

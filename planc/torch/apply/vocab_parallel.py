@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import LocalLayout, LoweredAxis, TensorPath
 from planc.ir.tree import leaves
@@ -37,7 +38,7 @@ class VocabParallelLogits(Tensor):
     """Logits of the global shape (..., vocabulary); each rank holds its slice along the last dim in `local`.
 
     `F.cross_entropy` computes the loss on the slices. Functions that need other ranks' slices raise a
-    `RuntimeError`; `gathered` brings the slices together."""
+    `RuntimeError`; `full_tensor` brings the slices together."""
 
     local: Tensor
     group: ProcessGroup
@@ -49,11 +50,14 @@ class VocabParallelLogits(Tensor):
         logits.local, logits.group = local, group
         return logits
 
-    def gathered(self) -> Tensor:
+    def full_tensor(self) -> Tensor:
         """All-gather the logits: a plain tensor of the global shape, on every rank. Gradients flow back."""
         return redistribute(
             self.local, LocalLayout("shard", self.local.ndim - 1), LocalLayout("invariant"), self.group
         )
+
+    gathered = full_tensor
+    """The former name."""
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"VocabParallelLogits(shape={tuple(self.shape)}, local={self.local!r})"
@@ -108,7 +112,7 @@ def _unsupported(name: str) -> RuntimeError:
     return RuntimeError(
         f"vocab-parallel logits do not support '{name}': each rank holds a slice of the vocabulary, since the plan "
         "has 'loss vocab_parallel'. F.cross_entropy takes them, also after views and slices of the dims before the "
-        "last, casts, and products with a number. For anything else gather them first: logits.gathered()"
+        "last, casts, and products with a number. For anything else gather them first: logits.full_tensor()"
     )
 
 
@@ -197,9 +201,10 @@ class VocabParallelOutput(ResultStep):
         return map_tensor_at(result, self.path, lambda x: VocabParallelLogits(x, self.group))
 
 
-def apply_vocab_parallel_loss(model: nn.Module, axis: LoweredAxis, group: ProcessGroup) -> None:
+def apply_vocab_parallel_loss(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
     """Let the logits leave a model split over the vocabulary. Call this after everything else is applied:
     hooks of torch on results must get the slices."""
+    group = mesh[axis.axis].get_group()
     ModuleRuntime.of(model).add_result_step(model, VocabParallelOutput(axis.logits_path, group))
     if any(base.__name__ == "PreTrainedModel" for base in type(model).__mro__):
         _wrap_model_loss(model, group)

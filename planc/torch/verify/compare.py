@@ -242,7 +242,7 @@ class ShardedComparison:
         self, kind: ComparedKind, name: str, actual: Tensor | None, expected: Tensor, scale: float
     ) -> TensorComparison:
         if isinstance(actual, VocabParallelLogits):
-            actual = actual.gathered()
+            actual = actual.full_tensor()
         if actual is None:
             error, note = math.inf, "is missing"
         else:

@@ -140,7 +140,7 @@ class _DropoutComparison(ShardedComparison):
         backward_terms(self.loss_terms(outputs))
         self._check_replicas(outputs)
         gathered = {
-            name: output.gathered() if isinstance(output, VocabParallelLogits) else output
+            name: output.full_tensor() if isinstance(output, VocabParallelLogits) else output
             for name, output in outputs.items()
         }
         return {**_output_sample(gathered), **_gradient_sample(self.model, lambda grad, _: full_tensor(grad))}

@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered
 from planc.ir.tree import leaves, map_leaves
-from planc.torch.apply.param_shards import local_shard
+from planc.torch.apply.dtensor_params import local_shard
 
 
 class LocalView:

@@ -81,7 +81,7 @@ def test_anything_else_says_how_to_gather(count: int) -> None:
     found = run_on_ranks(count, "torch.apply.vocab_parallel_loss:unsupported_operations")[0]
     assert set(found) == set(UNSUPPORTED)
     for name, said in found.items():
-        assert "logits.gathered()" in said or name == "probabilities", (name, said)
+        assert "logits.full_tensor()" in said or name == "probabilities", (name, said)
 
 
 def test_labels_out_of_range(count: int) -> None:

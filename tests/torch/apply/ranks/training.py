@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 import planc
 from planc.ir.lowered import Lowered, LoweredParam
 from planc.lower.lower_plan import lower_binding
-from planc.torch.apply.param_shards import local_shard
+from planc.torch.apply.dtensor_params import local_shard
 from tests.torch.apply.ranks.models import BATCH, build_model, example_inputs, plan_options, plan_text
 from tests.torch.apply.ranks.overlap import count_overlapped
 
