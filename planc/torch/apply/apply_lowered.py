@@ -1,4 +1,4 @@
-"""A lowered plan carried out on a model: the rows of block kinds and of losses say how."""
+"""A lowered plan carried out on a model: the rows of block kinds say how."""
 
 from __future__ import annotations
 
