@@ -21,8 +21,8 @@ MODEL_CHECKS = (
     "every pattern matches a module",
     "no module has two rules",
     "every style fits the class of its modules",
-    "sizes divide, heads stay whole",
-    "FSDP units take in every parameter",
+    "ranks share dims evenly, and no head is split",
+    "every parameter belongs to an FSDP unit",
     "layouts of values and gradients",
 )
 """The checks that need a model."""

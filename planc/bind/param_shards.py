@@ -8,21 +8,8 @@ from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, ExprValue, evaluate
 from planc.ir.graph import ModuleDef
 from planc.ir.layout import Layout, Shard
-from planc.ir.record import Record
+from planc.ir.lowered import LoweredParam
 from planc.ir.styles import Style, StyleParam
-
-
-class ParamShard(Record):
-    """How a rule shards a parameter."""
-
-    dim: int
-    """The sharded dim, from 0 on."""
-    parts: tuple[int, ...] = ()
-    """The relative sizes of the parts of the dim, each of which is sharded by itself; empty: one part."""
-
-    def __str__(self) -> str:
-        packed = f" in parts {' : '.join(map(str, self.parts))}" if self.parts else ""
-        return f"shard({self.dim}){packed}"
 
 
 def weight_rows(style: Style, module: ModuleDef) -> Mapping[str, StyleParam] | None:
@@ -57,10 +44,11 @@ def param_layout(rule: Rule, module: ModuleDef, name: str) -> Layout | None:
 
 def param_shard(
     rule: Rule | None, module: ModuleDef, name: str, values: Mapping[str, ExprValue]
-) -> ParamShard | None:
+) -> LoweredParam | None:
     """How a rule shards a parameter; None where every rank holds all of it.
 
-    A rule for a dim that the parameter does not have shards nothing: another check reports it.
+    A rule for a dim that the parameter does not have shards nothing: another check reports it. Parts that do
+    not fill the dim are left out for the same reason.
 
     Args:
         rule: the rule of the module, if it has one.
@@ -69,12 +57,31 @@ def param_shard(
         values: the values of names in expressions.
     """
     layout = param_layout(rule, module, name) if rule is not None else None
-    dims = len(module.parameters[name].shape)
-    if rule is None or not isinstance(layout, Shard) or not -dims <= layout.dim < dims:
+    shape = module.parameters[name].shape
+    if rule is None or not isinstance(layout, Shard) or not -len(shape) <= layout.dim < len(shape):
         return None
-    if any(param.name == name for param in rule.params):
-        return ParamShard(layout.dim % dims, (1,) * layout.parts if layout.parts > 1 else ())
-    return ParamShard(layout.dim % dims, packed_parts(rule, values) or ())
+    dim, parts = layout.dim % len(shape), shard_parts(rule, name, values)
+    total = sum(parts)
+    if len(parts) < 2 or shape[dim] % total:
+        return LoweredParam(dim)
+    return LoweredParam(dim, tuple(shape[dim] // total * part for part in parts))
+
+
+def shard_parts(rule: Rule, name: str, values: Mapping[str, ExprValue]) -> tuple[int, ...]:
+    """The relative sizes of the parts of a parameter's dim, each of which is sharded by itself; empty: the
+    dim is one part, or the parts have no value."""
+    own = next((param.layout for param in rule.params if param.name == name), None)
+    if own is None:
+        return packed_parts(rule, values) or ()
+    return (1,) * own.parts if isinstance(own, Shard) and own.parts > 1 else ()
+
+
+def format_shard(shard: LoweredParam | None) -> str:
+    """A layout in words: `replicate`, `shard(0)`, or `shard(0) in parts 32 : 8 : 8`."""
+    if shard is None:
+        return "replicate"
+    parts = f" in parts {' : '.join(map(str, shard.part_sizes))}" if shard.part_sizes else ""
+    return f"shard({shard.dim}){parts}"
 
 
 def packed_parts(rule: Rule, values: Mapping[str, ExprValue]) -> tuple[int, ...] | None:

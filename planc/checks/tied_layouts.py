@@ -26,10 +26,11 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.bind.module_groups import axis_size
-from planc.bind.param_shards import ParamShard, param_shard
+from planc.bind.param_shards import format_shard, param_shard
 from planc.checks.no_match import unmatched_patterns
 from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic
-from planc.ir.layout import REPLICATE
+from planc.ir.layout import REPLICATE, Shard
+from planc.ir.lowered import LoweredParam
 from planc.ir.record import Record
 from planc.ir.resolved import Located, ResolvedBlock, Settings
 from planc.ir.styles import STYLES, Style
@@ -42,7 +43,7 @@ class TiedParam(Record):
     name: str
     owner: BoundModule
     rule: Located | None
-    shard: ParamShard | None
+    shard: LoweredParam | None
 
     @property
     def module(self) -> str:
@@ -53,8 +54,7 @@ class TiedParam(Record):
         return (self.owner.module.class_name, *self.owner.module.bases)
 
     def __str__(self) -> str:
-        layout = str(self.shard) if self.shard else "replicate"
-        return f"{self.name}: {layout}" + ("" if self.rule else ", without a rule")
+        return f"{self.name}: {format_shard(self.shard)}" + ("" if self.rule else ", without a rule")
 
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
@@ -80,7 +80,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
 
 def _diagnose(tied: list[TiedParam], block: ResolvedBlock) -> Diagnostic:
     # Usually the one along the vocabulary is right: heads and losses need that.
-    ruled = sorted((one for one in tied if one.rule), key=lambda one: one.shard.dim if one.shard else 99)
+    ruled = sorted((one for one in tied if one.rule), key=_shard_dim)
     first = ruled[0]
     other = next(one for one in tied if one.shard != first.shard)
     last = other if other.rule else first
@@ -89,6 +89,11 @@ def _diagnose(tied: list[TiedParam], block: ResolvedBlock) -> Diagnostic:
                   *[f"and: {one}" for one in tied if one.rule is None],
                   f"needed: the same layout for {' and '.join(one.name for one in tied)}",
                   secondary=secondary, fix=_matching_fix(first, other, tied, bool(block.loss)), module=other.module)  # fmt: skip
+
+
+def _shard_dim(one: TiedParam) -> int:
+    """The sharded dim of a parameter; replicated ones come last."""
+    return 99 if one.shard is None or one.shard.dim is None else one.shard.dim
 
 
 def _tied_label(one: TiedParam) -> Label:
@@ -112,12 +117,14 @@ def _matching_fix(first: TiedParam, other: TiedParam, tied: list[TiedParam], has
     return insert_lines_fix(first.rule.location.label(), lines, f"add {', '.join(lines)}") if lines else None
 
 
-def _style_with_shard(one: TiedParam, shard: ParamShard | None) -> Style | None:
+def _style_with_shard(one: TiedParam, shard: LoweredParam | None) -> Style | None:
     """The style that shards a parameter in this way."""
+    if shard is None or shard.dim is None or shard.part_sizes:
+        return None
     own_name = one.name.rpartition(".")[2]
     for style in STYLES.values():
         row = style.row_for(one.classes)
-        for param in row.params if row is not None and not style.takes_parts and shard is not None else ():
-            if param.name == own_name and str(param.layout) == str(shard):
+        for param in row.params if row is not None and not style.takes_parts else ():
+            if param.name == own_name and param.layout == Shard(shard.dim):
                 return style
     return None

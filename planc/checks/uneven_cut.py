@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, axis_size, location_note, rules_with_modules
-from planc.bind.param_shards import param_shard
+from planc.bind.param_shards import param_shard, shard_parts
 from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import ExprValue
@@ -72,31 +72,34 @@ def _uneven_shards(
     reported: set[tuple[str | int, ...]] = set()
     for name, info in module.parameters.items():
         shard = param_shard(rule, module, name, values)
-        if shard is None:
+        if shard is None or shard.dim is None:
             continue
         size, dim = info.shape[shard.dim], f"dim {shard.dim} of {list(info.shape)}"
-        number = next((i for i, param in enumerate(rule.params) if param.name == name), None)
-        field = ("style",) if number is None else ("params", number)
-        is_packed = number is None and bool(rule.parts)
-        total = sum(shard.parts) or 1
-        sizes = tuple(part * (size // total) for part in shard.parts) or (size,)
-        uneven = next((i for i, part in enumerate(sizes) if part % ranks), None)
-        if is_packed and not shard.parts:
-            continue  # its parts have no value: another check reports that
-        if size % total:
-            field = ("parts", 0) if is_packed else field
-            found = UnevenShard(field, f"{total} shares of {dim}, which is {size}",
+        uneven = _uneven_shard(rule, name, size, dim, shard_parts(rule, name, values), ranks)
+        if uneven is not None and uneven.field not in reported:
+            reported.add(uneven.field)
+            yield uneven
+
+
+def _uneven_shard(
+    rule: Rule, name: str, size: int, dim: str, parts: tuple[int, ...], ranks: int
+) -> UnevenShard | None:
+    number = next((i for i, param in enumerate(rule.params) if param.name == name), None)
+    field: tuple[str | int, ...] = ("style",) if number is None else ("params", number)
+    is_packed = number is None and bool(rule.parts)
+    if is_packed and not parts:
+        return None  # its parts have no value: another check reports that
+    total = sum(parts) or 1
+    if size % total:
+        return UnevenShard(("parts", 0) if is_packed else field, f"{total} shares of {dim}, which is {size}",
                            f"parts whose sum divides {size}", (), name)  # fmt: skip
-        elif uneven is None:
-            continue
-        elif not shard.parts:
-            found = UnevenShard(field, f"{dim} is {size}", f"a multiple of {ranks}", sizes, name)
-        else:
-            part = min(uneven, len(rule.parts) - 1)
-            part_name = (is_packed and rule.parts[part].name) or "each part"
-            field = ("parts", part) if is_packed else field
-            found = UnevenShard(field, f"{part_name} has {sizes[uneven]} of {dim}",
-                           f"a multiple of {ranks} in each part", sizes, name)  # fmt: skip
-        if field not in reported:
-            reported.add(field)
-            yield found
+    sizes = tuple(part * (size // total) for part in parts) or (size,)
+    uneven = next((i for i, part in enumerate(sizes) if part % ranks), None)
+    if uneven is None:
+        return None
+    if not parts:
+        return UnevenShard(field, f"{dim} is {size}", f"a multiple of {ranks}", sizes, name)
+    part = min(uneven, len(rule.parts) - 1)
+    part_name = (is_packed and rule.parts[part].name) or "each part"
+    return UnevenShard(("parts", part) if is_packed else field, f"{part_name} has {sizes[uneven]} of {dim}",
+                       f"a multiple of {ranks} in each part", sizes, name)  # fmt: skip

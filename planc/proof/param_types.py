@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planc.bind.binding import Binding, BoundModule
-from planc.bind.param_shards import ParamShard, is_deferred_bias, param_layout, param_shard
+from planc.bind.param_shards import is_deferred_bias, param_layout, param_shard
 from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, evaluate
-from planc.ir.graph import ModuleDef, TensorInfo
+from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Located
 from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
 
@@ -34,8 +34,8 @@ class ParamTypes:
         if found is None:
             placed = self.rule_of(bound)
             found = self._cache[id(bound)] = {
-                name: REPLICATED if self.block is None else self._type(bound.module, name, info, placed)
-                for name, info in bound.module.parameters.items()
+                name: REPLICATED if self.block is None else self._type(bound.module, name, placed)
+                for name in bound.module.parameters
             }
         return found
 
@@ -64,13 +64,13 @@ class ParamTypes:
         is_divided = row is not None and name in row.divided_attributes
         return global_value // self.ranks if is_divided else global_value
 
-    def _type(self, module: ModuleDef, name: str, info: TensorInfo, placed: Located | None) -> SpmdType:
+    def _type(self, module: ModuleDef, name: str, placed: Located | None) -> SpmdType:
         if placed is None:
             return INVARIANT
         rule: Rule = placed.value
-        cut = param_shard(rule, module, name, self.binding.resolved.values)
-        if cut is not None:
-            return _type_of_shard(cut, info)
+        shard = param_shard(rule, module, name, self.binding.resolved.values)
+        if shard is not None and shard.dim is not None:
+            return packed_shard(shard.dim, shard.part_sizes) if shard.part_sizes else sharded(shard.dim)
         if param_layout(rule, module, name) is None:
             return INVARIANT
         if is_deferred_bias(rule, module, name):
@@ -78,11 +78,3 @@ class ParamTypes:
         style = rule.style_row
         own = any(param.name == name for param in rule.params)
         return FOLLOWS_INPUT if own or style is None or style.input is None else REPLICATED
-
-
-def _type_of_shard(cut: ParamShard, info: TensorInfo) -> SpmdType:
-    """The type of a parameter that is cut; parts that do not fill its dim are no parts."""
-    size, total = info.shape[cut.dim], sum(cut.parts)
-    if len(cut.parts) < 2 or size % total:
-        return sharded(cut.dim)
-    return packed_shard(cut.dim, tuple(size // total * part for part in cut.parts))
