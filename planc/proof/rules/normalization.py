@@ -5,7 +5,7 @@ from __future__ import annotations
 from planc.proof.rules.arguments import bind_ignoring, normalize_dim
 from planc.proof.rules.einsum_rule import LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation
-from planc.proof.rules.reduction_dims import reduction_dims
+from planc.proof.rules.reductions import reduction_dims
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import SpmdType, sharded

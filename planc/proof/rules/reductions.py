@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from planc.proof.rules.arguments import as_operand, bind_ignoring
+from typing import Any
+
+from planc.proof.rules.arguments import as_operand, bind_ignoring, normalize_dims
 from planc.proof.rules.casts import cast_is_nonlinear
-from planc.proof.rules.einsum_rule import einsum_rule
+from planc.proof.rules.einsum_rule import DimLabels, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import pointwise_rule
-from planc.proof.rules.reduction_dims import reduced_labels, reduction_dims
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, saved_sources, saves, saves_nothing
 from planc.proof.types import CONSTANT, PARTIAL, SAME_ON_ALL_RANKS, SpmdType
 from planc.proof.violations import PartialOperand
+
+
+def reduction_dims(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The dims that a reduction's argument `dim` means: all of them for None and ()."""
+    return tuple(range(ndim)) if dim is None or dim == () else normalize_dims(dim, ndim)
+
+
+def reduced_labels(operation: Operation, x: Operand, dims: tuple[int, ...]) -> DimLabels:
+    """The labels of the first result, from which a reduction removes these dims of x, or keeps them with size 1.
+
+    Raises:
+        Unsupported: the result has another number of dims.
+    """
+    ndim = len(operation.results[0].shape)
+    if ndim == x.ndim:
+        return tuple(None if d in dims else d for d in range(x.ndim))
+    left = tuple(d for d in range(x.ndim) if d not in dims)
+    if len(left) != ndim:
+        raise Unsupported(f"the rule of {operation.name} expects {len(left)} dims in its result, not {ndim}")
+    return left
 
 
 @op_rule("sum", saves=saves_nothing, may_alias=False)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal
 
 from planc.ir.graph import Op
 from planc.ir.record import Record
@@ -21,6 +21,9 @@ from planc.ir.tree import map_leaves
 from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.saved_tensors import SavesFunction, saves_unknown
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType
+
+if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
 
 RuleFunction = Callable[[Operation], SpmdType | tuple[SpmdType, ...]]
 
@@ -38,17 +41,19 @@ def always(*_: Any) -> bool:
 Entries = Literal["same", "scaled", "other"]
 
 
-class OpFacts(TypedDict, total=False):
-    """What `op_rule` may be given: fields of `OpRow`, which explains them."""
+if TYPE_CHECKING:
 
-    accepts_rank_dependent: bool
-    accepts_local_index: bool
-    saves: SavesFunction
-    uses_rng: Callable[[Operation], bool]
-    may_alias: bool
-    entries: Entries
-    adds_bias: Callable[[Op, str], bool]
-    looks_up_rows: bool
+    class OpFacts(TypedDict, total=False):
+        """What `op_rule` may be given: fields of `OpRow`, which explains them."""
+
+        accepts_rank_dependent: bool
+        accepts_local_index: bool
+        saves: SavesFunction
+        uses_rng: Callable[[Operation], bool]
+        may_alias: bool
+        entries: Entries
+        adds_bias: Callable[[Op, str], bool]
+        looks_up_rows: bool
 
 
 class OpRow(Record):

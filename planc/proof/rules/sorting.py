@@ -5,7 +5,7 @@ from __future__ import annotations
 from planc.proof.rules.arguments import bind_ignoring, normalize_dim
 from planc.proof.rules.einsum_rule import DimLabels, einsum_rule
 from planc.proof.rules.operation import Operation, Unsupported
-from planc.proof.rules.reduction_dims import reduced_labels
+from planc.proof.rules.reductions import reduced_labels
 from planc.proof.rules.registry import op_rule
 from planc.proof.rules.saved_tensors import saves, saves_nothing
 from planc.proof.types import SpmdType
