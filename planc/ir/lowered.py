@@ -1,4 +1,4 @@
-"""What a proved plan tells each module to do. Data alone: no torch, no patterns, no options."""
+"""Instructions for each module, which a proved plan is lowered to: data without torch, patterns or options."""
 
 from __future__ import annotations
 
@@ -10,79 +10,79 @@ from planc.ir.styles import LOSSES
 from planc.ir.tree import TreePath
 
 LocalKind = Literal["invariant", "replicated", "constant", "shard", "partial"]
-"""What a value is on an axis: the types of the proof, without packed shards."""
+"""The types of the proof; a packed shard of an activation counts as a shard."""
 TensorPath = TreePath
 
 
 class LocalLayout(Record):
-    """How a value lies on an axis."""
+    """The layout of one tensor on an axis."""
 
     kind: LocalKind
     dim: int | None = None
-    """Of a shard."""
+    """The sharded dim of a shard."""
 
 
 class LoweredChange(Record):
-    """A tensor at the boundary of a module, brought from one layout to another."""
+    """A tensor that a module's boundary redistributes from one layout to another."""
 
     path: TensorPath
-    """A position or a keyword of the arguments, or steps into the result; then into tuples and mappings."""
+    """Where the tensor is: a position or a keyword of the arguments, then keys into containers; or keys into the
+    result."""
     before: LocalLayout
     after: LocalLayout
 
 
 class LoweredParam(Record):
-    """How a parameter is laid out on an axis."""
+    """One parameter on an axis: how it is placed, and what happens to its gradient."""
 
     dim: int | None
-    """The dim that is cut; None: every rank holds all of it."""
+    """The sharded dim, `Shard(dim)` in DTensor; None: `Replicate()`."""
     part_sizes: tuple[int, ...] = ()
-    """The whole sizes of the parts of a fused dim, each cut by itself."""
+    """The global sizes of the parts of a packed dim, each of which is sharded by itself."""
     reduce_grad: bool = False
-    """Whether the ranks' gradients are parts of the whole, to be summed over the axis."""
+    """Whether the ranks' gradients are partial, and all-reduced over the axis."""
     deferred_bias: bool = False
-    """Whether it is added once, after the sum at the module's output."""
+    """Whether the module's boundary adds it once, after the sum of the outputs."""
 
 
 class LoweredModule(Record):
-    """What one module is told on one axis."""
+    """The instructions of one module on one axis."""
 
     inputs: tuple[LoweredChange, ...] = ()
     outputs: tuple[LoweredChange, ...] = ()
     parameters: Mapping[str, LoweredParam] = {}
-    """Its own, by name; one that is not named here is whole, and so is its gradient."""
+    """Its own, by name. Others are replicated, with full gradients on every rank."""
     attributes: Mapping[str, int] = {}
-    """Numbers that each rank's module has instead of its own, by dotted name."""
+    """Numbers that take the place of the module's own on each rank, by dotted name."""
     masked_lookup: bool = False
-    """Whether it looks rows up in a table of which the rank has a slice: other rows are zero."""
+    """Whether it looks up rows of a table of which each rank has a shard: rows of other ranks are zero."""
     descendant_params: tuple[str, ...] = ()
-    """Parameters of modules below that its own code uses, by dotted name."""
+    """Parameters of modules below it that its own code uses, by dotted name."""
     per_rank_rng: tuple[bool, ...] = ()
-    """Whether its own code draws random numbers for values that differ between ranks, or for
-    values that do not: of each of its calls in one forward pass, in order. Empty: it never draws,
-    or no module draws for values that differ."""
+    """For each of its calls in one forward pass, in order: whether its own code draws random numbers for values
+    that differ between ranks. Empty: it never draws, or no module draws for such values."""
 
 
 class OverlappedGather(Record):
-    """A gather at a module's input, and products that run beside it."""
+    """An all-gather at a module's input, and the matrix products that overlap it."""
 
     path: TensorPath
     layers: tuple[str, ...]
-    """Linear layers that are handed what is gathered, by their names below the module; '' is the module itself."""
+    """The linear layers that take the gathered tensor, by their names below the module; '' is the module itself."""
 
 
 class LoweredAxis(Record):
-    """What all modules are told on a tensor axis."""
+    """The instructions of all modules on a tensor axis."""
 
     axis: str
     modules: Mapping[str, LoweredModule]
-    """By dotted name; a module that is not named does as it always does."""
+    """By dotted name; other modules run unchanged."""
     loss: str | None
-    """How the loss is computed, a row of the table of losses."""
+    """How the loss is computed: the name of a row of `LOSSES`."""
     logits_path: TensorPath = ()
-    """Where in the model's result is what the loss is computed from."""
+    """Where the logits are in the model's result."""
     overlapped_gathers: Mapping[str, tuple[OverlappedGather, ...]] = {}
-    """What runs beside the gathers of a module, by dotted name; nothing where the plan has no `overlap`."""
+    """The gathers of each module that products overlap, by dotted name; empty without `overlap` in the plan."""
 
     @property
     def splits_logits(self) -> bool:
@@ -98,13 +98,13 @@ class LoweredUnit(Record):
 
 
 class LoweredFsdp(Record):
-    """FSDP on an axis, with a second one HSDP."""
+    """FSDP on one axis, or HSDP on two."""
 
     axis: str
     replicate: str | None
     settings: Mapping[str, str | bool | int]
     units: tuple[LoweredUnit, ...]
-    """Inner ones before those around them."""
+    """Inner units before those that contain them."""
 
 
 class LoweredRegion(Record):
@@ -118,7 +118,7 @@ class LoweredRegion(Record):
 
 
 class Lowered(Record):
-    """A plan, ready to be applied to one model on one mesh."""
+    """The instructions of a plan for one model on one mesh."""
 
     tensor: tuple[LoweredAxis, ...] = ()
     recompute: tuple[LoweredRegion, ...] = ()
