@@ -151,9 +151,9 @@ def negated_choice(text: str) -> Choice:
 def _refuse_word(text: str) -> None:
     """A word that means something else where a pattern stands is written in braces."""
     if text.startswith(("root.", "root:", "root?")):
-        raise PatternError("'root' is the model itself: nothing stands after it", 0, len(text))
+        raise PatternError("'root' is the model itself: nothing can follow it", 0, len(text))
     if text in RESERVED_WORDS:
-        raise PatternError(f"'{text}' is a word of the language; a module is {{{text}}}", 0, len(text))
+        raise PatternError(f"'{text}' is a keyword; a module of that name is {{{text}}}", 0, len(text))
 
 
 def _spellings(segment: Segment) -> list[str]:
@@ -199,7 +199,7 @@ def _segments(body: str) -> tuple[Segment, ...]:
 def _bad_character(body: str, at: int) -> PatternError:
     if body[at] == "{":
         return PatternError("this brace is not closed", at, len(body))
-    return PatternError(f"{body[at]!r} cannot stand in a pattern", at, at + 1)
+    return PatternError(f"{body[at]!r} is not allowed in a pattern", at, at + 1)
 
 
 def _piece(token: str, at: int) -> SegmentPiece:
@@ -217,18 +217,18 @@ def _piece(token: str, at: int) -> SegmentPiece:
         elif _ITEM.fullmatch(item):
             items.append(item)
         else:
-            got = f"{item!r} is no name and no range" if item else "an empty choice"
+            got = f"{item!r} is neither a name nor a range" if item else "an empty choice"
             raise PatternError(f"{got} in {token}", at, at + len(token))
     return Choice(tuple(items))
 
 
 def _segment(pieces: list[SegmentPiece], start: int, end: int) -> Segment:
     if not pieces:
-        raise PatternError("a name is missing beside a dot", max(0, start - 1), end + 1)
+        raise PatternError("a name is missing next to a dot", max(0, start - 1), end + 1)
     if "!" in pieces:
         if len(pieces) != 2 or pieces[0] != "!" or not isinstance(pieces[1], Choice):
-            raise PatternError("'!' stands before braces that are a whole name", start, end)
+            raise PatternError("'!' must precede braces that are a name by themselves", start, end)
         return (Choice(pieces[1].items, negated=True),)
     if "**" in pieces and len(pieces) > 1:
-        raise PatternError("'**' is a whole name", start, end)
+        raise PatternError("'**' must be a name by itself", start, end)
     return tuple(pieces)

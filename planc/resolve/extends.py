@@ -12,7 +12,7 @@ from planc.paths import shipped_path, shipped_plans
 from planc.resolve.diagnostic_sink import DiagnosticSink
 
 MAX_EXTENDS = 32
-"""Plans that one plan may extend, one through the other."""
+"""Plans in a chain, each of which extends the next."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -80,16 +80,16 @@ def _find(reference: str, document: Document, faults: DiagnosticSink) -> str | N
     folder = document.source.folder
     if not reference.strip():
         faults.report(
-            "E501", label, "this names no plan to extend", "needed: a file in quotes, or a shipped plan"
+            "E501", label, "'extends' names no plan", "needed: a file in quotes, or a shipped plan"
         )
         return None
     if folder is None:
-        faults.report("E503", label, "a plan without a folder of its own extends no file",
+        faults.report("E503", label, "a plan that is not in a folder cannot extend a file",
                    "needed: the name of a plan shipped with planc")  # fmt: skip
         return None
     path = os.path.join(plan_directory(document, folder), reference)
     if "\0" in reference or not _within(path, folder):
-        faults.report("E503", label, "a plan extends files of its own folder tree only",
+        faults.report("E503", label, "a plan can only extend files below its own folder",
                    f"needed: a file below {folder}", "help: move the base plan there")  # fmt: skip
         return None
     try:
@@ -101,7 +101,7 @@ def _find(reference: str, document: Document, faults: DiagnosticSink) -> str | N
         meant = closest_match(os.path.basename(reference), names)
         near = (f"help: did you mean '{meant}'?",) if meant else ()
         faults.report(
-            "E501", label, f"there is no file '{reference}' beside this plan", f"got: {path}", *near
+            "E501", label, f"there is no file '{reference}' next to this plan", f"got: {path}", *near
         )
         return None
     if not regular:

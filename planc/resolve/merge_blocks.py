@@ -94,7 +94,7 @@ def _add_axes(draft: _Draft, place: PlanPath, block: Any, faults: DiagnosticSink
         if said is None or said == known.value:
             continue
         if known.value is not None:
-            faults.report("N106", place.label(said, field), f"'{field}' of this block is said twice",
+            faults.report("N106", place.label(said, field), f"'{field}' of this block is given twice",
                        secondary=(known.location.label(known.value),))  # fmt: skip
         draft.axes[field] = Located(said, place.child(field))
 
@@ -112,8 +112,8 @@ def _remove(draft: _Draft, block: Any, place: PlanPath, scope: Scope, faults: Di
             meant = closest_match(str(settled), beside)
             near = (f"help: did you mean '{meant}'?",) if meant else ()
             faults.report("R302", place.label("no such rule", "remove", i),
-                       "this removes no rule of an extended plan",
-                       "needed: the pattern of a rule there, whole", *near)  # fmt: skip
+                       "no extended plan has a rule that this removes",
+                       "needed: the full pattern of a rule there", *near)  # fmt: skip
         draft.entries = kept
 
 

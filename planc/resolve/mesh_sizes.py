@@ -39,7 +39,7 @@ def _refuse_strangers(
     for name, size in given.items():
         if name not in known and name not in lost and size != 1:
             has = ", ".join(sorted(known)) or "no axis"
-            faults.report("M205", place.label(f"has {has}"), f"the plan has no axis '{name}' to be of size {size}",
+            faults.report("M205", place.label(f"has {has}"), f"size {size} is given for axis '{name}', which the plan does not have",
                        f"help: leave out the size, or add '{name}' to the mesh")  # fmt: skip
 
 

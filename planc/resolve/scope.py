@@ -121,17 +121,17 @@ def resolve_lets(
 
 
 MAX_LET_CHAIN = 100
-"""Lets that one let may stand on, one through the other."""
+"""Lets in a chain, each of which refers to the next."""
 
 
 def _refused(name: str, let: Located, above: list[str], scope: Scope) -> bool:
     """Whether a let stands for itself, or on too many others; then the fault is said."""
     if name in above:
-        scope.sink.report("N109", let.location.label(), f"let '{name}' stands for itself",
+        scope.sink.report("N109", let.location.label(), f"let '{name}' refers to itself",
                          f"chain: {' -> '.join([*above[above.index(name) :], name])}")  # fmt: skip
     elif len(above) > MAX_LET_CHAIN:
         scope.sink.report("S006", let.location.label(), "a chain of too many lets",
-                         f"needed: at most {MAX_LET_CHAIN}, one through the other")  # fmt: skip
+                         f"needed: at most {MAX_LET_CHAIN} that refer to each other")  # fmt: skip
     return name in above or len(above) > MAX_LET_CHAIN
 
 

@@ -39,12 +39,12 @@ _HINTS = tuple(
     (re.compile(pattern), hint)
     for pattern, hint in (
         (r"[^/]/$", "division is '//', of whole numbers"),
-        (r"[A-Za-z0-9_]\[$", "a place in a list is a name: layers.0"),
-        (r"[<>=]=?[^<>=]+(?:[<>]=?|[=!]=)$", "comparisons do not chain: join two by 'and'"),
-        (r"[A-Za-z0-9_]\.[A-Za-z_][A-Za-z0-9_]*$", "a name in an expression has no parts"),
+        (r"[A-Za-z0-9_]\[$", "an index in a list is a name: layers.0"),
+        (r"[<>=]=?[^<>=]+(?:[<>]=?|[=!]=)$", "comparisons do not chain: join two with 'and'"),
+        (r"[A-Za-z0-9_]\.[A-Za-z_][A-Za-z0-9_]*$", "a name in an expression has no dots"),
         (r"\{[^{}]*\{[^{}]*\}[^{}]*\}$", "a choice holds no braces"),
         (r"\(\s*-\s*[0-9]+\s*:$", "positions count from 0"),
-        (r"\?:$", "'?' stands at the end, behind the class"),
+        (r"\?:$", "'?' comes last, after the class"),
     )
 )
 _BARE_SHARD = re.compile(r"\bshard[ \t]*$")
@@ -133,7 +133,7 @@ class Recovery:
         elif got == "" and not _ASCII_WORD.fullmatch(found):
             hint = self._hint(at, end)
             self.report(
-                "S003", at, end, f"'{found}' is no part of the language", {"help": hint} if hint else {}
+                "S003", at, end, f"'{found}' is not part of the language", {"help": hint} if hint else {}
             )
         elif (brace := self._pattern_brace(at)) is not None:
             self.report("S005", brace, brace + 1, "this brace is not closed", {"needed": "'}'"})
@@ -146,7 +146,7 @@ class Recovery:
                 details["help"] = hint
             if "_LET" in allowed and (meant := closest_match(found, statement_keywords())):
                 details["meant"] = meant
-            self.report("S001", at, end, _ENDS.get(got) or f"'{found}' cannot stand here", details)
+            self.report("S001", at, end, _ENDS.get(got) or f"unexpected '{found}'", details)
 
     def _hint(self, at: int, end: int) -> str | None:
         """What people mean by some things that are not in the language."""

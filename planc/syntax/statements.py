@@ -42,8 +42,8 @@ def decode_plan(branch: ParseTree, reader: TreeReader) -> Spanned[Plan]:
             parts[kind] = first
         for extra in again:
             word = "plan" if kind == "name" else kind
-            reader.report("N106", extra.tree, f"'{word}' is said twice", "said again", "help: leave one out",
-                         secondary=((first.tree, "said first"),) if first else ())  # fmt: skip
+            reader.report("N106", extra.tree, f"'{word}' is declared twice", "declared again", "help: leave one out",
+                         secondary=((first.tree, "declared first"),) if first else ())  # fmt: skip
     fields = {kind: node.value for kind, node in parts.items()}
     for kind, field in _MANY.items():
         parts[field] = spanned_items(found[kind])
@@ -81,7 +81,7 @@ def _axis(branch: Any, reader: TreeReader) -> Spanned[Axis]:
         value = reader.integer(size[0]) if size[0].type == "INT" else str(size[0])
         parts["size"] = Spanned(value, size[0])
         if isinstance(value, str) and value != "auto":
-            reader.report("M205", size[0], f"'{value}' is no size", "", "needed: a number, or auto")
+            reader.report("M205", size[0], f"'{value}' is not a size", "", "needed: a number, or auto")
             value = None
     return Spanned(Axis(str(name), value), branch, parts)
 
@@ -128,7 +128,7 @@ def _let_layout(
 ) -> Spanned[Layout] | None:
     """The first layout of a let, which the lexer took for a pattern."""
     if not all(c.isalnum() or c == "_" for c in first):
-        reader.report("S001", first, "this is no layout", "", "needed: shard(DIM), replicate or partial")
+        reader.report("S001", first, "this is not a layout", "", "needed: shard(DIM), replicate or partial")
         return None
     call = type(branch)("call", [first, *items])
     return reader.layout(call)

@@ -116,7 +116,7 @@ class TreeReader:
         self.report(
             "S001",
             branch,
-            "this is no layout",
+            "this is not a layout",
             "",
             f"needed: {_LAYOUTS}",
         )
@@ -130,7 +130,7 @@ class TreeReader:
                 return None
             return Spanned(KEYWORD_LAYOUTS.get(word) or LayoutRef(word), call.tree)
         if word != "shard":
-            self.report("N104", call.name, f"'{word}' is no layout", "", f"needed: {_LAYOUTS}")
+            self.report("N104", call.name, f"'{word}' is not a layout", "", f"needed: {_LAYOUTS}")
             return None
         sign, number = _signed(call.arguments[:1])
         parts = _signed(call.arguments[1:]) if len(call.arguments) == 2 else (1, None)
@@ -165,7 +165,7 @@ class TreeReader:
                 self.report(
                     "S001",
                     branch,
-                    "an expression calls nothing",
+                    "an expression cannot call anything",
                     "",
                     "needed: a name, a number, true or false",
                 )

@@ -40,21 +40,21 @@ def test_parse(text: str, canonical: str) -> None:
 
 FAULTS = [
     # text, what is said, where
-    ("a..b", "a name is missing beside a dot", 1, 3),
-    (".a", "a name is missing beside a dot", 0, 1),
-    ("a.", "a name is missing beside a dot", 1, 3),
-    ("", "a name is missing beside a dot", 0, 1),
+    ("a..b", "a name is missing next to a dot", 1, 3),
+    (".a", "a name is missing next to a dot", 0, 1),
+    ("a.", "a name is missing next to a dot", 1, 3),
+    ("", "a name is missing next to a dot", 0, 1),
     ("a.{b", "this brace is not closed", 2, 4),
-    ("a.b}", "'}' cannot stand in a pattern", 3, 4),
+    ("a.b}", "'}' is not allowed in a pattern", 3, 4),
     ("a.{}", "an empty choice in {}", 2, 4),
     ("a.{b,,c}", "an empty choice in {b,,c}", 2, 8),
-    ("a.{b c}", "'b c' is no name and no range in {b c}", 2, 7),
+    ("a.{b c}", "'b c' is neither a name nor a range in {b c}", 2, 7),
     ("a.{5..2}", "the range 5..2 is empty", 2, 8),
-    ("a.{*}", "'*' is no name and no range in {*}", 2, 5),
-    ("a.!b", "'!' stands before braces that are a whole name", 2, 4),
-    ("a.!{0}b", "'!' stands before braces that are a whole name", 2, 7),
-    ("a.b**", "'**' is a whole name", 2, 5),
-    ("a b", "' ' cannot stand in a pattern", 1, 2),
+    ("a.{*}", "'*' is neither a name nor a range in {*}", 2, 5),
+    ("a.!b", "'!' must precede braces that are a name by themselves", 2, 4),
+    ("a.!{0}b", "'!' must precede braces that are a name by themselves", 2, 7),
+    ("a.b**", "'**' must be a name by itself", 2, 5),
+    ("a b", "' ' is not allowed in a pattern", 1, 2),
 ]
 
 

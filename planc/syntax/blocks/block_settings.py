@@ -40,7 +40,7 @@ def report_missing_blank(node: Spanned[Pattern], known: SettingValues, reader: T
     name = str(node.value.segments[0][0])
     if node.value.class_name and len(node.value.segments) == 1 and name in known:
         fix = replacement_fix(Label(reader.source, node.span), f"{name}: {node.value.class_name}")
-        reader.report("S001", node.tree, "a blank is missing after ':'", "a module and its class", fix=fix)
+        reader.report("S001", node.tree, "a space is missing after ':'", "a module and its class", fix=fix)
 
 
 def encode_settings(settings: Sequence[Setting]) -> list[EntryLine]:

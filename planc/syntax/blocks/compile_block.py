@@ -50,7 +50,7 @@ def _target(branch: Any, reader: TreeReader, override: bool) -> Spanned[Compile]
     pattern = reader.pattern(branch.children[0])
     when = reader.when(branch.children[-1])
     for extra in branch.children[1:-1]:
-        reader.report("R304", extra, "a line of 'compile' takes a pattern alone")
+        reader.report("R304", extra, "a line of 'compile' takes only a pattern")
     if pattern is None:
         return None
     report_missing_blank(pattern, BLOCK_KINDS["compile"].settings, reader)

@@ -103,7 +103,7 @@ def _reshard(modifier: CallSyntax, reader: TreeReader) -> bool | int | None:
         return None
     meant = closest_match(name, ("keep", "reshard"))
     hint = (f"help: did you mean '{meant}'?",) if meant else ()
-    reader.report("N105", modifier.name, f"'{name}' is no modifier of a unit", "",
+    reader.report("N105", modifier.name, f"'{name}' is not a modifier of a unit", "",
                  "needed: keep, or reshard(N)", *hint)  # fmt: skip
     return None
 

@@ -95,16 +95,16 @@ def _rule(branch: Any, reader: TreeReader, override: bool) -> Spanned[Rule] | No
     if words:
         _style(words, arrow, reader, parts)
     elif arrow:
-        reader.report("R304", branch, "'->' stands after a style", "",
+        reader.report("R304", branch, "'->' is only allowed after a style", "",
                      "help: at a module without a style, write inputs(0: ... -> ...)")  # fmt: skip
         parts["output"] = None
     outs = [c for c in after if str(c.name) not in RULE_CLAUSES]
     if arrow and words and len(words) < 2 and not outs:
-        reader.report("R304", branch, "'->' stands between layouts", "", "needed: IN -> OUT, or one of them")
+        reader.report("R304", branch, "'->' needs a layout on at least one side", "", "needed: IN -> OUT, or one of them")
     if outs and words:
         parts["output"] = reader.call_layout(outs[0])
     for call_ in (*words[2:], *words[1:2] * (not arrow), *outs[1:]):
-        reader.report("R304", call_.tree, f"'{call_.name}' cannot stand here",
+        reader.report("R304", call_.tree, f"'{call_.name}' is not allowed here",
                      "", "needed: one style, and layouts on both sides of '->'")  # fmt: skip
         parts["style"] = None
     for call_ in (*before, *after):
@@ -122,7 +122,7 @@ def _style(words: list[CallSyntax], arrow: bool, reader: TreeReader, parts: dict
     style = words[0]
     parts["style"] = reader.name(style.name)
     if style.arguments == []:
-        reader.report("R304", style.tree, f"nothing stands in the brackets of '{style.name}'")
+        reader.report("R304", style.tree, f"the brackets of '{style.name}' are empty")
         parts["style"] = None
         return
     if style.arguments and str(style.name) not in STYLES and _is_facet(style):
@@ -150,7 +150,7 @@ def _is_facet(style: CallSyntax) -> bool:
 def _facet(call_: CallSyntax, facet: Any, reader: TreeReader, parts: dict[str, Any]) -> None:
     name = str(call_.name)
     if name in parts:
-        reader.report("R304", call_.tree, f"'{name}' is said twice in one rule")
+        reader.report("R304", call_.tree, f"'{name}' is given twice in one rule")
         parts["style"] = None
         return
     needed, item = facet
@@ -158,7 +158,7 @@ def _facet(call_: CallSyntax, facet: Any, reader: TreeReader, parts: dict[str, A
     for each in call_.arguments or ():
         node = item(each, reader)
         if node is _MALFORMED:
-            reader.report("R304", each.tree, f"'{name}' takes no such argument", "", f"needed: {needed}")
+            reader.report("R304", each.tree, f"'{name}' does not take this argument", "", f"needed: {needed}")
         nodes.append(node)
     if not nodes:
         reader.report("R304", call_.tree, f"'{name}' needs arguments", "", f"needed: {needed}")

@@ -63,7 +63,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _Refused(f"the field '{twice}' stands twice", rf"{re.escape(json.dumps(twice))}(?=\s*:)", 1)
+        raise _Refused(f"the field '{twice}' appears twice", rf"{re.escape(json.dumps(twice))}(?=\s*:)", 1)
     return data
 
 

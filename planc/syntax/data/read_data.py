@@ -112,7 +112,7 @@ def _diagnostic(
             message = f"this is not a pattern: {message}" if code == "S005" else message
         case _:
             field = next((step for step in reversed(path) if isinstance(step, str)), None)
-            message = f"this is not what '{field}' holds" if field else "this is not a plan"
+            message = f"this is not a value of '{field}'" if field else "this is not a plan"
             wanted = [_wanted(e) for e in errors]
             notes.append(f"needed: {', or '.join(dict.fromkeys(wanted))}")
     return diagnostic(code, Label(source, source.span(span.start, span.end), "", path), message, *notes)
@@ -120,7 +120,7 @@ def _diagnostic(
 
 def _wanted(error: Any) -> str:
     if error["type"] == "too_short":
-        return "one at least"
+        return "at least one"
     return str(error["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
 
 

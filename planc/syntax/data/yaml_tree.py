@@ -40,7 +40,7 @@ def compose_tree(source: Source) -> yaml.Node | None:
                     "S006", "this is nested too deeply", span, f"needed: at most {MAX_DEPTH} levels"
                 )
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise DataError("S004", "a plan has no anchors and no aliases", span, "help: write it out")
+                raise DataError("S004", "a plan cannot use anchors or aliases", span, "help: write it out")
         return yaml.compose(source.text, Loader=_LOADER)
     except yaml.MarkedYAMLError as bad:
         mark = bad.problem_mark or bad.context_mark
@@ -64,7 +64,7 @@ def tree_to_data(node: yaml.Node | None) -> Any:
         return {}
     if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
         span = _span(node.start_mark, node.end_mark)
-        raise DataError("S004", "this value has no place in a plan", span, f"got: {node.tag}")
+        raise DataError("S004", "a plan cannot contain this value", span, f"got: {node.tag}")
     if isinstance(node, yaml.SequenceNode):
         return [tree_to_data(item) for item in node.value]
     if isinstance(node, yaml.MappingNode):
@@ -73,9 +73,9 @@ def tree_to_data(node: yaml.Node | None) -> Any:
             name = _scalar(key)
             span = _span(key.start_mark, key.end_mark)
             if not isinstance(name, str):
-                raise DataError("S004", "a field name is a text", span, f"got: {name}")
+                raise DataError("S004", "a field name must be a text", span, f"got: {name}")
             if name in data:
-                raise DataError("S004", f"the field '{name}' stands twice", span)
+                raise DataError("S004", f"the field '{name}' appears twice", span)
             data[name] = tree_to_data(value)
         return data
     return _scalar(node)
@@ -88,7 +88,7 @@ def _scalar(node: yaml.Node) -> Any:
         # Dates and the like: a plan means the text.
         if isinstance(node, yaml.ScalarNode) and tag in ("timestamp", "value", "merge"):
             return node.value
-        raise DataError("S004", "this value has no place in a plan", span, f"got: {node.tag}")
+        raise DataError("S004", "a plan cannot contain this value", span, f"got: {node.tag}")
     if tag == "str":
         return node.value
     if len(node.value) > 40:
@@ -96,7 +96,7 @@ def _scalar(node: yaml.Node) -> Any:
     try:
         return getattr(_CONSTRUCTOR, f"construct_yaml_{tag}")(node)
     except (ValueError, LookupError, yaml.YAMLError):
-        raise DataError("S004", f"this is no {tag}", span, f"got: {node.value}") from None
+        raise DataError("S004", f"this is not a valid {tag}", span, f"got: {node.value}") from None
 
 
 def value_span(root: yaml.Node | None, path: FieldPath) -> Span:
