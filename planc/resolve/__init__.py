@@ -1,4 +1,4 @@
-"""Plan x settings -> settled plan: base plans, mesh sizes, options, lets, conditions."""
+"""Plan x settings -> resolved plan: base plans, mesh sizes, options, lets, conditions."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from planc.resolve.scope import resolve_lets
 
 
 def resolve(document: Document, settings: Settings, facts: Mapping[str, ExprValue] | None = None) -> Resolved:
-    """Work in all that the plan says of itself and the user says beside it.
+    """Resolve a plan: merge its base plans, fix mesh sizes and options, expand lets, decide conditions.
 
     Args:
         facts: configuration facts of the model, where one is given; axes and options of the
             same name go before them.
     """
     facts = facts or {}
-    faults = DiagnosticSink()
-    documents = extends_chain(document, faults)
-    lost = frozenset[str]().union(*(d.unparsed_words for d in documents))
-    said = collect_declarations(documents, faults)
-    axes = resolve_mesh(said.mesh, document, settings, lost, faults)
+    sink = DiagnosticSink()
+    documents = extends_chain(document, sink)
+    unparsed_words = frozenset[str]().union(*(d.unparsed_words for d in documents))
+    declarations = collect_declarations(documents, sink)
+    axes = resolve_mesh(declarations.mesh, document, settings, unparsed_words, sink)
     values = dict(facts) | {a.name: a.size for a in axes if a.size is not None}
-    values |= {n: _value(o.value.value, settings.options.get(n)) for n, o in said.options.items()}
+    values |= {n: _value(o.value.value, settings.options.get(n)) for n, o in declarations.options.items()}
     types: dict[str, type] = {n: type(v) for n, v in facts.items()}
-    types |= {a.name: int for a in axes} | {n: type(o.value.value) for n, o in said.options.items()}
-    scope = resolve_lets(said.lets, values, types, faults)
-    blocks = merge_blocks(documents, scope, faults)
-    check_requires(said.requires, scope, faults)
+    types |= {a.name: int for a in axes} | {n: type(o.value.value) for n, o in declarations.options.items()}
+    scope = resolve_lets(declarations.lets, values, types, sink)
+    blocks = merge_blocks(documents, scope, sink)
+    check_requires(declarations.requires, scope, sink)
     return Resolved(
         name=document.plan.name,
-        model=said.model,
+        model=declarations.model,
         documents=documents,
         axes=axes,
-        options=said.options,
+        options=declarations.options,
         values=values,
-        lets=said.lets,
+        lets=declarations.lets,
         patterns=scope.patterns,
         layouts=scope.layouts,
-        requires=said.requires,
+        requires=declarations.requires,
         blocks=blocks,
-        unparsed_words=lost,
-        diagnostics=tuple(faults.diagnostics),
-        skipped=tuple(faults.skipped),
+        unparsed_words=unparsed_words,
+        diagnostics=tuple(sink.diagnostics),
+        skipped=tuple(sink.skipped),
     )
 
 
 def _value(default: ExprValue, given: ExprValue | None) -> ExprValue:
-    """A value of the wrong type is refused where the plans of the run are known."""
+    """The value of an option. `option_error` reports one of the wrong type, when all plans of the run are known."""
     return given if given is not None and type(given) is type(default) else default

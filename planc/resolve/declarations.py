@@ -1,4 +1,4 @@
-"""What the plans of a chain declare, base first, each name once."""
+"""The declarations of a plan and its base plans, base first, each name once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planc.resolve.diagnostic_sink import DiagnosticSink
 
 
 class Declarations(Record):
-    """Declarations of the whole chain."""
+    """The declarations of a chain of plans."""
 
     mesh: Located | None
     model: Located | None
@@ -22,50 +22,48 @@ class Declarations(Record):
     requires: tuple[Located, ...]
 
 
-def collect_declarations(documents: tuple[Document, ...], faults: DiagnosticSink) -> Declarations:
-    """Gather what is declared; a name declared again needs `override`."""
+def collect_declarations(documents: tuple[Document, ...], sink: DiagnosticSink) -> Declarations:
+    """Collect the declarations; a second declaration of a name needs `override`."""
     options: dict[str, Located] = {}
     lets: dict[str, Located] = {}
     requires: list[Located] = []
     mesh = model = None
     for document in reversed(documents):
         plan = document.plan
-        add_declarations(options, _placed(document, "options", plan.options), "option", faults)
-        add_declarations(lets, _placed(document, "lets", plan.lets), "let", faults)
-        requires += _placed(document, "requires", plan.requires)
+        add_declarations(options, _located(document, "options", plan.options), "option", sink)
+        add_declarations(lets, _located(document, "lets", plan.lets), "let", sink)
+        requires += _located(document, "requires", plan.requires)
         if plan.mesh is not None:
             known: dict[str, Located] = {} if mesh is None else {"mesh": mesh}
-            add_declarations(known, [Located(plan.mesh, PlanPath(document, ("mesh",)))], "mesh", faults)
+            add_declarations(known, [Located(plan.mesh, PlanPath(document, ("mesh",)))], "mesh", sink)
             mesh = known.get("mesh", mesh)
         if plan.model is not None:
             model = Located(plan.model, PlanPath(document, ("model",)))
     return Declarations(mesh, model, options, lets, tuple(requires))
 
 
-def _placed(document: Document, field: str, records: Iterable[Any]) -> list[Located]:
+def _located(document: Document, field: str, records: Iterable[Any]) -> list[Located]:
     return [Located(record, PlanPath(document, (field, i))) for i, record in enumerate(records)]
 
 
-def add_declarations(
-    known: dict[str, Located], more: list[Located], what: str, faults: DiagnosticSink
-) -> None:
-    """Add declarations to those of the plans below; `override` replaces, and only replaces."""
-    for placed in more:
-        name = getattr(placed.value, "name", what)
+def add_declarations(known: dict[str, Located], more: list[Located], what: str, sink: DiagnosticSink) -> None:
+    """Add declarations to those of the base plans. `override` replaces a declaration, and needs one to replace."""
+    for located in more:
+        name = getattr(located.value, "name", what)
         earlier = known.get(name)
         shown = what if name == what else f"{what} '{name}'"
-        same = earlier is not None and earlier.location.document is placed.location.document
-        if placed.value.override and earlier is None:
-            faults.report("R307", placed.location.label("no earlier one"), f"this {shown} overrides nothing",
+        same = earlier is not None and earlier.location.document is located.location.document
+        if located.value.override and earlier is None:
+            sink.report("R307", located.location.label("no earlier one"), f"this {shown} overrides nothing",
                        "needed: one in a plan that this one extends",
                        "help: leave out 'override'")  # fmt: skip
-        elif earlier is not None and (same or not placed.value.override):
+        elif earlier is not None and (same or not located.value.override):
             help_ = "help: leave one out" if same else "help: to replace it, write 'override' before it"
-            faults.report("N106", placed.location.label("declared again"), f"{shown} is declared twice", help_,
+            sink.report("N106", located.location.label("declared again"), f"{shown} is declared twice", help_,
                        secondary=(earlier.location.label("declared first"),))  # fmt: skip
             continue
-        known[name] = placed
-        values = [getattr(p.value, "value", None) for p in (earlier, placed) if p is not None]
+        known[name] = located
+        values = [getattr(p.value, "value", None) for p in (earlier, located) if p is not None]
         if what == "option" and len(values) == 2 and type(values[0]) is not type(values[1]):
-            faults.report("X402", placed.location.label("another type", "value"), f"{shown} changes its type",
+            sink.report("X402", located.location.label("another type", "value"), f"{shown} changes its type",
                        f"needed: a value such as {format_value(values[0])}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The faults and the skipped checks that settling a plan collects."""
+"""Collects the diagnostics and the skipped checks of resolving a plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from planc.ir.diagnostic import Diagnostic, Fix, Label, SkippedCheck, diagnostic
 
 
 class DiagnosticSink:
-    """A list that stages add to."""
+    """What the steps of resolving a plan report to."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []

@@ -1,4 +1,4 @@
-"""Types of expressions, where they can be told without values."""
+"""Types of expressions, as far as they follow without values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _WORD = {int: "a number", bool: "true or false"}
 
 
 def infer_type(expr: Expr, types: Mapping[str, type]) -> type | None:
-    """`int`, `bool`, or None for what only the model tells.
+    """`int` or `bool`; None where only the model shows the type.
 
     Raises:
-        EvalFault: an operand cannot be of the type that its operator takes.
+        EvalError: an operand cannot be of the type that its operator takes.
     """
     if isinstance(expr, Const):
         return type(expr.value)

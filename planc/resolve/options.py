@@ -1,4 +1,4 @@
-"""Values that the user gives to options, held against what the plans declare."""
+"""Checks the values that the user gives for options."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from planc.ir.expr import ExprValue
 
 
 def option_error(chains: Iterable[Iterable[Document]], given: Mapping[str, ExprValue]) -> str | None:
-    """What is wrong with the values given for options; None: nothing.
+    """The first error in the values given for options; None: there is none.
 
-    An option must be one of some plan of the run, and its value of the type of its default.
+    Some plan of the run must declare the option, with a default of the same type.
     """
     documents = [document for chain in chains for document in chain]
     known = {option.name: option.value for d in documents for option in d.plan.options}
-    lost = {word for document in documents for word in document.unparsed_words}
+    unparsed_words = {word for document in documents for word in document.unparsed_words}
     for name, value in given.items():
         if name not in known:
-            if name in lost:
+            if name in unparsed_words:
                 continue
             meant = closest_match(name, known)
             has = f"the options are {join_names(known)}" if known else "the plan has no options"

@@ -100,7 +100,13 @@ def _rule(branch: Any, reader: TreeReader, override: bool) -> Spanned[Rule] | No
         parts["output"] = None
     outs = [c for c in after if str(c.name) not in RULE_CLAUSES]
     if arrow and words and len(words) < 2 and not outs:
-        reader.report("R304", branch, "'->' needs a layout on at least one side", "", "needed: IN -> OUT, or one of them")
+        reader.report(
+            "R304",
+            branch,
+            "'->' needs a layout on at least one side",
+            "",
+            "needed: IN -> OUT, or one of them",
+        )
     if outs and words:
         parts["output"] = reader.call_layout(outs[0])
     for call_ in (*words[2:], *words[1:2] * (not arrow), *outs[1:]):
