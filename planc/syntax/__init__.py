@@ -1,1 +1,1 @@
-"""The text form of a plan: reading it, writing it, formatting it."""
+"""Text and data to a plan, and back: grammar, parser, recovery, codecs of blocks, formatter, data forms."""

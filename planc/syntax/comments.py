@@ -1,7 +1,7 @@
 """Comments and blank lines of a text: each comment has one owner.
 
-A comment stands inside a statement that goes on over lines, or behind the last thing on
-its line, or on a line of its own.
+A comment is inside a statement of several lines, or after the last statement or entry on its line, or on a
+line of its own.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _BLANKS = re.compile(r"[ \t]+")
 
 
 class CommentMap:
-    """The comments of a source, given to the pieces of its plan."""
+    """The comments of a source, each with the piece of the plan that it belongs to."""
 
     def __init__(self, source: Source, pieces: list[tuple[int, int]]) -> None:
         self.source = source
         self._inside: list[int] = []
-        self._behind: dict[int, str] = {}
-        self._alone: dict[int, str] = {}
+        self._trailing: dict[int, str] = {}
+        self._own_line: dict[int, str] = {}
         starts = sorted(pieces)
         ends = sorted(end for _, end in pieces)
         for found in _COMMENT.finditer(source.text):
             if found[1] is not None:
-                self._give(found.start(), found[1].rstrip(), starts, ends)
+                self._assign(found.start(), found[1].rstrip(), starts, ends)
 
-    def _give(self, at: int, text: str, starts: list[tuple[int, int]], ends: list[int]) -> None:
+    def _assign(self, at: int, text: str, starts: list[tuple[int, int]], ends: list[int]) -> None:
         line = self.source.position(at).line
         before = bisect_right(starts, (at, at)) - 1
         if before >= 0 and starts[before][1] > at:
@@ -42,9 +42,9 @@ class CommentMap:
             return
         last = bisect_right(ends, at) - 1
         if last >= 0 and self.line_number(ends[last]) == line:
-            self._behind[ends[last]] = text
+            self._trailing[ends[last]] = text
         else:
-            self._alone[line] = text
+            self._own_line[line] = text
 
     def line_number(self, offset: int) -> int:
         return self.source.position(offset).line
@@ -54,11 +54,11 @@ class CommentMap:
         return self.line_number(node.span.start), self.line_number(node.span.end)
 
     def trailing(self, end: int) -> str:
-        """The comment behind the piece that ends here."""
-        return self._behind.get(end, "")
+        """The comment after the piece that ends here."""
+        return self._trailing.get(end, "")
 
     def has_comment_inside(self, start: int, end: int) -> bool:
-        """Whether a comment stands inside a piece."""
+        """Whether there is a comment inside a piece."""
         at = bisect_right(self._inside, start)
         return at < len(self._inside) and self._inside[at] < end
 
@@ -74,15 +74,15 @@ class CommentMap:
         """Comments and blank lines from one line up to another."""
         rows: list[TextRow] = []
         for number in range(first, end):
-            if number in self._alone:
-                rows.append(TextRow("comment", (self._alone[number],), in_block=inside))
+            if number in self._own_line:
+                rows.append(TextRow("comment", (self._own_line[number],), in_block=inside))
             elif not self.source.line(number).strip():
                 rows.append(TextRow("blank", in_block=inside))
         return rows
 
 
 def _folded(line: str) -> str:
-    """A line with the blanks of its code folded to one, its comment two blanks behind."""
+    """A line with the blanks of its code folded to one, its comment after two blanks."""
     for found in _COMMENT.finditer(line):
         if found[1] is not None:
             code = _fold(line[: found.start()])

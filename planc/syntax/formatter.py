@@ -1,7 +1,7 @@
 """`planc fmt`: canonical text, with the comments and blank lines of the original.
 
-Every statement is printed from what was read, in the order in which it stands. A
-statement with comments inside its brackets keeps its lines.
+Every statement is printed from its records, in the order of the source. A statement with comments inside
+its brackets keeps its lines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STATEMENTS: dict[str, Any] = {
 
 
 def format_plan(source: Source, plan: Spanned[Plan]) -> str:
-    """The canonical text of a plan that was read without faults."""
+    """The canonical text of a plan that was read without errors."""
     statements: list[tuple[int, str, Spanned[Any]]] = []
     for field, node in (plan.fields or {}).items():
         nodes = [node] if node.tree is not None else list((node.fields or {}).values())
@@ -54,8 +54,7 @@ def format_plan(source: Source, plan: Spanned[Plan]) -> str:
 
 
 def _pieces(statements: list[tuple[int, str, Spanned[Any]]]) -> Iterator[tuple[int, int]]:
-    """Everything that a comment may stand inside of or behind: statements, the braces of
-    blocks, entries."""
+    """Everything that comments may be inside of or after: statements, the braces of blocks, entries."""
     for _, field, node in statements:
         if field == "blocks":
             opening, closing = _brace(node), node.span.end
@@ -68,7 +67,7 @@ def _pieces(statements: list[tuple[int, str, Spanned[Any]]]) -> Iterator[tuple[i
 
 
 def _printed(comments: CommentMap, row: TextRow, start: int, end: int) -> TextRow:
-    """A row with its comment; as it was written where comments stand inside it."""
+    """A row with its comment, or the source lines where there are comments inside it."""
     comment = comments.trailing(end)
     if comments.has_comment_inside(start, end):
         return TextRow("raw", comments.source_lines(start, end), comment, row.in_block)
@@ -90,7 +89,7 @@ def _block(comments: CommentMap, node: Spanned[Any], last: int) -> list[TextRow]
 
 
 def _brace(node: Spanned[Any]) -> int:
-    """Where a block opens."""
+    """The offset of the brace that opens a block."""
     return int(next(t.start_pos for t in node.tree.children if getattr(t, "type", "") == "LBRACE"))
 
 
@@ -133,11 +132,11 @@ def _tidy(rows: list[TextRow]) -> list[TextRow]:
 
 
 def format_document(document: Document) -> str:
-    """The canonical text of a document that was read from text without faults."""
+    """The canonical text of a document that was read from text without errors."""
     reader = TreeReader(document.source)
-    node = decode_plan(parse_tree(document.source.text, _no_report), reader)
+    node = decode_plan(parse_tree(document.source.text, _raise_on_error), reader)
     return format_plan(document.source, node)
 
 
-def _no_report(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
+def _raise_on_error(code: str, start: int, end: int, message: str, details: dict[str, str]) -> None:
     raise ValueError(f"{code} at {start}: {message}")

@@ -50,7 +50,7 @@ def plan_grammar() -> str:
 
 
 def lark_parser() -> tuple[Lark, NewlineFilter]:
-    """The parser of whole plans and the newline filter that it runs on."""
+    """The parser of plans, and the newline filter in it."""
     return _parser_for(tuple(BLOCK_KINDS))
 
 

@@ -8,14 +8,14 @@ from typing import Literal
 from planc.ir.record import Record
 
 WIDTH = 100
-"""Columns after which the arguments of a line stand one to a line."""
+"""Columns after which the arguments of a line are printed one to a line."""
 MAX_CELL_WIDTHS = (56, 24)
-"""A cell wider than this does not push the column after it: patterns, and styles."""
+"""A cell wider than this does not widen its column: patterns, and styles."""
 INDENT = "    "
 
 
 class TextRow(Record):
-    """One line, or what a line may become."""
+    """One line, or what may be broken into several."""
 
     kind: Literal["statement", "entry", "comment", "blank", "open", "close", "raw"]
     cells: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ def print_rows(rows: Sequence[TextRow]) -> str:
         if comment:
             run.append((text, comment))
             continue
-        # Comments of lines that follow each other stand in one column.
+        # Comments of consecutive lines are aligned in one column.
         column = max((len(t) for t, _ in run), default=0) + 2
         out += [f"{t:<{column}}{c}" for t, c in run]
         run = []
@@ -90,7 +90,7 @@ def _lines(row: TextRow, widths: list[int]) -> list[str]:
     indent = INDENT if row.in_block else ""
     if row.kind == "raw":
         return [f"{indent}{INDENT if i else ''}{line}" for i, line in enumerate(row.cells)]
-    # Columns of a block stand apart; the halves of a statement already hold their '='.
+    # Columns of a block have a gap between them; the second half of a statement begins with its '='.
     gap = 3 if row.kind == "entry" else 1
     text = ""
     for i, cell in enumerate(row.cells):

@@ -13,9 +13,9 @@ from planc.ir.source import Source, Span
 from planc.paths import shipped_path, shipped_plans
 
 MAX_BYTES = 16 << 20
-"""A plan is at most so large."""
+"""Of a plan."""
 
-_FORMS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+_FORMATS = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
 class PlanFileError(Exception):
@@ -31,40 +31,40 @@ def read_path(path: str, folder: str | None = None) -> Document:
         folder: the folder whose tree `extends` may read; by default the file's own.
 
     Raises:
-        Unreadable: there is no such file, or it cannot be read.
+        PlanFileError: there is no such file, or it cannot be read.
     """
-    path = _named(path)
+    path = _shipped_or_file(path)
     if path == "-":
         data, name, own = sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>", os.getcwd()
     else:
-        data, name = _bytes(path), path
+        data, name = _read_limited(path), path
         own = os.path.dirname(os.path.abspath(path))
-    form = _FORMS.get(os.path.splitext(path)[1].lower(), "text")
+    format_ = _FORMATS.get(os.path.splitext(path)[1].lower(), "text")
     if path == "-" and data.lstrip()[:1] == b"{":
-        form = "json"  # no plan's text begins so
-    return read_bytes(data, name, form, folder or own)
+        format_ = "json"  # the text of a plan never begins like this
+    return read_bytes(data, name, format_, folder or own)
 
 
-def _named(path: str) -> str:
-    """The path of the shipped plan of this name, unless there is a file so called."""
+def _shipped_or_file(path: str) -> str:
+    """The path of the shipped plan of this name, unless there is a file of that name."""
     if path.isidentifier() and not os.path.exists(path) and path in shipped_plans():
         return shipped_path("plans", f"{path}.plan")
     return path
 
 
-def read_bytes(data: bytes, name: str, form: str = "text", folder: str | None = None) -> Document:
+def read_bytes(data: bytes, name: str, format_: str = "text", folder: str | None = None) -> Document:
     """Read a plan from the bytes of a file."""
     if len(data) > MAX_BYTES:
-        return _refused(Source(name, "", form, folder), "S006", Span(0, 0), "this plan is too large",
+        return _unreadable(Source(name, "", format_, folder), "S006", Span(0, 0), "this plan is too large",
                         f"needed: at most {MAX_BYTES >> 20} MiB")  # fmt: skip
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as bad:
         text = data.decode("utf-8", "replace")
         at = len(data[: bad.start].decode("utf-8-sig"))
-        return _refused(Source(name, text, form, folder), "S003", Span(at, at + 1),
+        return _unreadable(Source(name, text, format_, folder), "S003", Span(at, at + 1),
                         f"byte 0x{data[bad.start]:02x} is not UTF-8 text", "needed: UTF-8")  # fmt: skip
-    return read_source(Source(name, text, form, folder))
+    return read_source(Source(name, text, format_, folder))
 
 
 def read_source(source: Source) -> Document:
@@ -78,22 +78,22 @@ def read_source(source: Source) -> Document:
     return read_data(source)
 
 
-def _bytes(path: str) -> bytes:
+def _read_limited(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
                 raise PlanFileError(f"{path}: is a directory")
             return file.read(MAX_BYTES + 1)
     except OSError as bad:
-        meant = _meant(path) if isinstance(bad, FileNotFoundError) else None
+        meant = _similar_path(path) if isinstance(bad, FileNotFoundError) else None
         hint = f"; did you mean '{meant}'?" if meant else ""
         raise PlanFileError(f"{path or repr(path)}: {(bad.strerror or str(bad)).lower()}{hint}") from None
     except ValueError:  # a NUL in the name
         raise PlanFileError(f"{path!r}: not a file name") from None
 
 
-def _meant(path: str) -> str | None:
-    """The shipped plan, or the file of the same folder, that was most likely meant."""
+def _similar_path(path: str) -> str | None:
+    """The shipped plan, or the file in the same folder, with the most similar name."""
     from planc.closest import closest_match
 
     folder, file = os.path.split(path)
@@ -104,11 +104,12 @@ def _meant(path: str) -> str | None:
         every = os.listdir(folder or ".")
     except OSError:
         return None
-    files = {os.path.splitext(each)[0]: each for each in every if each.endswith((".plan", *_FORMS))}
+    files = {os.path.splitext(each)[0]: each for each in every if each.endswith((".plan", *_FORMATS))}
     meant = name if name in files else closest_match(name, files)
     return os.path.join(folder, files[meant]) if meant else None
 
 
-def _refused(source: Source, code: str, span: Span, message: str, note: str) -> Document:
-    fault = diagnostic(code, Label(source, span), message, note)
-    return Document(source, Plan(), lambda _: Span(0, 0), (fault,))
+def _unreadable(source: Source, code: str, span: Span, message: str, note: str) -> Document:
+    """The document of a file that is not even a text: an empty plan."""
+    error = diagnostic(code, Label(source, span), message, note)
+    return Document(source, Plan(), lambda _: Span(0, 0), (error,))

@@ -1,9 +1,9 @@
-"""Going on after a syntax error, so that every broken line is reported once.
+"""Recovery from syntax errors, so that planc reports every line with an error once.
 
-`Recovery` is called with the error and a parser that stands at it. The stack is popped to
-where a statement, or an entry of a block, may begin, and the *text* is skipped to the end of
-the line: the contextual lexer knows no tokens there. This touches parts of lark that are not
-documented, hence `lark>=1.3,<2`.
+lark calls `Recovery` with the error and the parser in its state. It pops the stack to where a
+statement, or an entry of a block, may begin, and skips the *text* to the end of the line: the
+contextual lexer knows no tokens there. This uses parts of lark that are not documented, hence
+`lark>=1.3,<2`.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _HINTS = tuple(
 )
 _BARE_SHARD = re.compile(r"\bshard[ \t]*$")
 MAX_ACCEPTS_CALLS = 50
-"""Errors for which what may stand there is worked out exactly."""
+"""Errors for which lark computes exactly which terminals are allowed."""
 
 
 class RecoveryStalled(Exception):
-    """Recovery made no headway; what was found so far stands."""
+    """Recovery made no progress: the rest of the text is not read."""
 
 
 class Recovery:
-    """Reports the errors of one parse, and puts its parser where it can go on."""
+    """Reports the errors of one parse, and moves its parser to where it can resume."""
 
     def __init__(self, text: str, newlines: NewlineFilter, report: ReportSyntaxError) -> None:
         self.text, self.newlines, self.report = text, newlines, report
@@ -73,15 +73,15 @@ class Recovery:
 
     def __call__(self, error: UnexpectedInput) -> None:
         at, end, got = self._place(error)
-        standing: Any = error.interactive_parser
-        resume = self._handle(error, standing.parser_state, at, end, got)
+        interactive: Any = error.interactive_parser
+        resume = self._handle(error, interactive.parser_state, at, end, got)
         if resume <= self.last_resume:
             raise RecoveryStalled
         self.last_resume = resume
-        standing.lexer_thread.state.line_ctr.char_pos = resume
+        interactive.lexer_thread.state.line_ctr.char_pos = resume
 
     def _place(self, error: UnexpectedInput) -> tuple[int, int, str]:
-        """Where the error is, and what stands there."""
+        """The offsets of the error, and the terminal there."""
         if isinstance(error, UnexpectedToken) and error.token.type == "$END":
             return len(self.text), len(self.text), "$END"
         at = error.pos_in_stream or 0
@@ -92,7 +92,7 @@ class Recovery:
         return at, found.end() if found else at, ""
 
     def _handle(self, error: UnexpectedInput, state: Any, at: int, end: int, got: str) -> int:
-        """Report the error, mend the stack, and say where to go on."""
+        """Report the error, pop the stack, and return the offset where parsing resumes."""
         opened = self.newlines.open_brackets[0] if self.newlines.open_brackets else None
         if opened is not None and opened.start_pos is not None:
             close = self._closing(opened.start_pos)
@@ -121,7 +121,7 @@ class Recovery:
         return self._after_block(at) if brace is None else self._line_end(at)
 
     def _unexpected(self, error: UnexpectedInput, at: int, end: int, got: str) -> None:
-        """Report what stands at a place, and what could."""
+        """Report an unexpected piece of text, and what is allowed in its place."""
         found = self.text[at:end]
         if got == "" and found == '"':
             end = self._line_end(at)
@@ -149,13 +149,13 @@ class Recovery:
             self.report("S001", at, end, _ENDS.get(got) or f"unexpected '{found}'", details)
 
     def _hint(self, at: int, end: int) -> str | None:
-        """What people mean by some things that are not in the language."""
+        """A hint for some mistakes that people make."""
         line = self.text[self.text.rfind("\n", 0, at) + 1 : end][-200:]
         return next((hint for pattern, hint in _HINTS if pattern.search(line)), None)
 
     def _allowed(self, error: Any) -> set[str]:
-        """What may stand at an error. To know it exactly, lark tries every terminal on a copy
-        of the stack; a text of many errors is told what the tables say."""
+        """The terminals that are allowed at an error. lark computes them exactly by trying each on a copy
+        of the stack; in a text of many errors they are taken from the tables."""
         self.accepts_calls += 1
         if self.accepts_calls <= MAX_ACCEPTS_CALLS:
             return set(error.interactive_parser.accepts())
@@ -164,8 +164,8 @@ class Recovery:
     # ---- the text --------------------------------------------------------------
 
     def _ends_block(self, line: int) -> bool:
-        """Whether a line, met inside a block, is a statement after a block never closed: it
-        begins as one, and another block begins before a brace closes this one."""
+        """Whether a line in a block is a statement after a block that is never closed: it begins as a
+        statement, and another block begins before a brace closes this one."""
         if not self.statement.match(self.text, line):
             return False
         if self.block_braces is None:
@@ -193,7 +193,7 @@ class Recovery:
         return end - 1 if self.text[end - 1 : end] == "\r" else end
 
     def _arguments_end(self, opened: int) -> int:
-        """The end of the line of a bracket never closed, or of the arguments below it."""
+        """The end of the line of a bracket that is never closed, or of the arguments below it."""
         end = self._line_end(opened)
         while argument := _ARGUMENT.match(self.text, end):
             end = self._line_end(argument.end())
@@ -228,7 +228,7 @@ class Recovery:
     # ---- the stack -------------------------------------------------------------
 
     def _pop(self, state: Any) -> None:
-        """Back to where a statement, or an entry of a block, may begin."""
+        """Pop the stack to where a statement, or an entry of a block, may begin."""
         states, stack, values = state.parse_conf.states, state.state_stack, state.value_stack
         while len(stack) > 1:
             row = states[stack[-1]]
@@ -238,7 +238,7 @@ class Recovery:
             values.pop()
 
     def _brace(self, state: Any) -> int | None:
-        """Where the block that is open begins."""
+        """The offset of the brace of the open block."""
         for value in reversed(state.value_stack):
             if isinstance(value, Token):
                 if value.type == "RBRACE":
@@ -252,6 +252,6 @@ class Recovery:
         return values[-1].type if values and isinstance(values[-1], Token) else ""
 
     def _feed(self, state: Any, at: int) -> None:
-        """Close the block that is open."""
+        """Close the open block."""
         for kind, text in (("RBRACE", "}"), ("_NEWLINE", "\n")):
             state.feed_token(Token(kind, text, start_pos=at, end_pos=at))

@@ -1,4 +1,4 @@
-"""A value read from a text, with the place where it stands."""
+"""A value that was read from a text, with its place there."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Spanned(Generic[T_co]):
-    """A value, the tree it was read from, and the nodes of its fields.
+    """A value, the syntax tree it was read from, and the same of its fields.
 
-    Spans are found when asked for: a plan without faults needs none.
+    A span is computed on request: a plan without errors needs none.
     """
 
     __slots__ = ("fields", "tree", "value")
 
-    def __init__(self, value: T_co, branch: Any, parts: Mapping[Any, Spanned[Any]] | None = None) -> None:
-        self.value, self.tree, self.fields = value, branch, parts
+    def __init__(self, value: T_co, tree: Any, fields: Mapping[Any, Spanned[Any]] | None = None) -> None:
+        self.value, self.tree, self.fields = value, tree, fields
 
     @property
     def span(self) -> Span:
@@ -29,23 +29,23 @@ class Spanned(Generic[T_co]):
 
     def span_at(self, path: FieldPath) -> Span:
         """The span of the piece at a path, or of the nearest one around it."""
-        node: Spanned[Any] = self
-        spanned: Spanned[Any] = self
+        current: Spanned[Any] = self
+        nearest: Spanned[Any] = self
         for step in path:
-            inner = node.fields.get(step) if node.fields else None
+            inner = current.fields.get(step) if current.fields else None
             if inner is None:
                 break
-            node = inner
-            if node.tree is not None:
-                spanned = node
-        return spanned.span
+            current = inner
+            if current.tree is not None:
+                nearest = current
+        return nearest.span
 
 
-def spanned_items(nodes: Iterable[Spanned[Any]]) -> Spanned[None]:
-    """The node of a field that holds several: it has no place of its own."""
-    return Spanned(None, None, dict(enumerate(nodes)))
+def spanned_items(items: Iterable[Spanned[Any]]) -> Spanned[None]:
+    """A field with several values: it has no place of its own."""
+    return Spanned(None, None, dict(enumerate(items)))
 
 
-def spanned_values(nodes: Iterable[Spanned[T_co]]) -> tuple[T_co, ...]:
-    """What the nodes hold."""
-    return tuple([node.value for node in nodes])
+def spanned_values(items: Iterable[Spanned[T_co]]) -> tuple[T_co, ...]:
+    """The values alone."""
+    return tuple([item.value for item in items])

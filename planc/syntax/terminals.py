@@ -1,4 +1,4 @@
-"""Terminals of the grammar in the words of a message."""
+"""Terminals of the grammar, as messages name them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from planc.ir.block_kinds import BLOCK_KINDS
 
 _STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "override")
 
-_WORDS = {
+_NAMES = {
     "NAME": "a name", "DOTTED": "a dotted name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",
     "KEY": "a setting", "DASHED": "a value", "ARROW": "'->'", "COMPARE": "a comparison", "TIMES": "an operator",
     "PLUS": "an operator", "MINUS": "an operator", "_PLUS": "'+'", "_EQUAL": "'='",
@@ -25,12 +25,12 @@ def statement_keywords() -> tuple[str, ...]:
 
 
 def terminal_name(terminal: str) -> str:
-    """One terminal: `_WHEN` is 'when', `_COMMA` is ','."""
-    return _WORDS.get(terminal) or f"'{terminal.strip('_').lower()}'"
+    """A terminal as a message names it: `_WHEN` is 'when', `_COMMA` is ','."""
+    return _NAMES.get(terminal) or f"'{terminal.strip('_').lower()}'"
 
 
 def describe_terminals(terminals: Iterable[str]) -> str:
-    """What may stand at a place, as one phrase."""
+    """The terminals that are allowed at a place, as one phrase."""
     allowed = set(terminals)
     if {"_PLAN", "_LET", "_MESH"} <= allowed:
         return f"a statement: {', '.join(statement_keywords())}"
@@ -39,7 +39,7 @@ def describe_terminals(terminals: Iterable[str]) -> str:
     if "$END" in allowed:
         allowed = allowed - {"$END"} | {"_NEWLINE"}
     elif len(allowed) > 1:
-        # What may follow anywhere is no help at a place that wants something.
+        # The end of the line is allowed almost anywhere: naming it does not help.
         allowed.discard("_NEWLINE")
-    words = sorted({terminal_name(t) for t in allowed}, key=lambda w: (w[0] == "'", w))
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    names = sorted({terminal_name(each) for each in allowed}, key=lambda name: (name[0] == "'", name))
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,7 +1,6 @@
-"""From syntax tree to values: names, patterns, layouts, expressions.
+"""Reads names, patterns, layouts and expressions from a syntax tree.
 
-A `Node` is a value with the place it was written at. Readers of statements and
-blocks (`planc/syntax/statements.py`, `planc/syntax/blocks/`) are built from these parts.
+Statements (`planc/syntax/statements.py`) and the codecs of blocks (`planc/syntax/blocks/`) are decoded with it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LAYOUTS = "shard(DIM), replicate, partial, or the name of a let"
 MAX_EXPR_TERMS = 200
 """Names and numbers of one expression."""
 MAX_EXPR_DEPTH = 250
-"""Operations and brackets of one expression, one inside the other."""
+"""Operations and brackets of one expression that are nested in each other."""
 MAX_DIGITS = 12
 
 
@@ -45,7 +44,7 @@ class CallSyntax(NamedTuple):
 
 
 class TreeReader:
-    """Reads the pieces of one source, and collects what is wrong with them."""
+    """Reads the syntax tree of one source, and collects diagnostics."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -54,20 +53,24 @@ class TreeReader:
     def report(
         self,
         code: str,
-        branch: Any,
+        tree: Any,
         message: str,
         label: str = "",
         *notes: str,
         secondary: tuple[tuple[Any, str], ...] = (),
         fix: Fix | None = None,
     ) -> None:
-        """Report a fault at a token, a tree, or a pair of offsets; `others` have part in it."""
-        place = self._label(branch, label)
-        further = tuple(self._label(other, text) for other, text in secondary)
-        self.diagnostics.append(diagnostic(code, place, message, *notes, secondary=further, fix=fix))
+        """Report a violation of a law at a token, a tree, or a pair of offsets.
 
-    def _label(self, branch: Any, text: str) -> Label:
-        return Label(self.source, self.source.span(*tree_span(branch)), text)
+        Args:
+            secondary: further places that have part in it, each with the text of its label.
+        """
+        primary = self._label(tree, label)
+        others = tuple(self._label(other, text) for other, text in secondary)
+        self.diagnostics.append(diagnostic(code, primary, message, *notes, secondary=others, fix=fix))
+
+    def _label(self, tree: Any, text: str) -> Label:
+        return Label(self.source, self.source.span(*tree_span(tree)), text)
 
     # ---- leaves ----------------------------------------------------------------
 
@@ -91,31 +94,31 @@ class TreeReader:
             return Spanned(Pattern.parse(token), token)
         except PatternError as bad:
             start = token.start_pos or 0
-            place = (start + bad.start, min(start + bad.end, start + len(token)))
+            offsets = (start + bad.start, min(start + bad.end, start + len(token)))
             if bad.limit:
-                self.report("S006", place, bad.message)
+                self.report("S006", offsets, bad.message)
             else:
-                self.report("S005", place, "this is not a pattern", bad.message)
+                self.report("S005", offsets, "this is not a pattern", bad.message)
             return None
 
-    def when(self, branch: ParseTree) -> Spanned[Expr] | None:
+    def when(self, tree: ParseTree) -> Spanned[Expr] | None:
         """The condition of a `when`, or None where there is none."""
-        return self.expr(branch.children[0]) if branch.children else None
+        return self.expr(tree.children[0]) if tree.children else None
 
     # ---- calls and layouts -----------------------------------------------------
 
-    def call(self, branch: ParseTree) -> CallSyntax:
-        children = branch.children
+    def call(self, tree: ParseTree) -> CallSyntax:
+        children = tree.children
         items = [_item(i) for i in _trees(children[1])] if len(children) > 1 else None
-        return CallSyntax(children[0], items, branch)  # type: ignore[arg-type]
+        return CallSyntax(children[0], items, tree)  # type: ignore[arg-type]
 
-    def layout(self, branch: ParseTree | Token) -> Spanned[Layout] | None:
-        """A layout written where an expression may stand too: a name, or `shard(1)`."""
-        if isinstance(branch, Tree) and branch.data == "call":
-            return self.call_layout(self.call(branch))
+    def layout(self, tree: ParseTree | Token) -> Spanned[Layout] | None:
+        """A layout where the grammar allows an expression: a name, or `shard(1)`."""
+        if isinstance(tree, Tree) and tree.data == "call":
+            return self.call_layout(self.call(tree))
         self.report(
             "S001",
-            branch,
+            tree,
             "this is not a layout",
             "",
             f"needed: {_LAYOUTS}",
@@ -136,7 +139,7 @@ class TreeReader:
         parts = _signed(call.arguments[1:]) if len(call.arguments) == 2 else (1, None)
         if number is None or len(call.arguments) > 2 or (len(call.arguments) == 2 and parts[1] is None):
             self.report("S001", call.tree, "shard takes one dim, and parts where it is fused", "",
-                       "needed: shard(DIM) or shard(DIM, PARTS), whole numbers")  # fmt: skip
+                       "needed: shard(DIM) or shard(DIM, PARTS), integers")  # fmt: skip
             return None
         dim = self.integer(number, sign)
         count = 1 if parts[1] is None else self.integer(parts[1], parts[0])
@@ -144,27 +147,27 @@ class TreeReader:
 
     # ---- expressions -----------------------------------------------------------
 
-    def expr(self, branch: ParseTree | Token) -> Spanned[Expr] | None:
-        if limit := _exceeded(branch):
-            self.report("S006", branch, "this expression is too long", "", f"needed: at most {limit}")
+    def expr(self, tree: ParseTree | Token) -> Spanned[Expr] | None:
+        if limit := _exceeded(tree):
+            self.report("S006", tree, "this expression is too long", "", f"needed: at most {limit}")
             return None
-        while isinstance(branch, Tree) and branch.data == "group":
-            branch = branch.children[1]
-        built = self._expr(branch)
-        return None if built is None else Spanned(built, branch)
+        while isinstance(tree, Tree) and tree.data == "group":
+            tree = tree.children[1]
+        built = self._expr(tree)
+        return None if built is None else Spanned(built, tree)
 
-    def _expr(self, branch: ParseTree | Token) -> Expr | None:
-        if isinstance(branch, Token):
-            if branch.type == "INT":
-                number = self.integer(branch)
+    def _expr(self, tree: ParseTree | Token) -> Expr | None:
+        if isinstance(tree, Token):
+            if tree.type == "INT":
+                number = self.integer(tree)
                 return None if number is None else Const(number)
-            return Const(branch.type == "TRUE")
-        kind, children = branch.data, branch.children
+            return Const(tree.type == "TRUE")
+        kind, children = tree.data, tree.children
         if kind == "call":
             if len(children) > 1:
                 self.report(
                     "S001",
-                    branch,
+                    tree,
                     "an expression cannot call anything",
                     "",
                     "needed: a name, a number, true or false",
@@ -189,7 +192,7 @@ class TreeReader:
 
 
 def _signed(items: list[CallArgument]) -> tuple[int, Token | None]:
-    """The sign and the digits of a single whole number."""
+    """The sign and the digits of a single integer."""
     if len(items) != 1 or items[0].key is not None or items[0].after is not None:
         return 1, None
     value, sign = items[0].value, 1
@@ -198,30 +201,30 @@ def _signed(items: list[CallArgument]) -> tuple[int, Token | None]:
     return sign, value if isinstance(value, Token) and value.type == "INT" else None
 
 
-def _item(branch: ParseTree) -> CallArgument:
-    children = list(branch.children)
+def _item(tree: ParseTree) -> CallArgument:
+    children = list(tree.children)
     key = None
     if len(children) > 1 and isinstance(children[0], Token):
         following = children[1]
         if not (isinstance(following, Token) and following.type == "ARROW"):
             key = children.pop(0)
-    return CallArgument(key, children[0], children[2] if len(children) > 2 else None, branch)  # type: ignore[arg-type]
+    return CallArgument(key, children[0], children[2] if len(children) > 2 else None, tree)  # type: ignore[arg-type]
 
 
-def _trees(branch: Any) -> Iterator[ParseTree]:
-    return (child for child in branch.children if isinstance(child, Tree))
+def _trees(tree: Any) -> Iterator[ParseTree]:
+    return (child for child in tree.children if isinstance(child, Tree))
 
 
-def _exceeded(branch: Any) -> str | None:
+def _exceeded(tree: Any) -> str | None:
     """The bound that an expression exceeds, if it does."""
-    pending = [(branch, 0)]
+    pending = [(tree, 0)]
     terms = 0
     while pending:
-        branch, depth = pending.pop()
-        if isinstance(branch, Token):
-            terms += branch.type in ("INT", "NAME", "TRUE", "FALSE")
+        tree, depth = pending.pop()
+        if isinstance(tree, Token):
+            terms += tree.type in ("INT", "NAME", "TRUE", "FALSE")
         else:
-            pending.extend((child, depth + 1) for child in branch.children)
+            pending.extend((child, depth + 1) for child in tree.children)
         if terms > MAX_EXPR_TERMS:
             return f"{MAX_EXPR_TERMS} names and numbers"
         if depth > MAX_EXPR_DEPTH:

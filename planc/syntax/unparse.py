@@ -1,4 +1,4 @@
-"""`Plan` to canonical text."""
+"""A plan to its canonical text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def unparse(plan: Plan) -> str:
-    """The text of a plan; reading it gives the plan again."""
-    parts = [_heads(plan)]
+    """The canonical text of a plan: reading it gives the same plan."""
+    parts = [_header_rows(plan)]
     parts.append([option_row(option) for option in plan.options])
     parts.append([let_row(let) for let in plan.lets])
     parts.append([require_row(require) for require in plan.requires])
@@ -31,8 +31,8 @@ def unparse(plan: Plan) -> str:
 
 
 def unparse_round_trip(plan: Plan) -> str | None:
-    """The text of a plan, or None where reading it would not give the plan again: data can
-    hold faulty plans that have no text, such as layouts without a style."""
+    """The canonical text of a plan, or None where reading it would not give the same plan: data can hold
+    plans with errors that no text can have, such as layouts without a style."""
     from planc.syntax.read_text import read_text
 
     text = unparse(plan)
@@ -40,7 +40,7 @@ def unparse_round_trip(plan: Plan) -> str | None:
     return text if not document.diagnostics and document.plan == plan else None
 
 
-def _heads(plan: Plan) -> list[TextRow]:
+def _header_rows(plan: Plan) -> list[TextRow]:
     rows = []
     if plan.name is not None:
         rows.append(name_row(plan.name))

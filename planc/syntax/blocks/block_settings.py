@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from planc.syntax.tree_reader import TreeReader
 
 
-def decode_settings(branch: Any, reader: TreeReader, override: bool) -> Spanned[list[Spanned[Setting]]]:
+def decode_settings(tree: Any, reader: TreeReader, override: bool) -> Spanned[list[Spanned[Setting]]]:
     """The settings of one line."""
     nodes = []
-    for setting in branch.children:
+    for setting in tree.children:
         key, token = setting.children
         value: str | bool | int | None = str(token)
         if token.type == "INT":
@@ -30,9 +30,9 @@ def decode_settings(branch: Any, reader: TreeReader, override: bool) -> Spanned[
         elif token.type in ("TRUE", "FALSE"):
             value = token.type == "TRUE"
         if value is not None:
-            parts = {"name": reader.name(key), "value": Spanned(value, token)}
-            nodes.append(Spanned(Setting(str(key), value, override), setting, parts))
-    return Spanned(nodes, branch)
+            fields = {"name": reader.name(key), "value": Spanned(value, token)}
+            nodes.append(Spanned(Setting(str(key), value, override), setting, fields))
+    return Spanned(nodes, tree)
 
 
 def report_missing_blank(node: Spanned[Pattern], known: SettingValues, reader: TreeReader) -> None:

@@ -32,30 +32,30 @@ _COMPILE.2: /compile\b/
 """
 
 
-def decode_compile(branch: Any, reader: TreeReader) -> Spanned[CompileBlock]:
-    entries = decode_entries(branch, reader, {"region": _target, "settings": decode_settings})
+def decode_compile(tree: Any, reader: TreeReader) -> Spanned[CompileBlock]:
+    entries = decode_entries(tree, reader, {"region": _target, "settings": decode_settings})
     settings = [node for line in entries["settings"] for node in line.value]
     targets, remove = entries["region"], entries["remove"]
-    parts = {
+    fields = {
         "settings": spanned_items(settings),
         "targets": spanned_items(targets),
         "remove": spanned_items(remove),
     }
     return Spanned(
-        CompileBlock(spanned_values(settings), spanned_values(targets), spanned_values(remove)), branch, parts
+        CompileBlock(spanned_values(settings), spanned_values(targets), spanned_values(remove)), tree, fields
     )
 
 
-def _target(branch: Any, reader: TreeReader, override: bool) -> Spanned[Compile] | None:
-    pattern = reader.pattern(branch.children[0])
-    when = reader.when(branch.children[-1])
-    for extra in branch.children[1:-1]:
+def _target(tree: Any, reader: TreeReader, override: bool) -> Spanned[Compile] | None:
+    pattern = reader.pattern(tree.children[0])
+    when = reader.when(tree.children[-1])
+    for extra in tree.children[1:-1]:
         reader.report("R304", extra, "a line of 'compile' takes only a pattern")
     if pattern is None:
         return None
     report_missing_blank(pattern, BLOCK_KINDS["compile"].settings, reader)
-    parts: dict[str, Spanned[Any]] = {"pattern": pattern} | ({"when": when} if when else {})
-    return Spanned(Compile(pattern.value, when.value if when else None, override), branch, parts)
+    fields: dict[str, Spanned[Any]] = {"pattern": pattern} | ({"when": when} if when else {})
+    return Spanned(Compile(pattern.value, when.value if when else None, override), tree, fields)
 
 
 def compile_from_records(records: Sequence[Record]) -> CompileBlock:

@@ -1,4 +1,4 @@
-"""What the blocks share: reading their entries, and the cells of a written line."""
+"""What codecs of blocks share: decoding entries, and the cells of a line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 EntryDecoder = Callable[[Any, "TreeReader", bool], "Spanned[Any] | None"]
-"""Reads one entry from its tree; the flag says that `override` stands before it."""
+"""Decodes one entry from its tree; the flag: `override` is written before it."""
 
 
 class EntryLine(Record):
@@ -27,11 +27,11 @@ class EntryLine(Record):
 
 
 def decode_entries(
-    branch: Any, reader: TreeReader, kinds: dict[str, EntryDecoder]
+    tree: Any, reader: TreeReader, kinds: dict[str, EntryDecoder]
 ) -> dict[str, list[Spanned[Any]]]:
     """The entries of a block, by the name of their rule in the grammar, and `remove`."""
     found: dict[str, list[Spanned[Any]]] = {kind: [] for kind in (*kinds, "remove")}
-    for entry in branch.children:
+    for entry in tree.children:
         kind = getattr(entry, "data", "")
         override = kind.startswith("override")
         if override:

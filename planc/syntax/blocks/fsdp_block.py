@@ -38,11 +38,11 @@ _REPLICATE.2: /replicate\b/
 # ---- text to records ---------------------------------------------------------
 
 
-def decode_fsdp(branch: Any, reader: TreeReader) -> Spanned[FsdpBlock]:
-    axis = reader.name(branch.children[0])
-    over = branch.children[1].children
+def decode_fsdp(tree: Any, reader: TreeReader) -> Spanned[FsdpBlock]:
+    axis = reader.name(tree.children[0])
+    over = tree.children[1].children
     replicate = reader.name(over[0]) if over else None
-    entries = decode_entries(branch, reader, {"unit": _unit, "settings": decode_settings})
+    entries = decode_entries(tree, reader, {"unit": _unit, "settings": decode_settings})
     settings = [node for line in entries["settings"] for node in line.value]
     units, remove = entries["unit"], entries["remove"]
     block = FsdpBlock(
@@ -52,23 +52,23 @@ def decode_fsdp(branch: Any, reader: TreeReader) -> Spanned[FsdpBlock]:
         spanned_values(units),
         spanned_values(remove),
     )
-    parts = {
+    fields = {
         "axis": axis,
         "settings": spanned_items(settings),
         "units": spanned_items(units),
         "remove": spanned_items(remove),
     }
-    return Spanned(block, branch, parts | ({"replicate": replicate} if replicate else {}))
+    return Spanned(block, tree, fields | ({"replicate": replicate} if replicate else {}))
 
 
-def _unit(branch: Any, reader: TreeReader, override: bool) -> Spanned[Unit] | None:
-    *heads, tail = branch.children
+def _unit(tree: Any, reader: TreeReader, override: bool) -> Spanned[Unit] | None:
+    *heads, tail = tree.children
     patterns = [reader.pattern(h) for h in heads if not hasattr(h, "children")]
     calls = [reader.call(h) for h in heads if hasattr(h, "children")]
-    slip = str(patterns[0].value) if patterns and patterns[0] else ""
-    if calls and str(calls[0].name) in (BLOCK_KINDS["fsdp"].settings.get(slip) or ()):
-        reader.report("S001", branch, "a setting has a colon after its name", "a unit and its modifier",
-                     f"help: write {slip}: {calls[0].name}")  # fmt: skip
+    pattern_text = str(patterns[0].value) if patterns and patterns[0] else ""
+    if calls and str(calls[0].name) in (BLOCK_KINDS["fsdp"].settings.get(pattern_text) or ()):
+        reader.report("S001", tree, "a setting has a colon after its name", "a unit and its modifier",
+                     f"help: write {pattern_text}: {calls[0].name}")  # fmt: skip
         return None
     reshard = _reshard(calls[0], reader) if calls else None
     for extra in calls[1:]:
@@ -79,14 +79,12 @@ def _unit(branch: Any, reader: TreeReader, override: bool) -> Spanned[Unit] | No
         report_missing_blank(node, BLOCK_KINDS["fsdp"].settings, reader)
     if len(known) < len(patterns):
         return None
-    parts: dict[str, Spanned[Any]] = {"patterns": spanned_items(known)}
+    fields: dict[str, Spanned[Any]] = {"patterns": spanned_items(known)}
     if when:
-        parts["when"] = when
+        fields["when"] = when
     if calls:
-        parts["reshard"] = Spanned(reshard, calls[0].tree)
-    return Spanned(
-        Unit(spanned_values(known), reshard, when.value if when else None, override), branch, parts
-    )
+        fields["reshard"] = Spanned(reshard, calls[0].tree)
+    return Spanned(Unit(spanned_values(known), reshard, when.value if when else None, override), tree, fields)
 
 
 def _reshard(modifier: CallSyntax, reader: TreeReader) -> bool | int | None:

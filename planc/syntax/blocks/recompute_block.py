@@ -33,31 +33,31 @@ _RECOMPUTE.2: /recompute\b/
 """
 
 
-def decode_recompute(branch: Any, reader: TreeReader) -> Spanned[RecomputeBlock]:
-    entries = decode_entries(branch, reader, {"region": _region})
+def decode_recompute(tree: Any, reader: TreeReader) -> Spanned[RecomputeBlock]:
+    entries = decode_entries(tree, reader, {"region": _region})
     regions, remove = entries["region"], entries["remove"]
-    parts = {"regions": spanned_items(regions), "remove": spanned_items(remove)}
-    return Spanned(RecomputeBlock(spanned_values(regions), spanned_values(remove)), branch, parts)
+    fields = {"regions": spanned_items(regions), "remove": spanned_items(remove)}
+    return Spanned(RecomputeBlock(spanned_values(regions), spanned_values(remove)), tree, fields)
 
 
-def _region(branch: Any, reader: TreeReader, override: bool) -> Spanned[Recompute] | None:
-    pattern = reader.pattern(branch.children[0])
-    calls = [reader.call(child) for child in branch.children[1:-1]]
-    when = reader.when(branch.children[-1])
+def _region(tree: Any, reader: TreeReader, override: bool) -> Spanned[Recompute] | None:
+    pattern = reader.pattern(tree.children[0])
+    calls = [reader.call(child) for child in tree.children[1:-1]]
+    when = reader.when(tree.children[-1])
     for extra in calls[1:]:
         reader.report("R304", extra.tree, "a region takes one mode", "", "needed: full, or save(...)")
     if pattern is None:
         return None
-    parts: dict[str, Spanned[Any]] = {"pattern": pattern}
+    fields: dict[str, Spanned[Any]] = {"pattern": pattern}
     mode, save = None, []
     if calls:
         mode = str(calls[0].name)
         save = _saved(calls[0], reader)
-        parts |= {"mode": reader.name(calls[0].name), "save": spanned_items(save)}
+        fields |= {"mode": reader.name(calls[0].name), "save": spanned_items(save)}
     if when:
-        parts["when"] = when
+        fields["when"] = when
     region = Recompute(pattern.value, mode, spanned_values(save), when.value if when else None, override)
-    return Spanned(region, branch, parts)
+    return Spanned(region, tree, fields)
 
 
 def _saved(mode: CallSyntax, reader: TreeReader) -> list[Spanned[str]]:

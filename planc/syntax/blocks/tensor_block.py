@@ -49,9 +49,9 @@ _LOSS.3: /loss(?=[ \t])/
 # ---- text to records ---------------------------------------------------------
 
 
-def decode_tensor(branch: Any, reader: TreeReader) -> Spanned[TensorBlock]:
-    axis = reader.name(branch.children[0])
-    entries = decode_entries(branch, reader, {"rule": _rule, "loss": _loss, "settings": decode_settings})
+def decode_tensor(tree: Any, reader: TreeReader) -> Spanned[TensorBlock]:
+    axis = reader.name(tree.children[0])
+    entries = decode_entries(tree, reader, {"rule": _rule, "loss": _loss, "settings": decode_settings})
     settings = [node for line in entries["settings"] for node in line.value]
     losses = entries["loss"]
     for extra in losses[1:]:
@@ -65,156 +65,176 @@ def decode_tensor(branch: Any, reader: TreeReader) -> Spanned[TensorBlock]:
         spanned_values(remove),
         spanned_values(settings),
     )
-    parts = {
-        "axis": axis, "rules": spanned_items(rules), "remove": spanned_items(remove), "settings": spanned_items(settings),
-    }  # fmt: skip
-    return Spanned(block, branch, parts | ({"loss": loss} if loss else {}))
-
-
-def _loss(branch: Any, reader: TreeReader, override: bool) -> Spanned[Loss]:
-    style = reader.name(branch.children[0])
-    when = reader.when(branch.children[1])
-    parts = {"style": style} | ({"when": when} if when else {})
-    return Spanned(Loss(style.value, when.value if when else None, override), branch, parts)
-
-
-def _rule(branch: Any, reader: TreeReader, override: bool) -> Spanned[Rule] | None:
-    children = branch.children
-    before: list[CallSyntax] = []
-    after: list[CallSyntax] = []
-    arrow = False
-    for child in children[1:-1]:
-        if not hasattr(child, "children"):
-            arrow = True
-        else:
-            (after if arrow else before).append(reader.call(child))
-    parts: dict[str, Any] = {"pattern": reader.pattern(children[0])}
-    if children[-1].children:
-        parts["when"] = reader.when(children[-1])
-    words = [c for c in before if str(c.name) not in RULE_CLAUSES]
-    if words:
-        _style(words, arrow, reader, parts)
-    elif arrow:
-        reader.report("R304", branch, "'->' is only allowed after a style", "",
-                     "help: at a module without a style, write inputs(0: ... -> ...)")  # fmt: skip
-        parts["output"] = None
-    outs = [c for c in after if str(c.name) not in RULE_CLAUSES]
-    if arrow and words and len(words) < 2 and not outs:
-        reader.report(
-            "R304",
-            branch,
-            "'->' needs a layout on at least one side",
-            "",
-            "needed: IN -> OUT, or one of them",
-        )
-    if outs and words:
-        parts["output"] = reader.call_layout(outs[0])
-    for call_ in (*words[2:], *words[1:2] * (not arrow), *outs[1:]):
-        reader.report("R304", call_.tree, f"'{call_.name}' is not allowed here",
-                     "", "needed: one style, and layouts on both sides of '->'")  # fmt: skip
-        parts["style"] = None
-    for call_ in (*before, *after):
-        if facet := RULE_CLAUSES.get(str(call_.name)):
-            _facet(call_, facet, reader, parts)
-    if None in parts.values():
-        return None  # said above, where it was read
-    fields: dict[str, Any] = {
-        k: n.value if n.tree is not None else spanned_values(n.fields.values()) for k, n in parts.items()
+    fields = {
+        "axis": axis,
+        "rules": spanned_items(rules),
+        "remove": spanned_items(remove),
+        "settings": spanned_items(settings),
     }
-    return Spanned(Rule(**fields, override=override), branch, parts)
+    return Spanned(block, tree, fields | ({"loss": loss} if loss else {}))
 
 
-def _style(words: list[CallSyntax], arrow: bool, reader: TreeReader, parts: dict[str, Any]) -> None:
-    style = words[0]
-    parts["style"] = reader.name(style.name)
-    if style.arguments == []:
-        reader.report("R304", style.tree, f"the brackets of '{style.name}' are empty")
-        parts["style"] = None
-        return
-    if style.arguments and str(style.name) not in STYLES and _is_facet(style):
-        label = Label(reader.source, parts["style"].span, "no such style")
-        reader.report("N101", style.name, f"there is no style '{style.name}'", label.text,
-                     f"needed: {join_names(STYLES)}, or {join_names(RULE_CLAUSES)}",
-                     fix=replacement_fix(label, closest_match(str(style.name), RULE_CLAUSES)))  # fmt: skip
-        parts["style"] = None
-        return
-    if style.arguments is not None:
-        read_parts = [_part(item, reader) for item in style.arguments]
-        known = [part for part in read_parts if part is not None]
-        parts["parts"] = spanned_items(known) if len(known) == len(read_parts) else None
-    if len(words) > 1 and arrow:
-        parts["input"] = reader.call_layout(words[1])
+def _loss(tree: Any, reader: TreeReader, override: bool) -> Spanned[Loss]:
+    style = reader.name(tree.children[0])
+    when = reader.when(tree.children[1])
+    fields = {"style": style} | ({"when": when} if when else {})
+    return Spanned(Loss(style.value, when.value if when else None, override), tree, fields)
 
 
-def _is_facet(style: CallSyntax) -> bool:
-    """Whether a word that is no style has the arguments, or nearly the name, of a facet."""
-    if any(item.after is not None for item in style.arguments or ()):
+def _rule(tree: Any, reader: TreeReader, override: bool) -> Spanned[Rule] | None:
+    return _RuleDecoder(tree, reader).decode(override)
+
+
+class _RuleDecoder:
+    """Decodes `PATTERN style INPUT -> OUTPUT clauses when CONDITION`."""
+
+    def __init__(self, tree: Any, reader: TreeReader) -> None:
+        self.tree, self.reader = tree, reader
+        self.fields: dict[str, Any] = {}
+        """The fields read so far; None: one that cannot be read, which is reported."""
+        pattern, *middle, when = tree.children
+        self.has_arrow = any(not hasattr(child, "children") for child in middle)
+        before: list[CallSyntax] = []
+        after: list[CallSyntax] = []
+        calls = before
+        for child in middle:
+            if hasattr(child, "children"):
+                calls.append(reader.call(child))
+            else:
+                calls = after
+        self.clauses = [call for call in (*before, *after) if str(call.name) in RULE_CLAUSES]
+        self.words = [call for call in before if str(call.name) not in RULE_CLAUSES]
+        """The style and the layout of its input."""
+        self.outputs = [call for call in after if str(call.name) not in RULE_CLAUSES]
+        self.fields["pattern"] = reader.pattern(pattern)
+        if when.children:
+            self.fields["when"] = reader.when(when)
+
+    def decode(self, override: bool) -> Spanned[Rule] | None:
+        """The rule; None: a part of it cannot be read."""
+        if self.words:
+            self._decode_style()
+        elif self.has_arrow:
+            self.reader.report("R304", self.tree, "'->' is only allowed after a style", "",
+                               "help: at a module without a style, write inputs(0: ... -> ...)")  # fmt: skip
+            self.fields["output"] = None
+        self._decode_output()
+        for call in self.clauses:
+            self._decode_clause(call)
+        if None in self.fields.values():
+            return None
+        values: dict[str, Any] = {
+            name: field.value if field.tree is not None else spanned_values(field.fields.values())
+            for name, field in self.fields.items()
+        }
+        return Spanned(Rule(**values, override=override), self.tree, self.fields)
+
+    def _decode_style(self) -> None:
+        style, reader = self.words[0], self.reader
+        self.fields["style"] = reader.name(style.name)
+        if style.arguments == []:
+            reader.report("R304", style.tree, f"the brackets of '{style.name}' are empty")
+            self.fields["style"] = None
+            return
+        if style.arguments and str(style.name) not in STYLES and _resembles_clause(style):
+            label = Label(reader.source, self.fields["style"].span, "no such style")
+            reader.report("N101", style.name, f"there is no style '{style.name}'", label.text,
+                          f"needed: {join_names(STYLES)}, or {join_names(RULE_CLAUSES)}",
+                          fix=replacement_fix(label, closest_match(str(style.name), RULE_CLAUSES)))  # fmt: skip
+            self.fields["style"] = None
+            return
+        if style.arguments is not None:
+            parts = [_part(argument, reader) for argument in style.arguments]
+            valid = [part for part in parts if part is not None]
+            self.fields["parts"] = spanned_items(valid) if len(valid) == len(parts) else None
+        if len(self.words) > 1 and self.has_arrow:
+            self.fields["input"] = reader.call_layout(self.words[1])
+
+    def _decode_output(self) -> None:
+        words, outputs, reader = self.words, self.outputs, self.reader
+        if self.has_arrow and len(words) == 1 and not outputs:
+            reader.report("R304", self.tree, "'->' needs a layout on at least one side", "",
+                          "needed: IN -> OUT, or one of them")  # fmt: skip
+        if outputs and words:
+            self.fields["output"] = reader.call_layout(outputs[0])
+        for call in (*words[2:], *words[1:2] * (not self.has_arrow), *outputs[1:]):
+            reader.report("R304", call.tree, f"'{call.name}' is not allowed here", "",
+                          "needed: one style, and layouts on both sides of '->'")  # fmt: skip
+            self.fields["style"] = None
+
+    def _decode_clause(self, call: CallSyntax) -> None:
+        name, reader = str(call.name), self.reader
+        if name in self.fields:
+            reader.report("R304", call.tree, f"'{name}' is given twice in one rule")
+            self.fields["style"] = None
+            return
+        needed, decode = RULE_CLAUSES[name]
+        items = []
+        for argument in call.arguments or ():
+            item = decode(argument, reader)
+            if item is _MALFORMED:
+                reader.report(
+                    "R304", argument.tree, f"'{name}' does not take this argument", "", f"needed: {needed}"
+                )
+            items.append(item)
+        if not items:
+            reader.report("R304", call.tree, f"'{name}' needs arguments", "", f"needed: {needed}")
+        is_valid = items and None not in items and _MALFORMED not in items
+        self.fields[name] = spanned_items(items) if is_valid else None
+
+
+def _resembles_clause(style: CallSyntax) -> bool:
+    """Whether a word that is not a style has the arguments of a clause, or nearly its name."""
+    if any(argument.after is not None for argument in style.arguments or ()):
         return True
     return closest_match(str(style.name), RULE_CLAUSES) is not None
 
 
-def _facet(call_: CallSyntax, facet: Any, reader: TreeReader, parts: dict[str, Any]) -> None:
-    name = str(call_.name)
-    if name in parts:
-        reader.report("R304", call_.tree, f"'{name}' is given twice in one rule")
-        parts["style"] = None
-        return
-    needed, item = facet
-    nodes = []
-    for each in call_.arguments or ():
-        node = item(each, reader)
-        if node is _MALFORMED:
-            reader.report("R304", each.tree, f"'{name}' does not take this argument", "", f"needed: {needed}")
-        nodes.append(node)
-    if not nodes:
-        reader.report("R304", call_.tree, f"'{name}' needs arguments", "", f"needed: {needed}")
-    parts[name] = None if not nodes or None in nodes or _MALFORMED in nodes else spanned_items(nodes)
-
-
 _MALFORMED: Spanned[Any] = Spanned(None, None)
+"""An argument that a clause does not take."""
 
 
-def _part(item: CallArgument, reader: TreeReader) -> Spanned[Part] | None:
-    if item.after is not None or (item.key is not None and item.key.type != "NAME"):
-        reader.report("R304", item.tree, "a style takes no layouts in its brackets", "",
-                     "help: layouts stand after it, as in 'colwise stream -> shard(-1)'")  # fmt: skip
+def _part(argument: CallArgument, reader: TreeReader) -> Spanned[Part] | None:
+    if argument.after is not None or (argument.key is not None and argument.key.type != "NAME"):
+        reader.report("R304", argument.tree, "a style takes no layouts in its brackets", "",
+                     "help: write layouts after it, as in 'colwise stream -> shard(-1)'")  # fmt: skip
         return None
-    size = reader.expr(item.value)
+    size = reader.expr(argument.value)
     if size is None:
         return None
-    name = None if item.key is None else str(item.key)
-    return Spanned(Part(size.value, name), item.tree, {"size": size})
+    name = None if argument.key is None else str(argument.key)
+    return Spanned(Part(size.value, name), argument.tree, {"size": size})
 
 
-def _port(item: CallArgument, reader: TreeReader) -> Spanned[Port] | None:
-    if item.key is None or item.after is None:
+def _port(argument: CallArgument, reader: TreeReader) -> Spanned[Port] | None:
+    if argument.key is None or argument.after is None:
         return _MALFORMED
-    if item.key.type == "DOTTED":
+    if argument.key.type == "DOTTED":
         return _MALFORMED
-    key = reader.integer(item.key) if item.key.type == "INT" else str(item.key)
-    before, after = reader.layout(item.value), reader.layout(item.after)
+    key = reader.integer(argument.key) if argument.key.type == "INT" else str(argument.key)
+    before, after = reader.layout(argument.value), reader.layout(argument.after)
     if key is None or before is None or after is None:
         return None
-    parts = {"before": before, "after": after}
-    return Spanned(Port(key, before.value, after.value), item.tree, parts)
+    fields = {"before": before, "after": after}
+    return Spanned(Port(key, before.value, after.value), argument.tree, fields)
 
 
-def _param(item: CallArgument, reader: TreeReader) -> Spanned[ParamLayout] | None:
-    if item.key is None or item.key.type != "NAME" or item.after is not None:
+def _param(argument: CallArgument, reader: TreeReader) -> Spanned[ParamLayout] | None:
+    if argument.key is None or argument.key.type != "NAME" or argument.after is not None:
         return _MALFORMED
-    layout = reader.layout(item.value)
+    layout = reader.layout(argument.value)
     if layout is None:
         return None
-    return Spanned(ParamLayout(str(item.key), layout.value), item.tree, {"layout": layout})
+    return Spanned(ParamLayout(str(argument.key), layout.value), argument.tree, {"layout": layout})
 
 
-def _attribute(item: CallArgument, reader: TreeReader) -> Spanned[Attribute] | None:
-    if item.key is None or item.key.type not in ("NAME", "DOTTED") or item.after is not None:
+def _attribute(argument: CallArgument, reader: TreeReader) -> Spanned[Attribute] | None:
+    if argument.key is None or argument.key.type not in ("NAME", "DOTTED") or argument.after is not None:
         return _MALFORMED
-    value = reader.expr(item.value)
+    value = reader.expr(argument.value)
     if value is None:
         return None
-    return Spanned(Attribute(str(item.key), value.value), item.tree, {"value": value})
+    return Spanned(Attribute(str(argument.key), value.value), argument.tree, {"value": value})
 
 
 RULE_CLAUSES: dict[str, tuple[str, Any]] = {
@@ -223,7 +243,7 @@ RULE_CLAUSES: dict[str, tuple[str, Any]] = {
     "params": ("NAME: LAYOUT", _param),
     "attributes": ("NAME: EXPRESSION", _attribute),
 }
-"""What a rule may say beside its style: what it takes, and how an argument is read."""
+"""The clauses of a rule: what each takes, as messages say it, and how one argument is decoded."""
 
 
 def tensor_from_records(records: Sequence[Record]) -> TensorBlock:
@@ -250,20 +270,20 @@ def encode_loss(loss: Loss) -> EntryLine:
 
 
 def encode_rule(rule: Rule) -> EntryLine:
-    facets = [
+    clauses = [
         format_call("inputs", [f"{p.key}: {p.before} -> {p.after}" for p in rule.inputs]),
         format_call("outputs", [f"{p.key}: {p.before} -> {p.after}" for p in rule.outputs]),
         format_call("params", [f"{p.name}: {p.layout}" for p in rule.params]),
         format_call("attributes", [f"{a.name}: {a.value}" for a in rule.attributes]),
     ]
-    said = [facet for facet in facets if facet]
+    written = [clause for clause in clauses if clause]
     if rule.style is None:
-        return EntryLine((str(rule.pattern), " ".join(said), last_cell(when=rule.when)), rule.override)
+        return EntryLine((str(rule.pattern), " ".join(written), last_cell(when=rule.when)), rule.override)
     style = format_call(rule.style, [f"{p.name}: {p.size}" if p.name else str(p.size) for p in rule.parts])
     sides = [str(side) if side else "" for side in (rule.input, rule.output)]
     flow = " -> ".join(sides).strip() if any(sides) else ""
     action = style or rule.style
-    return EntryLine((str(rule.pattern), action, last_cell(flow, *said, when=rule.when)), rule.override)
+    return EntryLine((str(rule.pattern), action, last_cell(flow, *written, when=rule.when)), rule.override)
 
 
 CODEC = BlockCodec(GRAMMAR, decode_tensor, encode_tensor, tensor_from_records)

@@ -1,1 +1,1 @@
-"""The data form of a plan: JSON, YAML and Python."""
+"""The data form of a plan: JSON, YAML, Python, and the JSON Schema."""
