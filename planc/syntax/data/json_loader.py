@@ -1,5 +1,5 @@
-"""JSON to data, by the standard library; places in it come from the YAML reader, since YAML
-is nearly a superset of JSON."""
+"""JSON to data, by the standard library. Places come from the YAML reader, since YAML is nearly a superset
+of JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from planc.ir.source import Source, Span
 from planc.syntax.data.yaml_tree import MAX_DEPTH, DataError, compose_tree
 
 _MARK = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
-"""A bracket, or a text, whose brackets do not count."""
+"""A bracket, or a string, whose brackets do not count."""
 
 
 def load_json(source: Source) -> Any:
     """The data of a JSON text.
 
     Raises:
-        DataFault: it is not JSON, is nested too deeply, or says a field twice.
+        DataError: it is not JSON, is nested too deeply, or has a field twice.
     """
     depth = 0
     for mark in _MARK.finditer(source.text):
@@ -33,29 +33,29 @@ def load_json(source: Source) -> Any:
         json.dumps(data, ensure_ascii=False).encode()
     except json.JSONDecodeError as bad:
         raise DataError("S004", f"this is not JSON: {bad.msg.lower()}", Span(bad.pos, bad.pos + 1)) from None
-    except _Refused as bad:
-        found = list(re.finditer(bad.where, source.text))
-        span = Span(*found[min(bad.which, len(found) - 1)].span()) if found else Span(0, 1)
+    except _InvalidJson as bad:
+        found = list(re.finditer(bad.pattern, source.text))
+        span = Span(*found[min(bad.index, len(found) - 1)].span()) if found else Span(0, 1)
         raise DataError("S004", str(bad), span) from None
     except UnicodeEncodeError:
         half = re.search(r"\\u[dD][89a-fA-F]", source.text)
         at = half.start() if half else 0
-        raise DataError("S003", "this is half of a character", Span(at, at + 6)) from None
+        raise DataError("S003", "this is half of a surrogate pair", Span(at, at + 6)) from None
     except (ValueError, RecursionError) as bad:
         raise DataError("S004", f"this is not JSON: {bad}", Span(0, 1)) from None
     return data
 
 
-class _Refused(Exception):
-    """JSON that Python would take: `where` finds it, `which` counts what is found."""
+class _InvalidJson(Exception):
+    """A text that Python takes and JSON does not allow: match number `index` of the expression `pattern`."""
 
-    def __init__(self, message: str, where: str, which: int) -> None:
+    def __init__(self, message: str, pattern: str, index: int) -> None:
         super().__init__(message)
-        self.where, self.which = where, which
+        self.pattern, self.index = pattern, index
 
 
 def _constant(text: str) -> None:
-    raise _Refused(f"{text} is not a number of JSON", rf"{text}\b", 0)
+    raise _InvalidJson(f"{text} is not a number of JSON", rf"{text}\b", 0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,12 +63,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _Refused(f"the field '{twice}' appears twice", rf"{re.escape(json.dumps(twice))}(?=\s*:)", 1)
+        raise _InvalidJson(
+            f"the field '{twice}' appears twice", rf"{re.escape(json.dumps(twice))}(?=\s*:)", 1
+        )
     return data
 
 
 def span_tree(source: Source) -> yaml.Node | None:
-    """The tree of a JSON text, for places alone; None where YAML does not read it."""
+    """The YAML tree of a JSON text, for places; None where YAML does not read it."""
     try:
         return compose_tree(source)
     except DataError:

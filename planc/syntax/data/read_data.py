@@ -1,9 +1,9 @@
-"""JSON and YAML to document."""
+"""JSON and YAML to a document."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from planc.ir.document import Document
 from planc.ir.plan import Plan
 from planc.ir.record import Record
 from planc.ir.source import Source, Span
-from planc.syntax import parse_scalar as _parse_scalar  # noqa: F401  installs how expressions and layouts are read
+from planc.syntax import parse_scalar as _parse_scalar  # noqa: F401  installs the parsers of scalars
 from planc.syntax.data.json_loader import load_json, span_tree
 from planc.syntax.data.yaml_tree import DataError, compose_tree, key_span, tree_to_data, value_span
 
@@ -33,7 +33,7 @@ def _adapter_for(kinds: tuple[str, ...]) -> TypeAdapter[Plan]:
 
 
 def read_data(source: Source) -> Document:
-    """The plan that JSON or YAML says; faults are placed in the text, with their path."""
+    """The plan in a JSON or YAML text; each diagnostic has a span of the text and a path of the data."""
     try:
         if source.format == "json":
             data, root = load_json(source), span_tree(source)
@@ -42,122 +42,115 @@ def read_data(source: Source) -> Document:
             data = tree_to_data(root)
     except DataError as bad:
         span = source.span(bad.span.start, bad.span.end)
-        fault = diagnostic(bad.code, Label(source, span), bad.message, *bad.notes)
-        return Document(source, Plan(), lambda _: span, (fault,))
-    find: Callable[[FieldPath], Span] = lambda path: value_span(root, path)  # noqa: E731
+        error = diagnostic(bad.code, Label(source, span), bad.message, *bad.notes)
+        return Document(source, Plan(), lambda _: span, (error,))
+    span_at: Callable[[FieldPath], Span] = lambda path: value_span(root, path)  # noqa: E731
     try:
-        # Through JSON, so that both forms are read by the same strict rules.
+        # Through JSON, so that the same strict rules apply to both formats.
         plan = plan_adapter().validate_json(json.dumps(data))
     except ValidationError as bad:
-        return Document(source, Plan(), find, tuple(_diagnostics(bad, data, source, root)))
-    return Document(source, plan, find)
+        found = _ValidationErrors(source, data, root).diagnostics(bad.errors(include_url=False))
+        return Document(source, Plan(), span_at, tuple(found))
+    return Document(source, plan, span_at)
 
 
-def _diagnostics(bad: ValidationError, data: Any, source: Source, root: yaml.Node | None) -> list[Diagnostic]:
-    """One diagnostic a place: pydantic says what each member of a union would have taken."""
-    found: dict[tuple[FieldPath, str], list[Any]] = {}
-    errors = bad.errors(include_url=False)
-    for error in errors:
-        if error["type"] == "too_short" and any(
-            len(e["loc"]) > len(error["loc"]) and e["loc"][: len(error["loc"])] == error["loc"]
-            for e in errors
-        ):
-            continue  # its items are faulty, not missing
-        path, _ = _path(error["loc"], data)
-        own = error["type"] if error["type"] in _OWN else "value"
-        found.setdefault((path, f"{own} {error['loc'][-1]}" if own in _FIELDS else own), []).append(error)
-    given: dict[int, set[str]] = {}
-    return [_diagnostic(errors, path, data, source, root, given=given) for (path, _), errors in found.items()]
+_FIELD_ERRORS = ("unexpected_keyword_argument", "missing", "missing_argument")
+_DISTINCT_ERRORS = (*_FIELD_ERRORS, "union_tag_invalid", "union_tag_not_found", "planc_scalar")
+"""Errors of pydantic with a message of their own; all others at one place are one diagnostic."""
 
 
-_FIELDS = ("unexpected_keyword_argument", "missing", "missing_argument")
-_OWN = (
-    *_FIELDS,
-    "union_tag_invalid",
-    "union_tag_not_found",
-    "planc_scalar",
-)
+class _ValidationErrors:
+    """Makes diagnostics of pydantic's errors about some data."""
+
+    def __init__(self, source: Source, data: Any, root: yaml.Node | None) -> None:
+        self.source, self.data, self.root = source, data, root
+        self._known_fields: dict[int, set[str]] = {}
+        """The fields of an object that some record has, by the identity of the object."""
+
+    def diagnostics(self, errors: Sequence[Any]) -> list[Diagnostic]:
+        """One diagnostic for each place: pydantic has an error for each member of a union."""
+        groups: dict[tuple[FieldPath, str], list[Any]] = {}
+        for error in errors:
+            if error["type"] == "too_short" and any(_is_inside(other, error) for other in errors):
+                continue  # its items are wrong, not missing
+            path, _ = self._path(error["loc"])
+            kind = error["type"] if error["type"] in _DISTINCT_ERRORS else "value"
+            key = f"{kind} {error['loc'][-1]}" if kind in _FIELD_ERRORS else kind
+            groups.setdefault((path, key), []).append(error)
+        return [self._diagnostic(group, path) for (path, _), group in groups.items()]
+
+    def _diagnostic(self, errors: list[Any], path: FieldPath) -> Diagnostic:
+        error = errors[0]
+        code, message, notes = "S004", str(error["msg"]), [f"at: {format_path(path)}"]
+        span = value_span(self.root, path)
+        match error["type"]:
+            case "unexpected_keyword_argument":
+                name = str(error["loc"][-1])
+                message, span = f"there is no field '{name}' here", key_span(self.root, path)
+                meant = closest_match(name, self._fields_allowed_with(error))
+                notes += [f"help: did you mean '{meant}'?"] if meant else []
+            case "missing" | "missing_argument":
+                message = f"the field '{error['loc'][-1]}' is missing"
+            case "union_tag_invalid":
+                message = f"there is no kind '{error['ctx']['tag']}'"
+                notes.append(f"needed: {error['ctx']['expected_tags']}".replace("'", ""))
+            case "union_tag_not_found":
+                message = "the field 'kind' is missing"
+            case "planc_scalar":
+                code = error["ctx"]["code"]
+                message = f"this is not a pattern: {message}" if code == "S005" else message
+            case _:
+                field = next((step for step in reversed(path) if isinstance(step, str)), None)
+                message = f"this is not a value of '{field}'" if field else "this is not a plan"
+                notes.append(f"needed: {', or '.join(dict.fromkeys(map(_expected, errors)))}")
+        label = Label(self.source, self.source.span(span.start, span.end), "", path)
+        return diagnostic(code, label, message, *notes)
+
+    def _path(self, loc: tuple[str | int, ...]) -> tuple[FieldPath, Any]:
+        """The path of an error in the data, and the object that its last step is in. pydantic's paths
+        have steps for members of unions, which the data does not have."""
+        path: list[str | int] = []
+        current = parent = self.data
+        for step in loc:
+            is_inside = (isinstance(current, dict) and step in current) or (
+                isinstance(current, list) and isinstance(step, int) and step < len(current)
+            )
+            if is_inside:
+                path.append(step)
+                parent, current = current, current[step]
+        return tuple(path), parent
+
+    def _fields_allowed_with(self, error: Any) -> set[str]:
+        """The fields of the records that have all known fields of the object with an unknown one."""
+        parent = self._path(error["loc"])[1]
+        if id(parent) not in self._known_fields:
+            known = set[str]().union(*_record_fields())
+            self._known_fields[id(parent)] = known.intersection(parent) if isinstance(parent, dict) else set()
+        known = self._known_fields[id(parent)] - {str(error["loc"][-1])}
+        return {field for fields in _record_fields() if known <= fields for field in fields}
 
 
-def _diagnostic(
-    errors: list[Any],
-    path: FieldPath,
-    data: Any,
-    source: Source,
-    root: yaml.Node | None,
-    *,
-    given: dict[int, set[str]],
-) -> Diagnostic:
-    error = errors[0]
-    code, message, notes = "S004", str(error["msg"]), [f"at: {format_path(path)}"]
-    span = value_span(root, path)
-    match error["type"]:
-        case "unexpected_keyword_argument":
-            name = str(error["loc"][-1])
-            message, span = f"there is no field '{name}' here", key_span(root, path)
-            parent = _path(error["loc"], data)[1]
-            if id(parent) not in given:
-                given[id(parent)] = _fields_in(parent)
-            meant = closest_match(name, _fields_beside(given[id(parent)] - {name}))
-            notes += [f"help: did you mean '{meant}'?"] if meant else []
-        case "missing" | "missing_argument":
-            message = f"the field '{error['loc'][-1]}' is missing"
-        case "union_tag_invalid":
-            message = f"there is no kind '{error['ctx']['tag']}'"
-            notes.append(f"needed: {error['ctx']['expected_tags']}".replace("'", ""))
-        case "union_tag_not_found":
-            message = "the field 'kind' is missing"
-        case "planc_scalar":
-            code = error["ctx"]["code"]
-            message = f"this is not a pattern: {message}" if code == "S005" else message
-        case _:
-            field = next((step for step in reversed(path) if isinstance(step, str)), None)
-            message = f"this is not a value of '{field}'" if field else "this is not a plan"
-            wanted = [_wanted(e) for e in errors]
-            notes.append(f"needed: {', or '.join(dict.fromkeys(wanted))}")
-    return diagnostic(code, Label(source, source.span(span.start, span.end), "", path), message, *notes)
+def _is_inside(error: Any, outer: Any) -> bool:
+    """Whether an error is about a part of what another one is about."""
+    depth = len(outer["loc"])
+    return len(error["loc"]) > depth and error["loc"][:depth] == outer["loc"]
 
 
-def _wanted(error: Any) -> str:
+def _expected(error: Any) -> str:
+    """What pydantic expected, as a note says it."""
     if error["type"] == "too_short":
         return "at least one"
     return str(error["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
 
 
-def _path(loc: tuple[str | int, ...], data: Any) -> tuple[FieldPath, Any]:
-    """The path of an error in the data, and what holds its last step. pydantic puts names
-    of union members into the path; the data does not have them."""
-    path: list[str | int] = []
-    here = parent = data
-    for step in loc:
-        inside = (isinstance(here, dict) and step in here) or (
-            isinstance(here, list) and isinstance(step, int) and step < len(here)
-        )
-        if inside:
-            path.append(step)
-            parent, here = here, here[step]
-    return tuple(path), parent
-
-
-def _fields_in(parent: Any) -> set[str]:
-    """The fields of an object that some record has."""
-    every = set[str]().union(*_fields())
-    return every.intersection(parent) if isinstance(parent, dict) else set()
-
-
-def _fields_beside(given: set[str]) -> set[str]:
-    """The fields of the records that have all of the given ones."""
-    return {field for fields in _fields() if given <= fields for field in fields}
-
-
 @cache
-def _fields() -> tuple[frozenset[str], ...]:
+def _record_fields() -> tuple[frozenset[str], ...]:
     """The names of the fields of every record."""
 
-    def below(cls: type[Record]) -> list[type[Record]]:
-        return [cls, *(c for sub in cls.__subclasses__() for c in below(sub))]
+    def subclasses(cls: type[Record]) -> list[type[Record]]:
+        return [cls, *(each for sub in cls.__subclasses__() for each in subclasses(sub))]
 
-    return tuple({frozenset(cls._names) for cls in below(Record) if cls._names})
+    return tuple({frozenset(cls._names) for cls in subclasses(Record) if cls._names})
 
 
 def format_path(path: FieldPath) -> str:

@@ -1,4 +1,4 @@
-"""`Plan` to data, JSON, YAML and Python."""
+"""A plan to data, JSON, YAML and Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH = 96
 
 
 def to_data(value: Any) -> Any:
-    """A plan as dicts, lists and strings; what is at its default is left out."""
+    """A plan as dicts, lists and strings, without the fields that have their default."""
     if isinstance(value, Scalar):
         return str(value)
     if isinstance(value, tuple):
@@ -61,7 +61,7 @@ def _scalar_class(value: Scalar) -> str:
 
 
 def _code(value: Any, indent: int, used: int) -> str:
-    """A value as Python, broken over lines where it is too long for one."""
+    """A value as Python code, on several lines where it is too long for one."""
     if isinstance(value, Scalar):
         return f"{_scalar_class(value)}.parse({str(value)!r})"
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""YAML and JSON as trees that know where each value stands."""
+"""YAML and JSON as trees with the place of each value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class DataError(Exception):
-    """A text that is not JSON or YAML, or not of the kind that a plan may be."""
+    """A text that is not JSON or YAML, or uses what a plan may not use."""
 
     def __init__(self, code: str, message: str, span: Span, *notes: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ def compose_tree(source: Source) -> yaml.Node | None:
     """The tree of a source.
 
     Raises:
-        DataFault: it does not parse, is nested too deeply, or holds an alias.
+        DataError: it does not parse, is nested too deeply, or holds an alias.
     """
     depth = 0
     try:
@@ -58,7 +58,7 @@ def tree_to_data(node: yaml.Node | None) -> Any:
     """The data of a tree: dicts, lists, strings, numbers, booleans, None.
 
     Raises:
-        DataFault: a key stands twice, or a value has no place in a plan.
+        DataError: a key appears twice, or a plan cannot contain a value.
     """
     if node is None:
         return {}
@@ -85,7 +85,7 @@ def _scalar(node: yaml.Node) -> Any:
     span = _span(node.start_mark, node.end_mark)
     tag = node.tag.rpartition(":")[2]
     if not isinstance(node, yaml.ScalarNode) or tag not in ("str", "int", "bool", "null", "float"):
-        # Dates and the like: a plan means the text.
+        # Dates and the like are taken as their text.
         if isinstance(node, yaml.ScalarNode) and tag in ("timestamp", "value", "merge"):
             return node.value
         raise DataError("S004", "a plan cannot contain this value", span, f"got: {node.tag}")
@@ -110,7 +110,7 @@ def value_span(root: yaml.Node | None, path: FieldPath) -> Span:
         if found is None:
             break
         key, node = found
-    # A value of many lines is pointed at by its key.
+    # The label of a value of many lines points at its key.
     if not isinstance(node, yaml.ScalarNode) and node.start_mark.line != node.end_mark.line:
         at = key or node
         end = at.end_mark.index if key else at.start_mark.index + 1
