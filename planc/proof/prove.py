@@ -1,7 +1,7 @@
 """The proof of a bound plan: every axis of the mesh, from the model's inputs to its outputs.
 
-On a tensor axis all ranks get the same inputs. On a data axis each rank gets its part of
-the batch, and has (as far as the numbers go) every parameter.
+On an axis that splits tensors all ranks get the same inputs. On one that splits the batch each rank gets
+its part of the batch, and computes with all parameters.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def prove(binding: Binding) -> Proof:
     unsized: list[str] = []
     unsupported: list[str] = []
     for number, block in enumerate(binding.resolved.blocks):
-        # With two axes the batch is split on both, alike: one of them shows it.
+        # Both axes of HSDP split the batch in the same way: one of them is enough.
         split_on = [axis.value for axis in block.axes if sizes.get(axis.value) != 1]
         if block.row.axis_role is None or not split_on:
             continue
@@ -151,7 +151,7 @@ def _call_of_model(graph: ModelGraph) -> Call:
 
 
 def _input_value(main: Function, number: int, batch_ranks: int | None) -> AbstractValue:
-    """The value of an input of the model: where ranks split the batch, a rank's part of it."""
+    """The value of an input of the model: a rank's part of it if the axis splits the batch."""
     info = main.tensors[number]
     if batch_ranks is not None and info.shape:
         sizes = [tensor.shape[0] for tensor in main.tensors[: main.inputs] if len(tensor.shape) > 1]

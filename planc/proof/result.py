@@ -20,7 +20,7 @@ class Origin(Record):
 
     module: str
     rule: Located | None
-    """The rule of the plan that said so."""
+    """The rule of the plan that declares it."""
 
 
 class AbstractValue:
@@ -80,10 +80,10 @@ class CollectiveEvent(Record):
     direction: str
     """`forward` or `backward`."""
     shape: tuple[int, ...]
-    """The whole tensor's."""
+    """Of the global tensor."""
     dtype: str
     bytes: int
-    """Of the whole tensor."""
+    """Of the global tensor."""
     rule: Located | None
     port: str
     """The port."""

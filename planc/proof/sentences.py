@@ -1,4 +1,4 @@
-"""The one place where causes become English: what was found, and what is needed instead."""
+"""The English of what the proof finds: no other file of the proof makes sentences."""
 
 from __future__ import annotations
 
