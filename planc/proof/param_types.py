@@ -1,4 +1,4 @@
-"""The types of parameters: what styles and `params(...)` make of them on one axis."""
+"""The types of parameters on one axis, by the styles and the `params(...)` of a plan."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Located
 from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
 
-FOLLOWS_INPUT = SpmdType("replicate, as its inputs are")
-"""A parameter whose gradient is in parts where what the module takes differs between
-ranks, and whole where it does not."""
+FOLLOWS_INPUT = SpmdType("replicate (gradient: as its inputs)")
+"""A parameter whose gradient is partial if the module's inputs differ between ranks, and full if not."""
 
 
 class ParamTypes:
-    """The types of the parameters of every module, found once for modules that are alike."""
+    """The types of the parameters of every module, computed once for equal modules.
+
+    Args:
+        binding: the plan and the model.
+        block: the number of the block whose rules shard parameters on the axis; None: no block does.
+        ranks: the size of the axis.
+    """
 
     def __init__(self, binding: Binding, block: int | None, ranks: int) -> None:
         self.binding, self.block, self.ranks = binding, block, ranks
@@ -29,45 +34,45 @@ class ParamTypes:
         return None if self.block is None else self.binding.entry_for(bound, self.block)
 
     def types_of(self, bound: BoundModule) -> Mapping[str, SpmdType]:
-        """The type of each parameter of a module; where the batch is split, all are replicated."""
-        found = self._cache.get(id(bound))
-        if found is None:
-            placed = self.rule_of(bound)
-            found = self._cache[id(bound)] = {
-                name: REPLICATED if self.block is None else self._type(bound.module, name, placed)
+        """The type of each parameter of a module, by its name; without a block, all are replicated."""
+        types = self._cache.get(id(bound))
+        if types is None:
+            located = self.rule_of(bound)
+            types = self._cache[id(bound)] = {
+                name: REPLICATED if self.block is None else self._type(bound.module, name, located)
                 for name in bound.module.parameters
             }
-        return found
+        return types
 
     def masks_lookup(self, bound: BoundModule) -> bool:
-        """Whether the style of a module splits the table that it looks up by rows: each rank returns zeros
-        for rows that it lacks."""
-        placed = self.rule_of(bound)
-        style = placed.value.style_row if placed is not None else None
+        """Whether the style of a module shards a table by rows: each rank looks up its own rows, and returns zeros
+        for the others."""
+        located = self.rule_of(bound)
+        style = located.value.style_row if located is not None else None
         row = style.row_for(bound.module.classes) if style is not None else None
         return row is not None and row.masked_lookup
 
     def local_attribute(self, bound: BoundModule, name: str, global_value: float) -> int | float:
-        """What each rank's module has for an attribute: what the plan says, else its style's share."""
-        placed = self.rule_of(bound)
-        if placed is None:
+        """The value of an attribute on each rank: what `attributes(...)` says, else what the style divides it to."""
+        located = self.rule_of(bound)
+        if located is None:
             return global_value
-        for attribute in placed.value.attributes:
+        for attribute in located.value.attributes:
             if attribute.name == name:
                 try:
                     value = evaluate(attribute.value, self.binding.resolved.values)
                 except EvalError:
                     return global_value
                 return value if type(value) is int else global_value
-        style = placed.value.style_row
+        style = located.value.style_row
         row = style.row_for(bound.module.classes) if style is not None else None
         is_divided = row is not None and name in row.divided_attributes
         return global_value // self.ranks if is_divided else global_value
 
-    def _type(self, module: ModuleDef, name: str, placed: Located | None) -> SpmdType:
-        if placed is None:
+    def _type(self, module: ModuleDef, name: str, located: Located | None) -> SpmdType:
+        if located is None:
             return INVARIANT
-        rule: Rule = placed.value
+        rule: Rule = located.value
         shard = param_shard(rule, module, name, self.binding.resolved.values)
         if shard is not None and shard.dim is not None:
             return packed_shard(shard.dim, shard.part_sizes) if shard.part_sizes else sharded(shard.dim)
@@ -76,5 +81,5 @@ class ParamTypes:
         if is_deferred_bias(rule, module, name):
             return DEFERRED_BIAS
         style = rule.style_row
-        own = any(param.name == name for param in rule.params)
-        return FOLLOWS_INPUT if own or style is None or style.input is None else REPLICATED
+        is_listed = any(param.name == name for param in rule.params)
+        return FOLLOWS_INPUT if is_listed or style is None or style.input is None else REPLICATED

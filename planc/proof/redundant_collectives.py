@@ -8,6 +8,8 @@ from planc.ir.graph import TensorInfo
 from planc.proof.result import (
     Analysis,
     CollectiveEvent,
+    CollectiveKind,
+    Direction,
     GatheredLogits,
     GatherThenSlice,
     RedundantCollective,
@@ -19,7 +21,7 @@ _GATHERS = ("all_gather", "all_reduce", "reduce_scatter")
 
 def repeated_gathers(collectives: Sequence[CollectiveEvent]) -> Iterator[RedundantCollective]:
     """Modules that each gather one tensor of their caller, where one gather would do."""
-    groups: dict[tuple[int, str, str], list[CollectiveEvent]] = {}
+    groups: dict[tuple[int, CollectiveKind, Direction], list[CollectiveEvent]] = {}
     for event in collectives:
         if event.is_input and event.kind in _GATHERS:
             groups.setdefault((event.tensor, event.kind, event.direction), []).append(event)

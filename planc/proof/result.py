@@ -13,6 +13,9 @@ from planc.proof.violations import Cause, LayoutLaw
 
 RuleField = tuple[str | int, ...]
 """A piece of a rule, as `("inputs", 0)`."""
+CollectiveKind = Literal["all_gather", "reduce_scatter", "all_reduce", "all_to_all"]
+Direction = Literal["forward", "backward"]
+"""The pass that a collective is in."""
 
 
 class Origin(Record):
@@ -76,9 +79,8 @@ class CollectiveEvent(Record):
 
     module: str
     """The module at whose boundary it is, by its name below the caller."""
-    kind: str
-    direction: str
-    """`forward` or `backward`."""
+    kind: CollectiveKind
+    direction: Direction
     shape: tuple[int, ...]
     """Of the global tensor."""
     dtype: str
@@ -117,9 +119,8 @@ class RepeatedGather(Record):
 
     modules: int
     """How many."""
-    kind: str
-    """The collective."""
-    direction: str
+    kind: CollectiveKind
+    direction: Direction
     bytes_saved: int
     """In each pass, if one boundary around the modules did it."""
 

@@ -22,6 +22,8 @@ from planc.proof.result import (
     AbstractValue,
     BoundaryChange,
     CollectiveEvent,
+    CollectiveKind,
+    Direction,
     Origin,
     ProgramPoint,
     SummedGradient,
@@ -203,7 +205,11 @@ class ModuleBoundary:
         dim = after.dim if isinstance(after, Sharded) else sharded_dim(before)
         if any(event.is_input == port.is_input and event.tensor == port.tensor for event in self.collectives):
             return
-        for kind, direction in ((transition.forward, "forward"), (transition.backward, "backward")):
+        kinds: tuple[tuple[CollectiveKind | None, Direction], ...] = (
+            (transition.forward, "forward"),
+            (transition.backward, "backward"),
+        )
+        for kind, direction in kinds:
             if kind is not None:
                 tensor = (info.shape, info.dtype, info.bytes)
                 self.collectives.append(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from planc.ir.layout import Layout, Partial, Replicate, Shard
 from planc.ir.record import Record
+from planc.proof.result import CollectiveKind
 from planc.proof.rules.operation import RuleViolation, Unsupported
 from planc.proof.types import (
     CONSTANT,
@@ -27,9 +28,9 @@ from planc.proof.violations import MissingDim, PackedGather, UnevenShard
 class Transition(Record):
     """The collectives of a change of layout."""
 
-    forward: str | None
+    forward: CollectiveKind | None
     """In the forward pass; None: there is none."""
-    backward: str | None
+    backward: CollectiveKind | None
     """In the backward pass."""
 
 
