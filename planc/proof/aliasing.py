@@ -13,8 +13,6 @@ from planc.proof.result import AbstractValue
 from planc.proof.rules.registry import OpRow
 from planc.proof.style_assumptions import iter_tensor_references
 
-ALIAS_BROKEN = "it writes to a tensor that a boundary has copied: its views would keep their old content in the split model"
-
 
 def has_live_aliases(graph: ModelGraph) -> bool:
     """Whether the model writes to a tensor that has views which it uses afterwards."""

@@ -28,7 +28,8 @@ from planc.proof.result import (
     Violation,
 )
 from planc.proof.types import CONSTANT, INVARIANT, SAME_ON_ALL_RANKS, UNKNOWN, Sharded, sharded
-from planc.proof.violations import Cause, LogitsNotSharded, NotProved, OutputNotBatch, OutputNotFull
+from planc.proof.unproved import MixedBatchInputs, OddBatch, UnknownValue, Unproved
+from planc.proof.violations import Cause, LogitsNotSharded, OutputNotBatch, OutputNotFull
 
 BATCH_AXIS_RANKS = 2
 """Ranks for which an axis that splits the batch is proved: what holds for two parts of the batch holds for more."""
@@ -167,13 +168,11 @@ def _unexplained_unknowns(top: Analysis, inputs: Sequence[AbstractValue]) -> Ite
     """An unknown value that no violation explains: the proof never passes over one."""
     analyses = top.distinct_analyses()
     if any(value is _UNKNOWN_BATCH for value in inputs):
-        reason = NotProved(
-            "its inputs differ in their first dim, and planc cannot tell which of them are batches"
-        )
+        cause: Unproved = MixedBatchInputs()
     elif any(value.type is UNKNOWN for value in inputs):
-        reason = NotProved("the batch of the capture cannot be halved", "a graph captured with an even batch")
+        cause = OddBatch()
     elif any(each.has_unknown for each in analyses) and not any(each.violations for each in analyses):
-        reason = NotProved("the proof could not follow a value")
+        cause = UnknownValue()
     else:
         return
-    yield Violation(reason, ProgramPoint("model"), None)
+    yield Violation(cause, ProgramPoint("model"), None)

@@ -7,6 +7,26 @@ from typing import NamedTuple
 
 from planc.proof.result import GatheredLogits, GatherThenSlice, ProgramPoint, Redundancy, RepeatedGather
 from planc.proof.types import NumberSource
+from planc.proof.unproved import (
+    AliasOfCopy,
+    BrokenAssumption,
+    GradientFromNothing,
+    MissingModule,
+    MixedBatchInputs,
+    MutatedAtBoundary,
+    NoCollective,
+    NoRule,
+    NumberEscapes,
+    OddBatch,
+    OpaqueTensor,
+    SeveralLayouts,
+    SharedContainer,
+    SideEffect,
+    UnknownValue,
+    UnreadableArguments,
+    UnsupportedCall,
+    UnsupportedLayout,
+)
 from planc.proof.violations import (
     ArrivingLayout,
     Cause,
@@ -23,8 +43,6 @@ from planc.proof.violations import (
     MergedInnerDim,
     MissingDim,
     MixedGradients,
-    NotProved,
-    NumberEscapes,
     OutputNotBatch,
     OutputNotFull,
     PackedGather,
@@ -111,6 +129,14 @@ def _phrases(cause: Cause) -> Mapping[str, str]:
         return {"joined_types": " with ".join(map(str, cause.types))}
     if isinstance(cause, LocalIndexUsed):
         return {"counted": describe_number(cause.type.source)}
+    if isinstance(cause, SideEffect):
+        return {"what": _SIDE_EFFECTS[cause.effect]}
+    if isinstance(cause, BrokenAssumption):
+        return {"what": _ASSUMPTIONS[cause.assumption]}
+    if isinstance(cause, OpaqueTensor):
+        return {"what": _OPAQUE[cause.is_parameter]}
+    if isinstance(cause, SeveralLayouts):
+        return {"verb": "is called with" if cause.is_input else "returns"}
     if isinstance(cause, NumberEscapes):
         return {"number": describe_number(cause.source)}
     return {}
@@ -201,9 +227,48 @@ _REDUNDANCIES: Mapping[type[Redundancy], tuple[str, str]] = {
     ),
 }
 
+_NOT_REPEATABLE = "the next pass may do something else"
+_SIDE_EFFECTS: Mapping[str, str] = {
+    "attribute.changed": f"the pass changes an attribute of a module: {_NOT_REPEATABLE}",
+    "random": f"the code draws a random number outside of tensors: another rank or {_NOT_REPEATABLE}",
+    "torch.distributed": "the code uses the process group: ranks may do other things than the whole model",
+    "backward": "the pass adds to gradients, and planc does not follow that",
+    "grad": "the code reads a gradient that another pass has left",
+    "grad_fn": "the code accesses the backward graph, and may change gradients",
+    "saved_tensors_hooks": "the code changes the tensors that the backward pass uses",
+    "register_hook": "a hook may change a gradient",
+    "register_post_accumulate_grad_hook": "a hook may change a gradient",
+    "weight.assigned": f"the pass assigns another tensor to a weight: {_NOT_REPEATABLE}",
+    "weight.written": "something writes to a weight, and no operation of the graph shows it",
+}
+_OPAQUE: Mapping[bool, str] = {
+    True: "the code reads a parameter from a plain attribute, where the split model has another one",
+    False: "the code reads a tensor that no operation of the graph has made",
+}
+_ASSUMPTIONS: Mapping[str, str] = {
+    "bias": "a rowwise module adds its bias once, to its result: this code uses the bias in another way",
+    "lookup": "a rowwise embedding looks up the rows of its first input and returns them: this code does not",
+}
+
 _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
-    NotProved: ("{reason}", "{needed}"),
+    NoRule: ("planc has no rule for this operation", ""),
+    UnsupportedCall: ("{reason}", ""),
+    UnreadableArguments: ("planc cannot read its arguments ({error})", ""),
+    SideEffect: ("{what}", ""),
+    OpaqueTensor: ("{what}", ""),
+    BrokenAssumption: ("{what}", ""),
+    AliasOfCopy: ("it writes to a copy that a boundary has made: in the split model, views of the original do not change", ""),
+    GradientFromNothing: ("its result has a gradient, but none of its operands has one", ""),
     NumberEscapes: ("the code turns {number} into a plain number, and planc cannot follow its uses", ""),
+    MissingModule: ("the graph calls a module that it does not have", ""),
+    MutatedAtBoundary: ("the module changes in place a tensor that passes its boundary", ""),
+    SharedContainer: ("it passes in a container that other code may hold, and other code uses it without the boundary", ""),
+    SeveralLayouts: ("the module {verb} this value in several places, and the plan gives them different layouts", ""),
+    NoCollective: ("no collective turns {before} into {after}", ""),
+    UnsupportedLayout: ("planc cannot give a value the layout {layout}", ""),
+    MixedBatchInputs: ("its inputs differ in their first dim, and planc cannot tell which of them are batches", ""),
+    OddBatch: ("the batch of the capture cannot be halved", "a graph captured with an even batch"),
+    UnknownValue: ("the proof could not follow a value", ""),
     UnevenShard: ("dim {dim} has size {size}, which {ranks} ranks cannot share evenly",
                   "a number of ranks that divides {size}"),
     UnevenParts: ("dim {dim} of size {size} does not keep the parts {parts} divisible by {ranks} ranks",

@@ -15,9 +15,7 @@ from planc.ir.graph import INDEX_NODES, Call, Function, Op, Value, WeightRef
 from planc.ir.tree import leaves
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.registry import OpRow
-
-_BIAS = "a rowwise module adds its bias once, to what it returns: this code uses the bias in another way"
-_LOOKUP = "a rowwise embedding looks up the rows of its first input and returns them: this code does not"
+from planc.proof.unproved import Assumption
 
 
 def broken_style_assumption(
@@ -27,7 +25,7 @@ def broken_style_assumption(
     is_deferred_bias: Callable[[WeightRef], bool],
     *,
     masks_lookup: bool,
-) -> str | None:
+) -> Assumption | None:
     """How an operation breaks what the style of its module assumes; None: it does not.
 
     Args:
@@ -38,9 +36,9 @@ def broken_style_assumption(
     weights = [item for item in _references(step) if isinstance(item, WeightRef)]
     biases = [weight for weight in weights if is_deferred_bias(weight)]
     if any(not adds_bias_once(function, step, row, bias.name) for bias in biases):
-        return _BIAS
+        return "bias"
     if row is not None and row.looks_up_rows and masks_lookup and not looks_up_rows_once(function, step):
-        return _LOOKUP
+        return "lookup"
     return None
 
 

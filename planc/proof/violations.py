@@ -30,21 +30,6 @@ class Cause(Record):
         return self.LAW
 
 
-class NotProved(Cause):
-    """planc cannot tell whether the plan is right here."""
-
-    LAW = "no-rule"
-    reason: str
-    needed: str = ""
-
-
-class NumberEscapes(Cause):
-    """The model's code turns a number that differs between ranks into one that planc cannot follow."""
-
-    LAW = "no-rule"
-    source: NumberSource | None
-
-
 # ---- partial values --------------------------------------------------------------------
 
 PartialUse = Literal[

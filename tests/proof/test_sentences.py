@@ -18,6 +18,7 @@ from planc.proof.sentences import (
     describe_redundancy,
 )
 from planc.proof.types import REPLICATED, NumberSource, local_index, packed_shard, sharded
+from planc.proof.unproved import SIDE_EFFECTS, Assumption, NumberEscapes, Unproved
 from planc.proof.violations import (
     ArrivingLayout,
     Cause,
@@ -29,7 +30,6 @@ from planc.proof.violations import (
     LayoutLaw,
     LiteralSize,
     LocalIndexUsed,
-    NumberEscapes,
     PartialOperand,
     PartialUse,
     SizeRead,
@@ -42,7 +42,10 @@ SIZE = NumberSource("size", sharded(1), 1)
 
 def test_every_cause_has_a_sentence() -> None:
     own = {PartialOperand, SizeRead}
-    assert set(Cause.__subclasses__()) - own == set(sentences._SENTENCES)
+    causes = {*Cause.__subclasses__(), *Unproved.__subclasses__()} - {Unproved}
+    assert causes - own == set(sentences._SENTENCES)
+    assert set(sentences._SIDE_EFFECTS) == set(SIDE_EFFECTS)
+    assert set(sentences._ASSUMPTIONS) == set(get_args(Assumption))
     assert set(sentences._PARTIAL) == set(get_args(PartialUse))
     assert set(sentences._DIM_USES) == set(get_args(DimUse))
     assert set(sentences._REDUNDANCIES) == set(REDUNDANCY_HEADLINES) == set(get_args(Redundancy))
@@ -55,7 +58,7 @@ def test_every_law_has_a_headline() -> None:
 
 
 def test_templates_name_fields_of_their_record() -> None:
-    phrases = {"why", "joined_types", "counted", "number"}
+    phrases = {"why", "joined_types", "counted", "number", "what", "verb"}
     for record, templates in (*sentences._SENTENCES.items(), *sentences._REDUNDANCIES.items()):
         fields = dict.fromkeys((*record._names, *phrases), _Anything())
         for template in templates:

@@ -45,7 +45,8 @@ from planc.proof.types import (
     sharded,
     sharded_dim,
 )
-from planc.proof.violations import ArrivingLayout, Cause, NotProved, PartialOperand
+from planc.proof.unproved import SeveralLayouts, SharedContainer
+from planc.proof.violations import ArrivingLayout, Cause, PartialOperand
 
 
 class ModuleBoundary:
@@ -132,8 +133,7 @@ class ModuleBoundary:
         """
         port = next((port for port in ports if len(port.path) > depth), None)
         if port is not None:
-            reason = "it passes in a container that other code may hold, and other code uses it without the boundary"
-            self.add_violation(port, NotProved(reason), value)
+            self.add_violation(port, SharedContainer(), value)
         return port is not None
 
     def merge_ports(
@@ -151,9 +151,7 @@ class ModuleBoundary:
         types = {changed.get(path, before.type) for path, number in paths if number == ports[0].tensor}
         if types <= {after[0].type}:
             return after[0]
-        verb = "is called with" if ports[0].is_input else "returns"
-        reason = f"the module {verb} this value in several places, and the plan gives them different layouts"
-        self.add_violation(ports[0], NotProved(reason), before)
+        self.add_violation(ports[0], SeveralLayouts(ports[0].is_input), before)
         return UNKNOWN_VALUE
 
     def convert(
@@ -179,7 +177,7 @@ class ModuleBoundary:
             self.add_violation(port, violation.cause, value)
             return self.record_unknown_change(port)
         except Unsupported as unsupported:
-            self.add_violation(port, NotProved(str(unsupported)), value)
+            self.add_violation(port, unsupported.cause, value)
             return self.record_unknown_change(port)
         self._record_collectives(port, value.type, target, transition, info)
         return AbstractValue(target, origin, copied=value.copied or target is not value.type)

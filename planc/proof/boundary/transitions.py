@@ -22,6 +22,7 @@ from planc.proof.types import (
     SpmdType,
     sharded,
 )
+from planc.proof.unproved import NoCollective, UnsupportedLayout
 from planc.proof.violations import MissingDim, PackedGather, UnevenShard
 
 
@@ -70,7 +71,7 @@ def transition_between(before: SpmdType, after: SpmdType, *, grad: bool) -> Tran
         return _NO_COLLECTIVE
     found = _TRANSITIONS.get((_letter(before), _letter(after)))
     if found is None:
-        raise Unsupported(f"no collective turns {before} into {after}")
+        raise Unsupported(NoCollective(before, after))
     return found if grad else Transition(found.forward, None)
 
 
@@ -109,7 +110,7 @@ def type_of_layout(layout: Layout, shape: tuple[int, ...], ranks: int, replicate
     if isinstance(layout, Partial):
         return PARTIAL
     if not isinstance(layout, Shard):
-        raise Unsupported(f"planc cannot give a value the layout {layout}")
+        raise Unsupported(UnsupportedLayout(layout))
     dim = _nonnegative_dim(layout, len(shape))
     if not 0 <= dim < len(shape):
         raise RuleViolation(MissingDim(layout.dim, len(shape)))

@@ -12,7 +12,7 @@ from planc.proof.boundary.ports import input_ports, output_ports
 from planc.proof.interpreter.frame import Frame
 from planc.proof.result import UNKNOWN_VALUE, AbstractValue, Analysis, ProgramPoint, join_module_path
 from planc.proof.types import INVARIANT, REPLICATED
-from planc.proof.violations import NotProved
+from planc.proof.unproved import MissingModule, MutatedAtBoundary
 
 Analyze = Callable[[Function, BoundModule, Sequence[AbstractValue], str, Located | None], Analysis]
 """Analyzes a function: its module, its inputs, its name in the model, and the rule that governs it."""
@@ -25,8 +25,7 @@ def eval_call(frame: Frame, call: Call, analyze: Analyze) -> None:
     bound = context.find_module(call.module, frame.bound)
     function = context.graph.functions[call.function]
     if bound is None:
-        reason = NotProved("the graph calls a module that it does not have")
-        frame.add_violation(reason, ProgramPoint("call", call.module))
+        frame.add_violation(MissingModule(), ProgramPoint("call", call.module))
         return
     numbers = (*call.argument_tensors, *call.free_tensors)
     path = join_module_path(frame.path, call.module)
@@ -98,8 +97,7 @@ class _BoundedCall:
         for export in mutated_inputs.mutated_across_boundary(
             self.function, self.numbers, self.inputs, self.outputs
         ):
-            reason = NotProved("the module changes in place a tensor that passes its boundary")
-            self.frame.add_violation(reason, ProgramPoint("call", self.call.module))
+            self.frame.add_violation(MutatedAtBoundary(), ProgramPoint("call", self.call.module))
             results = [UNKNOWN_VALUE if n == export else value for n, value in zip(exports, results)]
         return results
 

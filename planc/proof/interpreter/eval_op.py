@@ -16,7 +16,16 @@ from planc.proof.rules.operation import (
 )
 from planc.proof.rules.registry import OpRow, RuleFunction
 from planc.proof.types import CONSTANT, UNKNOWN, LocalIndex, SpmdType
-from planc.proof.violations import Cause, LocalIndexUsed, NotProved, NumberEscapes, SizeRead
+from planc.proof.unproved import (
+    SIDE_EFFECTS,
+    NoRule,
+    NumberEscapes,
+    OpaqueTensor,
+    SideEffect,
+    Unproved,
+    UnreadableArguments,
+)
+from planc.proof.violations import Cause, LocalIndexUsed, SizeRead
 
 
 class OpResult(NamedTuple):
@@ -46,9 +55,7 @@ def eval_op(
     if row is None or row.infer is None:
         if operands and not numbers and all(operand.type is CONSTANT for operand in operands):
             return OpResult([CONSTANT] * len(operation.results))  # as code computes masks and positions
-        return OpResult(
-            unknown, NotProved(_why_no_rule(operation)), ProgramPoint("operation", operation.name)
-        )
+        return OpResult(unknown, _why_no_rule(operation), ProgramPoint("operation", operation.name))
     if any(number.is_unknown for number in numbers):
         return OpResult(unknown)
     try:
@@ -56,11 +63,11 @@ def eval_op(
     except RuleViolation as violation:
         return OpResult(unknown, violation.cause, _signature(operation, operands), operands)
     except Unsupported as unsupported:
-        return OpResult(unknown, NotProved(str(unsupported)), _signature(operation, operands), operands)
+        return OpResult(unknown, unsupported.cause, _signature(operation, operands), operands)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # Graph files may be written by hand, or by an enemy: arguments that no rule can read are not proved.
-        reason = NotProved(f"planc cannot read its arguments ({type(error).__name__})")
-        return OpResult(unknown, reason, ProgramPoint("operation", operation.name))
+        cause = UnreadableArguments(type(error).__name__)
+        return OpResult(unknown, cause, ProgramPoint("operation", operation.name))
     return OpResult(types if len(types) == len(operation.results) else unknown)
 
 
@@ -120,26 +127,9 @@ def check_size_use(name: str, arguments: Sequence[Any]) -> SizeUse:
     return SizeUse(cause=NumberEscapes(numbers[0].source), point=ProgramPoint("number"))
 
 
-_NOT_REPEATABLE = "the next pass may do something else"
-_SIDE_EFFECTS = {
-    "attribute.changed": f"the pass changes an attribute of a module: {_NOT_REPEATABLE}",
-    "random": f"the code draws a random number outside of tensors: another rank or {_NOT_REPEATABLE}",
-    "torch.distributed": "the code uses the process group: ranks may do other things than the whole model",
-    "backward": "the pass adds to gradients, and planc does not follow that",
-    "grad": "the code reads a gradient that another pass has left",
-    "grad_fn": "the code accesses the backward graph, and may change gradients",
-    "saved_tensors_hooks": "the code changes the tensors that the backward pass uses",
-    "register_hook": "a hook may change a gradient",
-    "register_post_accumulate_grad_hook": "a hook may change a gradient",
-    "weight.assigned": f"the pass assigns another tensor to a weight: {_NOT_REPEATABLE}",
-    "weight.written": "something writes to a weight, and no operation of the graph shows it",
-}
-"""Side effects, which a capture writes into the graph as operations."""
-
-
-def _why_no_rule(operation: Operation) -> str:
-    if operation.name != "opaque":
-        return _SIDE_EFFECTS.get(operation.name, "planc has no rule for this operation")
-    if operation.arguments:
-        return "the code reads a parameter from a plain attribute, where the split model has another one"
-    return "the code reads a tensor that no operation of the graph has made"
+def _why_no_rule(operation: Operation) -> Unproved:
+    if operation.name in SIDE_EFFECTS:
+        return SideEffect(operation.name)
+    if operation.name == "opaque":
+        return OpaqueTensor(is_parameter=bool(operation.arguments))
+    return NoRule()

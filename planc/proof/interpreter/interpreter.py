@@ -12,7 +12,7 @@ from planc.bind.binding import BoundModule
 from planc.ir.graph import Function, Op, SymNumber, TensorInfo
 from planc.ir.resolved import Located
 from planc.ir.tree import leaves
-from planc.proof.aliasing import ALIAS_BROKEN, may_alias_copy
+from planc.proof.aliasing import may_alias_copy
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.eval_call import eval_call
 from planc.proof.interpreter.eval_op import OpResult, check_size_use, eval_op, size_read
@@ -33,7 +33,7 @@ from planc.proof.types import (
     Sharded,
     SpmdType,
 )
-from planc.proof.violations import NotProved
+from planc.proof.unproved import AliasOfCopy, BrokenAssumption, GradientFromNothing, Unproved
 
 
 class Interpreter:
@@ -123,21 +123,22 @@ def _infer(
     copied: bool,
 ) -> OpResult:
     """The types of the results, if the operation is one that its module's style expects."""
-    broken = None
+    broken: Unproved | None = None
     if operation.masks_lookup or any(operand.type is DEFERRED_BIAS for operand in operands):
-        broken = broken_style_assumption(
+        assumption = broken_style_assumption(
             frame.function,
             step,
             row,
             lambda weight: frame.operand(weight).type is DEFERRED_BIAS,
             masks_lookup=operation.masks_lookup,
         )
+        broken = None if assumption is None else BrokenAssumption(assumption)
     if copied and step.name == "aliased":
-        broken = ALIAS_BROKEN
+        broken = AliasOfCopy()
     if broken is None:
         return eval_op(operation, operands, frame.rank_dependent, row)
     unknown = [UNKNOWN] * len(operation.results)
-    return OpResult(unknown, NotProved(broken), ProgramPoint("operation", step.name))
+    return OpResult(unknown, broken, ProgramPoint("operation", step.name))
 
 
 def _normalize_type(frame: Frame, spmd_type: SpmdType, info: TensorInfo, operation: str) -> SpmdType:
@@ -145,8 +146,7 @@ def _normalize_type(frame: Frame, spmd_type: SpmdType, info: TensorInfo, operati
     if spmd_type in (INVARIANT, REPLICATED) and not info.grad:
         return CONSTANT
     if spmd_type is CONSTANT and info.grad:
-        reason = NotProved("its result has a gradient, but none of its operands has one")
-        frame.add_violation(reason, ProgramPoint("operation", operation))
+        frame.add_violation(GradientFromNothing(), ProgramPoint("operation", operation))
         return UNKNOWN
     return spmd_type
 

@@ -9,6 +9,7 @@ from planc.ir.graph import Slice, TensorInfo
 from planc.ir.record import Record
 from planc.ir.tree import leaves
 from planc.proof.types import NumberSource, SpmdType, local_shape
+from planc.proof.unproved import Unproved, UnsupportedCall
 from planc.proof.violations import Cause, LayoutLaw
 
 
@@ -26,7 +27,11 @@ class RuleViolation(Exception):
 
 
 class Unsupported(Exception):
-    """A rule cannot tell; the message says why. Rules never guess."""
+    """A rule cannot tell, and never guesses: the plan is unproved."""
+
+    def __init__(self, reason: str | Unproved) -> None:
+        super().__init__(reason)
+        self.cause = UnsupportedCall(reason) if isinstance(reason, str) else reason
 
 
 class Operand:
