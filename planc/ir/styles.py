@@ -114,11 +114,11 @@ STYLES: dict[str, Style] = {
               _COLWISE, REPLICATE, Shard(-1)),
         Style("rowwise", "each rank takes some of the input features; the results are summed",
               _ROWWISE, Shard(-1), REPLICATE, PARTIAL),
-        Style("packed_colwise", "colwise for a fused projection: each part is cut by itself",
+        Style("packed_colwise", "colwise for a fused projection: each part is split separately",
               _COLWISE, REPLICATE, Shard(-1), takes_parts=True),
-        Style("sequence", "whole parameters, applied to a slice of the sequence",
+        Style("sequence", "full parameters, applied to a slice of the sequence",
               _REPLICATED, Shard(1), Shard(1)),
-        Style("replicate", "whole parameters; their gradients are summed where the use is sharded",
+        Style("replicate", "full parameters; their gradients are summed where the module uses them with sharded values",
               _REPLICATED, None, None),
     )
 }  # fmt: skip
@@ -153,7 +153,7 @@ LOSSES: dict[str, LossKind] = {
     for row in (
         LossKind("vocab_parallel", "cross entropy on logits that stay split over the vocabulary", True),
         LossKind(
-            "whole", "any loss, on whole logits: as without this line, or against that of an extended plan", False
+            "whole", "any loss, on full logits: the default, and a way to override the loss of an extended plan", False
         ),
     )
 }  # fmt: skip

@@ -111,7 +111,7 @@ def test_limits() -> None:
         "names and numbers of an expression": f"{MAX_EXPR_TERMS}",
         "digits of a number, in text": f"{MAX_DIGITS}",
         "plans in a chain of `extends`": f"{MAX_EXTENDS}",
-        "lets that one stands on, one through the other": f"{MAX_LETS}",
+        "lets in a chain that refer to each other": f"{MAX_LETS}",
         "levels of nesting in JSON and YAML": f"{MAX_DEPTH}",
         "names that the patterns of a block spell out, for the check of two rules": f"{MAX_SPELLED_NAMES:,}",
         "dims of a tensor": f"{MAX_DIMS}",
