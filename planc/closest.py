@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MAX_WORD_LENGTH = 64
 """Characters of a word that is worth comparing."""
@@ -30,3 +30,9 @@ def join_names(names: Iterable[str], limit: int = 8) -> str:
     every = sorted(names)
     cut = "" if len(every) <= limit else f", and {len(every) - limit} more"
     return ", ".join(every[:limit]) + cut
+
+
+def closest_name(word: str, names: Sequence[str]) -> str | None:
+    """The name that was probably meant, even if only its case is wrong; None: no name is close."""
+    by_lower_case = {name.lower(): name for name in names}
+    return by_lower_case.get(word.lower()) or closest_match(word, names)

@@ -1,4 +1,4 @@
-"""Capturing a model: from what it is called on the command line to its graph."""
+"""Capturing a model: from a reference, or from a module that is built already, to its graph."""
 
 from __future__ import annotations
 
@@ -27,53 +27,49 @@ from planc.torch.models.example_inputs import check_signature, override_inputs, 
 from planc.torch.models.exception_text import exception_line, exception_location
 from planc.torch.models.model_reference import parse_reference
 
-_READS_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException)
+_READS_VALUES = (DataDependentOutputException, DynamicOutputShapeException)
 _NO_FAKE = (UnsupportedFakeTensorException, UnsupportedOperatorException)
 
 
 def capture_reference(
     reference: str, inputs: Sequence[str] = (), *, source_name: str = "MODEL"
 ) -> ModelGraph:
-    """The graph of a model.
+    """The graph of the model that a reference names.
 
     Args:
         reference: `hf:CLASS`, `hf:CLASS?NAME=VALUE&...`, `hf:path/to/config.json`,
             `package.module:factory`, `file.py:factory`, or a graph file.
-        inputs: what the model is called with, each `NAME=DTYPE[d0,d1,...]`.
-        word: what the reference is called in diagnostics.
+        inputs: inputs of the model, each `NAME=DTYPE[d0,d1,...]`.
+        source_name: the name of the reference in diagnostics.
 
     Raises:
-        planc.graph.capture_error.CaptureFault: the model cannot be captured.
+        planc.graph.capture_error.CaptureError: planc cannot capture the model.
     """
     source = Source(source_name, reference)
     parsed = parse_reference(source)
-    given = parse_input_options(inputs)
+    options = parse_input_options(inputs)
     if parsed.kind == "graph":
-        if given:
+        if options:
             raise_capture_error(
-                "G804", word_label(given[0].source), "a graph is captured already: it takes no inputs"
+                "G804", word_label(options[0].source), "a graph file is captured already: it takes no inputs"
             )
         return open_graph(parsed.name, source)
     arguments: tuple[Any, ...] = ()
+    versions = {"torch": str(torch.__version__).partition("+")[0]}
+    facts: dict[str, int | bool] = {}
     if parsed.kind == "factory":
         model, arguments, keywords = factory.build_from_factory(parsed, source)
-        facts: dict[str, int | bool] = {}
-        versions = {"torch": str(torch.__version__)}
     else:
         model, keywords, facts = hugging_face.build_transformers_model(parsed, source)
-        versions = {
-            "torch": str(torch.__version__),
-            "transformers": hugging_face.import_transformers().__version__,
-        }
-    arguments, keywords = override_inputs(model, arguments, keywords, given)
+        versions["transformers"] = hugging_face.import_transformers().__version__
+    arguments, keywords = override_inputs(model, arguments, keywords, options)
     check_signature(model, arguments, keywords, source)
-    name = _named(reference)
-    versions["torch"] = versions["torch"].partition("+")[0]
+    name = _without_folders(reference)
     return capture_target(CaptureTarget(name, model, arguments, keywords, facts, versions), source)
 
 
-def _named(reference: str) -> str:
-    """The reference without folders: the same model gives the same bytes anywhere."""
+def _without_folders(reference: str) -> str:
+    """The reference without folders, so that a model gives the same bytes wherever its file lies."""
     if reference.startswith("hf:"):
         path, mark, query = reference.removeprefix("hf:").partition("?")
         return f"hf:{os.path.basename(path)}{mark}{query}"
@@ -81,49 +77,53 @@ def _named(reference: str) -> str:
 
 
 def capture_target(target: CaptureTarget, source: Source) -> ModelGraph:
-    """The graph of a model that is built already; it is spent afterwards.
+    """The graph of a model that is built already. The capture changes the model: do not use it afterwards.
+
+    Args:
+        target: the model and its inputs.
+        source: the words that name the model in diagnostics.
 
     Raises:
-        planc.graph.capture_error.CaptureFault: it cannot be captured.
+        planc.graph.capture_error.CaptureError: planc cannot capture the model.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return trace(target)
-    except TraceError as ended:
-        return _refuse_run(target.model, ended, source)
+    except TraceError as error:
+        return _raise_trace_error(target.model, error, source)
 
 
-def _refuse_run(model: nn.Module, ended: TraceError, source: Source) -> ModelGraph:
-    raised, place = ended.raised, exception_location(ended.raised)
-    at = [f"where: {place}"] if place else []
-    known = dict(model.named_modules(remove_duplicate=False)).get(ended.module, model)
-    module = f"{ended.module or 'the model itself'} ({type(known).__name__})"
-    operation = ended.last_op or None
-    if isinstance(raised, _READS_NUMBERS):
-        reads = _reads(raised, ended.last_op)
+def _raise_trace_error(model: nn.Module, error: TraceError, source: Source) -> ModelGraph:
+    raised, location = error.raised, exception_location(error.raised)
+    where = [f"where: {location}"] if location else []
+    failed = dict(model.named_modules(remove_duplicate=False)).get(error.module, model)
+    module = f"{error.module or 'the model itself'} ({type(failed).__name__})"
+    label, operation = word_label(source), error.last_op or None
+    if isinstance(raised, _READS_VALUES):
         return raise_capture_error(
-            "G802", word_label(source), "the model's code looks at the numbers in a tensor",
-            *at, "needed: code that does the same whatever the numbers are",
+            "G802", label, "the model's code reads the values of a tensor",
+            *where, "needed: code that does the same for all values",
             "help: replace .item(), .tolist(), `if tensor:` and boolean masks by torch.where and the like, "
             "or capture the part of the model that has none",
-            module=module, operation=reads,
+            module=module, operation=_reading_op(raised, error.last_op),
         )  # fmt: skip
     if isinstance(raised, _NO_FAKE):
         return raise_capture_error(
-            "G802", word_label(source), "an operation is not known without numbers", *at,
+            "G802", label, "an operation cannot run on tensors without values", *where,
             f"raised: {exception_line(raised)}", "help: register a fake for it with torch.library.register_fake",
             module=module, operation=operation,
         )  # fmt: skip
     return raise_capture_error(
-        "G802", word_label(source), "the model raises when it is run", f"raised: {exception_line(raised)}", *at,
-        "help: give inputs that it takes with --input NAME=DTYPE[d0,d1,...]",
+        "G802", label, "the model raises when it runs", f"raised: {exception_line(raised)}", *where,
+        "help: give it other inputs with --input NAME=DTYPE[d0,d1,...]",
         module=module, operation=operation,
     )  # fmt: skip
 
 
-def _reads(raised: BaseException, operation: str) -> str:
-    """What looked at numbers; a test of a tensor is not seen by itself."""
-    if operation in DATA_READS:
-        return operation.strip("_")
-    return operation if isinstance(raised, _READS_NUMBERS[1]) else f"bool, or the like, after {operation}"
+def _reading_op(raised: BaseException, last_op: str) -> str:
+    """The operation that reads values. No mode sees `if tensor:` itself."""
+    if last_op in DATA_READS:
+        return last_op.strip("_")
+    is_named = isinstance(raised, DynamicOutputShapeException)
+    return last_op if is_named else f"bool, or the like, after {last_op}"

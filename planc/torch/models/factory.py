@@ -1,4 +1,4 @@
-"""Models that a function of the user makes."""
+"""Models that a function of the user builds."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
-from planc.torch.models.exception_text import closest_name, exception_line, exception_location
+from planc.torch.models.exception_text import exception_notes
 from planc.torch.models.model_reference import ModelReference
 
 
 def build_from_factory(
     reference: ModelReference, source: Source, device: Literal["meta", "cpu"] = "meta"
 ) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-    """A model, and what it is called with. Runs the user's code, as the user typed its name.
+    """A model, and the arguments and keywords of its example inputs.
+
+    This runs the user's code: the user typed its name.
 
     Args:
-        device: where it is made; on "meta", without memory for weights where the code can do that.
+        reference: a reference of kind "factory".
+        source: the words that name it.
+        device: where the model is built; on "meta" its weights take no memory, unless the code needs their values.
 
     Raises:
-        CaptureFault: there is no such function, it raises, or it makes no model.
+        CaptureError: there is no such function, it raises, or it does not return a model.
     """
-    function = _function(reference, source)
-    made = _called(function, reference, source, device)
-    if isinstance(made, nn.Module):
-        return made, (), {}
-    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
-        model, inputs = made
+    function = _find_function(reference, source)
+    built = _call_factory(function, reference, source, device)
+    if isinstance(built, nn.Module):
+        return built, (), {}
+    if isinstance(built, tuple) and len(built) == 2 and isinstance(built[0], nn.Module):
+        model, inputs = built
         if isinstance(inputs, Tensor):
             return model, (inputs,), {}
         if isinstance(inputs, tuple | list):
@@ -45,21 +50,20 @@ def build_from_factory(
     return raise_capture_error(
         "G802",
         word_label(source, reference.factory),
-        f"'{reference.factory}' makes no model",
-        f"got: {_described(made)}",
+        f"'{reference.factory}' does not return a model",
+        f"got: {_type_text(built)}",
         "needed: a torch.nn.Module, or a pair of one and its example inputs: a tensor, a tuple or a dictionary",
     )
 
 
-def _described(made: Any) -> str:
-    if isinstance(made, tuple):
-        return f"a tuple of {', '.join(type(part).__name__ for part in made[:4])}"
-    return type(made).__name__
+def _type_text(built: Any) -> str:
+    if isinstance(built, tuple):
+        return f"a tuple of {', '.join(type(part).__name__ for part in built[:4])}"
+    return type(built).__name__
 
 
-def _function(reference: ModelReference, source: Source) -> Callable[[], Any]:
-    module = _module(reference, source)
-    found: Any = module
+def _find_function(reference: ModelReference, source: Source) -> Callable[[], Any]:
+    found: Any = _import_module(reference, source)
     for name in reference.factory.split("."):
         if not hasattr(found, name):
             raise_capture_error(
@@ -73,50 +77,47 @@ def _function(reference: ModelReference, source: Source) -> Callable[[], Any]:
         raise_capture_error(
             "G803",
             word_label(source, reference.factory),
-            f"'{reference.factory}' of {reference.name} cannot be called",
+            f"'{reference.factory}' of {reference.name} is not callable",
         )
     function: Callable[[], Any] = found
     return function
 
 
-def _module(reference: ModelReference, source: Source) -> Any:
+def _import_module(reference: ModelReference, source: Source) -> Any:
     name = reference.name
+    label = word_label(source, name)
     is_file = name.endswith(".py") or os.sep in name
     if is_file and not os.path.isfile(name):
-        raise_capture_error("G803", word_label(source, name), f"{name}: no such file")
+        raise_capture_error("G803", label, f"{name}: no such file")
     try:
-        with _found_from_here():
-            return _of_file(name) if is_file else importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
-            raise_capture_error("G803", word_label(source, name), f"there is no module '{missing.name}'")
-        return _refuse_code(name, missing, source)
+        with _current_folder_on_path():
+            return _import_file(name) if is_file else importlib.import_module(name)
     except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way
-        return _refuse_code(name, raised, source)
-
-
-def _refuse_code(name: str, raised: BaseException, source: Source) -> Any:
-    place = exception_location(raised)
-    notes = [f"raised: {exception_line(raised)}", *([f"where: {place}"] if place else [])]
-    return raise_capture_error("G802", word_label(source, name), f"{name} raises when it is imported", *notes)
+        missing = raised.name if isinstance(raised, ModuleNotFoundError) else None
+        if missing and (name == missing or name.startswith(f"{missing}.")):
+            raise_capture_error("G803", label, f"there is no module '{missing}'")
+        return raise_capture_error(
+            "G802", label, f"{name} raises when it is imported", *exception_notes(raised)
+        )
 
 
 @contextlib.contextmanager
-def _found_from_here() -> Any:
-    """Let modules of the current folder be found, as `python -m` does."""
-    sys.path.insert(0, os.getcwd())
+def _current_folder_on_path() -> Iterator[None]:
+    """Let modules of the current folder be imported, as `python -m` does."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):
-            sys.path.remove(os.getcwd())
+            sys.path.remove(folder)
 
 
-def _of_file(path: str) -> Any:
+def _import_file(path: str) -> Any:
     name = os.path.splitext(os.path.basename(path))[0]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and pickles look their module up
@@ -131,16 +132,17 @@ def _of_file(path: str) -> Any:
     return module
 
 
-def _called(function: Callable[[], Any], reference: ModelReference, source: Source, device: str) -> Any:
-    """Call the factory without memory for weights; where it cannot work so, with it."""
+def _call_factory(function: Callable[[], Any], reference: ModelReference, source: Source, device: str) -> Any:
+    """Call the factory on the meta device; if it fails there, without a device."""
     if device == "meta":
         with contextlib.suppress(Exception, SystemExit), torch.device("meta"):
-            return function()  # code that looks at numbers is tried again below
+            return function()
     try:
         return function()
     except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way
-        place = exception_location(raised)
-        notes = [f"raised: {exception_line(raised)}", *([f"where: {place}"] if place else [])]
         return raise_capture_error(
-            "G802", word_label(source, reference.factory), f"'{reference.factory}' raises", *notes
+            "G802",
+            word_label(source, reference.factory),
+            f"'{reference.factory}' raises",
+            *exception_notes(raised),
         )

@@ -1,4 +1,4 @@
-"""Models of transformers: from a class or a configuration, without weights, hub or remote code."""
+"""Models of transformers, built from a class or a configuration, without weights, hub or remote code."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ import inspect
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
 from planc.torch.models import compat
 from planc.torch.models.default_inputs import default_inputs
 from planc.torch.models.example_inputs import meta_tensor
-from planc.torch.models.exception_text import closest_name, exception_line
+from planc.torch.models.exception_text import exception_line
 from planc.torch.models.model_reference import ModelReference, parse_setting, raise_unknown_setting
 
 MAX_CONFIG_BYTES = 4 << 20
 _DROPPED = ("quantization_config", "attn_implementation", "experts_implementation", "torch_dtype", "dtype")
-"""Settings of a file that would choose kernels or load something; a plan says the dtype."""
+"""Settings of a file that choose kernels or load something; a plan sets the dtype."""
 
 
 def import_transformers() -> Any:
-    """transformers, kept from the network and quiet."""
+    """The module transformers, offline and without warnings."""
     os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     with warnings.catch_warnings():
@@ -40,63 +41,78 @@ def import_transformers() -> Any:
 def build_transformers_model(
     reference: ModelReference, source: Source
 ) -> tuple[nn.Module, dict[str, Any], dict[str, int | bool]]:
-    """A model on the meta device, what it is called with, and the facts of its configuration.
+    """A model on the meta device, the keywords of its example call, and the facts of its configuration.
 
     Raises:
-        CaptureFault: there is no such class, no such setting, or the class cannot be built.
+        CaptureError: there is no such class or setting, or the class cannot be built.
     """
-    kind, config = class_and_config(reference, source)
-    model, inputs = build_on_device(kind, config, "meta", source)
-    return model, inputs, config_facts(config)
+    model_class, config = class_and_config(reference, source)
+    model, keywords = build_on_device(model_class, config, "meta", source)
+    return model, keywords, config_facts(config)
 
 
 def build_on_device(
     model_class: Any, config: Any, device: str, source: Source
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """A model on a device, and what it is called with.
+    """A model on a device, and the keywords of its example call.
 
     Raises:
-        CaptureFault: the class cannot be built of this configuration.
+        CaptureError: the class cannot be built from this configuration.
     """
-    model = _model(model_class, config, source, device)
-    inputs = example_inputs_for(model, config)
+
+    def build() -> Any:
+        with torch.device(device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model_class(config)
+
+    model: nn.Module = _build(build, model_class, source)
+    keywords = example_inputs_for(model, config)
     if "use_cache" in inspect.signature(model.forward).parameters:
-        inputs["use_cache"] = False
-    return model, inputs
+        keywords["use_cache"] = False
+    return model, keywords
 
 
 def class_and_config(reference: ModelReference, source: Source) -> tuple[Any, Any]:
     """The class of a model and its configuration.
 
     Raises:
-        CaptureFault: there is no such class, or no such setting.
+        CaptureError: there is no such class or setting.
     """
-    kind, given = (
-        _from_file(reference, source) if reference.kind == "config" else (_class(reference.name, source), {})
-    )
-    config = _configured(kind, given, source)
+    if reference.kind == "config":
+        model_class, values = _read_model_config(reference, source)
+    else:
+        model_class, values = _model_class(reference.name, source), {}
+    config = _build_config(model_class, values, source)
     if reference.settings:
-        config = _configured(kind, _with_settings(given, config, reference, source), source)
+        values = _apply_settings(values, config, reference, source)
+        config = _build_config(model_class, values, source)
     use_traceable_kernels(config)
-    return kind, config
+    return model_class, config
 
 
 def example_inputs_for(model: Any, config: Any) -> dict[str, Any]:
-    """What a model is called with where nobody says."""
-    takes = set(inspect.signature(model.forward).parameters)
-    infos = default_inputs(config, str(model.main_input_name), takes)
+    """The example inputs of a model, by name, on the meta device."""
+    accepted = set(inspect.signature(model.forward).parameters)
+    infos = default_inputs(config, str(model.main_input_name), accepted)
     return {name: meta_tensor(info) for name, info in infos.items()}
 
 
-def _class(name: str, source: Source) -> Any:
+def use_traceable_kernels(config: Any) -> None:
+    """Choose kernels for attention and experts that fake tensors can follow."""
+    compat.use_attention(config, "sdpa")
+    with contextlib.suppress(AttributeError, ValueError):
+        compat.use_experts(config, "batched_mm")
+
+
+def _model_class(name: str, source: Source) -> Any:
     transformers = import_transformers()
-    kind: Any = None
+    found: Any = None
     with contextlib.suppress(AttributeError, ImportError):
-        kind = getattr(transformers, name)
-    if _is_model(kind, transformers):
-        return kind
-    names = [n for n in dir(transformers) if "For" in n or n.endswith("Model")]
-    if kind is None:
+        found = getattr(transformers, name)
+    if _is_model_class(found, transformers):
+        return found
+    if found is None:
+        names = [n for n in dir(transformers) if "For" in n or n.endswith("Model")]
         raise_capture_error(
             "G803",
             word_label(source, name),
@@ -106,149 +122,147 @@ def _class(name: str, source: Source) -> Any:
     return raise_capture_error(
         "G803",
         word_label(source, name),
-        f"'{name}' of transformers is no class of models with a configuration",
-        "needed: a class as LlamaForCausalLM",
+        f"'{name}' of transformers is not a model class with a configuration",
+        "needed: a class such as LlamaForCausalLM",
     )
 
 
-def _is_model(kind: Any, transformers: Any) -> bool:
+def _is_model_class(found: Any, transformers: Any) -> bool:
     return (
-        isinstance(kind, type)
-        and issubclass(kind, transformers.PreTrainedModel)
-        and getattr(kind, "config_class", None) is not None
+        isinstance(found, type)
+        and issubclass(found, transformers.PreTrainedModel)
+        and getattr(found, "config_class", None) is not None
     )
 
 
-def _from_file(reference: ModelReference, source: Source) -> tuple[Any, dict[str, Any]]:
-    data = read_config_json(reference.name, source)
-    if "auto_map" in data:
-        raise_capture_error("G803", word_label(source, reference.name), "this configuration asks for code of its own",
-               "note: 'auto_map' names Python files of a hub; planc never runs them",
-               "help: write a factory that builds the model, and capture file.py:factory")  # fmt: skip
-    names = data.get("architectures")
-    if not isinstance(names, list) or not names or not isinstance(names[0], str):
-        raise_capture_error("G803", word_label(source, reference.name), "this configuration names no class",
-               'needed: "architectures": ["LlamaForCausalLM"]')  # fmt: skip
-    kind = _class_of_file(names[0], reference.name, source)
-    kept = {k: v for k, v in data.items() if k not in _DROPPED and not k.startswith("_")}
-    return kind, kept
-
-
-def _configured(kind: Any, given: Mapping[str, Any], source: Source) -> Any:
-    return _made(lambda: kind.config_class.from_dict(dict(given)), kind, source)
-
-
-def _class_of_file(name: str, path: str, source: Source) -> Any:
-    # A name that is not written on the command line is shown with the file that says it.
-    return _class(name, Source(path, name) if name.isidentifier() else source)
+# ---- configurations --------------------------------------------------------------------------
 
 
 def read_config_json(path: str, source: Source) -> dict[str, Any]:
-    """The JSON of a configuration.
+    """The JSON object of a configuration file.
 
     Raises:
-        CaptureFault: there is no such file, or it holds no object.
+        CaptureError: there is no such file, or it does not hold an object.
     """
+    label = word_label(source, path)
     try:
         with open(path, "rb") as file:
             data = json.loads(file.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES].decode("utf-8"))
     except OSError as bad:
-        raise_capture_error("G803", word_label(source, path), f"{path}: {(bad.strerror or str(bad)).lower()}")
+        raise_capture_error("G803", label, f"{path}: {(bad.strerror or str(bad)).lower()}")
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        raise_capture_error(
-            "G803", word_label(source, path), f"{path} is no configuration", "needed: a JSON object"
-        )
+        raise_capture_error("G803", label, f"{path} is not a configuration", "needed: a JSON object")
     return dict(data)
 
 
-def _is_read(config: Any, name: str) -> bool:
-    """Whether a name that a configuration does not list means something: it sets others, as
-    `num_labels` does, or the model's code asks whether it is there, as for `head_dim`."""
+def _read_model_config(reference: ModelReference, source: Source) -> tuple[Any, dict[str, Any]]:
+    """The class that a configuration file names, and the values of the configuration."""
+    data = read_config_json(reference.name, source)
+    label = word_label(source, reference.name)
+    if "auto_map" in data:
+        raise_capture_error(
+            "G803",
+            label,
+            "this configuration asks to run its own code",
+            "note: 'auto_map' names Python files of a hub; planc never runs them",
+            "help: write a factory that builds the model, and capture file.py:factory",
+        )
+    names = data.get("architectures")
+    if not isinstance(names, list) or not names or not isinstance(names[0], str):
+        raise_capture_error(
+            "G803",
+            label,
+            "this configuration does not name a class",
+            'needed: "architectures": ["LlamaForCausalLM"]',
+        )
+    # The command line does not contain the class: a diagnostic shows the file that names it.
+    named_by = Source(reference.name, names[0]) if names[0].isidentifier() else source
+    values = {k: v for k, v in data.items() if k not in _DROPPED and not k.startswith("_")}
+    return _model_class(names[0], named_by), values
+
+
+def _apply_settings(
+    values: Mapping[str, Any], config: Any, reference: ModelReference, source: Source
+) -> dict[str, Any]:
+    """The values that a configuration is built from, with the settings of the query.
+
+    Only values that a file or the query names: a configuration computes some of its numbers from others.
+    """
+    changed = copy.deepcopy(dict(values))
+    for key, text in reference.settings.items():
+        *path, last = key.split(".")
+        inner, section = changed, config
+        for name in path:
+            section = getattr(section, name, None)
+            if not hasattr(section, "to_dict"):
+                sections = [k for k, v in vars(config).items() if hasattr(v, "to_dict")]
+                raise_unknown_setting(source, key, sections, type(config).__name__)
+            inner = inner.setdefault(name, {})
+        known = [k for k in section.to_dict() if not k.startswith("_")]
+        aliases = getattr(section, "attribute_map", None) or {}
+        if last not in known and last not in aliases and not _has_hidden_setting(section, last):
+            raise_unknown_setting(source, key, [*known, *aliases], type(section).__name__)
+        inner.pop(aliases.get(last, last), None)
+        inner[last] = parse_setting(source, key, text, getattr(section, last, None))
+        if last == "num_hidden_layers" and "layer_types" not in reference.settings:
+            inner.pop("layer_types", None)
+    return changed
+
+
+def _has_hidden_setting(config: Any, name: str) -> bool:
+    """Whether a configuration has a setting that it does not list: one that sets others, as `num_labels`,
+    or one that the model's code asks for with a default, as `head_dim`."""
     if getattr(getattr(type(config), name, None), "fset", None) is not None:
         return True
     module = inspect.getmodule(type(config))
-    path = getattr(module, "__file__", None) or ""
-    beside = os.path.join(
-        os.path.dirname(path), os.path.basename(path).replace("configuration_", "modeling_")
-    )
-    with contextlib.suppress(OSError), open(beside, encoding="utf-8") as file:
+    folder, file_name = os.path.split(getattr(module, "__file__", None) or "")
+    modeling_file = os.path.join(folder, file_name.replace("configuration_", "modeling_"))
+    with contextlib.suppress(OSError), open(modeling_file, encoding="utf-8") as file:
         return f'config, "{name}"' in file.read()
     return False
 
 
-def _with_settings(
-    given: Mapping[str, Any], config: Any, reference: ModelReference, source: Source
-) -> dict[str, Any]:
-    """What a configuration is made of, with what the query sets. Only what was given, as
-    a configuration computes some of its numbers from others."""
-    made = copy.deepcopy(dict(given))
-    for key, text in reference.settings.items():
-        *path, last = key.split(".")
-        inner, of = made, config
-        for name in path:
-            of = getattr(of, name, None)
-            if not hasattr(of, "to_dict"):
-                parts = [k for k, v in vars(config).items() if hasattr(v, "to_dict")]
-                raise_unknown_setting(source, key, parts, type(config).__name__)
-            inner = inner.setdefault(name, {})
-        known = [k for k in of.to_dict() if not k.startswith("_")]
-        aliases = getattr(of, "attribute_map", None) or {}
-        if last not in known and last not in aliases and not _is_read(of, last):
-            raise_unknown_setting(source, key, [*known, *aliases], type(of).__name__)
-        inner.pop(aliases.get(last, last), None)
-        inner[last] = parse_setting(source, key, text, getattr(of, last, None))
-        if last == "num_hidden_layers" and "layer_types" not in reference.settings:
-            inner.pop("layer_types", None)
-    return made
+def _build_config(model_class: Any, values: Mapping[str, Any], source: Source) -> Any:
+    return _build(lambda: model_class.config_class.from_dict(dict(values)), model_class, source)
 
 
-def use_traceable_kernels(config: Any) -> None:
-    """Attention and experts in a way that fake tensors can follow."""
-    compat.use_attention(config, "sdpa")
-    with contextlib.suppress(AttributeError, ValueError):
-        compat.use_experts(config, "batched_mm")
-
-
-def _model(kind: Any, config: Any, source: Source, device: str) -> nn.Module:
-    def make() -> Any:
-        with torch.device(device), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return kind(config)
-
-    made: nn.Module = _made(make, kind, source)
-    return made
-
-
-def _made(make: Any, kind: type, source: Source) -> Any:
+def _build(build: Callable[[], Any], model_class: type, source: Source) -> Any:
     try:
-        return make()
+        return build()
     except Exception as raised:  # noqa: BLE001  # a configuration may fail in any way
-        return raise_capture_error("G803", word_label(source), f"{kind.__name__} cannot be built of this configuration",
-                      f"raised: {exception_line(raised)}")  # fmt: skip
+        return raise_capture_error(
+            "G803",
+            word_label(source),
+            f"{model_class.__name__} cannot be built from this configuration",
+            f"raised: {exception_line(raised)}",
+        )
+
+
+# ---- facts -----------------------------------------------------------------------------------
 
 
 def config_facts(config: Any) -> dict[str, int | bool]:
-    """The whole numbers and truths of a configuration, by every name it has for them."""
-    found: dict[str, int | bool] = {}
-    for one in (config, getattr(config, "text_config", None)):
-        if one is not None:
-            for name, value in (*_plain(one), *_aliased(one)):
-                found.setdefault(name, value)
-    width, heads = found.get("hidden_size"), found.get("num_attention_heads")
+    """The integers and booleans of a configuration, by every name that it has for them."""
+    facts: dict[str, int | bool] = {}
+    for section in (config, getattr(config, "text_config", None)):
+        if section is not None:
+            for name, value in (*_own_facts(section), *_aliased_facts(section)):
+                facts.setdefault(name, value)
+    width, heads = facts.get("hidden_size"), facts.get("num_attention_heads")
     if type(width) is int and type(heads) is int and heads and width % heads == 0:
-        found.setdefault("head_dim", width // heads)
-    return dict(sorted(found.items()))
+        facts.setdefault("head_dim", width // heads)
+    return dict(sorted(facts.items()))
 
 
-def _plain(config: Any) -> Iterator[tuple[str, int | bool]]:
+def _own_facts(config: Any) -> Iterator[tuple[str, int | bool]]:
     for name, value in vars(config).items():
         if type(value) in (int, bool) and not name.startswith("_"):
             yield name, value
 
 
-def _aliased(config: Any) -> Iterator[tuple[str, int | bool]]:
+def _aliased_facts(config: Any) -> Iterator[tuple[str, int | bool]]:
     aliases: Mapping[str, str] = getattr(config, "attribute_map", None) or {}
     for alias, name in aliases.items():
         value: Any = getattr(config, name, None)

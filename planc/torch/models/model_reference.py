@@ -1,4 +1,4 @@
-"""What a model is captured from: `hf:CLASS`, `package.module:factory`, or a graph file."""
+"""References to models: `hf:CLASS`, `hf:CONFIG.json`, `package.module:factory`, `file.py:factory`, or a graph file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.paths import GRAPH_SUFFIXES
-from planc.torch.models.exception_text import closest_name
 
 ReferenceKind = Literal["class", "config", "factory", "graph"]
+_BOOLEANS = {"true": True, "false": False}
+_MAX_DIGITS = 15
 
 
 class ModelReference(Record):
@@ -21,21 +23,21 @@ class ModelReference(Record):
     kind: ReferenceKind
     text: str
     name: str
-    """The class, the file of the configuration, the module or file of the factory, the graph."""
+    """The class, the configuration file, the module or file of the factory, or the graph file."""
     factory: str = ""
     settings: Mapping[str, str] = {}  # never changed
-    """What the query sets in the configuration."""
+    """The settings of the configuration that the query changes."""
 
 
 def parse_reference(source: Source) -> ModelReference:
-    """Read a reference.
+    """Parse a reference.
 
     Raises:
-        CaptureFault: it is none.
+        CaptureError: the text is not a reference.
     """
     text = source.text
     if text.startswith("hf:"):
-        return _transformers(source)
+        return _parse_transformers(source)
     if text.endswith(GRAPH_SUFFIXES) and (":" not in text or os.path.exists(text)):
         return ModelReference("graph", text, text)
     name, colon, factory = text.rpartition(":")
@@ -44,22 +46,21 @@ def parse_reference(source: Source) -> ModelReference:
     return raise_capture_error(
         "G803",
         word_label(source),
-        f"{text!r} names no model",
+        f"{text!r} does not name a model",
         "needed: hf:CLASS, hf:path/to/config.json, package.module:factory, file.py:factory, or a graph file",
     )
 
 
-def _transformers(source: Source) -> ModelReference:
+def _parse_transformers(source: Source) -> ModelReference:
     name, _, query = source.text.removeprefix("hf:").partition("?")
     settings: dict[str, str] = {}
     for part in query.split("&") if query else ():
         key, equal, value = part.partition("=")
+        label = word_label(source, part)
         if not equal or not all(word.isidentifier() for word in key.split(".")):
-            raise_capture_error(
-                "G803", word_label(source, part), f"{part!r} sets nothing", "needed: NAME=VALUE&NAME=VALUE..."
-            )
+            raise_capture_error("G803", label, f"not a setting: {part!r}", "needed: NAME=VALUE&NAME=VALUE...")
         if key in settings:
-            raise_capture_error("G803", word_label(source, part), f"'{key}' is set twice")
+            raise_capture_error("G803", label, f"'{key}' is set twice")
         settings[key] = value
     if name.endswith(".json"):
         return ModelReference("config", source.text, name, settings=settings)
@@ -67,54 +68,60 @@ def _transformers(source: Source) -> ModelReference:
         raise_capture_error(
             "G803",
             word_label(source, name),
-            f"{name!r} is no class of transformers",
-            "needed: the name of a class, as hf:LlamaForCausalLM, or a configuration, as hf:path/to/config.json",
-            "note: nothing is fetched from a hub: give the config.json of the model",
+            f"{name!r} is not the name of a class of transformers",
+            "needed: a class, such as hf:LlamaForCausalLM, or a configuration, such as hf:path/to/config.json",
+            "note: planc fetches nothing from a hub: name the config.json of the model",
         )
     return ModelReference("class", source.text, name, settings=settings)
 
 
 def parse_setting(source: Source, name: str, text: str, default: Any) -> Any:
-    """A value of the query, of the type that the configuration's default has.
+    """The value of a setting, of the type that the configuration's default has.
+
+    Args:
+        source: the reference.
+        name: the setting.
+        text: its value in the query.
+        default: the value in the configuration.
 
     Raises:
-        CaptureFault: it is not of that type.
+        CaptureError: the text is not a value of that type.
     """
-    value = _value(text, default)
+    value = _parse_value(text, default)
     if value is None:
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise_capture_error(
             "G803", word_label(source, f"{name}={text}"), f"'{name}' cannot be {text!r}", f"needed: {wanted}"
         )
-    return None if value is _NONE else value
+    return None if value is _NULL else value
 
 
-_NONE = object()
+_NULL = object()
 
 
-def _value(text: str, default: Any) -> Any:
-    """The value that a text says; None: it says none."""
+def _parse_value(text: str, default: Any) -> Any:
+    """The value of a text, `_NULL` for null; None: the text is not of the default's type."""
     if type(default) is bool:
-        return {"true": True, "false": False}.get(text.lower())
+        return _BOOLEANS.get(text.lower())
     if type(default) is int:
-        return _whole_number(text)
+        return _parse_int(text)
     if type(default) is float:
-        return _number(text)
+        return _parse_float(text)
     if isinstance(default, str):
         return text
-    # Nothing, or a list: what the text looks like.
+    # The default is null or a list: the text itself shows its type.
     if text.lower() in ("none", "null"):
-        return _NONE
-    looks = ({"true": True, "false": False}.get(text.lower()), _whole_number(text), _number(text), text)
-    return next(value for value in looks if value is not None)
+        return _NULL
+    candidates = (_BOOLEANS.get(text.lower()), _parse_int(text), _parse_float(text), text)
+    return next(value for value in candidates if value is not None)
 
 
-def _whole_number(text: str) -> int | None:
+def _parse_int(text: str) -> int | None:
     digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 15 else None
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS else None
 
 
-def _number(text: str) -> float | None:
+def _parse_float(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
@@ -126,10 +133,12 @@ def raise_unknown_setting(source: Source, name: str, names: Sequence[str], confi
     """Refuse a setting that a configuration does not have.
 
     Raises:
-        CaptureFault: always.
+        CaptureError: always.
     """
     last = name.rpartition(".")[2]
-    meant = closest_name(last, list(names))
     raise_capture_error(
-        "G803", word_label(source, last), f"{config_class} has no setting '{name}'", suggestion=meant
+        "G803",
+        word_label(source, last),
+        f"{config_class} has no setting '{name}'",
+        suggestion=closest_name(last, names),
     )
