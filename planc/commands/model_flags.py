@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from planc.graph.safe_reference import NO_MODEL
+
 if TYPE_CHECKING:
     from planc.ir.document import Document
     from planc.ir.graph import ModelGraph
@@ -30,7 +32,7 @@ def graph_from_flags(document: Document, arguments: Namespace) -> ModelGraph | N
     Raises:
         ModelFault: planc cannot find or capture the model.
     """
-    if arguments.model is None and not _names_model(document):
+    if arguments.model == NO_MODEL or (arguments.model is None and not _names_model(document)):
         return None  # without importing what reads graphs
     from planc.graph.model_source import graph_for_plan
 

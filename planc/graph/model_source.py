@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.graph.load_graph import load_graph, reference_from_folder
-from planc.graph.safe_reference import is_safe_reference
+from planc.graph.safe_reference import NO_MODEL, is_safe_reference
 from planc.ir.diagnostic import Diagnostic, Fix, Label, ModelFault
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source, Span
 from planc.resolve.diagnostic_sink import DiagnosticSink
 from planc.resolve.extends import extends_chain, plan_directory
-
-NO_MODEL = "none"
-"""The reference that asks for a check without a model."""
 
 
 def graph_for_plan(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from planc.paths import GRAPH_SUFFIXES, shipped_graphs
 
+NO_MODEL = "none"
+"""The reference that asks for a check without a model."""
+
 
 def is_safe_reference(model: str) -> bool:
     """Whether a plan may name this model: a class or a configuration of transformers, a graph file
