@@ -1,4 +1,4 @@
-"""Many cases of several rules, compared with numbers."""
+"""Tables of cases of several rules, compared with simulated ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of torch functions with tensors of any type in them."""
+"""Calls of torch functions with tensors that may have any type."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from planc.proof.types import (
 
 
 class T:
-    """A tensor of a case. `kind` is float, int (from `low` up to `high`) or bool; `like`
-    makes its numbers, from its shape and torch's generator; `types` limits what it can be."""
+    """A tensor of a case. `kind` is float, int (from `low` up to `high`) or bool; `like` makes the numbers
+    from the shape and torch's generator; `types` limits the types that it is tried with."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class T:
 
 
 class Case:
-    """A call: the rule's name, the arguments; `call` is what runs where it is no torch
-    function of that name, `local` what a rank runs (with `rank` and `ranks` as keywords)."""
+    """A call: the name of the operation, and its arguments. `call` runs in the place of the torch function
+    of that name, `local` on each rank (with `rank` and `ranks` as keywords)."""
 
     def __init__(
         self,

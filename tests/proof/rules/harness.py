@@ -1,4 +1,4 @@
-"""Rules against numbers: what a rule says of an operation is compared with simulated ranks.
+"""Rules against numbers: the types that a rule infers are compared with simulated ranks.
 
 A `Case` is a call of a torch function with `T` in the places of its tensors. `sweep` gives
 the tensors types, asks the rule, and simulates the ranks: each runs the same call on what
@@ -34,16 +34,16 @@ torch.set_num_threads(1)
 def infer_or_error(
     operation: Operation, infer: Callable[..., Any] | None = None
 ) -> tuple[SpmdType, ...] | RuleViolation | Unsupported:
-    """What the rule says, as a tuple of types, or why it says nothing."""
+    """The types that the rule infers, or the exception that it raises."""
     try:
-        kinds = (infer or OPS[operation.name].infer)(operation)
+        types = (infer or OPS[operation.name].infer)(operation)
     except (RuleViolation, Unsupported) as error:
         return error
-    return kinds if isinstance(kinds, tuple) else (kinds,)
+    return types if isinstance(types, tuple) else (types,)
 
 
 def check_inferred_types(simulation: Simulation, types: tuple[SpmdType, ...]) -> None:
-    """Raise `Wrong` where the simulated ranks do not bear out these types."""
+    """Raise `NumericMismatch` where the simulated ranks compute something other than these types say."""
     if len(types) != len(simulation.results):
         raise NumericMismatch(f"{len(types)} types for {len(simulation.results)} results")
     try:
@@ -56,37 +56,37 @@ def check_inferred_types(simulation: Simulation, types: tuple[SpmdType, ...]) ->
 
 
 def find_valid_types(
-    simulation: Simulation, again: Callable[[int], Simulation]
+    simulation: Simulation, redraw: Callable[[int], Simulation]
 ) -> tuple[SpmdType, ...] | None:
-    """Types of the results that the ranks bear out again and again, if there are any."""
+    """Types of the results that agree with the ranks for many random numbers, if there are any."""
     try:
         simulation.run_ranks()
-    except Exception:  # noqa: BLE001  # whatever it is, the whole's call went through
+    except Exception:  # noqa: BLE001  # the global call went through, so a rank's is at fault
         return None
     if any(len(own) != len(simulation.results) for own in simulation.local_results):
         return None
-    options = [[kind for kind in _candidates(r, simulation) if _holds(simulation, n, kind)]
+    options = [[spmd_type for spmd_type in _candidates(r, simulation) if _agrees(simulation, n, spmd_type)]
                for n, r in enumerate(simulation.results)]  # fmt: skip
-    for kinds in itertools.product(*options):
+    for types in itertools.product(*options):
         try:
-            simulation.check(kinds)
+            simulation.check(types)
             for draw in range(20):
-                check_inferred_types(again(draw), kinds)
+                check_inferred_types(redraw(draw), types)
         except NumericMismatch:
             continue
-        return tuple(kinds)
+        return tuple(types)
     return None
 
 
 def _candidates(result: torch.Tensor, simulation: Simulation) -> list[SpmdType]:
-    whole = [INVARIANT, REPLICATED] if result.requires_grad else [CONSTANT]
-    sliced = [sharded(d) for d, size in enumerate(result.shape) if size and size % simulation.ranks == 0]
-    return [*whole, *sliced, PARTIAL]
+    replicated = [INVARIANT, REPLICATED] if result.requires_grad else [CONSTANT]
+    shards = [sharded(d) for d, size in enumerate(result.shape) if size and size % simulation.ranks == 0]
+    return [*replicated, *shards, PARTIAL]
 
 
-def _holds(simulation: Simulation, number: int, kind: SpmdType) -> bool:
+def _agrees(simulation: Simulation, number: int, spmd_type: SpmdType) -> bool:
     try:
-        simulation.check_value(number, kind)
+        simulation.check_value(number, spmd_type)
     except (NumericMismatch, RuntimeError):
         return False
     return True
@@ -103,15 +103,21 @@ def sweep(
     infer: Callable[..., Any] | None = None,
     known_strict: Callable[[Case, tuple[SpmdType, ...]], str | None] = lambda _case, _types: None,
 ) -> Counter[str]:
-    """Give the tensors of a case types, at most `limit` combinations of them, and compare
-    at most so many of those that the rule accepts and refuses.
+    """Try a case with operands of every type, and compare the rule's answers with simulated ranks.
 
     Args:
-        strict: why a rule may refuse what the numbers allow, for a case and its types.
+        case: the call.
+        ranks: how many to simulate.
+        seed: of the sample of combinations, and of the numbers.
+        accepted: compare at most so many combinations that the rule accepts,
+        refused: and so many that it refuses.
+        limit: try at most so many combinations.
+        infer: a rule in the place of the operation's own.
+        known_strict: why the rule may refuse what the numbers allow, for a case and its types.
 
     Returns:
-        How many were `accepted` and compared, `refused`, `strict` (refused, for a reason
-        that is known), and `proposed`.
+        How many combinations were `accepted` and compared, `refused`, `strict` (refused for a
+        known reason), and `proposed`.
     """
     if infer is None and not case.facts_checked:
         check_row_facts(case)
@@ -123,35 +129,35 @@ def sweep(
         count["proposed"] += 1
         if count["accepted"] >= accepted and count["refused"] >= refused:
             break
-        place = f"{case!r} with {[str(k) + ('' if g else ' (no gradient)') for k, g in types]} on {ranks} ranks, seed {seed}"
+        operands = [str(spmd_type) + ("" if grad else " (no gradient)") for spmd_type, grad in types]
+        where = f"{case!r} with {operands} on {ranks} ranks, seed {seed}"
         simulation = Simulation(case, types, ranks, seed + number)
-        kinds = infer_or_error(simulation.operation(), infer)
-        if isinstance(kinds, tuple):
+        inferred = infer_or_error(simulation.operation(), infer)
+        if isinstance(inferred, tuple):
             if count["accepted"] < accepted:
                 count["accepted"] += 1
                 try:
-                    check_inferred_types(simulation, kinds)
+                    check_inferred_types(simulation, inferred)
                 except NumericMismatch as error:
-                    raise NumericMismatch(f"{place} is not {kinds}: {error}") from None
+                    raise NumericMismatch(f"{where} is not {inferred}: {error}") from None
         elif count["refused"] < refused:
             count["refused"] += 1
-            again = partial(_again, case, types, ranks, seed + number)
-            found = find_valid_types(simulation, again)
+            found = find_valid_types(simulation, partial(_redraw, case, types, ranks, seed + number))
             if found is not None:
-                if known_strict(case, tuple(kind for kind, _ in types)) is None:
-                    raise NumericMismatch(f"{place} is refused ({kinds}), but is {found}")
+                if known_strict(case, tuple(spmd_type for spmd_type, _ in types)) is None:
+                    raise NumericMismatch(f"{where} is refused ({inferred}), but is {found}")
                 count["strict"] += 1
     return count
 
 
-def _again(
+def _redraw(
     case: Case, types: tuple[tuple[SpmdType, bool], ...], ranks: int, seed: int, draw: int
 ) -> Simulation:
     return Simulation(case, types, ranks, seed + 10_000 * (draw + 1))
 
 
 def _some(choices: list[Any], limit: int, random: random.Random) -> Iterator[Any]:
-    """All combinations, or a sample; two in three of a sample go together more often than not."""
+    """All combinations, or a sample, two in three of which a rule is likely to accept."""
     total = 1
     for options in choices:
         total *= len(options)
@@ -161,18 +167,19 @@ def _some(choices: list[Any], limit: int, random: random.Random) -> Iterator[Any
         yield from everything
         return
     for number in range(limit):
-        flavour = (None, "slices", "partial")[number % 3]
-        whole = random.choice((INVARIANT, REPLICATED))
-        own = [[o for o in options if _fits(o[0], flavour, whole)] or options for options in choices]
+        flavour = (None, "shards", "partial")[number % 3]
+        replicated = random.choice((INVARIANT, REPLICATED))
+        own = [[o for o in options if _fits(o[0], flavour, replicated)] or options for options in choices]
         yield tuple(random.choice(options) for options in own)
 
 
-def _fits(kind: SpmdType, flavour: str | None, whole: SpmdType) -> bool:
+def _fits(spmd_type: SpmdType, flavour: str | None, replicated: SpmdType) -> bool:
     if flavour is None:
         return True
-    if flavour == "slices":
-        return kind in (CONSTANT, REPLICATED) or sharded_dim(kind) is not None
-    return kind in (CONSTANT, REPLICATED, PARTIAL) if whole is REPLICATED else kind in (CONSTANT, INVARIANT)
+    if flavour == "shards":
+        return spmd_type in (CONSTANT, REPLICATED) or sharded_dim(spmd_type) is not None
+    partial_too = (CONSTANT, REPLICATED, PARTIAL)
+    return spmd_type in (partial_too if replicated is REPLICATED else (CONSTANT, INVARIANT))
 
 
 def cover(
@@ -182,11 +189,11 @@ def cover(
     known_strict: Callable[[Case, tuple[SpmdType, ...]], str | None] = lambda _case, _types: None,
     refused: int = 5,
 ) -> None:
-    """Sweep cases, until of each rule `least` combinations that it accepts are compared."""
+    """Sweep cases until, for each rule, `min_accepted` combinations that it accepts are compared."""
     rules: dict[Any, list[Case]] = {}
     for case in cases:
         rules.setdefault(inspect.unwrap(OPS[case.name].infer), []).append(case)
-    for judge, own in rules.items():
+    for rule, own in rules.items():
         count: Counter[str] = Counter()
         each = max(4, -(-min_accepted // len(own)))
         for seed in range(30):
@@ -201,11 +208,11 @@ def cover(
                 )
             if count["accepted"] >= min_accepted:
                 break
-        assert count["accepted"] >= min_accepted, f"{judge.__name__}: {dict(count)}"
+        assert count["accepted"] >= min_accepted, f"{rule.__name__}: {dict(count)}"
 
 
 def infer_result_types(name: str, *arguments: Any, results: tuple[tuple[int, ...], ...] | tuple[TensorInfo, ...], ranks: int = 2,
              masks_lookup: bool = False, **keywords: Any) -> Any:  # fmt: skip
-    """Ask a rule directly: the shapes of the results are whole; raises what the rule raises."""
+    """The types that a rule infers, for results of these global shapes; raises what the rule raises."""
     infos = tuple(r if isinstance(r, TensorInfo) else TensorInfo(r, "float32", True) for r in results)
     return OPS[name].infer(Operation(name, arguments, keywords, infos, ranks, masks_lookup))

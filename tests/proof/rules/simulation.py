@@ -1,4 +1,4 @@
-"""Ranks that run the same call on what each holds, against the run of the whole."""
+"""Ranks that run the same call on their local tensors, against the run on the global ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.proof.rules.cases import Case, local_shards, random_summands, substit
 
 
 class NumericMismatch(AssertionError):
-    """The rule's answer is not what the ranks compute."""
+    """The ranks compute something other than the rule infers."""
 
 
 class Simulation:
-    """One run of the whole, and one of each rank, for operands with given types."""
+    """One run on global tensors, and one on each rank's local tensors, for operands of given types."""
 
     def __init__(self, case: Case, types: tuple[tuple[SpmdType, bool], ...], ranks: int, seed: int) -> None:
         self.case, self.types, self.ranks = case, types, ranks
@@ -30,10 +30,10 @@ class Simulation:
         self.results = run_case(case.call, case, self.leaves, False)
 
     def operation(self) -> Operation:
-        """As the rule sees it."""
+        """The call as the rule sees it."""
         operands = iter(
-            Operand(kind, tuple(leaf.shape), grad, _dtype(leaf))
-            for leaf, (kind, grad) in zip(self.leaves, self.types, strict=True)
+            Operand(spmd_type, tuple(leaf.shape), grad, _dtype(leaf))
+            for leaf, (spmd_type, grad) in zip(self.leaves, self.types, strict=True)
         )
         arguments = substitute_tensors(self.case.arguments, operands)
         keywords = {name: substitute_tensors(value, operands) for name, value in self.case.keywords.items()}
@@ -42,12 +42,12 @@ class Simulation:
 
     def run_ranks(self) -> None:
         """Run the ranks; an exception is one that a rank's local call raises."""
-        held = [
+        by_operand = [
             [part.detach().clone().requires_grad_(leaf.requires_grad) for part in parts]
-            for leaf, (kind, _) in zip(self.leaves, self.types, strict=True)
-            for parts in (local_shards(leaf.detach(), kind, self.ranks, self.generator),)
+            for leaf, (spmd_type, _) in zip(self.leaves, self.types, strict=True)
+            for parts in (local_shards(leaf.detach(), spmd_type, self.ranks, self.generator),)
         ]
-        self.local_operands = [[own[rank] for own in held] for rank in range(self.ranks)]
+        self.local_operands = [[own[rank] for own in by_operand] for rank in range(self.ranks)]
         self.local_results = []
         for rank in range(self.ranks):
             extra = {"rank": rank, "ranks": self.ranks} if self.case.local else {}
@@ -57,83 +57,85 @@ class Simulation:
                 )
             )
 
-    def check_value(self, number: int, kind: SpmdType) -> None:
-        """The numbers of one result against its type."""
-        whole, parts = self.results[number], [own[number].detach() for own in self.local_results]
-        if kind is CONSTANT and whole.requires_grad:
+    def check_value(self, number: int, spmd_type: SpmdType) -> None:
+        """Compare the numbers of one result with its type."""
+        result, parts = self.results[number], [own[number].detach() for own in self.local_results]
+        if spmd_type is CONSTANT and result.requires_grad:
             raise NumericMismatch("typed as a constant, but a gradient flows to it")
-        if kind in (INVARIANT, REPLICATED) and not whole.requires_grad:
-            raise NumericMismatch(f"typed as {kind}, but no gradient flows to it")
-        if any(own[number].requires_grad != whole.requires_grad for own in self.local_results):
-            raise NumericMismatch("a gradient flows on a rank or in the whole, but not in both")
-        expected = list(local_shards(whole.detach(), kind, self.ranks, self.generator))
-        if kind is PARTIAL:
-            if whole.dtype == torch.bool:
+        if spmd_type in (INVARIANT, REPLICATED) and not result.requires_grad:
+            raise NumericMismatch(f"typed as {spmd_type}, but no gradient flows to it")
+        if any(own[number].requires_grad != result.requires_grad for own in self.local_results):
+            raise NumericMismatch("a gradient flows on a rank or on the global tensors, but not on both")
+        expected = list(local_shards(result.detach(), spmd_type, self.ranks, self.generator))
+        if spmd_type is PARTIAL:
+            if result.dtype == torch.bool:
                 raise NumericMismatch("a partial bool")
-            parts, expected = [sum(parts[1:], parts[0])], [whole.detach()]
+            parts, expected = [sum(parts[1:], parts[0])], [result.detach()]
         for rank, (got, want) in enumerate(zip(parts, expected, strict=True)):
-            _same(got, want, f"result {number} as {kind} on rank {rank}")
+            _same(got, want, f"result {number} as {spmd_type} on rank {rank}")
 
-    def check_gradients(self, kinds: tuple[SpmdType, ...]) -> None:
-        """Of every operand, for random gradients of the results."""
-        pairs = [(n, k) for n, k in enumerate(kinds) if self.results[n].requires_grad]
+    def check_gradients(self, types: tuple[SpmdType, ...]) -> None:
+        """Compare the gradient of every operand, for random gradients of the results."""
+        pairs = [(n, k) for n, k in enumerate(types) if self.results[n].requires_grad]
         if not pairs:
             return
         given = [_random(self.results[n], self.generator) for n, _ in pairs]
-        shares = [self._cotangents(g, kind) for g, (_, kind) in zip(given, pairs, strict=True)]
+        shares = [self._cotangents(g, spmd_type) for g, (_, spmd_type) in zip(given, pairs, strict=True)]
         whole = _gradients([self.results[n] for n, _ in pairs], self.leaves, given)
         ranks = [
             _gradients([own[n] for n, _ in pairs], self.local_operands[rank], [s[rank] for s in shares])
             for rank, own in enumerate(self.local_results)
         ]
-        for number, (kind, grad) in enumerate(self.types):
+        for number, (spmd_type, grad) in enumerate(self.types):
             if grad:
-                self._check_gradient(number, kind, whole[number], [own[number] for own in ranks])
+                self._check_gradient(number, spmd_type, whole[number], [own[number] for own in ranks])
 
-    def _cotangents(self, given: torch.Tensor, kind: SpmdType) -> list[torch.Tensor]:
-        if kind is REPLICATED:
+    def _cotangents(self, given: torch.Tensor, spmd_type: SpmdType) -> list[torch.Tensor]:
+        if spmd_type is REPLICATED:
             return random_summands(given, self.ranks, self.generator)
         return (
-            [given] * self.ranks if kind is PARTIAL else local_shards(given, kind, self.ranks, self.generator)
+            [given] * self.ranks
+            if spmd_type is PARTIAL
+            else local_shards(given, spmd_type, self.ranks, self.generator)
         )
 
     def _check_gradient(
-        self, number: int, kind: SpmdType, whole: torch.Tensor, parts: list[torch.Tensor]
+        self, number: int, spmd_type: SpmdType, whole: torch.Tensor, parts: list[torch.Tensor]
     ) -> None:
-        if kind is REPLICATED:
+        if spmd_type is REPLICATED:
             parts, expected = [sum(parts[1:], parts[0])], [whole]
-        elif kind is PARTIAL:
+        elif spmd_type is PARTIAL:
             expected = [whole] * self.ranks
         else:
-            expected = local_shards(whole, kind, self.ranks, self.generator)
+            expected = local_shards(whole, spmd_type, self.ranks, self.generator)
         for rank, (got, want) in enumerate(zip(parts, expected, strict=True)):
             _same(
                 got,
                 want,
-                f"the gradient of operand {number} ({kind}) on rank {rank}",
+                f"the gradient of operand {number} ({spmd_type}) on rank {rank}",
                 self.gradient_tolerance(),
             )
 
     def gradient_tolerance(self) -> float:
-        """How exact gradients are: they pass through the dtypes of the results."""
+        """The tolerance of gradients, which pass through the dtypes of the results."""
         return max(TOLERANCE.get(result.dtype, 0.0) for result in self.results)
 
-    def check(self, kinds: tuple[SpmdType, ...]) -> None:
-        """Everything."""
-        if any(len(own) != len(kinds) for own in self.local_results):
-            raise NumericMismatch("a rank's call gives another number of results")
-        for number, kind in enumerate(kinds):
-            dim = sharded_dim(kind)
+    def check(self, types: tuple[SpmdType, ...]) -> None:
+        """Compare all results and gradients with these types."""
+        if any(len(own) != len(types) for own in self.local_results):
+            raise NumericMismatch("a rank's call returns another number of results")
+        for number, spmd_type in enumerate(types):
+            dim = sharded_dim(spmd_type)
             shape = tuple(self.results[number].shape)
             if dim is not None and (dim >= len(shape) or shape[dim] % self.ranks):
-                raise NumericMismatch(f"result {number} of shape {shape} cannot be {kind}")
+                raise NumericMismatch(f"result {number} of shape {shape} cannot be {spmd_type}")
             for own in self.local_results:
-                if tuple(own[number].shape) != local_shape(shape, kind, self.ranks):
+                if tuple(own[number].shape) != local_shape(shape, spmd_type, self.ranks):
                     raise NumericMismatch(
-                        f"result {number} has shape {tuple(own[number].shape)} on a rank, not as {kind}"
+                        f"result {number} has shape {tuple(own[number].shape)} on a rank, not as {spmd_type}"
                     )
-            self.check_value(number, kind)
-        self.check_gradients(kinds)
+            self.check_value(number, spmd_type)
+        self.check_gradients(types)
 
 
 def run_case(

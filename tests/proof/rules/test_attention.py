@@ -37,7 +37,7 @@ def _mask(shape, generator):
     return mask
 
 
-def test_a_split_sequence_has_a_law_of_its_own():
+def test_a_sharded_sequence_has_a_law_of_its_own():
     q, k = Operand(sharded(2), (2, 4, 8, 4)), Operand(REPLICATED, (2, 4, 8, 4))
     for operands in ((q, q, q), (q, k, k), (k, q, q)):
         with pytest.raises(RuleViolation) as caught:
@@ -48,14 +48,14 @@ def test_a_split_sequence_has_a_law_of_its_own():
     assert caught.value.law == "cut-along"
 
 
-def test_kv_heads_that_every_rank_has_do_not_go_with_split_heads():
+def test_replicated_kv_heads_with_sharded_heads_are_refused():
     q, k = Operand(sharded(1), (2, 4, 8, 4)), Operand(REPLICATED, (2, 2, 8, 4))
     with pytest.raises(RuleViolation) as caught:
         infer_result_types(NAME, q, k, k, enable_gqa=True, results=((2, 4, 8, 4),))
     assert caught.value.law == "meet"
 
 
-def test_heads_of_another_rank_are_found():
+def test_the_simulation_finds_heads_of_another_rank():
     """The harness is not blind: whole kv heads beside split heads give numbers, but wrong ones."""
 
     def careless(operation):
@@ -104,7 +104,7 @@ def test_rowwise_embedding(ranks):
         assert count >= 70
 
 
-def test_a_table_split_by_rows_needs_a_rowwise_module():
+def test_a_table_sharded_by_rows_needs_a_masked_lookup():
     ids, table = Operand(CONSTANT, (2, 4), False, "int64"), Operand(sharded(0), (8, 6))
     assert infer_result_types("embedding", ids, table, masks_lookup=True, results=((2, 4, 6),)) is PARTIAL
     with pytest.raises(RuleViolation) as caught:

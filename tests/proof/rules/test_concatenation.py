@@ -11,7 +11,7 @@ from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_typ
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_joins_against_numbers(ranks):
+def test_concatenation_against_torch(ranks):
     n = ranks
     x, y = T(n, 2, 2 * n), T(n, 3, 2 * n)
     row = T(2 * n)
@@ -44,7 +44,7 @@ def known(case, types):
     return "only whole tensors: positions" if case.name == "meshgrid" else None
 
 
-def test_what_does_not_fit_together():
+def test_incompatible_operands():
     for law, kinds, dim in (
         ("gradient", (INVARIANT, REPLICATED), 0),
         ("meet", (INVARIANT, sharded(1)), 0),
@@ -63,7 +63,7 @@ def test_what_does_not_fit_together():
             infer_result_types("cat", given, results=((4, 8),))
 
 
-def test_slices_behind_each_other_are_a_packed_shard():
+def test_concatenated_shards_are_a_packed_shard():
     x, y, both = (
         make_operand((4, 8), sharded(0)),
         make_operand((2, 8), sharded(0)),
@@ -73,7 +73,7 @@ def test_slices_behind_each_other_are_a_packed_shard():
     assert infer_result_types("cat", (x, both), results=((10, 8),)) is packed_shard(0, (4, 2, 4))
 
 
-def test_the_numbers_find_parts_joined_along_the_split_dim():
+def test_the_simulation_finds_a_concatenation_along_the_sharded_dim():
     s = T(2, 4, types=(sharded(1),))
     with pytest.raises(NumericMismatch):
         sweep(Case("cat", (s, s), 1), 2, infer=lambda _: sharded(1))

@@ -13,7 +13,7 @@ from tests.proof.rules.harness import OPS, Case, NumericMismatch, T, infer_resul
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_numbers_against_numbers(ranks):
+def test_creation_against_torch(ranks):
     n = ranks
     x, share = T(n, 3, 2 * n), RankDependent(2 * n, 2)
     cases = [
@@ -65,7 +65,7 @@ def made(name, *arguments, shape=(4, 8), **keywords):
     return infer_result_types(name, *arguments, results=(TensorInfo(shape, "float32"),), **keywords)
 
 
-def test_numbers_of_a_rank():
+def test_sizes_that_differ_between_ranks():
     share = RankDependent(8, 4)
     assert made("zeros", (2, share), shape=(2, 8)) is sharded(1)
     for name, arguments in (
@@ -84,7 +84,7 @@ def test_numbers_of_a_rank():
     assert not OPS["tensor"].accepts_rank_dependent
 
 
-def test_what_no_rule_knows():
+def test_unsupported_creation():
     x = make_operand((4, 8), INVARIANT)
     for name, arguments, keywords in (
         ("zeros", (4, 8), {"requires_grad": True}),
@@ -105,6 +105,6 @@ def test_what_no_rule_knows():
         infer_result_types("bincount", make_operand((8,), PARTIAL, "int64"), results=((4,),))
 
 
-def test_the_numbers_find_a_share_that_is_taken_for_the_whole():
+def test_the_simulation_finds_a_shard_typed_as_constant():
     with pytest.raises(NumericMismatch):
         sweep(Case("zeros", RankDependent(8, 4)), 2, infer=lambda _: CONSTANT)

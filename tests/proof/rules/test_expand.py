@@ -16,7 +16,7 @@ def share(whole, ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_stretching_against_numbers(ranks):
+def test_expand_against_torch(ranks):
     n = ranks
     some, all_ = share(2 * n, n), T(n, 1, 2 * n)
     cases = [
@@ -60,7 +60,7 @@ def known(case, types):
     return None
 
 
-def test_key_and_value_heads_that_are_repeated():
+def test_repeated_kv_heads():
     """x[:, :, None].expand(b, kv, rep, s, d).reshape(b, kv * rep, s, d)"""
     kv, heads = RankDependent(4, 2), RankDependent(12, 6)
     full = Slice(None, None, None)
@@ -87,7 +87,7 @@ def test_key_and_value_heads_that_are_repeated():
         (CONSTANT, (1, 1), (RankDependent(8, 4), RankDependent(8, 4)), "size-read"),
     ],
 )
-def test_sizes_that_do_not_fit(kind, shape, sizes, law):
+def test_wrong_sizes(kind, shape, sizes, law):
     result = tuple(
         size.global_value if isinstance(size, RankDependent) else shape[d] if size == -1 else size
         for d, size in enumerate(sizes)
@@ -97,7 +97,7 @@ def test_sizes_that_do_not_fit(kind, shape, sizes, law):
     assert refused.value.law == law
 
 
-def test_packed_entries_beside_their_copies():
+def test_repeated_packed_shards():
     x = make_operand((2, 8), packed_shard(1, (4, 4)))
     assert infer_result_types("repeat_interleave", x, 3, 1, results=((2, 24),)) is packed_shard(1, (12, 12))
     with pytest.raises(Unsupported):
@@ -106,6 +106,6 @@ def test_packed_entries_beside_their_copies():
         )
 
 
-def test_the_numbers_find_a_stretched_value_without_its_sum():
+def test_the_simulation_finds_an_unreduced_gradient():
     with pytest.raises(NumericMismatch):
         sweep(Case("expand", T(1, 2, types=(INVARIANT,)), (share(4, 2), 2)), 2, infer=lambda _: sharded(0))

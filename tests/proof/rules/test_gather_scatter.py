@@ -73,7 +73,7 @@ def test_index_add(ranks):
     ], ranks, known_strict=known_strictness)  # fmt: skip
 
 
-def test_places_of_another_rank_are_found():
+def test_the_simulation_finds_positions_of_another_rank():
     """The harness is not blind: places that count in the whole, on the rank's slice."""
     with pytest.raises(AssertionError, match=r"other numbers|fails"):
         sweep(

@@ -42,7 +42,7 @@ def entry(rng, size, ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_any_index_against_numbers(ranks):
+def test_random_indexes_against_torch(ranks):
     rng, count = random.Random(ranks), Counter()
     for seed in range(200):
         shape = tuple(rng.choice([2, 3, ranks, 2 * ranks]) for _ in range(rng.randint(1, 4)))
@@ -83,7 +83,7 @@ def _plain(item):
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_rows_by_number_against_numbers(ranks):
+def test_gathered_rows_against_torch(ranks):
     n = ranks
     x = T(n, 3, 2 * n)
     cases = [
@@ -106,7 +106,7 @@ def put(x, index, value):
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_writing_against_numbers(ranks):
+def test_index_writes_against_torch(ranks):
     n = ranks
     x = T(n, 3, 2 * n)
     cases = [
@@ -176,7 +176,7 @@ def test_pieces_of_a_fused_projection():
         assert take(kind, DOTS, Slice(start, stop, None), shape=shape, result=(2, size), ranks=4) is result
 
 
-def test_indexes_that_no_rule_knows():
+def test_unsupported_indexes():
     mask, numbers = make_operand((4, 8), CONSTANT, "bool"), make_operand((2,), CONSTANT, "int64")
     for index in (
         (mask,),
@@ -196,7 +196,7 @@ def test_indexes_that_no_rule_knows():
     assert refused.value.law == "partial"
 
 
-def test_positions_that_each_rank_counts():
+def test_local_indexes():
     """x[arange(len(x)), last] of a split batch, as a classifier takes the last token."""
     rows = make_operand((4,), local_index(0, 4), "int64")
     last = make_operand((4,), sharded(0), "int64")
@@ -224,7 +224,7 @@ def test_halves_of_a_rotation():
     ) is sharded(1)
 
 
-def test_the_numbers_find_a_slice_along_the_split_dim():
+def test_the_simulation_finds_a_slice_along_the_sharded_dim():
     case = Case(
         "__getitem__",
         T(2, 8, types=(sharded(1),)),

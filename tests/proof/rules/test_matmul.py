@@ -99,7 +99,7 @@ def test_pooling(ranks):
     ], ranks, known_strict=known_strictness)  # fmt: skip
 
 
-def test_a_bias_that_is_added_later_is_left_out():
+def test_a_deferred_bias_is_left_out():
     x, weight = Operand(sharded(1), (2, 4)), Operand(sharded(1), (6, 4))
     assert infer_result_types("linear", x, weight, Operand(DEFERRED_BIAS, (6,)), results=((2, 6),)) is PARTIAL
     with pytest.raises(RuleViolation) as caught:
@@ -109,7 +109,7 @@ def test_a_bias_that_is_added_later_is_left_out():
         infer_result_types("mul", Operand(PARTIAL, (2, 6)), Operand(DEFERRED_BIAS, (6,)), results=((2, 6),))
 
 
-def test_a_bias_added_on_every_rank_is_found():
+def test_the_simulation_finds_a_bias_added_on_every_rank():
     """The harness is not blind: a rule that is wrong fails."""
 
     def careless(operation):

@@ -62,7 +62,7 @@ def test_softmax(ranks):
 
 
 @RANKS
-def test_running(ranks):
+def test_scans(ranks):
     n = ranks
     cover([
         Case("cumsum", T(n, 2 * n), -1),
@@ -124,7 +124,7 @@ def test_reductions(ranks):
 
 
 @RANKS
-def test_orders(ranks):
+def test_sorting(ranks):
     n = ranks
     cover([
         Case("sort", T(n, 2 * n)), Case("sort", T(n, n), 0, True), Case("sort", T(n, n), dim=-1, descending=True),
@@ -134,13 +134,13 @@ def test_orders(ranks):
     ], ranks, known_strict=known_strictness)  # fmt: skip
 
 
-def test_softmax_along_the_split_dim_is_found():
+def test_the_simulation_finds_softmax_along_the_sharded_dim():
     """The harness is not blind: a rule that is wrong fails."""
     with pytest.raises(AssertionError, match="other numbers"):
         sweep(Case("softmax", T(2, 4), -1), 2, infer=lambda o: o.operands()[0].type, refused=0)
 
 
-def test_a_mean_of_means_is_found():
+def test_the_simulation_finds_a_mean_of_means():
     def careless(operation):
         kind = operation.operands()[0].type
         return PARTIAL if kind is sharded(0) else kind

@@ -12,7 +12,7 @@ from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_typ
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_orders_against_numbers(ranks):
+def test_permutations_against_torch(ranks):
     n = ranks
     x = T(n, 3, 2 * n)
     cases = [
@@ -48,7 +48,7 @@ def test_orders_against_numbers(ranks):
     compare_cases(cases, ranks, min_accepted=250)
 
 
-def test_forms_that_no_rule_knows():
+def test_unsupported_arguments():
     x = make_operand((4, 8), sharded(1))
     assert infer_result_types("permute", x, 1, 0, results=((8, 4),)) is sharded(0)
     assert infer_result_types(
@@ -64,13 +64,13 @@ def test_forms_that_no_rule_knows():
             infer_result_types(name, *arguments, results=((8, 4),))
 
 
-def test_a_split_dim_that_is_squeezed_away_on_a_rank():
+def test_a_sharded_dim_that_is_squeezed_on_a_rank():
     for arguments in ((), (1,)):
         with pytest.raises(RuleViolation) as refused:
             infer_result_types("squeeze", make_operand((4, 2), sharded(1)), *arguments, results=((4, 2),))
         assert (refused.value.law, refused.value.cause) == ("cut-dim", SqueezedShard(1, size=2))
 
 
-def test_the_numbers_find_an_order_that_is_not_followed():
+def test_the_simulation_finds_a_wrong_order():
     with pytest.raises(NumericMismatch):
         sweep(Case("transpose", T(2, 4), 0, 1), 2, infer=lambda operation: operation.operands()[0].type)

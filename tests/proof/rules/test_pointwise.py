@@ -223,7 +223,7 @@ def test_selections(ranks):
     ], ranks, known_strict=known_strictness)  # fmt: skip
 
 
-def test_a_pending_sum_is_not_dropped_out():
+def test_dropout_of_a_partial_value_is_refused():
     with pytest.raises(RuleViolation) as caught:
         infer_result_types("dropout", Operand(PARTIAL, (2, 4)), 0.1, results=((2, 4),))
     assert caught.value.law == "partial"
@@ -244,13 +244,13 @@ def test_an_operation_in_place_keeps_the_type():
         infer_result_types("mul_", Operand(REPLICATED, (4, 4)), Operand(PARTIAL, (4, 4)), results=((4, 4),))
 
 
-def test_what_a_pointwise_operation_writes_elsewhere_is_not_known():
+def test_the_argument_out_is_unsupported():
     x = Operand(INVARIANT, (4, 4))
     with pytest.raises(Unsupported):
         infer_result_types("add", x, x, out=x, results=((4, 4),))
 
 
-def test_a_replicated_value_beside_a_split_one_is_a_matter_of_gradients_only():
+def test_a_replicated_operand_with_a_sharded_one_breaks_gradients_only():
     whole, cut = Operand(INVARIANT, (4,)), Operand(sharded(0), (4, 4))
     with pytest.raises(RuleViolation) as caught:
         infer_result_types("mul", cut, whole, results=((4, 4),))

@@ -14,7 +14,7 @@ from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_typ
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_pieces_against_numbers(ranks):
+def test_splitting_against_torch(ranks):
     n = ranks
     x = T(n, 3, 2 * n)
     fused = T(3, 3 * n)  # packed as (n, 2 * n)
@@ -55,7 +55,7 @@ def test_pieces_against_numbers(ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_moved_entries_against_numbers(ranks):
+def test_roll_and_pad_against_torch(ranks):
     n = ranks
     x = T(n, 3, 2 * n)
     cases = [
@@ -119,7 +119,7 @@ def test_pieces_of_a_fused_projection():
     assert "packed_colwise" in describe(refused.value.cause).needed
 
 
-def test_forms_that_no_rule_knows():
+def test_unsupported_arguments():
     x, places = make_operand((4, 8), INVARIANT), make_operand((2,), CONSTANT, "int64")
     for name, arguments, results in (
         ("tensor_split", (x, places), ((2, 8), (2, 8))),
@@ -135,7 +135,7 @@ def test_forms_that_no_rule_knows():
     assert refused.value.law == "partial"
 
 
-def test_the_numbers_find_a_cut_along_the_split_dim():
+def test_the_simulation_finds_a_split_along_the_sharded_dim():
     with pytest.raises(NumericMismatch):
         sweep(Case("chunk", T(2, 8, types=(sharded(1),)), 2, 1), 2, infer=lambda _: (sharded(1), sharded(1)))
     with pytest.raises(NumericMismatch):

@@ -46,7 +46,7 @@ def asked(rng: random.Random, shape: tuple[int, ...], ranks: int) -> tuple:
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 @pytest.mark.parametrize("name", ["view", "reshape"])
-def test_any_view_against_numbers(name, ranks):
+def test_random_views_against_torch(name, ranks):
     rng, count = random.Random(f"{name} {ranks}"), Counter()
     for seed in range(60):
         numbers = rng.choices([2, 3, ranks, 2 * ranks], k=rng.randint(1, 4))
@@ -79,7 +79,7 @@ def test_flatten_unflatten_and_shapes_of_others(ranks):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_where_shares_of_many_parts_go(seed):
+def test_random_views_of_packed_shards(seed):
     rng, count = random.Random(seed), Counter()
     for _ in range(1500):
         ranks = rng.choice([2, 3, 4])
@@ -139,7 +139,7 @@ def go(kind, before, after, ranks):
         ((2, 5, 24), (10, 24), packed_shard(2, (8, 16)), packed_shard(1, (8, 16))),
     ],
 )
-def test_where_a_split_dim_goes(before, after, kind, result):
+def test_views_of_shards(before, after, kind, result):
     assert views.reshaped_type(kind, before, after, 4) is result
 
 
@@ -153,7 +153,7 @@ def test_where_a_split_dim_goes(before, after, kind, result):
         ((3, 24), (72,), packed_shard(1, (8, 16)), MergedInnerDim(1, outer=0)),
     ],
 )
-def test_views_that_no_rank_can_share(before, after, kind, cause):
+def test_refused_views(before, after, kind, cause):
     with pytest.raises(RuleViolation) as refused:
         views.reshaped_type(kind, before, after, 4 if before == (108,) else 8)
     assert (refused.value.law, refused.value.cause) == ("cut-dim", cause)
@@ -165,7 +165,7 @@ def heads(*sizes, kind: SpmdType | None = None):
     return infer_result_types("view", x, *sizes, results=((2, 5, 8, 4),), ranks=4)
 
 
-def test_sizes_that_the_code_asks_for():
+def test_requested_sizes():
     own = RankDependent(8, 2)
     for sizes in ((2, 5, -1, 4), ((2, 5, -1, 4),), (2, -1, own, 4), ((2, 5, own, -1),)):
         assert heads(*sizes) is sharded(2)
@@ -188,7 +188,7 @@ def test_sizes_that_the_code_asks_for():
         heads(torch.float16)
 
 
-def test_the_numbers_find_a_view_that_merges_behind():
+def test_the_simulation_finds_a_merged_inner_dim():
     def merged(operation):
         return sharded(0)
 
