@@ -253,7 +253,7 @@ def test_what_cannot_be_smaller_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch)
             raise CaptureError(fault())
         return build(parsed, source)
 
-    monkeypatch.setattr(hugging_face, "build", only_full)
+    monkeypatch.setattr(hugging_face, "build_transformers_model", only_full)
     small = shrink_model(reference, {"tp": 2})
     assert small.reference == reference
     assert small.notes[-1].startswith("the model is run as it is")
