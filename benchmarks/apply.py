@@ -1,9 +1,9 @@
-"""What it costs the CPU to apply a plan, and to train under one, against torch's own parallel styles.
+"""The CPU time to apply a plan, and of hooks in a training step, compared with torch's parallel styles.
 
     python benchmarks/apply.py
 
-Both sides split a Llama in the same way over 8 ranks, of which this process is one: torch's fake process
-group sends nothing. They take turns, and processor time is compared, since other work may use the cores.
+Both split a Llama in the same way over 8 ranks, of which this process is one: torch's fake process group
+sends nothing. They take turns, and processor time is compared, since other work may use the cores.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import replace
 
 import torch
 import torch.distributed as dist
-from rivals import handwritten
-from rivals.setting import Model, Setting, whole
+from rivals import with_torch
+from rivals.setting import Model, Setting, unsplit_model
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor.parallel import loss_parallel
@@ -38,7 +38,7 @@ LARGE = Model(126, 16384, 53248, 128, 8, 128256, 131072)
 """Llama 3.1 405B."""
 TINY = Model(8, 64, 128, RANKS, RANKS, 64, 16)
 MODULES = 11 * TINY.layers + 4
-"""Those that the styles name: norms, attention, mlp and products of each layer, and four beside them."""
+"""The modules that the styles name: norms, attention, MLP and linear modules of each layer, and four more."""
 PLAN = """\
 plan styles
 extends llama
@@ -55,57 +55,57 @@ def main() -> None:
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=RANKS)
     mesh = init_device_mesh("cpu", (1, RANKS), mesh_dim_names=("dp", "tp"))
     print(f"\ntorch {torch.__version__}, {RANKS} ranks of a fake process group, processor time")
-    applying(mesh)
-    steps(mesh)
+    measure_applying(mesh)
+    measure_steps(mesh)
     dist.destroy_process_group()
 
 
-def applying(mesh: DeviceMesh, rounds: int = 3) -> None:
-    """Splitting 405B on the meta device: applying by itself, with the proof, and with the capture."""
+def measure_applying(mesh: DeviceMesh, rounds: int = 3) -> None:
+    """Split 405B on the meta device: applying alone, with the proof, and with the capture."""
     plan, times = planc.parse(PLAN), Times()
     name = shipped_path("plans", "llama-3-405b.graph.json.gz")
-    for _ in range(rounds + 1):  # the first one loads
+    for _ in range(rounds + 1):  # the first round loads modules
         model = _large()
         _take(times, "torch's parallelize_module", lambda m=model: _by_hand(m, LARGE, mesh))  # type: ignore[misc]
         model = _large()
-        made = _prepared(model, name)
-        _take(times, "planc: apply", lambda m=model, p=made: apply_lowered(m, p.lowered, mesh))  # type: ignore[misc]
+        prepared = _prepared(model, name)
+        _take(times, "planc: apply", lambda m=model, p=prepared: apply_lowered(m, p.lowered, mesh))  # type: ignore[misc]
         model = _large()
         _take(times, "planc: prove, apply", lambda m=model: planc.parallelize(m, plan, mesh, graph=name))  # type: ignore[misc]
         model = _large()
         _take(times, "planc: capture, prove, apply", lambda m=model: planc.parallelize(m, plan, mesh))  # type: ignore[misc]
     print(f"\nLlama 3.1 405B on meta, {LARGE.layers} layers")
     _show(times, "torch's parallelize_module", 1e3, "ms")
-    print(f"{'':<40} wanted: at most 1.00, the capture left out")
+    print(f"{'':<40} wanted: at most 1.00 without the capture")
 
 
-def steps(mesh: DeviceMesh, rounds: int = 15, each: int = 3) -> None:
-    """Forward and backward of a Llama so small that only hooks cost, less what the unsplit model costs."""
-    plain, ours, theirs = (whole(_setting(TINY)) for _ in range(3))
-    planc.parallelize(ours, planc.parse(PLAN), mesh)
-    _by_hand(theirs, TINY, mesh)
-    sides: Mapping[str, Callable[[], None]] = {
-        "unsplit": lambda: _step(plain, nullcontext()),
-        "torch's styles": lambda: _step(theirs, loss_parallel()),
-        "planc": lambda: _step(ours, nullcontext()),
+def measure_steps(mesh: DeviceMesh, rounds: int = 15, each: int = 3) -> None:
+    """Forward and backward of a Llama so small that hooks dominate, minus the time of the unsplit model."""
+    unsplit, planc_model, torch_model = (unsplit_model(_setting(TINY)) for _ in range(3))
+    planc.parallelize(planc_model, planc.parse(PLAN), mesh)
+    _by_hand(torch_model, TINY, mesh)
+    models: Mapping[str, Callable[[], None]] = {
+        "unsplit": lambda: _step(unsplit, nullcontext()),
+        "torch's styles": lambda: _step(torch_model, loss_parallel()),
+        "planc": lambda: _step(planc_model, nullcontext()),
     }
     times = Times()
     for _ in range(rounds + 1):
-        for name, step in sides.items():
+        for name, step in models.items():
             _take(times, name, lambda step=step: [step() for _ in range(each)])  # type: ignore[misc]
     base = times.pop("unsplit")
-    more = {
+    overhead = {
         name: [(a - b) / each / MODULES for a, b in zip(taken, base, strict=True)]
         for name, taken in times.items()
     }
-    print(f"\nA step, {TINY.layers} layers: what it takes longer than unsplit, a module")
-    _show(more, "torch's styles", 1e6, "us")
+    print(f"\nA step, {TINY.layers} layers: overhead per module")
+    _show(overhead, "torch's styles", 1e6, "us")
     print(f"{'':<40} wanted: at most 1.00\n")
 
 
-def _step(model: nn.Module, around: AbstractContextManager[object]) -> None:
+def _step(model: nn.Module, context: AbstractContextManager[object]) -> None:
     ids = torch.zeros(1, TINY.length, dtype=torch.int64)
-    with around:
+    with context:
         logits = model(ids, use_cache=False).logits
         cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()  # type: ignore[no-untyped-call]
     model.zero_grad()
@@ -116,11 +116,11 @@ def _setting(model: Model) -> Setting:
 
 
 def _large() -> nn.Module:
-    return whole(replace(_setting(LARGE), device=torch.device("meta")))
+    return unsplit_model(replace(_setting(LARGE), device=torch.device("meta")))
 
 
 def _by_hand(model: nn.Module, sizes: Model, mesh: DeviceMesh) -> None:
-    handwritten.split(model, _setting(sizes), mesh["dp"], mesh["tp"])
+    with_torch.split_by_hand(model, _setting(sizes), mesh["dp"], mesh["tp"])
 
 
 def _prepared(model: nn.Module, graph: str) -> PreparedPlan:
@@ -131,22 +131,22 @@ def _prepared(model: nn.Module, graph: str) -> PreparedPlan:
 
 
 def _take(times: Times, name: str, work: Callable[[], object]) -> None:
-    """Processor seconds that some work takes, with the garbage collector off for either side."""
+    """Measure the processor seconds of some work, with the garbage collector off."""
     gc.collect()
     gc.disable()
     try:
-        begun = time.process_time()
+        start = time.process_time()
         work()
-        times.setdefault(name, []).append(time.process_time() - begun)
+        times.setdefault(name, []).append(time.process_time() - start)
     finally:
         gc.enable()
 
 
-def _show(times: Times, rival: str, unit: float, word: str) -> None:
-    """Medians, and medians of the ratios of each round to a rival's; the first round does not count."""
+def _show(times: Times, rival: str, factor: float, unit: str) -> None:
+    """Print medians, and medians of the ratios to a rival in each round; the first round does not count."""
     for name, taken in times.items():
         ratio = statistics.median(a / b for a, b in zip(taken[1:], times[rival][1:], strict=True))
-        print(f"{name:<40} {statistics.median(taken[1:]) * unit:7.0f} {word}   ratio {ratio:5.2f}")
+        print(f"{name:<40} {statistics.median(taken[1:]) * factor:7.0f} {unit}   ratio {ratio:5.2f}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The sides of `benchmarks/gpu.py`: one model, one data, and several ways to split it."""
+"""The rivals of `benchmarks/gpu.py`: the same model and data, split by different programs."""

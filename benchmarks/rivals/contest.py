@@ -1,4 +1,4 @@
-"""Rivals at one setting, in turn."""
+"""Measures all rivals at one setting, in turns."""
 
 from __future__ import annotations
 
@@ -11,154 +11,157 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from rivals.measure import Round, run, used
+from rivals.measure import Round, allocated_bytes, run_steps
 from rivals.rival import Rival
 from rivals.setting import Setting
 
 T = TypeVar("T")
 Build = Callable[[Setting], Rival]
-WARM = 3
-"""Steps before those that count: they compile, and fill what is filled once. Their losses count."""
+WARMUP_STEPS = 3
+"""Steps that are not timed: they compile, and fill caches. Their losses are compared, too."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The data of a contest: batches of `tokens` on each data rank."""
+    """The data of a contest: batches of `tokens` tokens on each data rank."""
 
     tokens: int
     data: Sequence[Tensor]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one rival did in all rounds with batches of one size."""
+class Measured:
+    """All rounds of one rival with batches of one size."""
 
-    held: int  # bytes of weights and moments
-    warm: Round
+    static_bytes: int  # weights and moments of the optimizer
+    warmup: Round
     rounds: tuple[Round, ...]
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Of every step since it was built, or since the last size."""
-        return (*self.warm.losses, *(loss for each in self.rounds for loss in each.losses))
+        """The losses of all steps with this size."""
+        return (*self.warmup.losses, *(loss for each in self.rounds for loss in each.losses))
 
     @property
     def peak(self) -> int:
-        """The most bytes that it ever used, as if it were alone."""
-        return self.held + max(each.peak for each in self.rounds)
+        """The peak of bytes, as if the rival were alone in memory."""
+        return self.static_bytes + max(each.peak for each in self.rounds)
 
 
 @dataclass(frozen=True)
-class Raised:
-    """A rival that raised, and takes no further part at this setting."""
+class Failure:
+    """A rival raised, and takes no further part at this setting."""
 
-    why: str
+    error: str
 
 
-Outcome = Found | Raised
-Look = Callable[[str, Rival, Batch], None]
-"""What is done with a rival after its rounds with batches of one size."""
+Outcome = Measured | Failure
+AfterRounds = Callable[[str, Rival, Batch], None]
+"""Called for each rival after its rounds with batches of one size."""
 
 
 class Contest:
-    """All rivals at one setting: they are kept, and take turns round by round.
+    """All rivals at one setting, in memory together; they take turns round by round.
 
-    Who raises leaves the others their turn. That does for what every rank raises, as an operation
-    that does not exist; ranks that wait for one that raised alone are stopped by torch.
+    A rival that raises drops out. This handles errors that every rank raises, as for an unsupported
+    operation; torch stops ranks that wait for one that raised alone.
     """
 
     def __init__(self, builds: Mapping[str, Build], setting: Setting) -> None:
         self.builds, self.setting = builds, setting
         self._rivals: dict[str, Rival] = {}
-        self._held: dict[str, int] = {}
-        self._raised: dict[str, Raised] = {}
+        self._static_bytes: dict[str, int] = {}
+        self._failures: dict[str, Failure] = {}
 
-    def held(self, batch: Batch, rounds: int, steps: int, look: Look | None) -> dict[str, Outcome]:
-        """What each found with batches of one size."""
-        warm = {name: self._tried(name, partial(self._warm, name, batch)) for name in self.builds}
+    def measure(self, batch: Batch, rounds: int, steps: int, after: AfterRounds | None) -> dict[str, Outcome]:
+        """The outcome of each rival with batches of one size."""
+        warmups = {name: self._try(name, partial(self._warm_up, name, batch)) for name in self.builds}
         done: dict[str, list[Round]] = {name: [] for name in self.builds}
         for turn in range(rounds):
-            numbers = range(WARM + turn * steps, WARM + (turn + 1) * steps)
-            for name, found in done.items():
-                each = self._tried(name, partial(self._run, name, batch, numbers))
-                found += [each] if each is not None else []
-        for name in self.builds if look else ():
-            self._tried(name, partial(self._look, name, batch, look))
-        return {name: self._outcome(name, warm[name], done[name]) for name in self.builds}
+            numbers = range(WARMUP_STEPS + turn * steps, WARMUP_STEPS + (turn + 1) * steps)
+            for name, own_rounds in done.items():
+                each = self._try(name, partial(self._run, name, batch, numbers))
+                own_rounds += [each] if each is not None else []
+        for name in self.builds if after else ():
+            self._try(name, partial(self._call, after, name, batch))
+        return {name: self._outcome(name, warmups[name], done[name]) for name in self.builds}
 
     def _run(self, name: str, batch: Batch, numbers: range) -> Round:
-        return run(self._rivals[name], batch.data, numbers, self.setting.device)
+        return run_steps(self._rivals[name], batch.data, numbers, self.setting.device)
 
-    def _look(self, name: str, batch: Batch, look: Look) -> None:
-        look(name, self._rivals[name], batch)
+    def _call(self, after: AfterRounds, name: str, batch: Batch) -> None:
+        after(name, self._rivals[name], batch)
 
-    def _warm(self, name: str, batch: Batch) -> Round:
-        before = used(self.setting.device)
+    def _warm_up(self, name: str, batch: Batch) -> Round:
+        before = allocated_bytes(self.setting.device)
         if name not in self._rivals:
             self._rivals[name] = self.builds[name](self.setting)
-        warm = self._run(name, batch, range(WARM))
-        if idle := self._rivals[name].idle():
-            raise RuntimeError(f"no gradient reaches {', '.join(idle)}: less work than the others do")
-        self._held.setdefault(name, used(self.setting.device) - before)
-        return warm
+        warmup = self._run(name, batch, range(WARMUP_STEPS))
+        if untrained := self._rivals[name].untrained_params():
+            raise RuntimeError(f"no gradient reaches {', '.join(untrained)}: less work than the others do")
+        self._static_bytes.setdefault(name, allocated_bytes(self.setting.device) - before)
+        return warmup
 
-    def _tried(self, name: str, work: Callable[[], T]) -> T | None:
-        if name in self._raised:
+    def _try(self, name: str, work: Callable[[], T]) -> T | None:
+        if name in self._failures:
             return None
         try:
             return work()
-        except Exception as raised:  # noqa: BLE001  # it is reported as a row
-            self._raised[name] = Raised(f"{type(raised).__name__}: {raised}")
+        except Exception as error:  # noqa: BLE001  # it is reported as a row
+            self._failures[name] = Failure(f"{type(error).__name__}: {error}")
         self._rivals.pop(name, None)
         gc.collect()
         if self.setting.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
 
-    def _outcome(self, name: str, warm: Round | None, rounds: Sequence[Round]) -> Outcome:
-        if name in self._raised or warm is None:
-            return self._raised[name]
-        return Found(self._held[name], warm, tuple(rounds))
+    def _outcome(self, name: str, warmup: Round | None, rounds: Sequence[Round]) -> Outcome:
+        if name in self._failures or warmup is None:
+            return self._failures[name]
+        return Measured(self._static_bytes[name], warmup, tuple(rounds))
 
 
-def together(
+def measure_interleaved(
     builds: Mapping[str, Build], setting: Setting, batches: Sequence[Batch], rounds: int, steps: int,
-    look: Look | None = None,
+    after: AfterRounds | None = None,
 ) -> Iterator[dict[str, Outcome]]:  # fmt: skip
-    """What all rivals found, for each size of batch as soon as it is known."""
+    """Keep all rivals in memory, and let them take turns. Yields the outcomes for each size of batch."""
     contest = Contest(builds, setting)
     for batch in batches:
-        yield contest.held(batch, rounds, steps, look)
+        yield contest.measure(batch, rounds, steps, after)
     del contest
-    freed(setting.device)
+    free_memory(setting.device)
 
 
-def apart(
+def measure_isolated(
     builds: Mapping[str, Build], setting: Setting, batches: Sequence[Batch], rounds: int, steps: int,
-    look: Look | None = None,
+    after: AfterRounds | None = None,
 ) -> Iterator[dict[str, Outcome]]:  # fmt: skip
-    """One rival is there at a time, and built anew in each round: for models that fit only once. What
-    they found is known at the end."""
+    """Keep one rival in memory at a time, built anew in each round: for models that fit only once. Yields the
+    outcomes for each size of batch at the end."""
     done: list[dict[str, list[Outcome]]] = [{name: [] for name in builds} for _ in batches]
     for turn in range(rounds):
         for name, build in builds.items():
-            alone = together({name: build}, setting, batches, 1, steps, look if turn == 0 else None)
-            for size, found in zip(done, alone, strict=True):
-                size[name].append(found[name])
+            outcomes = measure_interleaved(
+                {name: build}, setting, batches, 1, steps, after if turn == 0 else None
+            )
+            for size, outcome in zip(done, outcomes, strict=True):
+                size[name].append(outcome[name])
     for size in done:
-        yield {name: _joined(each) for name, each in size.items()}
+        yield {name: _merge_rounds(each) for name, each in size.items()}
 
 
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Each round began with the same weights, so the losses of the first stand for all."""
-    found = [each for each in outcomes if isinstance(each, Found)]
-    if len(found) < len(outcomes):
-        return next(each for each in outcomes if isinstance(each, Raised))
-    return Found(found[0].held, found[0].warm, tuple(each.rounds[0] for each in found))
+def _merge_rounds(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of all rounds. Each began with the same weights, so the first one's losses are those of all."""
+    measured = [each for each in outcomes if isinstance(each, Measured)]
+    if len(measured) < len(outcomes):
+        return next(each for each in outcomes if isinstance(each, Failure))
+    first = measured[0]
+    return Measured(first.static_bytes, first.warmup, tuple(each.rounds[0] for each in measured))
 
 
-def freed(device: torch.device) -> None:
-    """Give back what rivals held that are gone, also their compiled code."""
+def free_memory(device: torch.device) -> None:
+    """Free what deleted rivals used, including their compiled code."""
     torch._dynamo.reset()
     gc.collect()
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""A round of steps of one rival, and what it costs."""
+"""Measures a round of training steps."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from rivals.rival import Rival
 
 @dataclass(frozen=True)
 class Round:
-    """What a round of steps took on the slowest rank, and the loss of each step over all data."""
+    """A round of steps on the slowest rank, and the loss of each step over all data ranks."""
 
     seconds: float  # a step
-    peak: int  # bytes of one rank above what lay there when the round began
+    peak: int  # bytes of one rank above those in use when the round began
     losses: tuple[float, ...]
 
 
-def run(rival: Rival, data: Sequence[Tensor], steps: range, device: torch.device) -> Round:
-    """Some steps, timed together: no rank waits for its device in between."""
+def run_steps(rival: Rival, data: Sequence[Tensor], steps: range, device: torch.device) -> Round:
+    """Time some steps together: no rank synchronizes with its device between them."""
     gc.collect()
-    before = _quiet(device)
-    begun = time.perf_counter()
+    before = _start_together(device)
+    start = time.perf_counter()
     losses = [rival.step(data[i % len(data)]) for i in steps]
-    wait(device)
-    seconds = (time.perf_counter() - begun) / len(steps)
+    synchronize(device)
+    seconds = (time.perf_counter() - start) / len(steps)
     peak = torch.cuda.max_memory_allocated() - before if device.type == "cuda" else 0
     most = torch.tensor([seconds, peak], dtype=torch.float64, device=device)
     dist.all_reduce(most, dist.ReduceOp.MAX)
@@ -41,32 +41,32 @@ def run(rival: Rival, data: Sequence[Tensor], steps: range, device: torch.device
     return Round(float(most[0]), int(most[1]), tuple((mean / dist.get_world_size()).tolist()))
 
 
-def _quiet(device: torch.device) -> int:
-    """All ranks begin together. Returns the bytes that are in use."""
-    wait(device)
+def _start_together(device: torch.device) -> int:
+    """Synchronize all ranks. Returns the bytes in use."""
+    synchronize(device)
     dist.barrier()
-    wait(device)
+    synchronize(device)
     if device.type != "cuda":
         return 0
     torch.cuda.reset_peak_memory_stats()
     return torch.cuda.memory_allocated()
 
 
-def wait(device: torch.device) -> None:
-    """Let the device finish."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
-def used(device: torch.device) -> int:
-    """The bytes in use, without what a rival left that is gone."""
+def allocated_bytes(device: torch.device) -> int:
+    """The bytes in use, after garbage of deleted rivals is collected."""
     gc.collect()
-    wait(device)
+    synchronize(device)
     return torch.cuda.memory_allocated() if device.type == "cuda" else 0
 
 
-def warm(device: torch.device) -> None:
-    """What the libraries allocate once is not the first rival's."""
+def warm_up_libraries(device: torch.device) -> None:
+    """Have libraries allocate what they allocate once, so that it is not counted for the first rival."""
     x = torch.ones(16, 16, device=device, requires_grad=True)
     linear(x, x).sum().backward()
     dist.barrier()

@@ -1,4 +1,4 @@
-"""A side of the comparison: a split model, its optimizer, and a step of training."""
+"""A rival: a split model, its optimizer, and a training step."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ Backward = Callable[[Tensor], object]
 
 @dataclass(frozen=True)
 class Rival:
-    """What trains; `around` holds for forward, loss and backward."""
+    """A model and its optimizer. `context` is entered around forward, loss and backward."""
 
     model: nn.Module
     optimizer: Optimizer
-    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    context: Callable[[], AbstractContextManager[object]] = nullcontext
     backward: Backward = torch.Tensor.backward
 
     def step(self, ids: Tensor) -> Tensor:
-        """One step. Returns its loss, which nobody has waited for."""
-        with self.around():
+        """Make one step. Returns its loss without waiting for the device.
+
+        Args:
+            ids: (rows, length + 1) token ids.
+        """
+        with self.context():
             logits = self.model(ids[:, :-1], use_cache=False).logits
             loss = cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
             self.backward(loss)
@@ -33,14 +37,13 @@ class Rival:
         self.optimizer.zero_grad()
         return loss.detach()
 
-    def idle(self) -> list[str]:
-        """The parameters that no step has moved."""
-        moved = getattr(
-            self.optimizer, "optimizer", self.optimizer
-        ).state  # Fabric's holds the one it was given
-        return [name for name, parameter in self.model.named_parameters() if parameter not in moved]
+    def untrained_params(self) -> list[str]:
+        """The parameters that no step has changed."""
+        # Fabric wraps the optimizer that it was given.
+        state = getattr(self.optimizer, "optimizer", self.optimizer).state
+        return [name for name, parameter in self.model.named_parameters() if parameter not in state]
 
 
 def adamw(model: nn.Module, device: torch.device) -> Optimizer:
-    """The optimizer of all rivals. Steps large enough that bfloat16 weights move."""
+    """The optimizer of all rivals. Its steps are large enough to change bfloat16 weights."""
     return torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type == "cuda")

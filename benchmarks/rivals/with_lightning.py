@@ -1,4 +1,4 @@
-"""Lightning's side: its own ModelParallelStrategy in Fabric, with the handwritten code."""
+"""Lightning: its own ModelParallelStrategy in Fabric, with the code of `with_torch`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor.parallel import loss_parallel
 
-from rivals import handwritten
+from rivals import with_torch
 from rivals.rival import Rival, adamw
-from rivals.setting import Setting, whole
+from rivals.setting import Setting, unsplit_model
 
 
 def build(setting: Setting) -> Rival:
-    """A model that is split by hand, and driven by Fabric. The process group is the one there is."""
+    """A model split by hand and trained by Fabric, in the existing process group."""
 
     def split(model: Any, mesh: DeviceMesh) -> Any:
-        handwritten.split(model, setting, mesh["data_parallel"], mesh["tensor_parallel"])
+        with_torch.split_by_hand(model, setting, mesh["data_parallel"], mesh["tensor_parallel"])
         return model
 
     strategy = ModelParallelStrategy(split, setting.dp, setting.tp)
     fabric = Fabric(
         accelerator=setting.device.type, devices=setting.dp * setting.tp, strategy=strategy,
-        # As in the other rivals: FSDP has a policy of its own.
-        precision="bf16-true" if setting.weights == torch.bfloat16 else "32-true",
+        # As in the other rivals: FSDP has its own mixed-precision policy.
+        precision="bf16-true" if setting.weight_dtype == torch.bfloat16 else "32-true",
     )  # fmt: skip
     fabric.launch()
-    model = fabric.setup_module(whole(setting))
+    model = fabric.setup_module(unsplit_model(setting))
     optimizer = fabric.setup_optimizers(adamw(model, setting.device))
-    around = loss_parallel if setting.tp > 1 else nullcontext
-    return Rival(model, optimizer, around, fabric.backward)
+    context = loss_parallel if setting.tp > 1 else nullcontext
+    return Rival(model, optimizer, context, fabric.backward)

@@ -1,9 +1,9 @@
-"""torch's side: `parallelize_module` and `fully_shard` by hand, as torch's tutorial of tensor parallel
-for Llama and torchtitan write it.
+"""torch by hand: `parallelize_module` and `fully_shard`, as in torch's tutorial on tensor parallelism for
+Llama and in torchtitan.
 
 Two things differ from the tutorial. Heads are local tensors, since transformers' attention counts
-them itself. And as transformers' Llama reads positions off the length of its embeddings, these
-leave the table whole, and the first layer takes its slice; planc's plan does the same.
+them itself. And since transformers' Llama derives positions from the length of its embeddings, these
+are replicated after the table, and the first layer takes its slice; planc's plan does the same.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from torch.distributed.tensor.parallel import (
 from torch.distributed.tensor.parallel.style import ParallelStyle
 
 from rivals.rival import Rival, adamw
-from rivals.setting import Setting, whole
+from rivals.setting import Setting, unsplit_model
 
 
 def build(setting: Setting) -> Rival:
-    """A model that is split by hand."""
-    model = whole(setting)
+    """A model split by hand."""
+    model = unsplit_model(setting)
     mesh = init_device_mesh(setting.device.type, (setting.dp, setting.tp), mesh_dim_names=("dp", "tp"))
-    split(model, setting, mesh["dp"], mesh["tp"])
+    split_by_hand(model, setting, mesh["dp"], mesh["tp"])
     optimizer = adamw(model, setting.device)
     return Rival(model, optimizer, loss_parallel) if setting.tp > 1 else Rival(model, optimizer)
 
 
-def split(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
-    """Tensors, then recompute, compile and FSDP: the order that torch needs. In place."""
+def split_by_hand(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
+    """Apply tensor parallelism, then recompute, compile and FSDP, in the order that torch needs. In place."""
     if setting.tp > 1:
         parallelize_module(model, tp, _outer())
         for layer in model.model.layers:
@@ -53,8 +53,8 @@ def split(model: Any, setting: Setting, dp: DeviceMesh, tp: DeviceMesh) -> None:
         if setting.compiled:
             layers[i] = torch.compile(layers[i])
     if setting.tp > 1:
-        # Outside of what is compiled: torch 2.13 drops the gradient of a tensor that comes there before its
-        # collective is done, so that the embedding would not train (github.com/pytorch/pytorch/pull/191113).
+        # Outside of the compiled layer: torch 2.13 drops the gradient of a tensor that enters it before its
+        # collective is done, so the embedding would not train (github.com/pytorch/pytorch/pull/191113).
         parallelize_module(layers[0], tp, _first())
     if setting.dp > 1:
         _shard(model, setting, dp)
@@ -96,11 +96,11 @@ def _layer() -> dict[str, ParallelStyle]:
 
 
 def _shard(model: Any, setting: Setting, mesh: DeviceMesh) -> None:
-    policy = MixedPrecisionPolicy(param_dtype=setting.low, reduce_dtype=torch.float32)
+    policy = MixedPrecisionPolicy(param_dtype=setting.compute_dtype, reduce_dtype=torch.float32)
     shard = partial(fully_shard, mesh=mesh, mp_policy=policy)
     for layer in model.model.layers:
         shard(layer)
-    # Needed again at once by the backward pass.
+    # The backward pass needs these first.
     last: list[nn.Module] = [model.model.norm, model.lm_head]
     shard(last, reshard_after_forward=False)
     shard(model)
