@@ -1,4 +1,4 @@
-"""Whether the ranks see the batches that they should: a tensor group one, and each group its own."""
+"""Whether all ranks of a tensor group get the same batch, and each group another one."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from planc.torch.train.digest import tensor_digest, text_digest
 from planc.torch.train.grads import all_gather_flat
 
 _MAX_SHOWN = 60
-"""Letters of a value that is no tensor."""
+"""The most characters that a message shows of a value that is not a tensor."""
 
 
 class BatchReport(NamedTuple):
-    """What is said of one batch, the same on all ranks."""
+    """The result for one batch, the same on all ranks."""
 
     error: str | None
-    """The ranks of a tensor group have different batches."""
+    """Ranks of a tensor group have different batches."""
     warning: str | None
-    """Groups that should have different batches have the same one."""
+    """Two tensor groups have the same batch."""
 
 
 class BatchConsistency:
-    """A check of batches: one collective of 8 bytes a rank, where all is well.
+    """Checks batches: one collective of 8 bytes a rank if there is nothing to report.
 
     Args:
-        mesh: of two axes and all ranks: along the first one batches differ, along the second one
-            they are the same.
+        mesh: two axes and all ranks: batches differ along the first axis, and are the same along the
+            second.
 
     Raises:
-        ValueError: the mesh has not two axes, or not all ranks.
+        ValueError: the mesh does not have two axes, or lacks ranks.
     """
 
     def __init__(self, mesh: DeviceMesh) -> None:
@@ -50,33 +50,32 @@ class BatchConsistency:
         self.device = torch.device(mesh.device_type)
 
     def check(self, batch: Any) -> BatchReport:
-        """Compare the batches of all ranks; each rank calls this with its own.
+        """Compare the batches of all ranks. Each rank calls this with its own.
 
         Args:
-            batch: tensors in tuples, lists, mappings and dataclasses; anything else is compared by
-                its `repr`. Ranks may differ in the form of it, too.
+            batch: tensors in tuples, lists, mappings and dataclasses; planc compares other values by their
+                `repr`. Its structure may differ between ranks.
         """
-        parts = dict(_batch_leaves(batch, "batch"))
-        own = text_digest(repr(list(parts.items())))
-        seen: list[int] = all_gather_flat(torch.tensor([own], device=self.device)).tolist()
+        leaves = dict(_batch_leaves(batch, "batch"))
+        own = text_digest(repr(list(leaves.items())))
+        digests: list[int] = all_gather_flat(torch.tensor([own], device=self.device)).tolist()
         for group in self.groups:
             for rank in group:
-                if seen[rank] != seen[group[0]]:
-                    # All ranks see the same numbers, so all of them come here.
-                    return BatchReport(_first_difference(parts, group[0], rank), None)
-        return BatchReport(
-            None, self._repeated_batch(seen) if any(part.is_tensor for part in parts.values()) else None
-        )
+                if digests[rank] != digests[group[0]]:
+                    # All ranks have the same digests, so all of them take part in the next collective.
+                    return BatchReport(_first_difference(leaves, group[0], rank), None)
+        has_tensors = any(leaf.is_tensor for leaf in leaves.values())
+        return BatchReport(None, self._repeated_batch(digests) if has_tensors else None)
 
-    def _repeated_batch(self, seen: Sequence[int]) -> str | None:
+    def _repeated_batch(self, digests: Sequence[int]) -> str | None:
         first: dict[int, int] = {}
         for number, group in enumerate(self.groups):
-            other = first.setdefault(seen[group[0]], number)
+            other = first.setdefault(digests[group[0]], number)
             if other != number:
                 return (
                     f"data ranks {other} and {number} (ranks {_format_ranks(self.groups[other])} and {_format_ranks(group)}) "
-                    "have the same batch: the same work is done twice. needed: a sampler that gives each data "
-                    "rank its own samples; an IterableDataset has to take its own part by the data rank"
+                    "have the same batch and do the same work. needed: a sampler that gives each data "
+                    "rank its own samples; an IterableDataset must select its part by the data rank"
                 )
         return None
 
@@ -118,39 +117,39 @@ def _batch_leaf(item: Any) -> _BatchLeaf:
 
 
 def _stable_repr(item: Any) -> str:
-    """A value as text that is the same in every process."""
+    """The `repr` of a value, the same in every process."""
     if isinstance(item, set | frozenset):
         return f"{{{', '.join(sorted(map(_stable_repr, item)))}}}"
-    # Where an object lies in memory says nothing about it.
+    # Addresses in memory differ between processes.
     return re.sub(r" at 0x[0-9a-f]+", "", repr(item))
 
 
 def _tensor_leaf(item: Tensor) -> _BatchLeaf:
-    form = f"{str(item.dtype).removeprefix('torch.')} {list(item.shape)}"
+    description = f"{str(item.dtype).removeprefix('torch.')} {list(item.shape)}"
     if isinstance(item, DTensor):
-        return _BatchLeaf(False, f"{form} split as {item.placements}", 0)
+        return _BatchLeaf(False, f"{description} split as {item.placements}", 0)
     if item.is_meta or item.is_nested or item.is_quantized or item.layout != torch.strided:
-        return _BatchLeaf(False, f"{form} {item.layout}", 0)
-    return _BatchLeaf(item.numel() > 0, form, int(tensor_digest(item)))
+        return _BatchLeaf(False, f"{description} {item.layout}", 0)
+    return _BatchLeaf(item.numel() > 0, description, int(tensor_digest(item)))
 
 
-def _first_difference(parts: Mapping[str, _BatchLeaf], one: int, two: int) -> str:
-    """What differs between two ranks. Every rank calls this."""
+def _first_difference(leaves: Mapping[str, _BatchLeaf], one: int, two: int) -> str:
+    """The message about the first difference between two ranks. Every rank calls this."""
     every: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(every, dict(parts))
+    dist.all_gather_object(every, dict(leaves))
     first, second = every[one], every[two]
     paths = [*first, *(path for path in second if path not in first)]
     path = next((path for path in paths if first.get(path) != second.get(path)), paths[0])
-    forms = [_describe_leaf(first.get(path)), _describe_leaf(second.get(path))]
-    what = f"{forms[0]} and {forms[1]}" if forms[0] != forms[1] else f"{forms[0]}, with other values"
+    one_has, two_has = _describe_leaf(first.get(path)), _describe_leaf(second.get(path))
+    difference = f"{one_has} and {two_has}" if one_has != two_has else f"{one_has}, with other values"
     return (
-        f"ranks {one} and {two} share a tensor group, and their batches differ in {path}: {what}. needed: the same "
-        "batch on all ranks of a tensor group: a sampler by the data rank, and the same seed for what is random"
+        f"ranks {one} and {two} share a tensor group, and their batches differ in {path}: {difference}. needed: the same "
+        "batch on all ranks of a tensor group: a sampler by the data rank, and the same seed for random transforms"
     )
 
 
-def _describe_leaf(part: _BatchLeaf | None) -> str:
-    return "nothing" if part is None else part.description
+def _describe_leaf(leaf: _BatchLeaf | None) -> str:
+    return "nothing" if leaf is None else leaf.description
 
 
 def _truncate(value: Any) -> str:

@@ -1,8 +1,7 @@
 """Norms of gradients, and clipping, on any mix of plain parameters and DTensors.
 
-Torch's own functions want all gradients on one mesh. Here each rank takes the norms of its own
-slices, all of them at once, and one small sum over each mesh makes the whole ones of them: every
-rank has the same norm, to the bit.
+Torch's functions need all gradients on one mesh. Here each rank computes the norms of its shards, all at
+once, and one small all-reduce over each mesh combines them: every rank has the same norm, to the bit.
 """
 
 from __future__ import annotations
@@ -28,29 +27,29 @@ from planc.torch.train.grads import (
 
 @torch.no_grad()
 def total_grad_norm(parameters: Tensor | Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
-    """The norm of all gradients, as if they were one vector.
+    """The norm of all gradients as one vector.
 
     Args:
-        parameters: plain ones, which count once, and DTensors on any meshes. Every rank calls this
-            with the same ones. One without a gradient counts as zeros.
-        norm_type: what `torch.linalg.vector_norm` takes.
+        parameters: plain ones, which count once, and DTensors on any meshes; the same on every rank. A
+            parameter without a gradient counts as zeros.
+        norm_type: as for `torch.linalg.vector_norm`.
 
     Returns:
-        A plain scalar, the same on every rank, in float32 at least, where the first gradient lies.
+        A plain scalar on the device of the first gradient, in float32 or wider, the same on every rank.
     """
     given = [p for p in as_list(parameters) if p.requires_grad or p.grad is not None]
     if not given:
         return torch.tensor(0.0)
     first = next((p.grad for p in given if p.grad is not None), given[0])
     norms = torch.stack(_full_norms(given, float(norm_type)))
-    whole: Tensor = torch.linalg.vector_norm(norms, float(norm_type))
-    return whole.to(first.device, _norm_dtype(first.dtype))
+    total: Tensor = torch.linalg.vector_norm(norms, float(norm_type))
+    return total.to(first.device, _norm_dtype(first.dtype))
 
 
 @torch.no_grad()
 def per_param_grad_norms(named: Mapping[str, Tensor], norm_type: float = 2.0) -> dict[str, Tensor]:
-    """The norm of each parameter's gradient by itself, by name, as a plain scalar in float64;
-    parameters without a gradient are left out. Every rank calls this, and with the same ones."""
+    """The norm of each parameter's gradient, by name: plain scalars in float64. Parameters without a gradient are
+    left out. Every rank calls this with the same parameters."""
     norms = _full_norms(list(named.values()), float(norm_type)) if named else []
     return {name: norm for (name, p), norm in zip(named.items(), norms, strict=True) if p.grad is not None}
 
@@ -61,15 +60,15 @@ def clip_grad_norm(
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
 ) -> Tensor:
-    """Scale all gradients so that their norm is no more than `max_norm`: what
-    `torch.nn.utils.clip_grad_norm_` does to the unsplit model.
+    """Scale all gradients so that their norm is at most `max_norm`, as `torch.nn.utils.clip_grad_norm_` does for
+    the unsplit model. Every rank calls this with the same parameters.
 
     Returns:
-        The norm that they had, as `total_norm` gives it.
+        The norm before, as `total_grad_norm` returns it.
 
     Raises:
-        RuntimeError: the norm is not finite, and that is an error. On every rank; no gradient has
-            been scaled.
+        RuntimeError: on every rank, if `error_if_nonfinite` and the norm is not finite; no gradient has been
+            scaled.
     """
     given = as_list(parameters)
     with torch.no_grad():
@@ -87,8 +86,8 @@ def clip_grad_norm(
 
 
 def clip_grad_value(parameters: Tensor | Iterable[Tensor], value: float) -> None:
-    """Bring each entry of all gradients between `-value` and `value`, as
-    `torch.nn.utils.clip_grad_value_` does to the unsplit model."""
+    """Clamp each entry of all gradients to the range from `-value` to `value`, as
+    `torch.nn.utils.clip_grad_value_` does for the unsplit model."""
     given = as_list(parameters)
     with torch.no_grad():
         reduce_partial_grads(given)
@@ -98,77 +97,80 @@ def clip_grad_value(parameters: Tensor | Iterable[Tensor], value: float) -> None
 
 
 def _full_norms(parameters: Sequence[Tensor], norm_type: float) -> list[Tensor]:
-    """The norm of each whole gradient: plain scalars in float64, on one device."""
+    """The norm of each full gradient: plain scalars in float64, on one device."""
     gradients = [None if p.grad is None else reduce_partial(p.grad, p) for p in parameters]
     norms = _local_norms(gradients, norm_type, parameters[0].device)
     meshes: dict[DeviceMesh, list[int]] = {}
     for number, parameter in enumerate(parameters):
-        # By the parameters: all ranks have these, also where one has no gradient.
+        # Grouped by the parameters and not by gradients, which some ranks may lack.
         if isinstance(parameter, DTensor):
             meshes.setdefault(parameter.device_mesh, []).append(number)
     for mesh, numbers in meshes.items():
-        cut = [_sharded_axes(gradients[number], parameters[number]) for number in numbers]
-        whole = _reduce_norms([norms[number] for number in numbers], cut, mesh, norm_type)
-        for number, norm in zip(numbers, whole, strict=True):
+        sharded = [_sharded_axes(gradients[number], parameters[number]) for number in numbers]
+        reduced = _reduce_norms([norms[number] for number in numbers], sharded, mesh, norm_type)
+        for number, norm in zip(numbers, reduced, strict=True):
             norms[number] = norm
     return norms
 
 
 def _local_norms(gradients: Sequence[Tensor | None], norm_type: float, device: torch.device) -> list[Tensor]:
-    """The norms of what this rank holds; where it holds nothing, that changes no other."""
-    nothing = torch.full((), inf if norm_type < 0 else 0.0, dtype=torch.float64, device=device)
-    norms = [nothing] * len(gradients)
-    held = [(number, local_grad(g)) for number, g in enumerate(gradients) if g is not None]
-    numbers = {id(tensor): number for number, tensor in held}
-    for same in group_by_dtype(tensor for _, tensor in held if tensor.numel()):
-        # Squares of half precision would overflow in their own type.
-        precise = None if same[0].is_complex() else _norm_dtype(same[0].dtype)
-        found = torch.stack(list(foreach_norm(same, norm_type, dtype=precise)))
-        for tensor, norm in zip(same, found.to(device, torch.float64).unbind(), strict=True):
+    """The norms of this rank's shards. An empty shard has the norm that changes no other."""
+    neutral = torch.full((), inf if norm_type < 0 else 0.0, dtype=torch.float64, device=device)
+    norms = [neutral] * len(gradients)
+    shards = [(number, local_grad(g)) for number, g in enumerate(gradients) if g is not None]
+    numbers = {id(tensor): number for number, tensor in shards}
+    for group in group_by_dtype(tensor for _, tensor in shards if tensor.numel()):
+        # Squares of half precision would overflow in their own dtype.
+        dtype = None if group[0].is_complex() else _norm_dtype(group[0].dtype)
+        group_norms = torch.stack(list(foreach_norm(group, norm_type, dtype=dtype)))
+        for tensor, norm in zip(group, group_norms.to(device, torch.float64).unbind(), strict=True):
             norms[numbers[id(tensor)]] = norm
     return norms
 
 
 def _sharded_axes(gradient: Tensor | None, parameter: Tensor) -> tuple[bool, ...]:
-    """Over which axes of its mesh a gradient is cut."""
-    laid = gradient if isinstance(gradient, DTensor) else parameter
-    assert isinstance(laid, DTensor)
-    return tuple(not placement.is_replicate() for placement in laid.placements)
+    """For each axis of the mesh, whether the gradient is sharded over it."""
+    distributed = gradient if isinstance(gradient, DTensor) else parameter
+    assert isinstance(distributed, DTensor)
+    return tuple(not placement.is_replicate() for placement in distributed.placements)
 
 
 def _reduce_norms(
     norms: Sequence[Tensor], sharded: Sequence[tuple[bool, ...]], mesh: DeviceMesh, norm_type: float
 ) -> Sequence[Tensor]:
-    """Norms of slices, made those of the whole: one collective, or one for each axis of a mesh
-    that has not been flattened."""
-    axes = [any(cuts) for cuts in zip(*sharded)]
+    """Combine norms of shards to norms of full gradients: one collective, or one for each axis of a mesh that is
+    not flattened.
+
+    Args:
+        norms: of this rank's shards.
+        sharded: for each norm, over which axes of the mesh its gradient is sharded.
+    """
+    axes = [any(flags) for flags in zip(*sharded)]
     if not any(axes):
         return norms
     adds = abs(norm_type) != inf
-    shares = torch.stack(list(norms))
+    powers = torch.stack(list(norms))
     if adds:
-        shares = shares.pow(norm_type) if norm_type else shares
-        shares = torch.stack(_mask_duplicates(shares.unbind(), sharded, axes, mesh))
-    how = "sum" if adds else ("max" if norm_type > 0 else "min")
-    laid = [Partial(how) if axis else Replicate() for axis in axes]
-    there = to_mesh_device(shares, mesh.device_type)
-    whole = DTensor.from_local(there, mesh, laid, run_check=False).full_tensor().to(shares.device)
-    return (whole.pow(1 / norm_type) if adds and norm_type else whole).unbind()
+        powers = powers.pow(norm_type) if norm_type else powers
+        powers = torch.stack(_mask_duplicates(powers.unbind(), sharded, axes, mesh))
+    op = "sum" if adds else ("max" if norm_type > 0 else "min")
+    placements = [Partial(op) if axis else Replicate() for axis in axes]
+    local = to_mesh_device(powers, mesh.device_type)
+    total = DTensor.from_local(local, mesh, placements, run_check=False).full_tensor().to(powers.device)
+    return (total.pow(1 / norm_type) if adds and norm_type else total).unbind()
 
 
 def _mask_duplicates(
     powers: Sequence[Tensor], sharded: Sequence[tuple[bool, ...]], axes: Sequence[bool], mesh: DeviceMesh
 ) -> list[Tensor]:
-    """What several of the ranks that are summed over hold alike is counted by the first of them."""
-    place = mesh.get_coordinate()
-    assert place is not None
-    zero, alone = (
-        torch.zeros_like(powers[0]),
-        [not axis or not at for axis, at in zip(axes, place, strict=True)],
-    )
+    """Where ranks in one sum hold the same gradient, only the first of them counts it: the others get zero."""
+    coordinate = mesh.get_coordinate()
+    assert coordinate is not None
+    zero = torch.zeros_like(powers[0])
+    is_first = [not axis or not index for axis, index in zip(axes, coordinate, strict=True)]
     return [
-        share if all(is_cut or first for is_cut, first in zip(cuts, alone, strict=True)) else zero
-        for share, cuts in zip(powers, sharded, strict=True)
+        power if all(is_sharded or first for is_sharded, first in zip(flags, is_first, strict=True)) else zero
+        for power, flags in zip(powers, sharded, strict=True)
     ]
 
 

@@ -15,17 +15,17 @@ from planc.torch.train.grads import comm_device, group_by_dtype, local_grad, red
 
 
 class ShardedGradScaler(torch.amp.GradScaler):
-    """`torch.amp.GradScaler`, with one answer on all ranks: where one finds a gradient that is not
-    finite, all skip the step and lower the scale.
+    """`torch.amp.GradScaler` with one decision for all ranks: if a rank finds a gradient that is not finite, all
+    ranks skip the step and lower the scale.
 
-    Torch's own takes DTensors of one mesh only, and asks those ranks alone that hold other slices
-    of the first gradient: others would make the step.
+    Torch's scaler supports DTensors of one mesh only, and combines the findings only over the mesh of the first
+    gradient: other ranks would make the step.
 
     Args:
         device: the type of the device, as for torch's.
-        group: the ranks that share the model; None: all there are. All of them call `step`, and
+        group: the ranks that share the model; None: all ranks. All of them call `step`, and
             `unscale_` if one does.
-        settings: the other arguments of torch's.
+        settings: other arguments of torch's.
     """
 
     def __init__(self, device: str = "cuda", *, group: ProcessGroup | None = None, **settings: Any) -> None:
@@ -38,22 +38,22 @@ class ShardedGradScaler(torch.amp.GradScaler):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if not allow_fp16 and any(p.grad is not None and p.grad.dtype == torch.float16 for p in parameters):
             raise ValueError(
-                "gradients are in float16, where they cannot be unscaled: needed: parameters in float32, "
-                "which are computed with in float16"
+                "gradients in float16 cannot be unscaled. needed: parameters in float32, and a computation "
+                "in float16"
             )
         with torch.no_grad():
             reduce_partial_grads(parameters)
-            found = {found_inf.device: found_inf}
+            flags = {found_inf.device: found_inf}
             for gradients in group_by_dtype(_local_values(p.grad) for p in parameters if p.grad is not None):
                 device = gradients[0].device
-                flag = found.setdefault(device, torch.zeros_like(found_inf, device=device))
+                flag = flags.setdefault(device, torch.zeros_like(found_inf, device=device))
                 scale = inv_scale.to(device, non_blocking=True)
                 unscale_and_check_(gradients, flag, scale)
-            self._reduce_found_inf(list(found.values()))
-        return found
+            self._reduce_found_inf(list(flags.values()))
+        return flags
 
     def _reduce_found_inf(self, flags: list[Tensor]) -> None:
-        """Any rank's and any device's flag is that of all."""
+        """Set every flag if a rank has set one on any device."""
         if not dist.is_initialized():
             return
         device = comm_device(flags[0].device, self._group)

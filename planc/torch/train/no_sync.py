@@ -1,10 +1,9 @@
-"""Micro-batches whose gradients stay on their rank."""
+"""Gradient accumulation without communication."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
@@ -14,30 +13,26 @@ from planc.torch.compat import fsdp_param_groups
 
 @contextmanager
 def no_sync(model: nn.Module, *, enabled: bool = True) -> Iterator[None]:
-    """Backward passes in here add to the gradients and reduce none: the first one outside of it
-    reduces the sum of all, also over the replicas of HSDP. Until then each rank holds whole
-    gradients of its units.
+    """Backward passes in this context accumulate gradients without reducing them. The first one after it reduces
+    their sum, also over the replicas of HSDP. Until then each rank holds unsharded gradients of its units.
 
     Args:
-        model: the model, or one around it; units of FSDP2 in it are found, whoever made them.
-            One without any is left as it is.
+        model: a model with units of FSDP2, from planc or not, at any depth. Other models stay as they are.
         enabled: False: nothing is changed.
     """
-    groups = _fsdp_param_groups(model) if enabled else []
-    before = [(group, group.reduce_grads, group.all_reduce_grads) for group in groups]
-    for group in groups:
-        group.reduce_grads = group.all_reduce_grads = False
+    units = [module for module in model.modules() if isinstance(module, FSDPModule)] if enabled else []
+    before = [(unit, *flags) for unit in units if (flags := _reduction_flags(unit)) is not None]
+    for unit, *_ in before:
+        unit.set_requires_gradient_sync(False, recurse=False)
     try:
         yield
     finally:
-        for group, reduces, reduces_replicas in before:
-            group.reduce_grads, group.all_reduce_grads = reduces, reduces_replicas
+        for unit, reduces, all_reduces in before:
+            unit.set_requires_gradient_sync(reduces, recurse=False)
+            unit.set_requires_all_reduce(all_reduces, recurse=False)
 
 
-def _fsdp_param_groups(model: nn.Module) -> list[Any]:
-    """What FSDP2 reduces together. Torch has a setter of these flags and no way to read them."""
-    found: list[Any] = []
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            found += fsdp_param_groups(module)
-    return [group for group in found if group is not None]
+def _reduction_flags(unit: FSDPModule) -> tuple[bool, bool] | None:
+    """Whether a unit reduces its gradients over shards, and over replicas; None: it has no parameters of its own."""
+    group = next((group for group in fsdp_param_groups(unit) if group is not None), None)
+    return None if group is None else (group.reduce_grads, group.all_reduce_grads)

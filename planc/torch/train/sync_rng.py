@@ -1,4 +1,4 @@
-"""One stream of random numbers for the ranks that share a batch."""
+"""The same random numbers on all ranks that share a batch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from planc.torch.train.grads import comm_device
 
 
 def sync_rng(group: ProcessGroup) -> None:
-    """All ranks of a tensor group go on with the first one's random numbers: Python's, numpy's, and
-    torch's on the CPU and on the rank's device. So shuffles, initial values and dropout agree;
-    ranks of other groups keep their own. Every rank of the group calls this.
+    """Give all ranks of a tensor group the state of the first one's generators: Python's, numpy's, and torch's on
+    the CPU and on the rank's device. Shuffles, initial values and dropout then agree within the group;
+    other groups keep their own. Every rank of the group calls this.
 
-    With several tensor axes, it is called for the group of each, one after the other.
+    With several tensor axes, call it for the group of each, one after the other.
     """
     if group.size() == 1:
         return
@@ -26,21 +26,21 @@ def sync_rng(group: ProcessGroup) -> None:
     dist.broadcast_object_list(
         states, group_src=0, group=group, device=comm_device(torch.device("cpu"), group)
     )
-    found = states[0]
-    assert found is not None
+    first = states[0]
+    assert first is not None
     if group.rank():
-        _set_rng_states(found)
+        _set_rng_states(first)
 
 
 def _rng_states() -> dict[str, Any]:
-    found: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
-    # Torch does without numpy; who has not loaded it has drawn nothing from it.
+    states: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    # Torch does not need numpy: a process that has not loaded it has drawn nothing from it.
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        found["numpy"] = numpy.random.get_state()
+        states["numpy"] = numpy.random.get_state()
     if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state()
-    return found
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
 def _set_rng_states(states: dict[str, Any]) -> None:
