@@ -37,7 +37,7 @@ from planc.ir.record import Record
 from planc.ir.resolved import Settings
 
 
-class UnevenShard(Record):
+class UnevenParameter(Record):
     """A parameter that the ranks cannot share evenly."""
 
     field: tuple[str | int, ...]
@@ -52,7 +52,7 @@ class UnevenShard(Record):
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     for block, entry, groups in rules_with_modules(binding, Rule):
         ranks, axis = axis_size(binding, block), block.axes[0].value
-        uneven: dict[UnevenShard, list[ModuleGroup]] = {}
+        uneven: dict[UnevenParameter, list[ModuleGroup]] = {}
         for group in groups if ranks > 1 else ():
             for shard in _uneven_shards(entry.value, group.bound.module, ranks, binding.resolved.values):
                 uneven.setdefault(shard, []).append(group)
@@ -67,7 +67,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
 
 def _uneven_shards(
     rule: Rule, module: ModuleDef, ranks: int, values: Mapping[str, ExprValue]
-) -> Iterator[UnevenShard]:
+) -> Iterator[UnevenParameter]:
     """The uneven shards of one module: of a weight and a bias that one field shards, the first."""
     reported: set[tuple[str | int, ...]] = set()
     for name, info in module.parameters.items():
@@ -83,7 +83,7 @@ def _uneven_shards(
 
 def _uneven_shard(
     rule: Rule, name: str, size: int, dim: str, parts: tuple[int, ...], ranks: int
-) -> UnevenShard | None:
+) -> UnevenParameter | None:
     number = next((i for i, param in enumerate(rule.params) if param.name == name), None)
     field: tuple[str | int, ...] = ("style",) if number is None else ("params", number)
     is_packed = number is None and bool(rule.parts)
@@ -91,15 +91,15 @@ def _uneven_shard(
         return None  # its parts have no value: another check reports that
     total = sum(parts) or 1
     if size % total:
-        return UnevenShard(("parts", 0) if is_packed else field, f"{total} shares of {dim}, which is {size}",
+        return UnevenParameter(("parts", 0) if is_packed else field, f"{total} shares of {dim}, which is {size}",
                            f"parts whose sum divides {size}", (), name)  # fmt: skip
     sizes = tuple(part * (size // total) for part in parts) or (size,)
     uneven = next((i for i, part in enumerate(sizes) if part % ranks), None)
     if uneven is None:
         return None
     if not parts:
-        return UnevenShard(field, f"{dim} is {size}", f"a multiple of {ranks}", sizes, name)
+        return UnevenParameter(field, f"{dim} is {size}", f"a multiple of {ranks}", sizes, name)
     part = min(uneven, len(rule.parts) - 1)
     part_name = (is_packed and rule.parts[part].name) or "each part"
-    return UnevenShard(("parts", part) if is_packed else field, f"{part_name} has {sizes[uneven]} of {dim}",
+    return UnevenParameter(("parts", part) if is_packed else field, f"{part_name} has {sizes[uneven]} of {dim}",
                        f"a multiple of {ranks} in each part", sizes, name)  # fmt: skip
