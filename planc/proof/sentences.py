@@ -60,7 +60,7 @@ from planc.proof.violations import (
     SqueezedShard,
     UnevenGroups,
     UnevenParts,
-    UnevenShard,
+    UnevenDim,
     UnreducedGradient,
 )
 
@@ -269,7 +269,7 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     MixedBatchInputs: ("its inputs differ in their first dim, and planc cannot tell which of them are batches", ""),
     OddBatch: ("the batch of the capture cannot be halved", "a graph captured with an even batch"),
     UnknownValue: ("the proof could not follow a value", ""),
-    UnevenShard: ("dim {dim} has size {size}, which {ranks} ranks cannot share evenly",
+    UnevenDim: ("dim {dim} has size {size}, which {ranks} ranks cannot share evenly",
                   "a number of ranks that divides {size}"),
     UnevenParts: ("dim {dim} of size {size} does not keep the parts {parts} divisible by {ranks} ranks",
                   "parts that the ranks can share evenly"),

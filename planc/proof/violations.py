@@ -50,7 +50,7 @@ class PartialOperand(Cause):
 # ---- views of sharded dims -------------------------------------------------------------
 
 
-class UnevenShard(Cause):
+class UnevenDim(Cause):
     """The ranks cannot share a dim evenly."""
 
     LAW = "cut-dim"

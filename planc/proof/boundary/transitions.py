@@ -23,7 +23,7 @@ from planc.proof.types import (
     sharded,
 )
 from planc.proof.unproved import NoCollective, UnsupportedLayout
-from planc.proof.violations import MissingDim, PackedGather, UnevenShard
+from planc.proof.violations import MissingDim, PackedGather, UnevenDim
 
 
 class Transition(Record):
@@ -115,7 +115,7 @@ def type_of_layout(layout: Layout, shape: tuple[int, ...], ranks: int, replicate
     if not 0 <= dim < len(shape):
         raise RuleViolation(MissingDim(layout.dim, len(shape)))
     if shape[dim] % ranks:
-        raise RuleViolation(UnevenShard(dim, shape[dim], ranks))
+        raise RuleViolation(UnevenDim(dim, shape[dim], ranks))
     return sharded(dim)
 
 

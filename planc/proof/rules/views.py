@@ -34,7 +34,7 @@ from planc.proof.violations import (
     ShapeOfOther,
     SplitComplexParts,
     UnevenParts,
-    UnevenShard,
+    UnevenDim,
 )
 
 Shape = tuple[int, ...]
@@ -89,7 +89,7 @@ def reshaped_type(spmd_type: SpmdType, before: Shape, after: Shape, ranks: int) 
     _, new = _group(spmd_type.dim, before, after)
     dim, size = new[0], after[new[0]]
     if size % ranks:
-        raise RuleViolation(UnevenShard(dim, size, ranks))
+        raise RuleViolation(UnevenDim(dim, size, ranks))
     return sharded(dim)
 
 

@@ -14,7 +14,7 @@ import torch
 from planc.proof.rules import views
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
 from planc.proof.types import REPLICATED, SpmdType, local_shape, packed_shard, sharded
-from planc.proof.violations import MergedInnerDim, UnevenParts, UnevenShard
+from planc.proof.violations import MergedInnerDim, UnevenDim, UnevenParts
 from tests.proof.rules.case_tables import compare_cases, make_operand
 from tests.proof.rules.harness import Case, NumericMismatch, T, infer_result_types, local_shards, sweep
 
@@ -146,7 +146,7 @@ def test_views_of_shards(before, after, kind, result):
 @pytest.mark.parametrize(
     ("before", "after", "kind", "cause"),
     [
-        ((2, 5, 32), (2, 5, 4, 8), sharded(2), UnevenShard(2, 4, ranks=8)),
+        ((2, 5, 32), (2, 5, 4, 8), sharded(2), UnevenDim(2, 4, ranks=8)),
         ((2, 8, 16), (16, 16), sharded(1), MergedInnerDim(1, outer=0)),
         ((2, 24), (2, 3, 8), packed_shard(1, (8, 16)), UnevenParts(1, 3, (8, 16), ranks=8)),
         ((108,), (3, 36), packed_shard(0, (36, 24, 48)), UnevenParts(0, 3, (36, 24, 48), ranks=4)),
