@@ -58,9 +58,9 @@ from planc.proof.violations import (
     SplitComplexParts,
     SplitHeads,
     SqueezedShard,
+    UnevenDim,
     UnevenGroups,
     UnevenParts,
-    UnevenDim,
     UnreducedGradient,
 )
 

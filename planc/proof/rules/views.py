@@ -33,8 +33,8 @@ from planc.proof.violations import (
     MergedInnerDim,
     ShapeOfOther,
     SplitComplexParts,
-    UnevenParts,
     UnevenDim,
+    UnevenParts,
 )
 
 Shape = tuple[int, ...]
