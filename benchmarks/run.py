@@ -1,7 +1,4 @@
-"""What planc costs, as ratios within one run: absolute times differ between machines.
-
-make bench
-"""
+"""The run time of planc, as ratios within one run: absolute times differ between machines. `make bench` runs it."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ def main() -> None:
 
 
 def start_up() -> None:
-    """A whole process that checks a plan, against one that only imports the libraries."""
+    """The time of a process that checks a plan, compared with one that only imports the libraries."""
     check = [
         str(Path(sys.executable).parent / "planc"),
         "check",
@@ -55,15 +52,15 @@ def start_up() -> None:
         'python -c "import planc"': [sys.executable, "-c", "import planc"],
         'python -c "pass"': [sys.executable, "-c", "pass"],
     }
-    # Every program finds its bytecode and its tables where a second use finds them.
+    # Every program uses cached bytecode and tables, as in its second run.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for round_ in range(ROUNDS + 1):
         for name, command in rivals.items():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
             if round_:
-                times[name].append(time.perf_counter() - begun)
+                times[name].append(time.perf_counter() - start)
     base = times['python -c "import lark, pydantic"']
     for name, taken in times.items():
         ratio = statistics.median(a / b for a, b in zip(taken, base, strict=True))
@@ -72,7 +69,7 @@ def start_up() -> None:
 
 
 def large_plans(folder: Path) -> None:
-    """Generated plans: reading and checking, against lark alone with positions."""
+    """The time to read and check generated plans, compared with lark alone, with positions."""
     alone = Lark(plan_grammar(), parser="lalr", lexer="contextual", start="plan", postlex=NewlineFilter(),
                  maybe_placeholders=False, propagate_positions=True)  # fmt: skip
     for rules, rounds in ((1_000, 5), (10_000, 3), (100_000, 1)):
@@ -83,23 +80,23 @@ def large_plans(folder: Path) -> None:
         lark: list[float] = []
         for _ in range(rounds):
             lark.append(timed(lambda text=text: alone.parse(text)))  # type: ignore[misc]
-            ours.append(timed(lambda path=path: checked(str(path))))  # type: ignore[misc]
+            ours.append(timed(lambda path=path: check_file(str(path))))  # type: ignore[misc]
         ratio = statistics.median(a / b for a, b in zip(ours, lark, strict=True))
         each = statistics.median(ours) / rules * 1e6
         print(f"{rules:>7,} rules: check {statistics.median(ours):7.3f} s, lark alone "
-              f"{statistics.median(lark):7.3f} s, ratio {ratio:4.2f}, {each:5.1f} us a rule")  # fmt: skip
-    print("                wanted: ratio at most 1.50 at 10,000 rules, and a steady time a rule")
+              f"{statistics.median(lark):7.3f} s, ratio {ratio:4.2f}, {each:5.1f} us per rule")  # fmt: skip
+    print("                wanted: ratio at most 1.50 at 10,000 rules, and a constant time per rule")
 
 
 def proofs() -> None:
-    """The proof alone: a plan is bound to a model, and its layouts are proved on both axes."""
+    """The time of the proof alone: bind a plan to a model, and prove its layouts on both axes."""
     settings = Settings({"dp": 2, "tp": 8})
     times: dict[str, list[float]] = {"llama-3-8b": [], "llama-3-405b": []}
     for _ in range(ROUNDS):
         for name, taken in times.items():
             graph = read_graph_file(shipped_path("plans", f"{name}.graph.json.gz"))
-            settled = resolve(read_path("llama"), settings, graph.facts)
-            taken.append(timed(lambda settled=settled, graph=graph: proved(bind(settled, graph))))  # type: ignore[misc]
+            resolved = resolve(read_path("llama"), settings, graph.facts)
+            taken.append(timed(lambda resolved=resolved, graph=graph: prove_binding(bind(resolved, graph))))  # type: ignore[misc]
     base = times["llama-3-8b"]
     for name, taken in times.items():
         ratio = statistics.median(a / b for a, b in zip(taken, base, strict=True))
@@ -109,31 +106,31 @@ def proofs() -> None:
     print("                                     wanted: at most 50 ms, and a ratio of at most 1.50\n")
 
 
-def proved(binding: Binding) -> None:
+def prove_binding(binding: Binding) -> None:
     assert not [
         fault for axis in prove(binding).axes for _, call in axis.analysis.walk() for fault in call.violations
     ]
 
 
-def checked(path: str) -> None:
+def check_file(path: str) -> None:
     result = check_document(read_path(path), Settings({"tp": 8}))
     assert result.verdict == "checked", result.diagnostics
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that some work takes, with the garbage collector off for either side."""
+    """Measure the seconds of some work, with the garbage collector off."""
     gc.collect()
     gc.disable()
     try:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work()
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
     finally:
         gc.enable()
 
 
 def plan_of(rules: int) -> str:
-    """A plan with so many rules, of the kinds that real plans have."""
+    """A plan with this number of rules, of the kinds that real plans have."""
     kinds = (
         "    model.layers.{i}.self_attn.q_proj   colwise\n",
         "    model.layers.{i}.self_attn.o_proj   rowwise  -> stream\n",
