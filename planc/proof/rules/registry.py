@@ -22,9 +22,6 @@ from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.saved_tensors import SavesFunction, saves_unknown
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType
 
-if TYPE_CHECKING:
-    from typing import TypedDict, Unpack
-
 RuleFunction = Callable[[Operation], SpmdType | tuple[SpmdType, ...]]
 
 
@@ -40,8 +37,8 @@ def always(*_: Any) -> bool:
 
 Entries = Literal["same", "scaled", "other"]
 
-
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
 
     class OpFacts(TypedDict, total=False):
         """What `op_rule` may be given: fields of `OpRow`, which explains them."""

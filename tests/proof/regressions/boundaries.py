@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,6 +44,17 @@ def chained(self: Any, x: Tensor) -> Tensor:
 def chain() -> FunctionModule:
     two = FunctionModule(lambda _, x: (x.mul_(2.0), None)[1])
     return FunctionModule(chained, norm=nn.LayerNorm(D), one=FunctionModule(same), two=two, last=linear())
+
+
+def written_part(of: Callable[[Tensor], Tensor]) -> FunctionModule:
+    """A part of a tensor is written that may share memory with what a boundary has copied."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        y = of(self.one(self.norm(x)))
+        y[:, 0].mul_(2.0)
+        return self.last(y)
+
+    return FunctionModule(forward, norm=nn.LayerNorm(D), one=FunctionModule(same), last=linear())
 
 
 def scaled() -> FunctionModule:
@@ -89,6 +101,12 @@ def scalar() -> dict[str, Tensor]:
     return {"mask": torch.empty(()), "x": torch.empty(B, S, D)}
 
 
+COPY = [
+    "norm sequence replicate -> shard(1)",
+    "one outputs(0: shard(1) -> replicate)",
+    "last colwise -> replicate",
+]
+
 CASES = [
     SoundnessCase("an input that is changed in place", lambda: changing(FunctionModule(doubles, own=linear())), "unproved",
          ["child inputs(0: replicate -> replicate)", "child.own colwise -> replicate"]),
@@ -108,6 +126,10 @@ CASES = [
             "last colwise shard(1) -> replicate",
         ],
     ),
+    SoundnessCase("a part of a copy is written", lambda: written_part(lambda x: x[:]), "unproved", COPY),
+    SoundnessCase("a part of a copy is written, that an activation has in place",
+         lambda: written_part(lambda x: nn.functional.relu(x, True)), "unproved", COPY),
+    SoundnessCase("a part of a new tensor is written", lambda: written_part(lambda x: x * 3.0), "proved", COPY),
     SoundnessCase("what is written behind no boundary", chain, "proved", ["last colwise -> replicate"]),
     SoundnessCase("the model's input is split, and nobody says how the result leaves", scaled, "refuted",
          ["root inputs(x: replicate -> shard(1)) params(gain: replicate)"]),
