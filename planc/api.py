@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planc.check_result import Result
-from planc.compile import check_document
+from planc.compile import check_document, read
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
 from planc.ir.expr import ExprValue
@@ -18,7 +18,7 @@ from planc.report.text import render_diagnostic
 from planc.resolve import resolve
 from planc.resolve.options import option_error
 from planc.syntax.data.serialize import to_data
-from planc.syntax.read_file import read_path, read_source
+from planc.syntax.read_file import read_source
 from planc.syntax.unparse import unparse_round_trip
 
 __all__ = [
@@ -301,7 +301,7 @@ def to_document(plan: PlanLike) -> Document:
         return read_source(Source(f"<plan {plan.name or 'without a name'}>", text, folder=os.getcwd()))
     if isinstance(plan, Mapping):
         return _document_from_data(plan)
-    return read_path(os.fspath(plan))
+    return read(os.fspath(plan))
 
 
 def _document_from_data(data: Mapping[str, Any]) -> Document:

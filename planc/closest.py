@@ -1,27 +1,27 @@
-"""Did you mean: the names nearest to a word."""
+"""Suggestions for misspelt names, and lists of names for messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 MAX_WORD_LENGTH = 64
-"""Characters of a word that is worth comparing."""
+"""A longer word has no closest name."""
 MAX_CANDIDATES = 24
-"""Names that are compared with a word, those of its length and beginning first."""
+"""The most names that are compared with a word: those of similar length and the same first letter."""
 
 
 def closest_match(word: str, names: Iterable[str]) -> str | None:
-    """The name most like `word`, or None where none is like it."""
+    """The name most similar to `word`; None where no name is similar."""
     size = len(word)
     if not 0 < size <= MAX_WORD_LENGTH:
         return None
-    alike = [n for n in set(names) - {word} if abs(len(n) - size) <= max(2, size // 2)]
-    if len(alike) > MAX_CANDIDATES:
-        alike.sort(key=lambda n: (n[0] != word[0], n[-1] != word[-1], abs(len(n) - size), n))
-        del alike[MAX_CANDIDATES:]
-    import difflib  # only a plan with a fault pays for it
+    similar = [n for n in set(names) - {word} if abs(len(n) - size) <= max(2, size // 2)]
+    if len(similar) > MAX_CANDIDATES:
+        similar.sort(key=lambda n: (n[0] != word[0], n[-1] != word[-1], abs(len(n) - size), n))
+        del similar[MAX_CANDIDATES:]
+    import difflib  # only needed for plans with errors
 
-    found = difflib.get_close_matches(word, sorted(alike), n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word, sorted(similar), n=1, cutoff=0.7)
     return found[0] if found else None
 
 

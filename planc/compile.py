@@ -30,6 +30,7 @@ from planc.ir.laws import LAWS, Stage
 from planc.ir.record import Record
 from planc.ir.resolved import Resolved, Settings
 from planc.resolve import resolve
+from planc.syntax.read_file import read_path
 from planc.verdict import BASE_PLAN_LAWS, lacks_base_plan, skipped_checks, verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class Diagnosis(Record):
     diagnostics: tuple[Diagnostic, ...]
     binding: Binding | None = None
     proof: Proof | None = None
+
+
+def read(path: str) -> Document:
+    """Read a plan from a file, from standard input (`-`), or a shipped plan by its name.
+
+    Raises:
+        planc.syntax.read_file.PlanFileError: planc cannot find or read the file.
+    """
+    return read_path(path)
 
 
 def check_document(

@@ -11,14 +11,14 @@ from planc.check_result import Result
 from planc.cli import EXIT_UNPROVED, EXIT_USAGE, print_usage_error
 from planc.commands.model_flags import add_model_flags, graph_from_flags
 from planc.commands.settings_flags import UsageError, add_settings_flags, settings_from_flags
-from planc.compile import check_document
+from planc.compile import check_document, read
 from planc.ir.diagnostic import ModelFault
 from planc.ir.document import Document
 from planc.ir.resolved import Settings
 from planc.report import FORMATS
 from planc.report.text import print_diagnostics
 from planc.resolve.options import option_error
-from planc.syntax.read_file import PlanFileError, read_path
+from planc.syntax.read_file import PlanFileError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     unreadable = False
     for path in arguments.plans:
         try:
-            documents.append(read_path(path))
+            documents.append(read(path))
         except PlanFileError as error:
             unreadable = True
             print_usage_error(str(error))

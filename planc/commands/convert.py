@@ -6,10 +6,10 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import print_usage_error
-from planc.compile import check_document
+from planc.compile import check_document, read
 from planc.ir.plan import Plan
 from planc.report.text import print_diagnostics
-from planc.syntax.read_file import PlanFileError, read_path
+from planc.syntax.read_file import PlanFileError
 
 FORMS = ("text", "json", "yaml", "python")
 
@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     try:
-        document = read_path(arguments.plan)
+        document = read(arguments.plan)
     except PlanFileError as error:
         return print_usage_error(str(error))
     if document.diagnostics:

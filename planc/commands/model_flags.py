@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_model_flags(parser: ArgumentParser) -> None:
+    """Add the flags that name the model."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model", metavar="MODEL",

@@ -13,6 +13,7 @@ class UsageError(Exception):
 
 
 def add_settings_flags(parser: ArgumentParser) -> None:
+    """Add the flags that give the sizes of axes and the values of options."""
     group = parser.add_argument_group("mesh and options")
     group.add_argument("--tp", type=parse_size, metavar="N", help="devices along the axis tp")
     group.add_argument("--dp", type=parse_size, metavar="N", help="devices along the axis dp")
@@ -35,12 +36,22 @@ def add_settings_flags(parser: ArgumentParser) -> None:
 
 
 def parse_size(text: str) -> int:
+    """A number of devices.
+
+    Raises:
+        ArgumentTypeError: the text is not one, or it is too large.
+    """
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= MAX_DEVICES or len(text) > 12:
         raise ArgumentTypeError(f"{text!r} is not a number of devices")
     return int(text)
 
 
 def parse_mesh(text: str) -> dict[str, int]:
+    """Sizes of axes, as `dp=2,tp=8`.
+
+    Raises:
+        ArgumentTypeError: the text has another form, or an axis twice.
+    """
     sizes: dict[str, int] = {}
     for part in text.split(","):
         name, equal, number = part.strip().partition("=")
@@ -53,6 +64,11 @@ def parse_mesh(text: str) -> dict[str, int]:
 
 
 def parse_option(text: str) -> tuple[str, ExprValue]:
+    """The name and the value of an option, as `NAME=true` or `NAME=8`.
+
+    Raises:
+        ArgumentTypeError: the text has another form.
+    """
     name, equal, value = text.partition("=")
     if not equal or not name.isidentifier():
         raise ArgumentTypeError(f"{text!r} is not OPTION=VALUE")

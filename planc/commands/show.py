@@ -8,11 +8,11 @@ from argparse import ArgumentParser, Namespace
 from planc.cli import EXIT_USAGE, print_usage_error
 from planc.commands.model_flags import add_model_flags, graph_from_flags
 from planc.commands.settings_flags import UsageError, add_settings_flags, settings_from_flags
-from planc.compile import check_document
+from planc.compile import check_document, read
 from planc.ir.diagnostic import ModelFault
 from planc.report.text import print_diagnostics
 from planc.resolve.options import option_error
-from planc.syntax.read_file import PlanFileError, read_path
+from planc.syntax.read_file import PlanFileError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     try:
         given = settings_from_flags(arguments)
-        document = read_path(arguments.plan)
+        document = read(arguments.plan)
         graph = graph_from_flags(document, arguments) if arguments.model or arguments.collectives else None
     except (UsageError, PlanFileError) as error:
         return print_usage_error(str(error))

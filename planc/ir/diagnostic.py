@@ -1,4 +1,4 @@
-"""Diagnostics: what is wrong with a plan, as values."""
+"""Diagnostics: the errors and warnings of a plan, as values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FieldPath = tuple[PathStep, ...]
 
 
 class Label(Record):
-    """A span of a source and what to say beside its caret."""
+    """A span of a source, and the text beside its caret."""
 
     source: Source
     span: Span
@@ -29,45 +29,47 @@ class Edit(Record):
 
 
 class Fix(Record):
-    """A change that mends the plan; shown only after trying it."""
+    """A change of the plan that removes a diagnostic. planc shows it only after trying it."""
 
     message: str
     edits: tuple[Edit, ...] = ()
 
 
 class Diagnostic(Record):
-    """One fault: the law, the place, what was got and what was needed."""
+    """A violation of a law: where it is, what the plan has there, and what is needed."""
 
     law: Law
     message: str
-    """The headline: the law as it is broken here."""
+    """The headline: how the law is violated here."""
     label: Label
-    """The place; its text says what was got there."""
+    """The place; its text says what planc found there."""
     secondary: tuple[Label, ...] = ()
-    """Further places that have part in it."""
+    """Further places that are part of it."""
     notes: tuple[str, ...] = ()
     """Lines of the form `what: text`: `needed: ...`, `at: ...`."""
     fix: Fix | None = None
     module: str | None = None
+    """The dotted name of the module where it is; of several modules, the first."""
     operation: str | None = None
+    """The operation of the model, with the layouts of its operands."""
     details: Record | None = None
     """The data that the sentences are made from, where a stage keeps it."""
 
     @property
     def headline(self) -> str:
-        """The message, and what was got."""
+        """The message, and the text of the label."""
         return f"{self.message}: {self.label.text}" if self.label.text else self.message
 
     @property
     def all_notes(self) -> tuple[str, ...]:
-        """The notes, and before them the module and the operation."""
-        said = [f"module: {self.module}"] if self.module and not self.has_module_note else []
-        said += [f"operation: {self.operation}"] if self.operation else []
-        return (*said, *self.notes)
+        """The notes, after those of the module and the operation."""
+        context = [f"module: {self.module}"] if self.module and not self.has_module_note else []
+        context += [f"operation: {self.operation}"] if self.operation else []
+        return (*context, *self.notes)
 
     @property
     def has_module_note(self) -> bool:
-        """Whether a note says at which modules this is."""
+        """Whether a note already names the modules."""
         return any(note.startswith("at: ") for note in self.notes)
 
     @property
@@ -93,7 +95,7 @@ def diagnostic(
         label: the place in the plan; its text says what planc found there.
         message: the headline: how the law is violated here.
         notes: lines of the form `what: text`, as `needed: shard(DIM) or replicate`.
-        secondary: further places that have part in it.
+        secondary: further places that are part of it.
         fix: a change of the plan that may repair it; planc shows it only after trying it.
         module: the module of the model where it is, the first of them.
         operation: the operation of the model, with the layouts of its operands.
@@ -106,16 +108,16 @@ def diagnostic(
 
 
 class SkippedCheck(Record):
-    """A check that was not made, and why."""
+    """A check that planc could not make, and why."""
 
     check: str
     reason: str
     axis: str | None = None
-    """The axis whose size is all that is missing."""
+    """The axis whose size is the only thing that is missing."""
 
 
 class ModelFault(Exception):
-    """A model or a graph that cannot be had; `diagnostic` says why."""
+    """planc cannot find, build or capture a model, or read its graph; `diagnostic` says why."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.headline)
