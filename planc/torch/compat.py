@@ -67,21 +67,21 @@ def op_namespace(module: str) -> str | None:
 
 
 def mutation_count(tensor: Tensor) -> int:
-    """How often a tensor was written to in place.
-
-    Raises:
-        RuntimeError: an inference tensor, which keeps no count.
-    """
-    return int(tensor._version)
+    """How often a tensor was written to in place; 0 for an inference tensor, which keeps no count."""
+    with DisableTorchFunction():
+        try:
+            return int(tensor._version)
+        except RuntimeError:
+            return 0
 
 
 def storage_id(tensor: Tensor) -> int:
-    """The identity of a tensor's storage; fake and meta tensors have no address to compare.
-
-    Raises:
-        RuntimeError, NotImplementedError: the tensor has no storage.
-    """
-    return int(tensor.untyped_storage()._cdata)
+    """The identity of a tensor's storage, or of a tensor that has none. Fake and meta tensors have no address."""
+    with DisableTorchFunction():
+        try:
+            return int(tensor.untyped_storage()._cdata)
+        except (RuntimeError, NotImplementedError):
+            return id(tensor)
 
 
 def has_grad_hooks(parameter: Tensor) -> bool:

@@ -1,8 +1,7 @@
-"""Other names for tensors at the boundaries of modules.
+"""Aliases of tensors at the boundaries of modules.
 
-A boundary of a plan gives a module another tensor than its caller has. So a capture gives each side
-an object of its own: the code that reads a tensor shows by the object that it found which of
-the two it has, whatever the way that the tensor took.
+A boundary of a plan gives a module another tensor than its caller has. So a capture gives each side its own object:
+the object that code reads shows on which side it got the tensor, however it got it.
 """
 
 from __future__ import annotations
@@ -22,47 +21,53 @@ from planc.torch.compat import DisableTorchFunction, FakeTensor, unset_fake_temp
 
 
 class BoundaryAliases:
-    """The names of tensors on one side of the boundary of one call."""
+    """The aliases on one side of the boundary of one call."""
 
-    def __init__(self, ledger: TensorTable, maker: int, made: dict[int, int], left: dict[int, None]) -> None:
-        self.table, self.maker = ledger, maker
-        """Who has the new names: the number of the call whose code reads them."""
-        self.aliased, self.unaliased = made, left
-        """What is renamed, and what keeps its name."""
-        self._objects: dict[int, Tensor] = {}
+    def __init__(
+        self, table: TensorTable, reader: int, aliased: dict[int, int], unaliased: dict[int, None]
+    ) -> None:
+        """
+        Args:
+            table: all tensors of the run.
+            reader: the number of the call whose code reads the aliases.
+            aliased: gets the numbers of tensors, and those of their aliases.
+            unaliased: gets the numbers of tensors that stay as they are.
+        """
+        self.table, self.reader, self.aliased, self.unaliased = table, reader, aliased, unaliased
+        self._aliases: dict[int, Tensor] = {}
 
     def alias_tensors(self, item: Any, *, unshared: bool = False) -> Any:
-        """An argument or a result under its new names; see `renamed`."""
-        return replace_tensors(item, self._alias, self._leave, unshared=unshared)
+        """An argument or a result with aliases in place of its tensors, as `replace_tensors` replaces them."""
+        return replace_tensors(item, self._alias, self._keep, unshared=unshared)
 
     def _alias(self, tensor: Tensor) -> Tensor:
         number = self.table.number(tensor)
         if number is None:
-            return tensor  # a weight has one name everywhere
-        if number not in self._objects:
-            alias = self._objects[number] = make_alias(tensor)
+            return tensor  # a weight is one object everywhere
+        if number not in self._aliases:
+            alias = self._aliases[number] = make_alias(tensor)
             self.table.set_origins([alias], list(self.table.origins_of([tensor])))
-            self.aliased[number] = self.table.add(alias, self.maker)
-        return self._objects[number]
+            self.aliased[number] = self.table.add(alias, self.reader)
+        return self._aliases[number]
 
-    def _leave(self, tensor: Tensor) -> None:
+    def _keep(self, tensor: Tensor) -> None:
         number = self.table.number(tensor)
         if number is not None:
             self.unaliased[number] = None
 
 
 def make_alias(tensor: Tensor) -> Tensor:
-    """Another object for the same tensor: its memory, its gradient, and what code has put on it."""
+    """Another object for the same tensor, with its memory, its gradient and the attributes that code has set on it."""
     is_fake = isinstance(tensor, FakeTensor)
-    # A real tensor, as code may hide one, gives its numbers away: let it do so under the new name.
+    # Code may hold a real tensor in an object, and read its values: its alias must have values too.
     mode = contextlib.nullcontext() if is_fake else unset_fake_temporarily()
     with DisableTorchFunction(), torch.enable_grad(), mode:
-        made = tensor.view_as(tensor)
+        alias = tensor.view_as(tensor)
     for name, value in vars(tensor).items():
-        vars(made).setdefault(name, value)
-    if is_fake and made.constant is None:  # type: ignore[attr-defined]
-        made.constant = tensor.constant  # type: ignore[attr-defined]
-    return made
+        vars(alias).setdefault(name, value)
+    if is_fake and alias.constant is None:  # type: ignore[attr-defined]
+        alias.constant = tensor.constant  # type: ignore[attr-defined]
+    return alias
 
 
 def replace_tensors(
@@ -102,17 +107,18 @@ def replace_tensors(
 
 @cache
 def unshared_refcount() -> int:
-    """How often Python counts, in a forward hook, a result that nobody but the call holds."""
+    """The reference count, in a forward hook, of a result that only the call holds: it depends on the version of
+    Python."""
     counts: list[int] = []
 
-    class Fresh(nn.Module):
+    class ReturnsList(nn.Module):
         def forward(self) -> list[int]:
             return [len(counts)]
 
     def hook(module: nn.Module, arguments: Any, keywords: Any, result: Any) -> None:
         counts.append(sys.getrefcount(result))
 
-    module = Fresh()
+    module = ReturnsList()
     module.register_forward_hook(hook, with_kwargs=True)
     module()
     return counts[0]

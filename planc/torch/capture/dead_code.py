@@ -1,50 +1,49 @@
-"""Drops what a run computed and nobody used."""
+"""Dead code elimination: drops operations whose results nothing uses."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from planc.torch.capture.trace_records import ModuleCall, RecordedOp, tensor_numbers
+from planc.torch.capture.trace_records import CallRecord, OpRecord, tensor_numbers
 
-_COUNTED = ("unbind", "split", "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit",
+_COUNTABLE = ("unbind", "split", "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit",
             "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk")  # fmt: skip
-"""Code may count what these give: how many there are is a size."""
+"""Operations whose results code may count: their number is a size."""
+
+_OPAQUE = ("number.", "autograd.Function.", "jit.script.")
+"""Uses of numbers, and code that no mode sees into: it may read a size and keep it."""
 
 
-_SEEING = ("number.", "autograd.Function.", "jit.script.")
-"""Uses of numbers, and code that nobody looks into: it may read a size and leave it somewhere."""
+def eliminate_dead_code(root: CallRecord) -> None:
+    """Drop steps whose results nothing uses and that change nothing. The steps are straight-line code, so one pass
+    from the end finds them all."""
+    _eliminate(root, set())
 
 
-def eliminate_dead_code(root: ModuleCall) -> None:
-    """Drop steps whose results nobody uses and that change nothing. One pass from the end
-    finds them all, as a run is a line."""
-    _prune(root, set())
-
-
-def _prune(frame: ModuleCall, live: set[int]) -> None:
-    _use(frame.result, live)
-    kept: list[RecordedOp | ModuleCall] = []
-    for step in reversed(frame.steps):
-        if isinstance(step, ModuleCall):
+def _eliminate(call: CallRecord, live: set[int]) -> None:
+    _mark_live(call.result, live)
+    kept: list[OpRecord | CallRecord] = []
+    for step in reversed(call.steps):
+        if isinstance(step, CallRecord):
             live.update(inner for inner, outer in step.output_aliases.items() if outer in live)
-            _prune(step, live)
-        elif not _is_needed(step, live):
+            _eliminate(step, live)
+        elif not _is_live(step, live):
             continue
-        _use((step.arguments, step.keywords), live)
+        _mark_live((step.arguments, step.keywords), live)
         kept.append(step)
-    frame.steps[:] = reversed(kept)
+    call.steps[:] = reversed(kept)
 
 
-def _is_needed(step: RecordedOp, live: set[int]) -> bool:
+def _is_live(step: OpRecord, live: set[int]) -> bool:
     if step.name == "aliased" and not step.effect:
         changed, *others = step.arguments
         kept = [(o, n) for o, n in zip(others, step.results, strict=True) if n in live]
         step.arguments = (changed, *(other for other, _ in kept))
         step.results[:] = [number for _, number in kept]
-    if step.name.startswith(_SEEING) or step.name in _COUNTED:
+    if step.name.startswith(_OPAQUE) or step.name in _COUNTABLE:
         return True
     return step.effect or any(number in live for number in step.results)
 
 
-def _use(item: Any, live: set[int]) -> None:
+def _mark_live(item: Any, live: set[int]) -> None:
     live.update(tensor_numbers(item))

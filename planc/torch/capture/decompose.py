@@ -1,4 +1,4 @@
-"""Functions of torch that are looked into: one operation for them would say too little."""
+"""Functions of torch that the recorder looks into: as one operation they would say too little."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from torch.nn import functional
 
 _FUNCTIONAL: Any = functional
-
-_COMPOSITE = (functional.multi_head_attention_forward,)
+_DECOMPOSED = (functional.multi_head_attention_forward,)
 
 
 def is_decomposed(function: Callable[..., Any]) -> bool:
-    return function in _COMPOSITE
+    """Whether the recorder sees the operations of a function instead of the function."""
+    return function in _DECOMPOSED
 
 
 @contextmanager
 def decomposed() -> Iterator[None]:
-    """Let such a function run rather than hand itself to the recorder again."""
+    """Let such a function run, where it would pass itself to the recorder a second time."""
     original = _FUNCTIONAL.has_torch_function
     _FUNCTIONAL.has_torch_function = lambda _: False
     try:

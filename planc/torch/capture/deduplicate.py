@@ -1,4 +1,4 @@
-"""Folds a recorded run into functions, so that what repeats is stored once."""
+"""Turns a recorded run into functions; calls that do the same share one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from planc.ir.graph import (
 )
 from planc.ir.tree import fold, rebuild
 from planc.torch.capture.name_scope import NameScope
-from planc.torch.capture.trace_records import ModuleCall, RecordedOp, TraceTensors, tensor_numbers
+from planc.torch.capture.trace_records import CallRecord, OpRecord, TraceTensors, tensor_numbers
 
 
 @dataclass
@@ -30,10 +30,10 @@ class _CallSummary:
 
     function: int
     outer: list[int]
-    """The tensors that it uses by other ways than being handed them."""
+    """The tensors that it uses without being passed them."""
     results: list[tuple[int, int | None]]
-    """The tensors that it gives, and the numbers by which its caller knows them; None: it knows
-    them by another way."""
+    """The tensors that it exports, each with its number for the caller; None: the caller has it under a number that
+    it knows already."""
 
 
 class FunctionDeduplicator:
@@ -42,140 +42,145 @@ class FunctionDeduplicator:
     def __init__(self, tensors: TraceTensors, names: NameScope) -> None:
         self.tensors, self.names = tensors, names
         self.functions: list[Function] = []
-        self._known: dict[str, int] = {}
+        self._by_text: dict[str, int] = {}
         self._users: dict[int, tuple[int, int]] = {}
         """The first and the last call that uses a tensor."""
 
-    def deduplicate(self, root: ModuleCall) -> tuple[Function, ...]:
-        """The functions of a run; the last one is the whole of it."""
-        self._meet(root)
-        self._folded(root)
+    def deduplicate(self, root: CallRecord) -> tuple[Function, ...]:
+        """The functions of a run; the last one is the whole run."""
+        for call in root.calls():
+            for step in call.steps:
+                self._add_users(call, (step.arguments, step.keywords))
+            self._add_users(call, call.result)
+        self._summarize(root)
         return tuple(self.functions)
 
-    def _meet(self, frame: ModuleCall) -> None:
-        for step in frame.steps:
-            self._use(frame, (step.arguments, step.keywords))
-            if isinstance(step, ModuleCall):
-                self._meet(step)
-        self._use(frame, frame.result)
-
-    def _use(self, frame: ModuleCall, item: Any) -> None:
+    def _add_users(self, call: CallRecord, item: Any) -> None:
         for number in tensor_numbers(item):
-            first, last = self._users.get(number, (frame.number, frame.number))
-            self._users[number] = min(first, frame.number), max(last, frame.number)
+            first, last = self._users.get(number, (call.number, call.number))
+            self._users[number] = min(first, call.number), max(last, call.number)
 
-    def _folded(self, frame: ModuleCall) -> _CallSummary:
-        inner = {step.number: self._folded(step) for step in frame.steps if isinstance(step, ModuleCall)}
-        inputs = self._inputs(frame)
-        known = {own for _, own in inputs}
-        used: dict[int, None] = {}
-        for step in frame.steps:
-            used |= dict.fromkeys(tensor_numbers((step.arguments, step.keywords)))
-            if isinstance(step, ModuleCall):
-                used |= dict.fromkeys(inner[step.number].outer)
-        used |= dict.fromkeys(tensor_numbers(frame.result))
-        makers = self.tensors.made_by
-        outer = [n for n in used if n not in known and not frame.contains_call(makers[n])]
-        # That code could reach them otherwise is said, whether it does so or not.
-        outer += [n for n in frame.shared_inputs if n not in outer]
-        returned = distinct_tensors(frame.result)
-        made = [n for n in self._made(frame, inner) if self._is_used_outside(frame, n)]
-        later = list(dict.fromkeys((*made, *frame.shared_outputs)))
-        body = _FunctionBuilder(self, frame, [*inputs, *((n, n) for n in outer)])
-        for step in frame.steps:
-            if isinstance(step, RecordedOp):
-                body.op(step)
+    def _summarize(self, call: CallRecord) -> _CallSummary:
+        inner = {step.number: self._summarize(step) for step in call.steps if isinstance(step, CallRecord)}
+        inputs = self._inputs(call)
+        outer = self._outer(call, inner, {own for _, own in inputs})
+        returned = distinct_tensors(call.result)
+        made = [n for n in self._made(call, inner) if self._is_used_outside(call, n)]
+        kept = list(dict.fromkeys((*made, *call.shared_outputs)))
+        builder = _FunctionBuilder(self, call, [*inputs, *((n, n) for n in outer)])
+        for step in call.steps:
+            if isinstance(step, OpRecord):
+                builder.add_op(step)
             else:
-                body.call(step, inner[step.number])
-        function = self._stored(body.function([*returned, *later]))
-        results = [(n, frame.output_aliases.get(n)) for n in returned]
-        return _CallSummary(function, outer, [*results, *((n, n) for n in later)])
+                builder.add_call(step, inner[step.number])
+        function = self._store(builder.build([*returned, *kept]))
+        results = [(n, call.output_aliases.get(n)) for n in returned]
+        return _CallSummary(function, outer, [*results, *((n, n) for n in kept)])
 
-    def _inputs(self, frame: ModuleCall) -> list[tuple[int, int | None]]:
-        """What a call is handed: the numbers of the caller, and those that the code in it knows."""
-        handed = distinct_tensors((frame.arguments, frame.keywords))
-        if frame.number == 0:
-            return [(n, n) for n in handed]
-        return [(n, frame.input_aliases.get(n)) for n in handed]
+    def _inputs(self, call: CallRecord) -> list[tuple[int, int | None]]:
+        """The tensors that the caller passes: their numbers there, and inside."""
+        passed = distinct_tensors((call.arguments, call.keywords))
+        if call.number == 0:
+            return [(n, n) for n in passed]
+        return [(n, call.input_aliases.get(n)) for n in passed]
 
-    def _made(self, frame: ModuleCall, inner: Mapping[int, _CallSummary]) -> list[int]:
-        """The tensors that a call made, or has under a number of its own, or that calls in it gave."""
-        made = list(frame.input_aliases.values())
-        for step in frame.steps:
-            if isinstance(step, RecordedOp):
+    def _outer(
+        self, call: CallRecord, inner: Mapping[int, _CallSummary], known: set[int | None]
+    ) -> list[int]:
+        """The tensors from outside that a call, or one inside, uses without being passed them."""
+        used: dict[int, None] = {}
+        for step in call.steps:
+            used |= dict.fromkeys(tensor_numbers((step.arguments, step.keywords)))
+            if isinstance(step, CallRecord):
+                used |= dict.fromkeys(inner[step.number].outer)
+        used |= dict.fromkeys(tensor_numbers(call.result))
+        made_by = self.tensors.made_by
+        outer = [n for n in used if n not in known and not call.contains_call(made_by[n])]
+        # The code can reach these through an object of the caller's, whether it does so or not.
+        return [*outer, *(n for n in call.shared_inputs if n not in outer)]
+
+    def _made(self, call: CallRecord, inner: Mapping[int, _CallSummary]) -> list[int]:
+        """The tensors that get their numbers in a call: its aliases, its results and those of calls inside."""
+        made = list(call.input_aliases.values())
+        for step in call.steps:
+            if isinstance(step, OpRecord):
                 made += step.results
             else:
                 made += [n for _, n in inner[step.number].results if n is not None]
-        return [n for n in dict.fromkeys(made) if frame.contains_call(self.tensors.made_by[n])]
+        return [n for n in dict.fromkeys(made) if call.contains_call(self.tensors.made_by[n])]
 
-    def _is_used_outside(self, frame: ModuleCall, number: int) -> bool:
-        first, last = self._users.get(number, (frame.number, frame.number))
-        return not (frame.contains_call(first) and frame.contains_call(last))
+    def _is_used_outside(self, call: CallRecord, number: int) -> bool:
+        first, last = self._users.get(number, (call.number, call.number))
+        return not (call.contains_call(first) and call.contains_call(last))
 
-    def _stored(self, function: Function) -> int:
-        key = json.dumps(encode_function(function))
-        if key not in self._known:
-            self._known[key] = len(self.functions)
+    def _store(self, function: Function) -> int:
+        text = json.dumps(encode_function(function))
+        if text not in self._by_text:
+            self._by_text[text] = len(self.functions)
             self.functions.append(function)
-        return self._known[key]
+        return self._by_text[text]
 
 
 class _FunctionBuilder:
-    """The function of one call while it is put together: its tensors are numbered anew."""
+    """Builds the function of one call, with its own numbers of tensors and relative names."""
 
     def __init__(
-        self, folder: FunctionDeduplicator, frame: ModuleCall, inputs: Iterable[tuple[int, int | None]]
+        self, deduplicator: FunctionDeduplicator, record: CallRecord, inputs: Iterable[tuple[int, int | None]]
     ) -> None:
-        self.deduplicator, self.frame = folder, frame
-        self.local: dict[int, int] = {}
+        self.deduplicator, self.record = deduplicator, record
+        self.local_numbers: dict[int, int] = {}
         self.infos: list[TensorInfo] = []
-        self.inputs = len(self._results(inputs))
+        self.input_count = len(self._results(inputs))
         self.steps: list[Op | Call] = []
-        self.notes: set[str] = set()
+        self.number_uses: set[str] = set()
 
-    def op(self, step: RecordedOp) -> None:
-        said = self.localized(step.arguments), self.localized(step.keywords)
+    def add_op(self, step: OpRecord) -> None:
+        """Add an operation; a use of a number is added once."""
+        arguments, keywords = self._localize(step.arguments), self._localize(step.keywords)
         if step.name.startswith("number."):
-            # Numbers do not change: saying it once is enough.
-            key = f"{step.name} {said[0]!r}"
-            if key in self.notes:
+            use = f"{step.name} {arguments!r}"
+            if use in self.number_uses:
                 return
-            self.notes.add(key)
-        self.steps.append(Op(step.name, *said, self._results((n, n) for n in step.results)))
+            self.number_uses.add(use)
+        self.steps.append(Op(step.name, arguments, keywords, self._results((n, n) for n in step.results)))
 
-    def call(self, step: ModuleCall, inner: _CallSummary) -> None:
-        said = self.localized(step.arguments), self.localized(step.keywords)
-        used = tuple([self.local[number] for number in inner.outer])
-        path = self.deduplicator.names.module_below(step.module, self.frame.module)
-        self.steps.append(Call(path, inner.function, *said, used, self._results(inner.results)))
+    def add_call(self, step: CallRecord, summary: _CallSummary) -> None:
+        """Add a call of another module."""
+        arguments, keywords = self._localize(step.arguments), self._localize(step.keywords)
+        outer = tuple([self.local_numbers[number] for number in summary.outer])
+        module = self.deduplicator.names.name_below(step.module, self.record.module)
+        results = self._results(summary.results)
+        self.steps.append(Call(module, summary.function, arguments, keywords, outer, results))
 
-    def _results(self, made: Iterable[tuple[int, int | None]]) -> tuple[int, ...]:
-        """Number what a step gives: what it is, and the number under which this call knows it."""
+    def build(self, exports: list[int]) -> Function:
+        """The function, which exports these tensors."""
+        numbers = tuple([self.local_numbers[number] for number in exports])
+        result = self._localize(self.record.result)
+        return Function(self.input_count, tuple(self.infos), tuple(self.steps), result, numbers)
+
+    def _results(self, tensors: Iterable[tuple[int, int | None]]) -> tuple[int, ...]:
+        """Number tensors that are new to this function: each one's number where it was made, and the one that the code
+        of this call has for it."""
         first = len(self.infos)
-        for inside, here in made:
-            if here is not None:
-                self.local[here] = len(self.infos)
-            self.infos.append(self.deduplicator.tensors.infos[inside])
+        for made, own in tensors:
+            if own is not None:
+                self.local_numbers[own] = len(self.infos)
+            self.infos.append(self.deduplicator.tensors.infos[made])
         return tuple(range(first, len(self.infos)))
 
-    def function(self, exports: list[int]) -> Function:
-        given = tuple([self.local[number] for number in exports])
-        result = self.localized(self.frame.result)
-        return Function(self.inputs, tuple(self.infos), tuple(self.steps), result, given)
-
-    def localized(self, item: Any) -> Any:
+    def _localize(self, item: Any) -> Any:
         """Arguments with the numbers and names of this function."""
         return fold(item, self._localize_leaf, self._localize_node, into=ARGUMENT_NODES)
 
     def _localize_leaf(self, item: Any) -> Any:
         if isinstance(item, Value):
-            return Value(self.local[item.number])
+            return Value(self.local_numbers[item.number])
         if isinstance(item, WeightRef):
-            return WeightRef(self.deduplicator.names.weight_below(item.name, self.frame.module))
+            return WeightRef(self.deduplicator.names.name_below(item.name, self.record.module))
         return item
 
     def _localize_node(self, node: Any, parts: list[Any]) -> Any:
         if isinstance(node, SymNumber) and node.op == "attribute":
-            name = self.deduplicator.names.attribute_below(node.arguments[0], self.frame.module)
+            name = self.deduplicator.names.attribute_below(node.arguments[0], self.record.module)
             return SymNumber("attribute", (name,), node.captured)
         return rebuild(node, parts)

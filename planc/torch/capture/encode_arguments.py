@@ -1,4 +1,4 @@
-"""Says arguments as a graph keeps them."""
+"""Encodes arguments of the running model as a graph holds them."""
 
 from __future__ import annotations
 
@@ -12,40 +12,45 @@ from planc.ir.graph import Slice, SymNumber, TorchConstant, Value, WeightRef
 from planc.ir.tree import children, fold
 from planc.torch.capture.size_leaks import untracked_numel
 from planc.torch.capture.tensor_table import MAX_DEPTH, RUNTIME_NODES, TensorTable, tensors_in
-from planc.torch.capture.trace_records import ModuleCall, RecordedOp
+from planc.torch.capture.trace_records import CallRecord, OpRecord
 from planc.torch.capture.tracked_arithmetic import TRACKED_TYPES, TrackedInt, mark_escaped, tracked_numbers
 
 MAX_LISTED_CONSTANTS = 1000
-"""Of a list; a longer one, such as a table of positions, is cut: no proof looks into it."""
+"""The longest list that is kept. A longer one, such as a table of positions, is cut: no rule reads it."""
 
 
 class ArgumentEncoder:
-    """Knows the tensors of a run, and where in it the code is."""
+    """Knows the tensors of a run and the calls that are open. It is the log of uses of tracked numbers."""
 
-    def __init__(self, model: nn.Module, beside: Mapping[int, Tensor]) -> None:
-        self.table, self.weights_in_attributes = TensorTable(model), beside
-        """Of tensors that modules hold beside their parameters, the weights that they are."""
-        self.frames: list[ModuleCall] = []
-        """The calls that run, outermost first."""
+    def __init__(self, model: nn.Module, weights_in_attributes: Mapping[int, Tensor]) -> None:
+        """
+        Args:
+            model: the model that runs.
+            weights_in_attributes: the weight of each tensor in a plain attribute that is one, by its identity.
+        """
+        self.table, self.weights_in_attributes = TensorTable(model), weights_in_attributes
+        self.open_calls: list[CallRecord] = []
+        """Calls of modules that have not returned, outermost first."""
 
-    def note(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """A use of a number."""
-        if self.frames:
-            self.frames[-1].steps.append(RecordedOp(name, arguments, {}, []))
+    def record_use(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Record a use of a number."""
+        if self.open_calls:
+            self.open_calls[-1].steps.append(OpRecord(name, arguments, {}, []))
 
     def mark_escaped(self, tensors: Iterable[Tensor], arguments: Any) -> None:
-        """Note that the sizes of tensors, and numbers in arguments, are taken out of sight."""
+        """Record that the sizes of tensors, and the numbers in arguments, escape."""
         for tensor in tensors:
             if untracked_numel(tensor) != 1:
-                self.note("number.lost", (self.numel_origin(tensor),))
+                self.record_use("number.lost", (self.numel_origin(tensor),))
         for number in tracked_numbers(arguments):
             mark_escaped(number)
 
     def tracked_numel(self, tensor: Tensor) -> TrackedInt:
-        """How many numbers a tensor has, with its origin."""
+        """The number of elements of a tensor, tracked."""
         return TrackedInt(untracked_numel(tensor), self.numel_origin(tensor), self)
 
     def numel_origin(self, tensor: Tensor) -> SymNumber:
+        """The number of elements of a tensor, as a graph holds it."""
         return SymNumber("numel", (self.encode(tensor),), untracked_numel(tensor))
 
     # ---- arguments -------------------------------------------------------------
@@ -56,9 +61,9 @@ class ArgumentEncoder:
 
     def _encode_leaf(self, item: Any) -> Any:
         if isinstance(item, Tensor):
-            return self._tensor(item)
+            return self.encode_tensor(item)
         if isinstance(item, TRACKED_TYPES):
-            return item.source
+            return item.origin
         if not isinstance(item, RUNTIME_NODES):
             return _constant(item)
         self.mark_escaped((), item)
@@ -66,19 +71,20 @@ class ArgumentEncoder:
             return TorchConstant(f"{len(item)} constants")
         return TorchConstant(type(item).__name__)
 
-    def _tensor(self, tensor: Tensor) -> Value | WeightRef:
+    def encode_tensor(self, tensor: Tensor) -> Value | WeightRef:
+        """A tensor by its number, or a weight by its name. A tensor that no operation has made becomes opaque."""
         if (number := self.table.number(tensor)) is not None:
             return Value(number)
         if name := self.table.weight(tensor):
             return WeightRef(name)
-        if not self.frames:
+        if not self.open_calls:
             return Value(self.table.add(tensor, -1))
-        # Made by something that no mode sees: a proof must not guess what it holds.
-        frame = self.frames[-1]
-        number = self.table.add(tensor, frame.number)
+        # No mode saw what made it, so a proof must not guess its content.
+        call = self.open_calls[-1]
+        number = self.table.add(tensor, call.number)
         weight = self.weights_in_attributes.get(id(tensor))
-        said = () if weight is None else (self._tensor(weight),)
-        frame.steps.append(RecordedOp("opaque", said, {}, [number]))
+        source = () if weight is None else (self.encode_tensor(weight),)
+        call.steps.append(OpRecord("opaque", source, {}, [number]))
         return Value(number)
 
 
@@ -100,11 +106,11 @@ def _is_long(items: Sequence[Any]) -> bool:
 
 
 def _constant(item: Any) -> Any:
-    """A constant that no container holds; never an address."""
+    """A constant as a graph holds it; never an address of memory."""
     if type(item) in (bool, int, float, str, type(None)):
         return item
     if isinstance(item, torch.dtype | torch.device | torch.layout | torch.memory_format):
         return TorchConstant(str(item).removeprefix("torch."))
-    if isinstance(item, str | int | float):  # an enumeration
+    if isinstance(item, str | int | float):  # a member of an enumeration
         return next(kind(item) for kind in (str, int, float) if isinstance(item, kind))
     return TorchConstant("..." if item is Ellipsis else type(item).__name__)

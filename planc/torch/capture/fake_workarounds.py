@@ -1,4 +1,4 @@
-"""Lets code that knows fake tensors take the way that it takes in a training run."""
+"""Makes code do on fake tensors what it does in a training run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _HALF: dict[tuple[int, ...], Tensor] = {shape: torch.full(shape, 0.5) for shape 
 
 
 def pin_random_scalar(name: str, result: Any) -> None:
-    """Let a single random number be one half, so that code can branch on it: layers that are
-    left out with a small chance are there."""
+    """Make a single random number one half, so that code can branch on it: layers that a model drops with a small
+    probability are there."""
     if name == "rand" and isinstance(result, FakeTensor) and result.dtype is torch.float32:
         result.constant = _HALF.get(tuple(result.shape))
 
 
 @contextmanager
 def record_opaque_functions(recorder: Any) -> Iterator[None]:
-    """Let calls of `torch.autograd.Function`s be recorded as operations: what their forward
-    computes says nothing of their gradient. And so calls of scripts: no mode sees into them."""
+    """Record each call of a `torch.autograd.Function` as one operation, since its forward does not show its gradient,
+    and each call of a compiled script, since no mode sees into it."""
     original: Any = autograd.Function.__dict__["apply"]
 
     def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
@@ -41,7 +41,7 @@ def record_opaque_functions(recorder: Any) -> Iterator[None]:
     function.apply = classmethod(apply)
     scripts: dict[Any, Any] = {kind: kind.__call__ for kind in SCRIPT_TYPES}
     for kind, call in scripts.items():
-        kind.__call__ = _told(call, recorder)
+        kind.__call__ = _recorded_script(call, recorder)
     try:
         yield
     finally:
@@ -50,8 +50,8 @@ def record_opaque_functions(recorder: Any) -> Iterator[None]:
             kind.__call__ = call
 
 
-def _told(original: Any, recorder: Any) -> Any:
-    """The call of a compiled script, as one operation."""
+def _recorded_script(original: Any, recorder: Any) -> Any:
+    """The call of a compiled script, recorded as one operation."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.is_listening:
@@ -67,9 +67,11 @@ def _told(original: Any, recorder: Any) -> Any:
 
 @contextmanager
 def assume_unpacked_sequences(keywords: Mapping[str, Any]) -> Iterator[None]:
-    """transformers looks whether position ids start anew in a row, as they do where several
-    texts are packed into one; on fake tensors it cannot look, and assumes it. Nothing is
-    packed where nobody gives position ids."""
+    """Tell transformers that no row packs several texts, unless the caller passes position ids.
+
+    transformers reads the values of position ids to find out; on fake tensors it cannot, and assumes that rows are
+    packed.
+    """
     masks = masking_module()
     if masks is None or "position_ids" in keywords:
         yield

@@ -1,4 +1,4 @@
-"""The table of module definitions: equal modules are stored once."""
+"""The table of module definitions; equal modules have one definition."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from planc.graph.graph_writer import encode_module
 from planc.ir.graph import ModuleDef
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.tensor_table import tensor_info
-from planc.torch.capture.trace_records import ModuleCall, sym_numbers
+from planc.torch.capture.trace_records import CallRecord, sym_numbers
 from planc.torch.compat import own_buffers, own_modules, own_parameters
 
 Attributes = Mapping[str, Mapping[str, int]]
-"""Numbers that were read off modules: by the module's name, then by their own."""
+"""Numbers that the code reads off modules: by the module's name, then by the attribute's."""
 
 
 def module_definitions(model: nn.Module, attributes: Attributes) -> tuple[ModuleDef, ...]:
-    """The definitions of a model's modules; the last one is the model's."""
+    """The definitions of a model's modules, children first; the last one is the model's."""
     found: list[ModuleDef] = []
     known: dict[str, int] = {}
 
@@ -30,11 +30,11 @@ def module_definitions(model: nn.Module, attributes: Attributes) -> tuple[Module
             for child, inner in own_modules(module).items()
             if inner is not None
         }
-        made = _definition(module, attributes.get(name, {}), children)
-        key = json.dumps(encode_module(made))
+        definition = _definition(module, attributes.get(name, {}), children)
+        key = json.dumps(encode_module(definition))
         if key not in known:
             known[key] = len(found)
-            found.append(made)
+            found.append(definition)
         return known[key]
 
     define(model, "")
@@ -63,13 +63,12 @@ def _bases(kind: type) -> Iterator[str]:
             yield base.__name__
 
 
-def attributes_used(root: ModuleCall, names: NameScope) -> dict[str, dict[str, int]]:
-    """The attributes that the numbers of a run come from; a module that has several names
-    has them under each."""
+def attributes_used(root: CallRecord, names: NameScope) -> dict[str, dict[str, int]]:
+    """The attributes that the numbers of a run come from, under each name of their modules."""
     found: dict[str, dict[str, int]] = {}
-    for frame in root.calls():
-        items = [(step.arguments, step.keywords) for step in frame.steps]
-        for number in sym_numbers((*items, frame.result)):
+    for call in root.calls():
+        items = [(step.arguments, step.keywords) for step in call.steps]
+        for number in sym_numbers((*items, call.result)):
             if number.op == "attribute":
                 owner, _, own = str(number.arguments[0]).removeprefix("/").partition(":")
                 for name in names.all_names(owner):

@@ -1,4 +1,4 @@
-"""Names of modules and weights, as the module that runs knows them."""
+"""Names of modules, weights and attributes relative to the module whose code runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from torch import nn
 
 
 class NameScope:
-    """Whole names of a model, and how they are said below one of its modules."""
+    """The full names in a model, and how a graph writes them below one of its modules.
+
+    A relative name counts from that module; one that begins with `/` counts from the model.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self._same: dict[str, list[str]] = {}
-        """A name, and all names of the same module or weight."""
+        self._synonyms: dict[str, list[str]] = {}
+        """By each name of a module or a weight, all its names."""
         by_identity: dict[int, list[str]] = {}
         for named in (model.named_modules, model.named_parameters, model.named_buffers):
-            for name, thing in named(remove_duplicate=False):
-                names = by_identity.setdefault(id(thing), [])
+            for name, owner in named(remove_duplicate=False):
+                names = by_identity.setdefault(id(owner), [])
                 names.append(name)
-                self._same[name] = names
+                self._synonyms[name] = names
         self.ties = tuple(
             sorted(
                 tuple(names)
@@ -24,29 +27,26 @@ class NameScope:
                 if len(names) > 1
             )
         )
-        """Names of parameters that are one tensor."""
+        """The names of each parameter that has several."""
 
-    def weight_below(self, name: str, module: str) -> str:
-        """A weight below a module, or from the model down."""
-        return self.module_below(name, module)
-
-    def module_below(self, name: str, module: str) -> str:
-        """A module below another, or from the model down."""
-        prefix = f"{module}." if module else ""
-        names = self._same[name]
-        inside = next((n for n in names if n.startswith(prefix)), None)
-        return f"/{names[0]}" if inside is None else inside.removeprefix(prefix)
+    def name_below(self, name: str, module: str) -> str:
+        """The name of a module or a weight, relative to a module if it lies below that."""
+        below = self._name_inside(name, module)
+        return f"/{self._synonyms[name][0]}" if below is None else below
 
     def attribute_below(self, name: str, module: str) -> str:
-        """An attribute, given as `/MODULE:NAME`, below a module if it is one's there."""
+        """The name of an attribute, given as `/MODULE:NAME`, relative to a module if it lies there or below."""
         owner, _, own = name.removeprefix("/").partition(":")
-        names = self._same[owner]
-        if module in names:
+        if module in self._synonyms[owner]:
             return own
-        prefix = f"{module}." if module else ""
-        inside = next((n for n in names if n.startswith(prefix)), None)
-        return f"/{names[0]}:{own}" if inside is None else f"{inside.removeprefix(prefix)}.{own}"
+        below = self._name_inside(owner, module)
+        return f"/{self._synonyms[owner][0]}:{own}" if below is None else f"{below}.{own}"
 
     def all_names(self, name: str) -> list[str]:
         """All names of a module."""
-        return self._same[name]
+        return self._synonyms[name]
+
+    def _name_inside(self, name: str, module: str) -> str | None:
+        prefix = f"{module}." if module else ""
+        inside = next((n for n in self._synonyms[name] if n.startswith(prefix)), None)
+        return None if inside is None else inside.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Which calls of torch a graph keeps, and under which name."""
+"""The calls of torch functions that a graph keeps, and their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from planc.torch.compat import GRAD_PROPERTIES, SILENT_FUNCTIONS, op_namespace
 
 COMPUTED_PROPERTIES = ("T", "mT", "H", "mH", "real", "imag", "data")
-"""Properties of tensors that compute something; their names are those of the operations."""
+"""Properties of tensors that compute something; the operations have their names."""
 
 IN_PLACE_DUNDERS = frozenset(
     f"__i{name}__"
@@ -83,41 +83,41 @@ _COMPUTES_NOTHING = frozenset(
 
 _ON_GRADIENTS = ("register_hook", "register_post_accumulate_grad_hook", "backward")
 GRADIENT_ACCESS = (*_ON_GRADIENTS, "grad_fn", "grad", *GRAD_PROPERTIES)
-"""Methods and properties that read or change the backward pass, where no operation says how."""
+"""Methods and properties that read or change the backward pass in ways that no operation shows."""
 
 CONTENT_PROPERTIES = ("data", "real", "imag")
-"""Properties of tensors that are their content: who sets one writes to the tensor."""
+"""Properties that are the content of a tensor: code that sets one writes to the tensor."""
 
 DATA_READS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
-"""Methods that take numbers out of a tensor."""
+"""Methods that read the values of a tensor."""
 
 _SHAPE = Tensor.shape.__get__  # type: ignore[attr-defined]
 
 
 def reads_size(function: Callable[..., Any]) -> bool:
-    """Whether it is `x.shape` or `x.size`."""
+    """Whether a function is `x.shape` or `x.size`."""
     return function == _SHAPE or function is Tensor.size
 
 
 def op_name(function: Callable[..., Any]) -> str | None:
-    """The name of an operation, as torch calls the function; None: it computes nothing."""
+    """The name of the operation that a function computes, as torch names it; None: it computes nothing."""
     name: str = getattr(function, "__name__", "")
     if name in ("__get__", "__set__"):
-        of = getattr(getattr(function, "__self__", None), "__name__", "")
+        owner = getattr(getattr(function, "__self__", None), "__name__", "")
         if name == "__set__":
-            return f"set_{of}_" if of in CONTENT_PROPERTIES else None
-        return of if of in COMPUTED_PROPERTIES else None
+            return f"set_{owner}_" if owner in CONTENT_PROPERTIES else None
+        return owner if owner in COMPUTED_PROPERTIES else None
     if not name or name in _COMPUTES_NOTHING or name in _ON_GRADIENTS:
         return None
-    if home := _home_of(function):
-        return f"{home}::{name}"
-    # The one function of torch that takes its arguments in another order than its namesake.
+    if namespace := _namespace(function):
+        return f"{namespace}::{name}"
+    # `torch.embedding` takes its arguments in another order than `functional.embedding`.
     is_swapped = name in ("embedding", "embedding_bag") and getattr(function, "__module__", "") is None
     return f"torch.{name}" if is_swapped else name
 
 
-def _home_of(function: Callable[..., Any]) -> str:
-    """Where a function of others comes from: it may have the name of one of torch's, and do something else."""
+def _namespace(function: Callable[..., Any]) -> str:
+    """The namespace of a function that is not torch's: it may have the name of one of torch's and do something else."""
     module = getattr(function, "__module__", None) or "torch"
     if namespace := op_namespace(module):
         return "" if namespace == "aten" else namespace

@@ -1,5 +1,8 @@
-"""What a recorder cannot follow, and can notice: hooks on gradients, changes that last beyond the run, and
-questions whose answers differ between runs. Each is a step that no rule knows, so that nothing is proved over it."""
+"""Effects of a run that the recorder cannot follow but can notice.
+
+These are hooks on gradients, changes that outlast the run, and queries whose answers differ between runs. Each becomes
+a step that has no rule, so that nothing is proved over it.
+"""
 
 from __future__ import annotations
 
@@ -17,102 +20,99 @@ from planc.ir.graph import WeightRef
 from planc.ir.tree import fold
 from planc.torch.capture.recorder import Recorder
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
-from planc.torch.capture.trace_records import ModuleCall, RecordedOp, tensor_numbers
+from planc.torch.capture.trace_records import CallRecord, OpRecord, tensor_numbers
 from planc.torch.capture.tracked_arithmetic import untrack
 from planc.torch.compat import MODULE_TABLES, has_grad_hooks, own_buffers, own_parameters
 
-_TOLD = (*MODULE_TABLES, "training")
+_FOLLOWED = (*MODULE_TABLES, "training")
+"""What `module.__dict__` holds besides plain attributes."""
 MAX_DEPTH = 4
-"""How deep lists and dictionaries that modules hold are compared."""
+"""Levels of lists and dictionaries in attributes of modules that are compared."""
 
 
-def gradient_hooks(model: nn.Module) -> list[RecordedOp]:
-    """The hooks on gradients of a model's parameters. To be asked before these are made fake."""
+def gradient_hooks(model: nn.Module) -> list[OpRecord]:
+    """The hooks on gradients of a model's parameters. Call this before the parameters become fake."""
     names = {id(weight): name for name, weight in reversed(list(model.named_parameters()))}
-    hooked = [weight for weight in model.parameters() if _has_hooks(weight)]
-    return [
-        RecordedOp("register_hook", (WeightRef(names[id(weight)]),), {}, [], effect=True) for weight in hooked
-    ]
-
-
-def _has_hooks(weight: Tensor) -> bool:
-    return has_grad_hooks(weight)
+    hooked = [WeightRef(names[id(weight)]) for weight in model.parameters() if has_grad_hooks(weight)]
+    return [OpRecord("register_hook", (weight,), {}, [], effect=True) for weight in hooked]
 
 
 class StateSnapshot:
-    """What a model and the process have before a run, to be held against what they have after it."""
+    """The state of a model and of the process before a run, to compare with the state after it."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model, self.plain_state = model, _plain_state(model)
         self.weights = dict(_weights(model))
         self.random_state = _random_state()
-        self.attribute_tensors = {id(tensor): tensor for tensor in _in_attributes(model)}
+        self.attribute_tensors = {id(tensor): tensor for tensor in _attribute_tensors(model)}
 
-    def changes_since(self, recorder: Recorder) -> list[RecordedOp]:
-        """What the next pass will find otherwise."""
-        steps = [*self._assigned(recorder), *self._written(recorder)]
+    def changes_since(self, recorder: Recorder) -> list[OpRecord]:
+        """The changes that the next pass will meet."""
+        steps = [*self._assigned_weights(recorder), *self._mutated_weights(recorder)]
         now = _plain_state(self.model)
         if changed := [name for name, value in self.plain_state.items() if [now.get(name, value)] != [value]]:
-            steps.append(_unknown("attribute.changed", *changed))
+            steps.append(_without_rule("attribute.changed", *changed))
         if any(weight.grad is not None for weight in self.model.parameters()):
-            steps.append(_unknown("backward"))
+            steps.append(_without_rule("backward"))
         if _random_state() != self.random_state:
-            steps.append(_unknown("random"))
+            steps.append(_without_rule("random"))
         return steps
 
-    def _assigned(self, recorder: Recorder) -> Iterator[RecordedOp]:
-        """Weights that are other tensors now: as if these had been copied into them."""
+    def _assigned_weights(self, recorder: Recorder) -> Iterator[OpRecord]:
+        """Weights that are other tensors now, as if the code had copied these into them."""
         after = dict(_weights(self.model))
-        for place, weight in self.weights.items():
-            new, name = after.get(place), recorder.table.weights[id(weight)]
+        for path, weight in self.weights.items():
+            new, name = after.get(path), recorder.table.weights[id(weight)]
             if new is weight:
                 continue
             if isinstance(new, Tensor) and new.shape == weight.shape and not isinstance(weight, nn.Parameter):
                 result = recorder.table.tensors.add(tensor_info(weight), 0)
-                yield RecordedOp(
-                    "copy_", (WeightRef(name), recorder.encode_after_run(new)), {}, [result], effect=True
-                )
+                arguments = (WeightRef(name), recorder.encode_after_run(new))
+                yield OpRecord("copy_", arguments, {}, [result], effect=True)
             else:
-                yield _unknown("weight.assigned", name)
+                yield _without_rule("weight.assigned", name)
 
-    def _written(self, recorder: Recorder) -> Iterator[RecordedOp]:
-        ledger = recorder.table
+    def _mutated_weights(self, recorder: Recorder) -> Iterator[OpRecord]:
+        table = recorder.table
         for weight in {id(weight): weight for weight in self.weights.values()}.values():
-            if ledger.was_mutated(weight):
-                yield _unknown("weight.written", ledger.weights[id(weight)])
+            if table.was_mutated(weight):
+                yield _without_rule("weight.written", table.weights[id(weight)])
 
 
 def state_read_by_next_pass(
     recorder: Recorder, snapshot: StateSnapshot, run_again: Callable[[], object]
-) -> list[RecordedOp]:
-    """What one pass leaves in attributes of modules, and the next one reads there. The model is run again
-    where a pass has left a tensor.
+) -> list[OpRecord]:
+    """A step, if one pass leaves a tensor in an attribute of a module and the next pass reads it there.
 
     Args:
-        again: runs the model once more.
+        recorder: has recorded the first pass.
+        snapshot: the state before that.
+        run_again: runs the model a second time; called only if the first pass has left a tensor.
     """
     first = recorder.root
     known = recorder.table.weights.keys() | snapshot.attribute_tensors.keys()
-    left = {recorder.table.number(t) for t in _in_attributes(snapshot.model) if id(t) not in known} - {None}
+    new = [tensor for tensor in _attribute_tensors(snapshot.model) if id(tensor) not in known]
+    left = {recorder.table.number(tensor) for tensor in new} - {None}
     if first is None or not left:
         return []
     try:
         run_again()
         second = recorder.root
-    except Exception:  # noqa: BLE001  # whatever it is, it is not what the first pass did
+    except Exception:  # noqa: BLE001  # whatever it is, the second pass does not do what the first did
         second = None
-        recorder.frames.clear()
+        recorder.open_calls.clear()
     recorder.root = first
-    return [_unknown("attribute.changed")] if second is None or left & set(_used(second)) else []
+    is_read = second is None or not left.isdisjoint(_tensors_read(second))
+    return [_without_rule("attribute.changed")] if is_read else []
 
 
-def _in_attributes(model: nn.Module) -> Iterator[Tensor]:
+def _attribute_tensors(model: nn.Module) -> Iterator[Tensor]:
     for module in model.modules():
-        yield from tensors_in([value for key, value in module.__dict__.items() if key not in _TOLD])
+        yield from tensors_in([value for key, value in module.__dict__.items() if key not in _FOLLOWED])
 
 
-def _used(root: ModuleCall) -> Iterator[int]:
-    """The tensors that a call and those in it read."""
+def _tensors_read(root: CallRecord) -> Iterator[int]:
+    """The tensors that a call and those inside read."""
     for call in root.calls():
         yield from tensor_numbers((call.arguments, call.keywords, call.result))
         for step in call.steps:
@@ -120,26 +120,26 @@ def _used(root: ModuleCall) -> Iterator[int]:
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[tuple[int, str], Tensor]]:
-    for place, module in enumerate(model.modules()):
-        kinds: Any = (own_parameters(module), own_buffers(module))
-        for held in kinds:
-            for name, tensor in held.items():
+    for index, module in enumerate(model.modules()):
+        tables: Any = (own_parameters(module), own_buffers(module))
+        for table in tables:
+            for name, tensor in table.items():
                 if tensor is not None:
-                    yield (place, name), tensor
+                    yield (index, name), tensor
 
 
 def _plain_state(model: nn.Module) -> dict[str, Any]:
-    """The numbers, texts and truths that modules hold, by name."""
+    """The numbers, texts and booleans in attributes of modules, by name."""
     return {
         f"{name}.{key}" if name else key: _comparable(value)
         for name, module in model.named_modules()
         for key, value in module.__dict__.items()
-        if key not in _TOLD
+        if key not in _FOLLOWED
     }
 
 
 def _comparable(value: Any) -> Any:
-    """A value as it can be compared; what is neither a number nor a text becomes None."""
+    """A value without what cannot be compared: all but numbers, texts and booleans becomes None."""
     return fold(
         untrack(value), _comparable_leaf, _comparable_node, is_leaf=lambda _, depth: depth >= MAX_DEPTH
     )
@@ -150,11 +150,9 @@ def _comparable_leaf(value: Any) -> Any:
 
 
 def _comparable_node(node: Any, parts: list[Any]) -> Any:
-    return (
-        {str(key): part for key, part in zip(node, parts, strict=True)}
-        if isinstance(node, Mapping)
-        else parts
-    )
+    if isinstance(node, Mapping):
+        return {str(key): part for key, part in zip(node, parts, strict=True)}
+    return parts
 
 
 def _random_state() -> tuple[Any, ...]:
@@ -165,53 +163,53 @@ def _random_state() -> tuple[Any, ...]:
     return random.getstate(), kind, keys.tobytes(), *rest
 
 
-def _unknown(name: str, *about: str) -> RecordedOp:
-    return RecordedOp(name, about, {}, [], effect=True)
+def _without_rule(name: str, *about: str) -> OpRecord:
+    return OpRecord(name, about, {}, [], effect=True)
 
 
-# ---- while it runs -----------------------------------------------------------------
+# ---- during the run --------------------------------------------------------------------------
 
 
 @contextmanager
 def record_environment_queries(recorder: Recorder) -> Iterator[None]:
-    """Write down where code asks for the process group, which is there in a split run alone, and where it
-    changes what a backward pass finds."""
+    """Record that code asks for the process group, which only a split run has, and that it changes what a backward
+    pass finds."""
 
-    def tell(name: str) -> None:
+    def record(name: str) -> None:
         if recorder.is_listening:
-            recorder.frames[-1].steps.append(_unknown(name))
-
-    enter: Any = saved_tensors_hooks.__enter__
-
-    def entered(self: Any) -> Any:
-        # Recomputing brings back the same numbers: torch's own hooks do.
-        if type(self) is saved_tensors_hooks or not type(self).__module__.startswith("torch."):
-            tell("saved_tensors_hooks")
-        return enter(self)
+            recorder.open_calls[-1].steps.append(_without_rule(name))
 
     hooks: Any = saved_tensors_hooks
-    hooks.__enter__ = entered
+    enter: Any = hooks.__enter__
+
+    def recorded_enter(self: Any) -> Any:
+        # The hooks of torch's own subclasses give back the same numbers: they recompute.
+        if type(self) is saved_tensors_hooks or not type(self).__module__.startswith("torch."):
+            record("saved_tensors_hooks")
+        return enter(self)
+
+    hooks.__enter__ = recorded_enter
     try:
-        with _group_told(tell):
+        with _record_group_queries(record):
             yield
     finally:
         hooks.__enter__ = enter
 
 
 @contextmanager
-def _group_told(tell: Any) -> Iterator[None]:
+def _record_group_queries(record: Callable[[str], None]) -> Iterator[None]:
     if not torch.distributed.is_available():
         yield
         return
-    kind: Any = type(torch.distributed.GroupMember)
-    original = kind.WORLD
+    group_member: Any = type(torch.distributed.GroupMember)
+    original = group_member.WORLD
 
     def world(cls: Any) -> Any:
-        tell("torch.distributed")
+        record("torch.distributed")
         return original.fget(cls)
 
-    kind.WORLD = property(world, original.fset)
+    group_member.WORLD = property(world, original.fset)
     try:
         yield
     finally:
-        kind.WORLD = original
+        group_member.WORLD = original

@@ -1,4 +1,4 @@
-"""Runs a model once on fake tensors, and makes a graph of what was seen."""
+"""Runs a model once on fake tensors, and makes a graph of what the recorder saw."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode
 
 
 class CaptureTarget(Record):
-    """What is captured."""
+    """A model to capture, and what it is called with."""
 
     reference: str
+    """The reference that the graph keeps."""
     model: nn.Module
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
@@ -45,30 +46,35 @@ class CaptureTarget(Record):
 
 
 class TraceError(Exception):
-    """The run of a model ended early: where, at what, and by which exception."""
+    """An exception that ended the run of a model."""
 
-    def __init__(self, module: str, operation: str, raised: BaseException) -> None:
+    def __init__(self, module: str, last_op: str, raised: BaseException) -> None:
+        """
+        Args:
+            module: the module that ran, by its name.
+            last_op: the last operation that ran.
+            raised: the exception.
+        """
         super().__init__(str(raised))
-        self.module, self.last_op, self.raised = module, operation, raised
+        self.module, self.last_op, self.raised = module, last_op, raised
 
 
 def trace(target: CaptureTarget) -> ModelGraph:
-    """The graph of a model. The model is spent afterwards.
+    """The graph of a model. This changes the model: do not use it afterwards.
 
     Raises:
-        Ended: the model raised, or does what cannot be captured.
+        TraceError: the model raises, or does something that planc cannot capture.
     """
     model = target.model.train()
     hooks = gradient_hooks(model)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:
         with mode:
-            faker = ModelFaker()
+            faker, input_faker = ModelFaker(), ModelFaker()
             faker.fake_model(model)
-            # What the model holds is not what it is handed, even where it is the same tensor.
-            outside = ModelFaker()
-            arguments = outside.fake_item(tuple(target.arguments))
-            keywords = outside.fake_item(dict(target.keywords))
+            # By a faker of their own: an input is another tensor than a weight, even if it is the same object.
+            arguments = input_faker.fake_item(tuple(target.arguments))
+            keywords = input_faker.fake_item(dict(target.keywords))
     except Exception as raised:
         raise TraceError("", "", raised) from raised
     recorder = Recorder(model, faker.weights_in_attributes)
@@ -76,8 +82,8 @@ def trace(target: CaptureTarget) -> ModelGraph:
     modules = list(model.modules())
     track_attributes(model, recorder)
     for module in modules:
-        module.register_forward_pre_hook(_begin(recorder), with_kwargs=True, prepend=True)
-        module.register_forward_hook(_end(recorder), with_kwargs=True)
+        module.register_forward_pre_hook(_begin_hook(recorder), with_kwargs=True, prepend=True)
+        module.register_forward_hook(_end_hook(recorder), with_kwargs=True)
 
     def forward() -> None:
         with recorder:
@@ -85,18 +91,18 @@ def trace(target: CaptureTarget) -> ModelGraph:
 
     try:
         with (
-            _steady(),
+            _deterministic_and_quiet(),
             assume_unpacked_sequences(keywords),
             record_opaque_functions(recorder),
             record_environment_queries(recorder),
             mode,
         ):
-            before = StateSnapshot(model)
+            snapshot = StateSnapshot(model)
             forward()
-            changes = before.changes_since(recorder) if recorder.root is not None else []
-            changes += state_read_by_next_pass(recorder, before, forward)
+            changes = snapshot.changes_since(recorder) if recorder.root is not None else []
+            changes += state_read_by_next_pass(recorder, snapshot, forward)
     except Exception as raised:
-        module_name = recorder.frames[-1].module if recorder.frames else ""
+        module_name = recorder.open_calls[-1].module if recorder.open_calls else ""
         raise TraceError(module_name, recorder.last_op, raised) from raised
     root = recorder.root
     if root is None:
@@ -116,27 +122,27 @@ def trace(target: CaptureTarget) -> ModelGraph:
     )
 
 
-def _begin(recorder: Recorder) -> Any:
+def _begin_hook(recorder: Recorder) -> Any:
     def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         return recorder.begin_call(module, arguments, keywords)
 
     return hook
 
 
-def _end(recorder: Recorder) -> Any:
+def _end_hook(recorder: Recorder) -> Any:
     def hook(module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], result: Any) -> Any:
-        holders = sys.getrefcount(result)  # as the probe counts them: nothing else is on the stack
-        return recorder.end_call(result, unshared=holders <= unshared_refcount())
+        references = sys.getrefcount(result)  # counted as `unshared_refcount` counts them
+        return recorder.end_call(result, unshared=references <= unshared_refcount())
 
     return hook
 
 
 @contextmanager
-def _steady() -> Iterator[None]:
-    """Let random choices of the model's code fall out alike in every capture, and nobody log."""
+def _deterministic_and_quiet() -> Iterator[None]:
+    """Let random choices of the model's code be the same in every capture, and silence torch's log."""
     state = random.getstate()
     random.seed(0)
-    # A model that raises is reported once, by us.
+    # planc itself reports a model that raises.
     logger = logging.getLogger(FAKE_TENSOR_LOGGER)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -148,11 +154,10 @@ def _steady() -> Iterator[None]:
 
 
 def input_infos(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, TensorInfo]:
-    """The tensors that a model is called with, by position or keyword."""
+    """The tensors that a model is called with, by keyword, or by position written as a number."""
     found: dict[str, TensorInfo] = {}
-    named = {**{str(place): item for place, item in enumerate(arguments)}, **keywords}
+    named = {**{str(index): item for index, item in enumerate(arguments)}, **keywords}
     for name, item in named.items():
-        inner = list(tensors_in(item))
-        for place, tensor in enumerate(inner):
-            found[name if isinstance(item, Tensor) else f"{name}.{place}"] = tensor_info(tensor)
+        for index, tensor in enumerate(tensors_in(item)):
+            found[name if isinstance(item, Tensor) else f"{name}.{index}"] = tensor_info(tensor)
     return found

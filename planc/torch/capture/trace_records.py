@@ -1,7 +1,7 @@
-"""What was seen of a run: calls within calls, with tensors numbered through the whole run.
+"""What a recorder saw of a run: calls within calls, and the operations in them.
 
-Tensors get numbers of the run as they are made; names of weights and modules are whole.
-Folding turns both into names and numbers of one function.
+Tensors have numbers of the run, given as they are made; weights and modules have their full names. Deduplication
+turns both into numbers and names of one function.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from planc.ir.tree import leaves, nodes
 
 
 @dataclass
-class RecordedOp:
+class OpRecord:
     """One call of a torch function, or a use of a number."""
 
     name: str
@@ -23,40 +23,40 @@ class RecordedOp:
     keywords: Any
     results: list[int]
     effect: bool = False
-    """Whether it changes something that outlives the run, as a buffer."""
+    """Whether it changes something that outlives the run, such as a buffer."""
 
 
 @dataclass
-class ModuleCall:
+class CallRecord:
     """One call of a module."""
 
     number: int
-    """Calls are numbered as they begin."""
+    """Calls are numbered in the order in which they begin."""
     module: str
     arguments: Any
     keywords: Any
-    steps: list[RecordedOp | ModuleCall] = field(default_factory=list)
+    steps: list[OpRecord | CallRecord] = field(default_factory=list)
     result: Any = None
     input_aliases: dict[int, int] = field(default_factory=dict)
-    """Tensors that it was handed, and the numbers that they have in it."""
+    """Tensors that the caller passes, and the numbers that they have inside."""
     shared_inputs: dict[int, None] = field(default_factory=dict)
-    """Tensors that it was handed in a list or the like, and that keep their numbers in it."""
+    """Tensors that the caller passes in a list or another shared object: they keep their numbers inside."""
     output_aliases: dict[int, int] = field(default_factory=dict)
-    """Tensors that it handed back, and their numbers after the call."""
+    """Tensors that the module returns, and the numbers that they have for the caller."""
     shared_outputs: dict[int, None] = field(default_factory=dict)
-    """Tensors that it handed back in a list or the like, and that keep their numbers."""
+    """Tensors that the module returns in a list or another shared object: they keep their numbers."""
     last_call: int = 0
-    """The number of the last call in it."""
+    """The number of the last call inside."""
 
-    def contains_call(self, frame: int) -> bool:
-        """Whether this call, or one in it, has that number."""
-        return self.number <= frame <= self.last_call
+    def contains_call(self, number: int) -> bool:
+        """Whether this call, or one inside, has that number."""
+        return self.number <= number <= self.last_call
 
-    def calls(self) -> Iterator[ModuleCall]:
-        """This call and all calls in it, in the order in which they began."""
+    def calls(self) -> Iterator[CallRecord]:
+        """This call and all calls inside, in the order in which they began."""
         yield self
         for step in self.steps:
-            if isinstance(step, ModuleCall):
+            if isinstance(step, CallRecord):
                 yield from step.calls()
 
 
@@ -66,19 +66,20 @@ class TraceTensors:
 
     infos: list[TensorInfo] = field(default_factory=list)
     made_by: list[int] = field(default_factory=list)
-    """The numbers of the calls that made them; -1: they were handed to the model."""
+    """The numbers of the calls that made them; -1: inputs of the model."""
 
-    def add(self, info: TensorInfo, maker: int) -> int:
+    def add(self, info: TensorInfo, call: int) -> int:
+        """Give the next number to a tensor that a call has made."""
         self.infos.append(info)
-        self.made_by.append(maker)
+        self.made_by.append(call)
         return len(self.infos) - 1
 
 
 def sym_numbers(item: Any) -> list[SymNumber]:
-    """The numbers with an origin in arguments, each before those that it is computed from."""
+    """The symbolic numbers in arguments, each before those that it is computed from."""
     return [node for _, node in nodes(item, into=ARGUMENT_NODES) if isinstance(node, SymNumber)]
 
 
 def tensor_numbers(item: Any) -> Iterator[int]:
-    """The tensors that arguments name, in order; also those of which they know but the size."""
+    """The tensors that arguments name, in order, including those of which they read only a size."""
     return (value.number for value in leaves(item, Value, into=ARGUMENT_NODES))

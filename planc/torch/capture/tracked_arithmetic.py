@@ -1,4 +1,4 @@
-"""The arithmetic of numbers that remember where they came from."""
+"""Arithmetic, comparison and conversion of tracked numbers."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ __all__ = [
 ]
 
 MAX_FORMULA_TERMS = 64
-"""A formula with more is forgotten: a loop can double it at each turn."""
+"""The longest formula that is kept: a loop can double one at each turn."""
 
 
 def tracked_result(value: Any, op: str, *operands: Any) -> Any:
-    """A result with its formula, or a plain one where the formula says too much or nothing."""
+    """A tracked result; a plain one where its formula is too long or its value is not finite."""
     tracked = [operand for operand in operands if isinstance(operand, TRACKED_TYPES)]
     terms = sum(operand.terms for operand in tracked) + 1
     if (
-        not _is_sane(value)
+        not _is_finite(value)
         or terms > MAX_FORMULA_TERMS
         or (op == "pow" and abs(value_of(operands[1])) > MAX_EXPONENT)
     ):
@@ -50,30 +50,30 @@ def tracked_result(value: Any, op: str, *operands: Any) -> Any:
             mark_escaped(operand)
         return value
     kind = TrackedInt if type(value) is int else TrackedFloat
-    source = SymNumber(op, tuple(map(origin_of, operands)), value)
-    return kind(value, source, tracked[0].journal, terms)
+    origin = SymNumber(op, tuple(map(origin_of, operands)), value)
+    return kind(value, origin, tracked[0].log, terms)
 
 
-def _is_sane(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     if type(value) is int:
         return abs(value) < MAX_NUMBER
     return type(value) is float and math.isfinite(value)
 
 
-def _compare(op: str, plainly: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _compare(op: str, plain_op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def compare(self: Any, other: Any) -> Any:
         if not isinstance(other, AnyNumber):
             return NotImplemented
-        if isinstance(other, bool) or _is_sane(value_of(other)):
-            self.journal.note("number.compare", (op, self.source, origin_of(other)))
+        if isinstance(other, bool) or _is_finite(value_of(other)):
+            self.log.record_use("number.compare", (op, self.origin, origin_of(other)))
         else:
             mark_escaped(self)
-        return plainly(value_of(self), value_of(other))
+        return plain_op(value_of(self), value_of(other))
 
     return compare
 
 
-def _binary(op: str, plainly: Callable[[Any, Any], Any], *, mirrored: bool) -> Callable[[Any, Any], Any]:
+def _binary(op: str, plain_op: Callable[[Any, Any], Any], *, mirrored: bool) -> Callable[[Any, Any], Any]:
     def compute(self: Any, other: Any, *modulus: Any) -> Any:
         if not isinstance(other, AnyNumber):
             return NotImplemented
@@ -83,9 +83,9 @@ def _binary(op: str, plainly: Callable[[Any, Any], Any], *, mirrored: bool) -> C
             return (
                 pow(value_of(left), value_of(right), *modulus)
                 if modulus
-                else plainly(value_of(left), value_of(right))
+                else plain_op(value_of(left), value_of(right))
             )
-        return tracked_result(plainly(value_of(left), value_of(right)), op, left, right)
+        return tracked_result(plain_op(value_of(left), value_of(right)), op, left, right)
 
     return compute
 
@@ -94,27 +94,27 @@ def _divmod(left: Any, right: Any) -> Any:
     return (left // right, left % right) if isinstance(right, AnyNumber) else NotImplemented
 
 
-def _losing(name: str, kind: type, note: Callable[[Any], None]) -> Callable[..., Any]:
-    """A method of the plain number, and a note that it was called."""
+def _escaping(name: str, kind: type, mark: Callable[[Any], None]) -> Callable[..., Any]:
+    """A method of the plain number that marks the tracked one as escaped."""
     method = getattr(kind, name)
 
     def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        note(self)
+        mark(self)
         return method(value_of(self), *map(value_of, arguments), **keywords)
 
     return call
 
 
-def _lost(number: Any) -> Any:
+def _escaped(number: Any) -> Any:
     mark_escaped(number)
     return value_of(number)
 
 
 def _array(self: Any, dtype: Any = None, copy: Any = None) -> Any:
-    """What numpy takes it for."""
+    """The array that numpy makes of it."""
     import numpy as np
 
-    return np.asarray(_lost(self), dtype)
+    return np.asarray(_escaped(self), dtype)
 
 
 def _floor(self: Any, *_: Any) -> Any:
@@ -130,7 +130,7 @@ def _ceil(self: Any, *_: Any) -> Any:
 
 
 def _is_nonzero(self: Any) -> bool:
-    self.journal.note("number.compare", ("ne", self.source, 0))
+    self.log.record_use("number.compare", ("ne", self.origin, 0))
     return bool(value_of(self))
 
 
@@ -138,22 +138,24 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     name: getattr(operator, name) for name in ("add", "sub", "mul", "floordiv", "truediv", "mod", "pow")
 }
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
-_TAKING = ("__int__", "__float__", "__trunc__", "__round__", "__abs__", "__hash__", "as_integer_ratio",
+_ESCAPING = ("__int__", "__float__", "__trunc__", "__round__", "__abs__", "__hash__", "as_integer_ratio",
            "is_integer", "bit_length", "bit_count", "to_bytes", "hex", "__and__", "__rand__", "__or__", "__ror__",
            "__xor__", "__rxor__", "__lshift__", "__rlshift__", "__rshift__", "__rrshift__", "__invert__")  # fmt: skip
-"""Methods that take the bare number."""
-_QUIET = ("__index__", "__str__", "__repr__", "__format__")
-"""Those that do so with attributes all the time."""
+"""Methods that take the plain number."""
+_MAYBE_ESCAPING = ("__index__", "__str__", "__repr__", "__format__")
+"""Methods that code often calls on attributes that no plan sets."""
 
 
 def _methods(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: _losing(name, kind, mark_escaped) for name in _TAKING if hasattr(kind, name)
+        name: _escaping(name, kind, mark_escaped) for name in _ESCAPING if hasattr(kind, name)
     }
-    found |= {name: _losing(name, kind, mark_maybe_escaped) for name in _QUIET if hasattr(kind, name)}
-    for name, plainly in _OPERATORS.items():
-        found[f"__{name}__"] = _binary(name, plainly, mirrored=False)
-        found[f"__r{name}__"] = _binary(name, plainly, mirrored=True)
+    found |= {
+        name: _escaping(name, kind, mark_maybe_escaped) for name in _MAYBE_ESCAPING if hasattr(kind, name)
+    }
+    for name, plain_op in _OPERATORS.items():
+        found[f"__{name}__"] = _binary(name, plain_op, mirrored=False)
+        found[f"__r{name}__"] = _binary(name, plain_op, mirrored=True)
     for name in _COMPARISONS:
         found[f"__{name}__"] = _compare(name, getattr(operator, name))
     return found | {
@@ -176,8 +178,8 @@ def _methods(kind: type) -> dict[str, Any]:
         "denominator": property(lambda _: 1),
         "__copy__": lambda self: self,
         "__deepcopy__": lambda self, _: self,
-        # Pickles are plain: the origin is a tensor of this capture.
-        "__reduce_ex__": lambda self, _: (kind, (_lost(self),)),
+        # A pickle is plain, since the origin names a tensor of this run.
+        "__reduce_ex__": lambda self, _: (kind, (_escaped(self),)),
     }
 
 

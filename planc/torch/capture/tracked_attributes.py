@@ -1,4 +1,4 @@
-"""Puts numbers with an origin in the place of the plain ones that modules hold."""
+"""Replaces the plain integers of modules by tracked ones."""
 
 from __future__ import annotations
 
@@ -7,42 +7,47 @@ from typing import Any
 
 from torch import nn
 
+from planc.graph.codec import MAX_NUMBER
 from planc.ir.graph import SymNumber
 from planc.torch.capture.tracked_arithmetic import TrackedInt
 from planc.torch.capture.tracked_sizes import SizeUseLog
 
-_OF_TORCH = ("num_heads", "head_dim", "embed_dim", "normalized_shape", "num_groups", "groups")
-"""What is tracked in torch's own modules: their other numbers are for C code."""
+_TRACKED_IN_TORCH = ("num_heads", "head_dim", "embed_dim", "normalized_shape", "num_groups", "groups")
+"""The attributes of torch's own modules that are tracked; their others go to C code."""
 
 
 def track_attributes(model: nn.Module, log: SizeUseLog) -> None:
-    """Replace every int of every module and of its configuration. The model is not to be
-    used for anything but a capture afterwards."""
+    """Replace every integer of every module and of its configuration. Afterwards the model is good for a capture only.
+
+    Args:
+        model: the model.
+        log: where the numbers record their uses.
+    """
     for name, module in model.named_modules():
-        of_torch = type(module).__module__.startswith("torch.nn.")
+        is_torchs = type(module).__module__.startswith("torch.nn.")
         for key, value in list(module.__dict__.items()):
-            if not key.startswith("_") and (not of_torch or key in _OF_TORCH):
+            if not key.startswith("_") and (not is_torchs or key in _TRACKED_IN_TORCH):
                 module.__dict__[key] = _tracked(value, f"/{name}:{key}", log)
         config = module.__dict__.get("config")
         if config is not None and hasattr(config, "__dict__") and not isinstance(config, type | nn.Module):
-            module.__dict__["config"] = _configuration(config, name, log)
+            module.__dict__["config"] = _tracked_config(config, name, log)
 
 
-def _configuration(config: Any, name: str, journal: SizeUseLog) -> Any:
-    """A copy for this module alone, as its numbers say whose they are."""
-    own = copy.copy(config)
-    for key, value in list(own.__dict__.items()):
+def _tracked_config(config: Any, name: str, log: SizeUseLog) -> Any:
+    """A copy of a configuration for one module: its numbers name that module."""
+    tracked = copy.copy(config)
+    for key, value in list(tracked.__dict__.items()):
         if not key.startswith("_"):
-            own.__dict__[key] = _tracked(value, f"/{name}:config.{key}", journal)
-    return own
+            tracked.__dict__[key] = _tracked(value, f"/{name}:config.{key}", log)
+    return tracked
 
 
-def _tracked(value: Any, name: str, journal: SizeUseLog) -> Any:
-    if type(value) is int and abs(value) < 1 << 62:
-        return TrackedInt(value, SymNumber("attribute", (name,), value), journal)
+def _tracked(value: Any, name: str, log: SizeUseLog) -> Any:
+    if type(value) is int and abs(value) < MAX_NUMBER:
+        return TrackedInt(value, SymNumber("attribute", (name,), value), log)
     if type(value) in (list, tuple):
         return type(value)(
-            [_tracked(part, f"{name}.{place}", journal) if type(part) is int else part
-             for place, part in enumerate(value)]
+            [_tracked(part, f"{name}.{index}", log) if type(part) is int else part
+             for index, part in enumerate(value)]
         )  # fmt: skip
     return value

@@ -1,13 +1,12 @@
-"""Numbers that remember where they came from.
+"""Numbers that know their origin.
 
-`x.shape[1]` of a tensor that a plan splits is a rank's own size, not the whole one, so a
-proof must know what became of it. While a model is captured, sizes and attributes are
-`TrackedInt`s: ints to all who use them, and arithmetic on them is remembered too. Where
-code takes the bare number, that is noted: what it does with it cannot be followed.
+On a rank, `x.shape[1]` of a tensor that a plan splits is the rank's own size, so a proof must know what the code does
+with it. During a capture sizes and attributes are `TrackedInt`s: they behave as ints, and arithmetic on them keeps its
+formula. Where code takes the plain number, the number escapes: what the code does with it cannot be followed.
 
-They say that they are ints, and have no digits: C code that would read the digits of an int,
-as `range(n)` and `1.0 / n` do, has to ask for the number, or to leave the arithmetic to us.
-torch's C code takes them since they derive from its symbolic numbers.
+Tracked numbers claim to be ints but hold no digits. C code that would read the digits of an int, as `range(n)` and
+`1.0 / n` do, must ask for the number, or leave the arithmetic to Python. torch's C code accepts them since they derive
+from its symbolic numbers.
 """
 
 from __future__ import annotations
@@ -22,20 +21,21 @@ from planc.ir.tree import leaves, replace_leaves
 
 
 class SizeUseLog(Protocol):
-    """Where uses of numbers are written down."""
+    """Records uses of tracked numbers."""
 
-    def note(self, name: str, arguments: tuple[Any, ...]) -> None: ...
+    def record_use(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Record a use, as `number.lost`, and the numbers that it uses."""
 
 
 class TrackedInt(torch.SymInt):
     """An int with its origin."""
 
-    def __new__(cls, value: Any = 0, *of: Any) -> Any:
-        # `type(n)(3)` is what it is with ints.
-        return object.__new__(cls) if of else int(value)
+    def __new__(cls, value: Any = 0, *origin: Any) -> Any:
+        # `type(n)(3)` makes an int, as it does for ints.
+        return object.__new__(cls) if origin else int(value)
 
-    def __init__(self, value: int, source: SymNumber, journal: SizeUseLog, terms: int = 1) -> None:
-        self.value, self.source, self.journal, self.terms = value, source, journal, terms
+    def __init__(self, value: int, origin: SymNumber, log: SizeUseLog, terms: int = 1) -> None:
+        self.value, self.origin, self.log, self.terms = value, origin, log, terms
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[int]:  # type: ignore[override]
@@ -43,19 +43,19 @@ class TrackedInt(torch.SymInt):
 
     @property
     def node(self) -> _Node:
-        """What torch's C code asks when a number reaches it."""
+        """The view of a number that torch's C code has."""
         return _Node(self)
 
 
 class TrackedFloat(torch.SymFloat):
     """A float with its origin."""
 
-    def __new__(cls, value: Any = 0, *of: Any) -> Any:
-        # `type(n)(3)` is what it is with floats.
-        return object.__new__(cls) if of else float(value)
+    def __new__(cls, value: Any = 0, *origin: Any) -> Any:
+        # `type(n)(3)` makes a float, as it does for floats.
+        return object.__new__(cls) if origin else float(value)
 
-    def __init__(self, value: float, source: SymNumber, journal: SizeUseLog, terms: int = 1) -> None:
-        self.value, self.source, self.journal, self.terms = value, source, journal, terms
+    def __init__(self, value: float, origin: SymNumber, log: SizeUseLog, terms: int = 1) -> None:
+        self.value, self.origin, self.log, self.terms = value, origin, log, terms
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[float]:  # type: ignore[override]
@@ -63,7 +63,7 @@ class TrackedFloat(torch.SymFloat):
 
     @property
     def node(self) -> _Node:
-        """What torch's C code asks when a number reaches it."""
+        """The view of a number that torch's C code has."""
         return _Node(self)
 
 
@@ -71,7 +71,7 @@ TRACKED_TYPES = (TrackedInt, TrackedFloat)
 
 
 class _Node:
-    """What torch's C code asks a symbolic number that reached it."""
+    """The interface that torch's C code expects of a symbolic number."""
 
     def __init__(self, number: Any) -> None:
         self.number = number
@@ -95,7 +95,7 @@ class _Node:
 
 
 def value_of(number: Any) -> Any:
-    """The plain number."""
+    """The plain number of a tracked one; another value itself."""
     return number.value if isinstance(number, TRACKED_TYPES) else number
 
 
@@ -105,30 +105,30 @@ def tracked_numbers(item: Any) -> list[Any]:
 
 
 def origin_of(number: Any) -> Any:
-    """The origin of a tracked number; a plain one stands for itself."""
+    """The origin of a tracked number; a plain number itself."""
     if isinstance(number, TRACKED_TYPES):
-        return number.source
+        return number.origin
     return (int if isinstance(number, int) else float)(number)
 
 
 def untrack(item: Any) -> Any:
-    """Arguments with plain numbers for tracked ones; a container without any stays the object that it is."""
+    """Arguments with plain numbers in place of tracked ones; a container that holds none stays the same object."""
     return replace_leaves(item, TRACKED_TYPES, value_of, into=(slice, list, tuple, dict))
 
 
 def mark_escaped(number: Any) -> None:
-    """Note that the bare number is taken."""
-    number.journal.note("number.lost", (number.source,))
+    """Record that code takes the plain number."""
+    number.log.record_use("number.lost", (number.origin,))
 
 
 def mark_maybe_escaped(number: Any) -> None:
-    """The same, where only attributes are in it: `self.layers[: self.depth]` says nothing
-    to a plan, unless this is an attribute that a plan can set."""
-    name = "number.lost" if _is_read_off_tensors(number.source) else "number.taken"
-    number.journal.note(name, (number.source,))
+    """Record that code takes the plain number. If it is computed from attributes only, as in `self.layers[: self.depth]`,
+    that matters only if a plan can set one of them, which is known when the run is over."""
+    name = "number.lost" if _is_read_off_tensors(number.origin) else "number.maybe_escaped"
+    number.log.record_use(name, (number.origin,))
 
 
-def _is_read_off_tensors(source: Any) -> bool:
-    if not isinstance(source, SymNumber) or source.op == "attribute":
+def _is_read_off_tensors(origin: Any) -> bool:
+    if not isinstance(origin, SymNumber) or origin.op == "attribute":
         return False
-    return source.op in ("size", "numel", "len") or any(map(_is_read_off_tensors, source.arguments))
+    return origin.op in ("size", "numel", "len") or any(map(_is_read_off_tensors, origin.arguments))

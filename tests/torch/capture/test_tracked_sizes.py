@@ -32,7 +32,7 @@ class Notes:
     def __init__(self) -> None:
         self.all: list[tuple[str, tuple[Any, ...]]] = []
 
-    def note(self, name: str, arguments: tuple[Any, ...]) -> None:
+    def record_use(self, name: str, arguments: tuple[Any, ...]) -> None:
         self.all.append((name, arguments))
 
     @property
@@ -79,7 +79,7 @@ def test_arithmetic_is_that_of_plain_numbers(
     assert type(untrack(got)) is type(expected)
     for part in got if isinstance(got, tuple) else (got,):
         if isinstance(part, TrackedInt | TrackedFloat):
-            assert evaluated(part.source, number) == value_of(part) == part.source.captured
+            assert evaluated(part.origin, number) == value_of(part) == part.origin.captured
 
 
 @given(INTS, OTHERS, st.sampled_from(COMPARISONS))
@@ -123,7 +123,7 @@ def test_rounding(number: int, divisor: int) -> None:
     for kind in (math.floor, math.ceil):
         got = kind(quotient)
         assert got == kind(number / divisor)
-        assert evaluated(got.source, number) == value_of(got)
+        assert evaluated(got.origin, number) == value_of(got)
     assert round(quotient) == round(number / divisor)
     assert math.sqrt(abs(quotient)) == math.sqrt(abs(number / divisor))
 
@@ -145,7 +145,7 @@ def test_truth_is_a_comparison_with_zero() -> None:
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
 def test_copies_keep_the_origin(copied: Callable[[Any], Any]) -> None:
     for number in (tracked(7), tracked(7) / 2):
-        assert copied([number])[0].source == number.source
+        assert copied([number])[0].origin == number.origin
 
 
 def test_a_pickle_is_plain_and_noted() -> None:
@@ -172,7 +172,7 @@ def test_c_code_has_to_ask(take: Callable[[Any], Any]) -> None:
 def test_what_c_code_leaves_to_us_is_followed() -> None:
     for number in (1.0 / tracked(5), True * tracked(5), 2.0 ** tracked(5), 0.5 * (tracked(5) / 2)):
         assert isinstance(number, TrackedInt | TrackedFloat)
-        assert evaluated(number.source, 5) == value_of(number)
+        assert evaluated(number.origin, 5) == value_of(number)
 
 
 def test_an_attribute_that_is_an_index_is_noted_apart() -> None:
@@ -180,7 +180,7 @@ def test_an_attribute_that_is_an_index_is_noted_apart() -> None:
     number = TrackedInt(3, SymNumber("attribute", ("/:depth",), 3), notes)
     assert [1, 2, 3, 4][:number] == [1, 2, 3]
     assert f"{number + 1}" == "4"
-    assert notes.names == ["number.taken", "number.taken"]
+    assert notes.names == ["number.maybe_escaped", "number.maybe_escaped"]
 
 
 def test_its_class_makes_plain_numbers() -> None:
