@@ -14,7 +14,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 def shipped_path(folder: str, name: str = "") -> str:
     """The path of a shipped file. In a wheel the folders lie inside the package, in a
-    checkout beside it."""
+    checkout next to it."""
     inside = os.path.join(_PACKAGE, folder)
     base = inside if os.path.isdir(inside) else os.path.join(os.path.dirname(_PACKAGE), folder)
     return os.path.join(base, name)
@@ -33,8 +33,8 @@ def shipped_graphs() -> list[str]:
 
 
 def cache_folder() -> str | None:
-    """The folder for what is computed once, made where it is missing; None: there is none
-    that only this user can write."""
+    """The cache folder, created where it is missing; None: there is none that only this user can
+    write."""
     base = os.environ.get("PLANC_CACHE_DIR") or os.path.join(_user_cache(), "planc")
     try:
         os.makedirs(base, mode=0o700, exist_ok=True)

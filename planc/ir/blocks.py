@@ -1,4 +1,4 @@
-"""The blocks of a plan and what stands in them: `tensor`, `fsdp`, `recompute`, `compile`.
+"""The blocks of a plan and their entries: `tensor`, `fsdp`, `recompute`, `compile`.
 
 The fields are the data form of a plan. `planc/ir/block_kinds.py` has a row for each kind.
 """
@@ -54,7 +54,7 @@ class Part(Record):
     """One part of a fused projection."""
 
     size: Expr
-    """Its share of the fused dim, in proportion to the other parts."""
+    """Its size along the fused dim, in proportion to the other parts."""
     name: Identifier | None = None
 
 
@@ -75,7 +75,7 @@ class ParamLayout(Record):
 
 
 class Attribute(Record):
-    """An attribute that each rank's module gets, as its share of the heads."""
+    """An attribute that has a local value on each rank, as the number of its heads."""
 
     name: DottedName
     """As the module's code reads it: `num_heads`, or `config.num_heads`."""
@@ -89,11 +89,11 @@ class Rule(Record, Entry):
     style: SingleLine | None = None
     """A row of the table of styles: colwise, rowwise, sequence, ..."""
     parts: tuple[Part, ...] = ()
-    """What the style takes in brackets."""
+    """The parts of a fused projection, for a style that takes them in brackets."""
     input: Layout | None = None
-    """What arrives from outside, where it is not what the style takes."""
+    """The layout that arrives from outside, where it is not the one that the style takes."""
     output: Layout | None = None
-    """What leaves, where it is not what the style gives."""
+    """The layout that leaves, where it is not the one that the style returns."""
     inputs: tuple[Port, ...] = ()
     """Changes of layout at the module's arguments."""
     outputs: tuple[Port, ...] = ()
@@ -101,11 +101,11 @@ class Rule(Record, Entry):
     params: tuple[ParamLayout, ...] = ()
     """Layouts of single parameters, such as fused experts."""
     attributes: tuple[Attribute, ...] = ()
-    """What the module's code needs to know of its own share."""
+    """Local values of attributes that the module's code reads."""
     when: Expr | None = None
-    """Where this is false, the rule is not there."""
+    """Where this is false, the rule has no effect."""
     override: bool = False
-    """Take the place of earlier rules for the modules that both name."""
+    """Replace earlier rules for the modules that both name."""
 
     @property
     def style_row(self) -> Style | None:
@@ -149,9 +149,9 @@ class Unit(Record, Entry):
     reshard: bool | BoundedInt | None = None
     """After the forward pass: false keeps it gathered, a number reshards to so many ranks."""
     when: Expr | None = None
-    """Where this is false, the unit is not there."""
+    """Where this is false, the unit has no effect."""
     override: bool = False
-    """Take the place of an earlier unit of the same modules."""
+    """Replace an earlier unit of the same modules."""
 
     @property
     def named_patterns(self) -> tuple[Pattern, ...]:
@@ -196,17 +196,17 @@ SAVEABLE_OPS = {
 
 
 class Recompute(Record, Entry):
-    """Modules whose forward pass is run again in the backward pass."""
+    """Modules whose forward pass is recomputed in the backward pass."""
 
     pattern: Pattern
     mode: SingleLine | None = None
     """`full`, the default, or `save`."""
     save: tuple[SingleLine, ...] = ()
-    """What mode `save` keeps."""
+    """The kinds of operation whose results mode `save` keeps."""
     when: Expr | None = None
-    """Where this is false, the line is not there."""
+    """Where this is false, the line has no effect."""
     override: bool = False
-    """Take the place of an earlier line for the modules that both name."""
+    """Replace an earlier line for the modules that both name."""
 
 
 class RecomputeBlock(Record):
@@ -222,13 +222,13 @@ class RecomputeBlock(Record):
 
 
 class Compile(Record, Entry):
-    """Modules that are compiled, each by itself."""
+    """Modules that are compiled separately."""
 
     pattern: Pattern
     when: Expr | None = None
-    """Where this is false, the line is not there."""
+    """Where this is false, the line has no effect."""
     override: bool = False
-    """Take the place of an earlier line for the modules that both name."""
+    """Replace an earlier line for the modules that both name."""
 
 
 class CompileBlock(Record):

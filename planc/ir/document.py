@@ -11,13 +11,13 @@ from planc.ir.source import Source, Span
 
 
 class Document(Record):
-    """What reading a source gave: a plan, and what was wrong with its form."""
+    """A plan that was read from a source, with the diagnostics of reading it."""
 
     source: Source
     plan: Plan
-    """All that could be read; what is faulty is left out."""
+    """All of the plan that could be read, without what could not."""
     span_at: Callable[[FieldPath], Span]
-    """Where a piece of the plan stands: the nearest enclosing piece that has a place."""
+    """The span of the part of the plan at a path, or of the nearest part around it that has one."""
     diagnostics: tuple[Diagnostic, ...] = ()
     unparsed_words: frozenset[str] = frozenset()
     """Words of the lines that could not be read: they may be names that others use."""
@@ -39,4 +39,5 @@ class PlanPath(Record):
         return self.document.label((*self.path, *steps), text)
 
     def child(self, *steps: str | int) -> PlanPath:
+        """A part of the piece."""
         return PlanPath(self.document, (*self.path, *steps))

@@ -1,4 +1,4 @@
-"""What keeps weights from being loaded."""
+"""Errors that users of planc catch."""
 
 from __future__ import annotations
 

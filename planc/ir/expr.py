@@ -141,22 +141,22 @@ def _either(expr: Binary, values: Mapping[str, ExprValue]) -> bool | None:
     """`and`, `or`: a side that decides does so even where the other has no value."""
     decisive = expr.op == "or"
     sides: list[bool | None] = []
-    fault: EvalError | None = None
+    division: EvalError | None = None
     for side in (expr.left, expr.right):
         try:
             value = evaluate(side, values)
         except EvalError as bad:
             if bad.kind != "zero":
                 raise
-            fault = bad
+            division = bad
             continue
         sides.append(None if value is None else _boolean(expr, value))
     if decisive in sides:
         return decisive
-    if fault is not None:
+    if division is not None:
         if None in sides:
-            return None  # what is not known yet may still decide
-        raise fault
+            return None  # the unknown side may still decide
+        raise division
     return None if None in sides else not decisive
 
 

@@ -41,14 +41,14 @@ _BYTES = {
 
 
 class Value(Record):
-    """A tensor of the function that it stands in, by its number there."""
+    """A tensor of the function that uses it, by its number there."""
 
     number: int
 
 
 class WeightRef(Record):
     """A parameter or a buffer, by its name below the module that runs; a name that begins
-    with `/` counts from the whole model."""
+    with `/` is relative to the whole model."""
 
     name: str
 
@@ -93,19 +93,19 @@ class Slice(Record):
 
 
 class TorchConstant(Record):
-    """A constant that is no number, text or list: a dtype, a device, `...`."""
+    """A constant that is not a number, a text or a list: a dtype, a device, `...`."""
 
     text: str
 
 
 class Op(Record):
-    """One call of a torch function, or a use of a number that is no call of torch:
+    """One call of a torch function, or a use of a number that is not a call of torch:
 
     - `number.compare` (an operator `lt le gt ge eq ne`, and two numbers): the code branched on it;
     - `number.lost` (a number): the code took the bare number, as `int(n)` or `math.sqrt(n)`
-      does, and what it did with it cannot be followed.
+      does, and planc cannot follow it further.
 
-    Two names are no functions of torch: `opaque` gives a tensor that comes from nowhere (its
+    Two names are not functions of torch: `opaque` makes a tensor of unknown origin (its
     argument, if it has one, is the weight that lies where it was found), and
     `aliased` follows an operation in place: its arguments are the tensor that was written to,
     with its new content, and others that share its memory, with their old content; its
@@ -117,25 +117,25 @@ class Op(Record):
     """Values, weights, numbers, constants; tuples where the code passed lists."""
     keywords: Mapping[str, Any]
     results: tuple[int, ...]
-    """The tensors it gave, in order; an operation in place gives its tensor a new number."""
+    """The tensors it returned, in order; an in-place operation gives its tensor a new number."""
 
 
 class Call(Record):
     """One call of a module."""
 
     module: str
-    """Its name below the module that runs; one that begins with `/` counts from the whole model."""
+    """Its name below the module that runs; one that begins with `/` is relative to the whole model."""
     function: int
     """What it did, by its number in the graph."""
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
-    """How it was called: a boundary speaks of these positions and keywords."""
+    """How it was called: boundaries name these positions and keywords."""
     free_tensors: tuple[int, ...]
-    """Tensors that it used by other ways than being handed them; the same ones may be among its
-    arguments. The inputs of the function are those that are handed to it, then these."""
+    """Tensors that it used without getting them as arguments, as free variables of its code; the same ones
+    may also be arguments. The inputs of the function are its argument tensors, then these."""
     results: tuple[int, ...]
-    """The tensors it gave: the distinct ones of what it returned, in order, then those
-    that were made in it, or handed to it, and are used outside by other ways."""
+    """Its result tensors: the distinct ones that it returned, in order, then those that it created or got,
+    and that code outside uses without getting them from it."""
 
     @property
     def argument_tensors(self) -> tuple[int, ...]:
@@ -147,15 +147,15 @@ class Function(Record):
     """What a module does when it is called: straight-line code on numbered tensors."""
 
     inputs: int
-    """Tensors 0, 1, ... are handed in: see `Call.outer`."""
+    """Tensors 0, 1, ... are inputs: see `Call.free_tensors`."""
     tensors: tuple[TensorInfo, ...]
     """All tensors by number: inputs, then results of the steps in order."""
     steps: tuple[Op | Call, ...]
     result: Any
     """What it returns: a value, tuples and mappings of values, constants."""
     exports: tuple[int, ...]
-    """The tensors that `Call.results` names, in that order. One that is returned stands here
-    again if it is used outside as it is in the module, beyond the boundary."""
+    """The tensors that `Call.results` names, in that order. A returned one is listed a second time if code
+    outside also uses it as it is inside of the module, past the boundary."""
 
     @property
     def returned_tensors(self) -> tuple[int, ...]:
@@ -181,7 +181,7 @@ class ModuleDef(Record):
     bases: tuple[str, ...]
     """The classes it derives from, nearest first, up to torch's Module, which is left out."""
     parameters: Mapping[str, TensorInfo]
-    """Its own, by name; shapes are whole."""
+    """Its own, by name, with global shapes."""
     buffers: Mapping[str, TensorInfo]
     attributes: Mapping[str, int]
     """Numbers that its code reads off it, by dotted name."""
@@ -206,9 +206,9 @@ class ModelGraph(Record):
     inputs: Mapping[str, TensorInfo]
     """What the model was called with, by keyword, or position written as a number."""
     modules: tuple[ModuleDef, ...]
-    """A definition stands behind those of its children; the last one is the model."""
+    """A definition comes after those of its children; the last one is the model."""
     functions: tuple[Function, ...]
-    """A function stands behind those that it calls; the last one is the model's."""
+    """A function comes after those that it calls; the last one is the model's."""
     ties: tuple[tuple[str, ...], ...]
     """Names of parameters that are one tensor."""
 

@@ -26,14 +26,14 @@ class Layout(Record, Scalar):
 
 
 class Replicate(Layout):
-    """Every rank holds the whole tensor."""
+    """Every rank has the full tensor."""
 
     def __str__(self) -> str:
         return "replicate"
 
 
 class Shard(Layout):
-    """Each rank holds one slice along a dim."""
+    """Each rank has one slice along a dim."""
 
     dim: int
     """The dim that is cut; negative counts from the last."""
@@ -45,7 +45,7 @@ class Shard(Layout):
 
 
 class Partial(Layout):
-    """Each rank holds a summand; the tensor is their sum over the axis."""
+    """Each rank has a summand; the tensor is their sum over the axis."""
 
     def __str__(self) -> str:
         return "partial"

@@ -22,7 +22,7 @@ MAX_SEGMENTS = 64
 """Names that one pattern may have."""
 
 RESERVED_WORDS = ("loss", "override", "remove", "replicate", "partial")
-"""Words that are no pattern when they stand alone."""
+"""Words that are not a pattern by themselves."""
 
 _TOKEN = re.compile(r"\*\*|\*|!|\{[^{}]*\}|[A-Za-z0-9_-]+")
 _RANGE = re.compile(r"(0|[1-9][0-9]{0,8})\.\.(0|[1-9][0-9]{0,8})")
@@ -51,7 +51,7 @@ class Range(Record):
 
 
 class Choice(Record):
-    """`{a,b,0..3}`: one of these. `negated`: a whole name that is none of them."""
+    """`{a,b,0..3}`: one of these. `negated`: a name that is none of them."""
 
     items: tuple[str | Range, ...]
     negated: bool = False
@@ -71,6 +71,7 @@ class Choice(Record):
         )
 
     def names(self) -> Iterator[str]:
+        """Every name that it spells out."""
         for item in self.items:
             if isinstance(item, str):
                 yield item
@@ -98,21 +99,22 @@ class Pattern(Record, Scalar):
         """Read a pattern.
 
         Raises:
-            PatternFault: the text is no pattern, or spells out too many names.
+            PatternError: the text is not a pattern, or spells out too many names.
         """
         if _PLAIN.fullmatch(text):
-            _refuse_word(text)
+            _reject_keyword(text)
             plain = cls(tuple([(name,) for name in text.split(".")]))
-            return plain if len(plain.segments) <= MAX_SEGMENTS else _bounded(plain, text)
+            return plain if len(plain.segments) <= MAX_SEGMENTS else _within_limits(plain, text)
         body = text.removesuffix("?")
         named = _CLASS.search(body)
         class_name = named[1] if named else None
         body = body[: named.start()] if named else body
-        _refuse_word(text)
-        return _bounded(cls(_segments(body), class_name, text.endswith("?")), text)
+        _reject_keyword(text)
+        return _within_limits(cls(_segments(body), class_name, text.endswith("?")), text)
 
     @property
     def is_root(self) -> bool:
+        """Whether it is the model itself."""
         return self.segments == (("root",),)
 
     def __str__(self) -> str:
@@ -121,7 +123,7 @@ class Pattern(Record, Scalar):
         return f"{body}{kept}{'?' if self.optional else ''}"
 
     def __len__(self) -> int:
-        """How many alternatives `alternatives` gives."""
+        """The number of alternatives."""
         count = 1
         for segment in self.segments:
             for piece in segment:
@@ -148,8 +150,8 @@ def negated_choice(text: str) -> Choice:
     return choice
 
 
-def _refuse_word(text: str) -> None:
-    """A word that means something else where a pattern stands is written in braces."""
+def _reject_keyword(text: str) -> None:
+    """Reject a keyword in the place of a pattern: for a module of that name, braces are needed."""
     if text.startswith(("root.", "root:", "root?")):
         raise PatternError("'root' is the model itself: nothing can follow it", 0, len(text))
     if text in RESERVED_WORDS:
@@ -167,7 +169,7 @@ def _spellings(segment: Segment) -> list[str]:
     return texts
 
 
-def _bounded(pattern: Pattern, text: str) -> Pattern:
+def _within_limits(pattern: Pattern, text: str) -> Pattern:
     count = len(pattern)
     if count > MAX_ALTERNATIVES:
         message = f"the braces spell out {count:,} names, more than {MAX_ALTERNATIVES:,}"
@@ -189,14 +191,14 @@ def _segments(body: str) -> tuple[Segment, ...]:
             continue
         token = _TOKEN.match(body, at)
         if token is None:
-            raise _bad_character(body, at)
+            raise _character_error(body, at)
         pieces.append(_piece(token[0], at))
         at = token.end()
     segments.append(_segment(pieces, begun, at))
     return tuple(segments)
 
 
-def _bad_character(body: str, at: int) -> PatternError:
+def _character_error(body: str, at: int) -> PatternError:
     if body[at] == "{":
         return PatternError("this brace is not closed", at, len(body))
     return PatternError(f"{body[at]!r} is not allowed in a pattern", at, at + 1)

@@ -1,4 +1,4 @@
-"""The plan: what a `.plan` file says, as frozen records. Blocks are in `planc/syntax/blocks/`.
+"""The plan: the content of a `.plan` file, as frozen records. Its blocks are in `planc/ir/blocks.py`.
 
 This is the schema. Text, JSON, YAML and Python are four ways to write it; its
 JSON Schema is `planc schema`. Patterns, expressions and layouts are strings in
@@ -24,7 +24,7 @@ class Axis(Record):
     name: Identifier
     """As `dp`, `tp`."""
     size: BoundedInt | Literal["auto"] | None = None
-    """Devices along it; `auto`: what the others leave; null: given when the plan is used."""
+    """Devices along it; `auto`: those that the other axes leave; null: the user gives the size."""
 
 
 class Mesh(Record):
@@ -42,7 +42,7 @@ class Option(Record):
     name: Identifier
     value: bool | BoundedInt
     override: bool = False
-    """Replace the default that the extended plan gives."""
+    """Replace the default of the extended plan."""
 
 
 class PatternLet(Record):
@@ -82,9 +82,9 @@ class Plan(Record):
 
     name: Identifier | None = None
     extends: SingleLine | None = None
-    """A file beside this one, or the name of a plan shipped with planc."""
+    """A file next to this one, or the name of a plan that planc ships."""
     model: SingleLine | None = None
-    """What it is for, by default: `hf:CLASS`, or a graph file."""
+    """The model that it is for: `hf:CLASS`, or a graph file."""
     mesh: Mesh | None = None
     options: tuple[Option, ...] = ()
     lets: tuple[Let, ...] = ()

@@ -61,21 +61,25 @@ class Record:
             values.update(kwargs)
         names = self._names
         # One name too many makes `values` longer, one missing makes it shorter; the rest is rare.
-        if len(values) != len(names) or len(args) > len(names) or (kwargs and self._strange(args, kwargs)):
-            raise TypeError(f"{type(self).__name__}: {self._misfit(args, kwargs)}")
+        if (
+            len(values) != len(names)
+            or len(args) > len(names)
+            or (kwargs and self._has_wrong_keyword(args, kwargs))
+        ):
+            raise TypeError(f"{type(self).__name__}: {self._argument_error(args, kwargs)}")
 
-    def _strange(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether a keyword is no field, or one that is given by position too."""
+    def _has_wrong_keyword(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a keyword is not a field, or is also given by position."""
         rest = self._names[len(args) :]
         return any(name not in rest for name in kwargs)
 
-    def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def _argument_error(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         placed = self._names[: len(args)]
         missing = [n for n in self._names if n not in (*placed, *kwargs) and n not in self._defaults]
         unknown = [n for n in kwargs if n not in self._names]
         twice = [n for n in kwargs if n in placed]
-        faults = (("unknown", unknown), ("missing", missing), ("repeated", twice))
-        return "; ".join(f"{what} {names}" for what, names in faults if names) or "too many arguments"
+        errors = (("unknown", unknown), ("missing", missing), ("repeated", twice))
+        return "; ".join(f"{error} {names}" for error, names in errors if names) or "too many arguments"
 
     def with_(self, **changes: Any) -> Self:
         """The same record with some fields changed, as `dataclasses.replace` makes it."""
@@ -101,7 +105,7 @@ class Record:
         return hash((type(self), *map(self.__dict__.__getitem__, self._names)))
 
     def __repr__(self) -> str:
-        """Only what differs from the defaults, so that the text can be typed again."""
+        """Without the fields that have their default: Python code that makes an equal record."""
         shown = (
             f"{n}={value!r}"
             for n in self._names

@@ -1,4 +1,4 @@
-"""A plan with its base plans, options, lets and conditions worked in."""
+"""A plan after resolution: base plans merged, options and mesh sizes fixed, lets and conditions expanded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_DEVICES = 10_000_000
 
 
 class Settings(Record):
-    """What the user says beside the plan."""
+    """What the user gives besides the plan."""
 
     axis_sizes: Mapping[str, int] = {}
     """Devices along an axis, by its name."""
@@ -33,14 +33,14 @@ class Settings(Record):
 
 
 class Located(Record):
-    """A record of a plan, and where it stands."""
+    """A record of a plan, with its place."""
 
     value: Any
     location: PlanPath
 
 
 class ResolvedAxis(Record):
-    """An axis of the mesh; its size is None where nobody has given one."""
+    """An axis of the mesh; its size is None where neither the plan nor the user gives one."""
 
     name: str
     size: int | None
@@ -91,7 +91,7 @@ class Resolved(Record):
     axes: tuple[ResolvedAxis, ...]
     options: Mapping[str, Located]
     values: Mapping[str, ExprValue]
-    """What names in expressions stand for: options, and axes that have a size."""
+    """The values of names in expressions: options, and axes that have a size."""
     lets: Mapping[str, Located]
     patterns: Mapping[str, Pattern]
     """Pattern lets, by name, without let names in them."""
@@ -106,12 +106,12 @@ class Resolved(Record):
 
     @cached_property
     def records_by_type(self) -> Mapping[type, list[IndexedRecord]]:
-        """All that the documents say, whatever its conditions, by the type of record."""
+        """All records of the documents, whatever their conditions, by their type."""
         return index_records(self.documents)
 
     @cached_property
     def axis_sizes(self) -> Mapping[str, int | None]:
-        """The size of each axis, by its name; None where nobody has given one."""
+        """The size of each axis, by its name; None: it has none."""
         return {axis.name: axis.size for axis in self.axes}
 
     def blocks_of(self, *entries: type[Entry]) -> Iterator[tuple[int, ResolvedBlock]]:

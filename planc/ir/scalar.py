@@ -23,7 +23,7 @@ class ScalarError(Exception):
 class Scalar:
     """Mixin of a record that is a string in JSON and YAML.
 
-    `str(value)` is its canonical text, `parse` reads that text again.
+    `str(value)` is its canonical text, and `parse` is its inverse.
     """
 
     description: ClassVar[str]
@@ -91,7 +91,7 @@ class TaggedUnion:
 
 
 class FullMatch:
-    """Marks a string that must match a regular expression, whole."""
+    """Marks a string that a regular expression must match completely."""
 
     def __init__(self, pattern: str, what: str) -> None:
         self.pattern, self.description = f"^(?:{pattern})$", what
@@ -123,8 +123,8 @@ class NonEmpty:
         return schema  # type: ignore[no-any-return]
 
 
-# What the text can say is what the data may say. Names that a plan declares are words; what is
-# looked up in a table may be any line, since the lookup refuses what is not there.
+# The data form allows what the text can express. Names that a plan declares are identifiers; names that
+# planc looks up in a table may be any text of one line, since the lookup reports unknown ones.
 Identifier = Annotated[str, FullMatch("[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and _")]
 DottedName = Annotated[
     str,

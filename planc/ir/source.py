@@ -42,6 +42,7 @@ class Source(Record):
 
     @property
     def line_count(self) -> int:
+        """The number of lines, an empty last one included."""
         return len(self._starts)
 
     def span(self, start: int, end: int) -> Span:

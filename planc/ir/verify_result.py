@@ -1,4 +1,4 @@
-"""What numbers say of a plan: the split model against the same model unsplit."""
+"""The result of `planc verify`: a sharded model compared with the same model on one rank."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ NumericVerdict = Literal["right", "wrong", "unjudged"]
 
 
 ERROR_LIMIT = 16.0
-"""Units up to which two tensors are the same: sums in another order make some, a wrong plan thousands."""
+"""The largest error of equal tensors, in units: another order of summation makes a few, a wrong plan thousands."""
 
 
 class TensorComparison(Record):
-    """One tensor of the split model, held against the unsplit one's."""
+    """One tensor of the sharded model, compared with the reference model's."""
 
     kind: ComparedKind
     name: str
     """Of the parameter, the result or the step."""
     scenario: str
-    """What the model was called with, a name of the table of runs."""
+    """The name of the scenario: what the model was called with."""
     error: float
-    """In units of what rounding in float32 explains; infinite where a number is missing, is none, or has
-    another shape."""
+    """In units of float32 rounding; infinite where a number is missing, is NaN, or has another shape."""
     note: str = ""
-    """What a number cannot say: a shape, a missing gradient."""
+    """What the error cannot express: a shape, a missing gradient."""
     rule: Located | None = None
-    """The rule of the plan that governs it."""
+    """The rule of the plan that applies to it."""
     limit: float = ERROR_LIMIT
-    """Units up to which it is right."""
+    """The largest error that is right, in units."""
 
     @property
     def is_right(self) -> bool:
+        """Whether the error is within the limit."""
         return self.error <= self.limit
 
 
@@ -44,13 +44,13 @@ class ScenarioRun(Record):
 
     scenario: str
     error: str | None = None
-    """What was raised, in one line."""
+    """The exception, in one line."""
     is_allowed: bool = False
-    """Whether that is all right: inputs that the plan need not take."""
+    """Whether an exception is allowed: the plan need not take such inputs."""
 
 
 class VerifyResult(Record):
-    """What was found of one plan."""
+    """The result for one plan."""
 
     plan: str
     model: str
@@ -62,6 +62,6 @@ class VerifyResult(Record):
     """The worst first."""
     scenario_runs: tuple[ScenarioRun, ...] = ()
     reasons: tuple[str, ...] = ()
-    """Why nothing was run, or why the plan is wrong beside the rows."""
+    """Why nothing was run, or why the plan is wrong apart from the comparisons."""
     proof_findings: tuple[str, ...] = ()
-    """What planc itself says against the plan; the numbers are of the plan as it is written."""
+    """What the proof finds wrong; the comparisons are of the plan as it is written."""

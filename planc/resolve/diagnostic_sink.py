@@ -21,7 +21,13 @@ class DiagnosticSink:
         secondary: tuple[Label, ...] = (),
         fix: Fix | None = None,
     ) -> None:
+        """Add a diagnostic: see `planc.ir.diagnostic.diagnostic`."""
         self.diagnostics.append(diagnostic(code, label, message, *notes, secondary=secondary, fix=fix))
 
     def skip(self, check: str, reason: str, axis: str | None = None) -> None:
+        """Add a check that cannot be made.
+
+        Args:
+            axis: the axis, where only its size is missing.
+        """
         self.skipped.append(SkippedCheck(check, reason, axis))

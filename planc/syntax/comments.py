@@ -47,6 +47,7 @@ class CommentMap:
             self._own_line[line] = text
 
     def line_number(self, offset: int) -> int:
+        """The line of an offset, counted from 1."""
         return self.source.position(offset).line
 
     def line_range(self, node: Spanned[Any]) -> tuple[int, int]:
@@ -63,7 +64,7 @@ class CommentMap:
         return at < len(self._inside) and self._inside[at] < end
 
     def source_lines(self, start: int, end: int) -> tuple[str, ...]:
-        """A piece as it was written, a line each, its blanks folded; with the word that stands
+        """A piece as it was written, a line each, its blanks folded, with the word
         before its first token."""
         begin = self.source.text.rfind("\n", 0, start) + 1
         opened = self.source.text.rfind("{", begin, start)

@@ -38,7 +38,7 @@ _ENDS = {"_NEWLINE": "the line ends here", "$END": "the plan ends here"}
 _HINTS = tuple(
     (re.compile(pattern), hint)
     for pattern, hint in (
-        (r"[^/]/$", "division is '//', of whole numbers"),
+        (r"[^/]/$", "division is '//', of integers"),
         (r"[A-Za-z0-9_]\[$", "an index in a list is a name: layers.0"),
         (r"[<>=]=?[^<>=]+(?:[<>]=?|[=!]=)$", "comparisons do not chain: join two with 'and'"),
         (r"[A-Za-z0-9_]\.[A-Za-z_][A-Za-z0-9_]*$", "a name in an expression has no dots"),

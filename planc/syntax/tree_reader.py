@@ -75,6 +75,7 @@ class TreeReader:
     # ---- leaves ----------------------------------------------------------------
 
     def name(self, token: Token) -> Spanned[str]:
+        """A name, as it is written."""
         return Spanned(str(token), token)
 
     def text(self, token: Token) -> Spanned[str]:
@@ -82,6 +83,7 @@ class TreeReader:
         return Spanned(token[1:-1].replace('\\"', '"').replace("\\\\", "\\"), token)
 
     def integer(self, token: Token, sign: int = 1) -> int | None:
+        """An integer; None where it has too many digits."""
         if len(token) > MAX_DIGITS:
             self.report(
                 "S006", token, f"a number of {len(token)} digits", "", f"needed: at most {MAX_DIGITS} digits"
@@ -90,6 +92,7 @@ class TreeReader:
         return sign * int(token)
 
     def pattern(self, token: Token) -> Spanned[Pattern] | None:
+        """A pattern; None where it is not one."""
         try:
             return Spanned(Pattern.parse(token), token)
         except PatternError as bad:
@@ -108,6 +111,7 @@ class TreeReader:
     # ---- calls and layouts -----------------------------------------------------
 
     def call(self, tree: ParseTree) -> CallSyntax:
+        """A name with its arguments: a style, a modifier, a layout."""
         children = tree.children
         items = [_item(i) for i in _trees(children[1])] if len(children) > 1 else None
         return CallSyntax(children[0], items, tree)  # type: ignore[arg-type]
@@ -126,6 +130,7 @@ class TreeReader:
         return None
 
     def call_layout(self, call: CallSyntax) -> Spanned[Layout] | None:
+        """The layout that a call writes: `shard(1)`, `replicate`, or the name of a let."""
         word = str(call.name)
         if call.arguments is None:
             if word == "shard":
@@ -148,6 +153,7 @@ class TreeReader:
     # ---- expressions -----------------------------------------------------------
 
     def expr(self, tree: ParseTree | Token) -> Spanned[Expr] | None:
+        """An expression; None where it is too long, or is not one."""
         if limit := _exceeded(tree):
             self.report("S006", tree, "this expression is too long", "", f"needed: at most {limit}")
             return None

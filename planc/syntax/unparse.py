@@ -54,29 +54,35 @@ def _header_rows(plan: Plan) -> list[TextRow]:
 
 
 def name_row(name: str) -> TextRow:
+    """`plan NAME`."""
     return TextRow("statement", (f"plan {name}",))
 
 
 def extends_row(reference: str) -> TextRow:
+    """`extends NAME` or `extends "FILE"`."""
     return TextRow("statement", (f"extends {reference if _NAME.fullmatch(reference) else quote(reference)}",))
 
 
 def model_row(reference: str) -> TextRow:
+    """`model "REFERENCE"`."""
     return TextRow("statement", (f"model {quote(reference)}",))
 
 
 def mesh_row(mesh: Mesh) -> TextRow:
+    """`mesh AXIS=SIZE, ...`."""
     axes = [a.name if a.size is None else f"{a.name}={a.size}" for a in mesh.axes]
     return TextRow("statement", (f"{_override(mesh)}mesh {', '.join(axes)}",))
 
 
 def option_row(option: Option) -> TextRow:
+    """`option NAME = VALUE`."""
     return TextRow(
         "statement", (f"{_override(option)}option {option.name}", f"= {format_value(option.value)}")
     )
 
 
 def let_row(let: Any) -> TextRow:
+    """`let NAME = ...`."""
     if isinstance(let, LayoutLet):
         value = str(let.layout)
         if let.when is not None:
@@ -87,11 +93,13 @@ def let_row(let: Any) -> TextRow:
 
 
 def require_row(require: Require) -> TextRow:
+    """`require CONDITION "WHY"`."""
     why = (quote(require.why),) if require.why is not None else ()
     return TextRow("statement", (f"require {require.condition}", *why))
 
 
 def block_rows(block: Any) -> list[TextRow]:
+    """A block with its braces."""
     header, lines = codec_of(block.kind).encode(block)
     entries = [entry_row(line) for line in lines]
     return frame_block(block.kind, header, entries)
@@ -110,6 +118,7 @@ def frame_block(
 
 
 def entry_row(line: EntryLine) -> TextRow:
+    """A line of a block."""
     head, *tail = line.cells
     return TextRow("entry", (f"{'override ' if line.override else ''}{head}", *tail), in_block=True)
 

@@ -33,6 +33,7 @@ _COMPILE.2: /compile\b/
 
 
 def decode_compile(tree: Any, reader: TreeReader) -> Spanned[CompileBlock]:
+    """The block in a syntax tree, with the spans of its parts."""
     entries = decode_entries(tree, reader, {"region": _target, "settings": decode_settings})
     settings = [node for line in entries["settings"] for node in line.value]
     targets, remove = entries["region"], entries["remove"]
@@ -59,12 +60,14 @@ def _target(tree: Any, reader: TreeReader, override: bool) -> Spanned[Compile] |
 
 
 def compile_from_records(records: Sequence[Record]) -> CompileBlock:
+    """A block that holds some records, each in its field."""
     return CompileBlock(
         records_of(records, Setting), records_of(records, Compile), records_of(records, Pattern)
     )
 
 
 def encode_compile(block: CompileBlock) -> tuple[str, list[EntryLine]]:
+    """The first line of the block, and the lines of its entries."""
     lines = [
         *encode_removes(block.remove),
         *encode_settings(block.settings),
@@ -74,6 +77,7 @@ def encode_compile(block: CompileBlock) -> tuple[str, list[EntryLine]]:
 
 
 def encode_target(target: Compile) -> EntryLine:
+    """The line of a target."""
     return EntryLine((str(target.pattern), last_cell(when=target.when)), target.override)
 
 

@@ -54,6 +54,7 @@ def records_of(records: Iterable[Record], kind: type[R]) -> tuple[R, ...]:
 
 
 def encode_removes(patterns: Iterable[Pattern]) -> list[EntryLine]:
+    """The lines of `remove`."""
     return [EntryLine((f"remove {pattern}",)) for pattern in patterns]
 
 

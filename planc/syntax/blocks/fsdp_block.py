@@ -39,6 +39,7 @@ _REPLICATE.2: /replicate\b/
 
 
 def decode_fsdp(tree: Any, reader: TreeReader) -> Spanned[FsdpBlock]:
+    """The block in a syntax tree, with the spans of its parts."""
     axis = reader.name(tree.children[0])
     over = tree.children[1].children
     replicate = reader.name(over[0]) if over else None
@@ -107,6 +108,7 @@ def _reshard(modifier: CallSyntax, reader: TreeReader) -> bool | int | None:
 
 
 def fsdp_from_records(records: Sequence[Record]) -> FsdpBlock:
+    """A block that holds some records, each in its field."""
     settings, units = records_of(records, Setting), records_of(records, Unit)
     return FsdpBlock("", None, settings, units, records_of(records, Pattern))
 
@@ -115,12 +117,14 @@ def fsdp_from_records(records: Sequence[Record]) -> FsdpBlock:
 
 
 def encode_fsdp(block: FsdpBlock) -> tuple[str, list[EntryLine]]:
+    """The first line of the block, and the lines of its entries."""
     lines = [*encode_removes(block.remove), *encode_settings(block.settings), *map(encode_unit, block.units)]
     over = f" replicate {block.replicate}" if block.replicate else ""
     return f"fsdp {block.axis}{over}", lines
 
 
 def encode_unit(unit: Unit) -> EntryLine:
+    """The line of a unit."""
     modifier = ""
     if unit.reshard is False:
         modifier = "keep"

@@ -34,6 +34,7 @@ _RECOMPUTE.2: /recompute\b/
 
 
 def decode_recompute(tree: Any, reader: TreeReader) -> Spanned[RecomputeBlock]:
+    """The block in a syntax tree, with the spans of its parts."""
     entries = decode_entries(tree, reader, {"region": _region})
     regions, remove = entries["region"], entries["remove"]
     fields = {"regions": spanned_items(regions), "remove": spanned_items(remove)}
@@ -72,14 +73,17 @@ def _saved(mode: CallSyntax, reader: TreeReader) -> list[Spanned[str]]:
 
 
 def recompute_from_records(records: Sequence[Record]) -> RecomputeBlock:
+    """A block that holds some records, each in its field."""
     return RecomputeBlock(records_of(records, Recompute), records_of(records, Pattern))
 
 
 def encode_recompute(block: RecomputeBlock) -> tuple[str, list[EntryLine]]:
+    """The first line of the block, and the lines of its entries."""
     return "recompute", [*encode_removes(block.remove), *map(encode_region, block.regions)]
 
 
 def encode_region(region: Recompute) -> EntryLine:
+    """The line of a region."""
     mode = format_call(region.mode or "", region.save) or region.mode or ""
     return EntryLine((str(region.pattern), last_cell(mode, when=region.when)), region.override)
 

@@ -50,6 +50,7 @@ _LOSS.3: /loss(?=[ \t])/
 
 
 def decode_tensor(tree: Any, reader: TreeReader) -> Spanned[TensorBlock]:
+    """The block in a syntax tree, with the spans of its parts."""
     axis = reader.name(tree.children[0])
     entries = decode_entries(tree, reader, {"rule": _rule, "loss": _loss, "settings": decode_settings})
     settings = [node for line in entries["settings"] for node in line.value]
@@ -247,6 +248,7 @@ RULE_CLAUSES: dict[str, tuple[str, Any]] = {
 
 
 def tensor_from_records(records: Sequence[Record]) -> TensorBlock:
+    """A block that holds some records, each in its field."""
     loss = next((r for r in records if isinstance(r, Loss)), None)
     return TensorBlock(
         "", records_of(records, Rule), loss, records_of(records, Pattern), records_of(records, Setting)
@@ -257,6 +259,7 @@ def tensor_from_records(records: Sequence[Record]) -> TensorBlock:
 
 
 def encode_tensor(block: TensorBlock) -> tuple[str, list[EntryLine]]:
+    """The first line of the block, and the lines of its entries."""
     lines = [
         *encode_removes(block.remove), *encode_settings(block.settings), *map(encode_rule, block.rules),
     ]  # fmt: skip
@@ -266,10 +269,12 @@ def encode_tensor(block: TensorBlock) -> tuple[str, list[EntryLine]]:
 
 
 def encode_loss(loss: Loss) -> EntryLine:
+    """The line of a loss."""
     return EntryLine(("loss", loss.style, last_cell(when=loss.when)), loss.override)
 
 
 def encode_rule(rule: Rule) -> EntryLine:
+    """The line of a rule."""
     clauses = [
         format_call("inputs", [f"{p.key}: {p.before} -> {p.after}" for p in rule.inputs]),
         format_call("outputs", [f"{p.key}: {p.before} -> {p.after}" for p in rule.outputs]),

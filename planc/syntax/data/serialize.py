@@ -30,10 +30,12 @@ def to_data(value: Any) -> Any:
 
 
 def plan_to_json(plan: Record) -> str:
+    """The plan as JSON."""
     return json.dumps(to_data(plan), indent=2, ensure_ascii=False) + "\n"
 
 
 def plan_to_yaml(plan: Record) -> str:
+    """The plan as YAML."""
     import yaml
 
     return str(yaml.safe_dump(to_data(plan), sort_keys=False, width=WIDTH, allow_unicode=True))
