@@ -19,7 +19,7 @@ from planc.proof.result import (
 from planc.proof.sentences import (
     HEADLINES,
     REDUNDANCY_HEADLINES,
-    describe,
+    describe_cause,
     describe_point,
     describe_redundancy,
 )
@@ -94,7 +94,7 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
     law = "batch" if splits_batch and violation.law != "no-rule" else violation.law
     code, headline = HEADLINES[law]
     label, others = _blamed_rule(violation, axis)
-    got, needed = describe(violation.cause)
+    got, needed = describe_cause(violation.cause)
     notes = _others_note(modules)
     if splits_batch:
         notes.append(f"got: {got}; each rank of '{axis.axis}' has its part of the batch")
@@ -132,7 +132,7 @@ def _lacks_rule(finding: Finding, binding: Binding) -> bool:
 def _blamed_rule(violation: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
     """The rule that is to blame, and others: the module's own rule, or the one that gave the value its layout."""
     own, origin = violation.rule, violation.origin.rule if violation.origin is not None else None
-    text = describe(violation.cause).got if axis.splits_tensors else ""
+    text = describe_cause(violation.cause).got if axis.splits_tensors else ""
     if own is not None and (origin is None or own is origin or _is_own_violation(own, violation)):
         others = (origin.location.label("this gave it its layout"),) if origin not in (None, own) else ()
         return own.location.label(text, *violation.rule_field), others

@@ -94,7 +94,7 @@ class Sentence(NamedTuple):
     needed: str
 
 
-def describe(cause: Cause) -> Sentence:
+def describe_cause(cause: Cause) -> Sentence:
     """The sentence of a cause."""
     if isinstance(cause, SizeRead):
         return _size_read(cause)

@@ -138,7 +138,7 @@ class Entries(Record):
     step: int = 1
 
     @classmethod
-    def of(cls, entries: range) -> Entries:
+    def from_range(cls, entries: range) -> Entries:
         """The entries that a range takes."""
         return cls(entries.start, entries.stop, entries.step)
 

@@ -13,7 +13,7 @@ from planc.proof.result import GatheredLogits, GatherThenSlice, ProgramPoint, Re
 from planc.proof.sentences import (
     HEADLINES,
     REDUNDANCY_HEADLINES,
-    describe,
+    describe_cause,
     describe_point,
     describe_redundancy,
 )
@@ -100,7 +100,7 @@ class _Anything:
     ids=lambda value: type(value).__name__ if isinstance(value, Cause) else "",
 )  # fmt: skip
 def test_sentences(cause: Cause, got: str) -> None:
-    assert describe(cause).got == got
+    assert describe_cause(cause).got == got
 
 
 def test_points() -> None:

@@ -77,15 +77,15 @@ def slice_type(
     start = bounds.index(global_range.start) if global_range.start in bounds else -1
     stop = bounds.index(global_range.stop) if global_range.stop in bounds else -1
     if start < 0 or stop <= start or global_range.step != 1:
-        raise RuleViolation(FusedSlice(Entries.of(global_range), size, spmd_type))
+        raise RuleViolation(FusedSlice(Entries.from_range(global_range), size, spmd_type))
     share = range(bounds[start] // ranks, bounds[stop] // ranks)
     if local_range != share:
         raise RuleViolation(
             SliceBounds(
-                Entries.of(global_range),
+                Entries.from_range(global_range),
                 spmd_type.dim,
-                Entries.of(share),
-                Entries.of(local_range),
+                Entries.from_range(share),
+                Entries.from_range(local_range),
                 is_literal,
             )
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from planc.proof.rules.operation import RankDependent, RuleViolation, Unsupported
-from planc.proof.sentences import describe
+from planc.proof.sentences import describe_cause
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, packed_shard, sharded
 from planc.proof.violations import FusedSlice
 from tests.proof.rules.case_tables import compare_cases, make_operand
@@ -116,7 +116,7 @@ def test_pieces_of_a_fused_projection():
     with pytest.raises(RuleViolation) as refused:
         fused(q, k, k, kind=sharded(1))
     assert isinstance(refused.value.cause, FusedSlice)
-    assert "packed_colwise" in describe(refused.value.cause).needed
+    assert "packed_colwise" in describe_cause(refused.value.cause).needed
 
 
 def test_unsupported_arguments():
