@@ -272,9 +272,9 @@ def hold_python(block: Block) -> None:
         exec(compile(block.text, block.id, "exec"), {"__name__": "page"})
         return
     test = doctest.DocTestParser().get_doctest(block.text, {}, block.id, str(block.page), block.line)
-    told: list[str] = []
-    doctest.DocTestRunner(verbose=False).run(test, out=told.append)
-    assert not told, "".join(told)
+    failures: list[str] = []
+    doctest.DocTestRunner(verbose=False).run(test, out=failures.append)
+    assert not failures, "".join(failures)
 
 
 def test_every_command_is_known() -> None:

@@ -229,8 +229,10 @@ def test_a_model_that_a_plan_names_in_vain(capsys: pytest.CaptureFixture[str], f
     (folder / "below").mkdir()
     (folder / "lost.plan").rename(folder / "below" / "lost.plan")
     (folder / "over.plan").write_text('extends "below/lost.plan"\n')
-    said = run(capsys, "check", "over.plan")[2]
-    assert f"below{os.sep}lost.graph.json: no such file" in said, "a file lies beside the plan that names it"
+    message = run(capsys, "check", "over.plan")[2]
+    assert f"below{os.sep}lost.graph.json: no such file" in message, (
+        "a file lies beside the plan that names it"
+    )
     (folder / "near.plan").write_text('model "llama-3-9b"\nmesh tp=2\ntensor tp { a   colwise }\n')
     status, out, _ = run(capsys, "check", "near.plan")
     assert status == 1
@@ -262,8 +264,8 @@ def test_fix_writes_what_the_user_named(
 
 def test_a_plan_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
     for given, meant in (("llma", "llama"), ("good", "good.plan"), ("godo.plan", "good.plan")):
-        said = f"planc: {given}: no such file or directory; did you mean '{meant}'?\n"
-        assert run(capsys, "check", given)[2] == said
+        message = f"planc: {given}: no such file or directory; did you mean '{meant}'?\n"
+        assert run(capsys, "check", given)[2] == message
 
 
 def test_collectives_of_an_axis_without_a_size(capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,9 +303,9 @@ def test_convert_there_and_back(form: str, capsys: pytest.CaptureFixture[str], f
         capsys, "convert", "llama", "--to", "text"
     )
     flags = ("--tp", "8", "--model", "none", "--format", "json")
-    again = read_json(capsys, "check", f"again.{ending}", *flags)["results"][0]
+    converted = read_json(capsys, "check", f"again.{ending}", *flags)["results"][0]
     first = read_json(capsys, "check", "llama", *flags)["results"][0]
-    assert {**again, "path": ""} == {**first, "path": ""}
+    assert {**converted, "path": ""} == {**first, "path": ""}
 
 
 def test_show_settles_the_plan(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,11 +49,11 @@ def check_and_fix(name: str, text: str) -> tuple[Result, Result]:
     graph = graph_from_bytes((CAPTURED / f"{name}.graph.json.gz").read_bytes())
     settings = Settings({"tp": 2})
 
-    def again(document: Document) -> Result:
+    def recheck(document: Document) -> Result:
         return check_document(document, settings, graph)
 
-    first = again(read_source(Source("plan.plan", text, "text", ".")))
-    return first, apply_fixes(first, again)
+    first = recheck(read_source(Source("plan.plan", text, "text", ".")))
+    return first, apply_fixes(first, recheck)
 
 
 def rule_lines(name: str) -> list[tuple[str, str, int]]:

@@ -72,14 +72,14 @@ class Judges:
         plan = self.base if case.mutant is None else case.mutant.plan
         document = read_source(Source("mutant.plan", unparse(plan)))
         result = check_document(document, settings, self.graph)
-        said = lower_for_verify(result)
+        lowering = lower_for_verify(result)
         codes = tuple(sorted({f.law.code for f in result.diagnostics if f.is_error or f.law.code == "L713"}))
         if any(fault.is_error and is_about_names(fault.law.code) for fault in result.diagnostics):
-            return Judgement(NO_PLAN, codes, "wrong", "; ".join(said.reasons)[:200], "nothing")
+            return Judgement(NO_PLAN, codes, "wrong", "; ".join(lowering.reasons)[:200], "nothing")
         known, numbers = self._of_base(settings)
         if case.mutant is None:
             return Judgement(result.verdict, codes, *numbers, same=not case.changes)
-        if said.lowered is not None and said.lowered == known:
+        if lowering.lowered is not None and lowering.lowered == known:
             if result.is_refuted and numbers[0] == "right":
                 return Judgement(UNTRUE, codes, "wrong", "", "nothing", same=True)
             return Judgement(result.verdict, codes, *numbers[:2], "the base plan", same=True)
@@ -91,8 +91,8 @@ class Judges:
         key = (tuple(settings.axis_sizes.items()), tuple(settings.options.items()))
         if key not in self._known:
             document = read_source(Source("base.plan", unparse(self.base)))
-            said = lower_for_verify(check_document(document, settings, self.graph))
-            self._known[key] = said.lowered, self._numbers(said.result)
+            lowering = lower_for_verify(check_document(document, settings, self.graph))
+            self._known[key] = lowering.lowered, self._numbers(lowering.result)
         return self._known[key]
 
     def _numbers(self, result: Result) -> tuple[str, str, str]:

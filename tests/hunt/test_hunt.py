@@ -27,10 +27,10 @@ def test_no_wrong_plan_is_called_right(chunk: int) -> None:
     names = list(bases())[chunk::CHUNKS]
     given = jobs(names, list(range(COUNT)))
     table = AgreementTable(call_in_fork("tests.hunt.worker:judge_jobs", seconds=900, jobs=given))
-    said = "\n".join(failures_of(table))
-    assert not table.unsound(), said
-    assert not table.bad_fixes(), said
-    assert len(table.strict()) + len(table.unproved()) <= 1 + len(table.mutants) // 30, said
+    message = "\n".join(failures_of(table))
+    assert not table.unsound(), message
+    assert not table.bad_fixes(), message
+    assert len(table.strict()) + len(table.unproved()) <= 1 + len(table.mutants) // 30, message
     # Neither judge says the same of all.
     spoken = {(found["checker"], found["numbers"]) for found in table.mutants}
     assert {("proved", "right"), ("refuted", "wrong")} <= spoken

@@ -33,12 +33,12 @@ def judge_cases(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
             reference = case.variant.reference
             court = court or Judges(reference, capture(reference), base_plan(case.family))
             begun = time.monotonic()
-            said = court.judge(case)
+            judgement = court.judge(case)
             changes = [[change.kind, change.description] for change in case.changes]
             yield {
                 "base": job["base"], "seed": job["seed"], "variant": job["variant"], "number": number,
                 "reference": reference, "mesh": dict(case.variant.sizes), "options": dict(case.variant.options),
-                "changes": changes, **said.to_dict(), "seconds": round(time.monotonic() - begun, 2),
+                "changes": changes, **judgement.to_dict(), "seconds": round(time.monotonic() - begun, 2),
             }  # fmt: skip
     finally:
         if court is not None:

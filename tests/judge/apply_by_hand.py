@@ -41,11 +41,11 @@ class AppliedByHand:
         rules: list[dict[str, Any]],
         wire: RankLink,
         policy: str,
-        told: Mapping[str, Any] | None = None,
+        claimed: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.link = model, wire
-        self.told = told or {"backward": [], "sums": []}
-        backward = frozenset((module, port) for module, port in self.told["backward"])
+        self.claimed = claimed or {"backward": [], "sums": []}
+        backward = frozenset((module, port) for module, port in self.claimed["backward"])
         self.judgement = GradientPolicy(wire, policy, backward)
         self.params: dict[str, nn.Parameter] = dict(model.named_parameters(remove_duplicate=False))
         """What each rank holds, by the names of the whole model."""
@@ -76,13 +76,13 @@ class AppliedByHand:
         cuts = (kind or {}).get((style or "").removeprefix("packed_"), {})
         if style in ("colwise", "rowwise", "packed_colwise") and kind is None:
             raise ValueError(f"{style} cannot split {name}, a {type(module).__name__}")
-        said = dict(rule["params"])
+        declared = dict(rule["params"])
         for own in list(module._parameters):
             if module._parameters[own] is None:
                 continue
             full = f"{name}.{own}" if name else own
-            if own in said:
-                dim, parts = parse_shard(said[own])
+            if own in declared:
+                dim, parts = parse_shard(declared[own])
                 if dim is None:
                     self.summed_grads[full] = "where they differ"
                 else:
@@ -127,10 +127,10 @@ class AppliedByHand:
 
     def _hook(self, named: Mapping[str, nn.Module]) -> None:
         ruled = {name: module.judged for name, module in named.items() if hasattr(module, "judged")}
-        told = [name for name, rule in ruled.items() if rule["inputs"]]
+        claimed = [name for name, rule in ruled.items() if rule["inputs"]]
         for name, rule in ruled.items():
             module = named[name]
-            outer = name in told and not any(other.startswith(f"{name}.") for other in told)
+            outer = name in claimed and not any(other.startswith(f"{name}.") for other in claimed)
             groups = outer and self.policy == "grouped"
             ports = input_ports(rule, module)
             module.register_forward_pre_hook(self._enter(name, ports, groups), with_kwargs=True)
@@ -245,7 +245,7 @@ class AppliedByHand:
         return grads
 
     def _sums(self, name: str, grad: Tensor, when: str) -> bool:
-        if self.judgement.policy == "told":
-            return name in self.told["sums"]
+        if self.judgement.policy == "claimed":
+            return name in self.claimed["sums"]
         found = GradientPolicy(self.link, "found")
         return when == "always" or found.is_partial(name, "gradient", grad)

@@ -58,24 +58,24 @@ class RankLink:
             raise RanksDiverged(f"the ranks exchange different things, one of them {text}")
 
 
-def all_reduce(wire: RankLink, tensor: Tensor, what: str) -> Tensor:
-    first, *others = wire.exchange(tensor, what)
+def all_reduce(link: RankLink, tensor: Tensor, what: str) -> Tensor:
+    first, *others = link.exchange(tensor, what)
     return sum(others, first)
 
 
-def all_gather(wire: RankLink, tensor: Tensor, dim: int, what: str) -> Tensor:
-    return torch.cat(wire.exchange(tensor, what), dim)
+def all_gather(link: RankLink, tensor: Tensor, dim: int, what: str) -> Tensor:
+    return torch.cat(link.exchange(tensor, what), dim)
 
 
-def local_slice(wire: RankLink, tensor: Tensor, dim: int) -> Tensor:
+def local_slice(link: RankLink, tensor: Tensor, dim: int) -> Tensor:
     if tensor.shape[dim] % RANKS:
         raise ValueError(f"{RANKS} ranks cannot share dim {dim} of {tuple(tensor.shape)}")
-    return tensor.chunk(RANKS, dim)[wire.rank]
+    return tensor.chunk(RANKS, dim)[link.rank]
 
 
-def ranks_agree(wire: RankLink, tensor: Tensor, what: str) -> bool:
+def ranks_agree(link: RankLink, tensor: Tensor, what: str) -> bool:
     """Whether the ranks hold the same numbers."""
-    first, second = wire.exchange(tensor, what)
+    first, second = link.exchange(tensor, what)
     scale = float(torch.maximum(first.abs(), second.abs()).max()) if first.numel() else 0.0
     return bool(torch.isfinite(first).all()) and float((first - second).abs().max()) <= 1e-4 * scale
 
@@ -88,12 +88,14 @@ class GradientPolicy:
     inside of a module that has `inputs` and none with `inputs` below it: it sums by itself.
     """
 
-    def __init__(self, wire: RankLink, policy: str, told: frozenset[tuple[str, str]] = frozenset()) -> None:
-        self.link, self.policy, self.told = wire, policy, told
+    def __init__(
+        self, link: RankLink, policy: str, claimed: frozenset[tuple[str, str]] = frozenset()
+    ) -> None:
+        self.link, self.policy, self.claimed = link, policy, claimed
 
     def is_partial(self, module: str, port: str, grad: Tensor) -> bool:
-        if self.policy == "told":
-            return (module, port) in self.told
+        if self.policy == "claimed":
+            return (module, port) in self.claimed
         return not ranks_agree(self.link, grad, f"gradient of {module} {port}")
 
 
@@ -116,7 +118,7 @@ class Boundary:
     def __init__(
         self, judgement: GradientPolicy, module: str, port: str, before: Any, after: Any, inside: bool
     ) -> None:
-        self.judgement, self.wire = judgement, judgement.link
+        self.judgement, self.link = judgement, judgement.link
         self.module, self.port, self.before, self.after = module, port, before, after
         self.inside = inside
         """Whether a boundary around it sums."""
@@ -124,41 +126,41 @@ class Boundary:
         self.what = f"{module} {port}"
 
     def forward(self, x: Tensor) -> Tensor:
-        before, after, wire = self.before, self.after, self.wire
+        before, after, link = self.before, self.after, self.link
         if before == after:
             return x.clone()
         if before == "replicate" and isinstance(after, int):
-            return local_slice(wire, x, after).clone()
+            return local_slice(link, x, after).clone()
         if isinstance(before, int) and after == "replicate":
-            return all_gather(wire, x, before, self.what)
+            return all_gather(link, x, before, self.what)
         if isinstance(before, int) and isinstance(after, int):
-            return local_slice(wire, all_gather(wire, x, before, self.what), after).clone()
+            return local_slice(link, all_gather(link, x, before, self.what), after).clone()
         if before == "partial":
-            whole = all_reduce(wire, x, self.what)
-            return whole if after == "replicate" else local_slice(wire, whole, after).clone()
+            whole = all_reduce(link, x, self.what)
+            return whole if after == "replicate" else local_slice(link, whole, after).clone()
         raise ValueError(f"no communication turns {before} into {after}")
 
     def backward(self, grad: Tensor) -> Tensor:
-        before, after, wire = self.before, self.after, self.wire
+        before, after, link = self.before, self.after, self.link
         if after == "replicate" and before != "partial" and not self.enters:
-            return grad if before == after else local_slice(wire, grad, before).clone()
+            return grad if before == after else local_slice(link, grad, before).clone()
         if after == "replicate" and (self.enters or before != "partial"):
             left = self.inside and before == after
             if not left and self.judgement.is_partial(self.module, self.port, grad):
-                grad = all_reduce(wire, grad, f"{self.what} backward")
-            return local_slice(wire, grad, before).clone() if isinstance(before, int) else grad
+                grad = all_reduce(link, grad, f"{self.what} backward")
+            return local_slice(link, grad, before).clone() if isinstance(before, int) else grad
         if before == after or after == "replicate":
             return grad
         if isinstance(before, int):
-            return local_slice(wire, all_gather(wire, grad, after, f"{self.what} backward"), before).clone()
+            return local_slice(link, all_gather(link, grad, after, f"{self.what} backward"), before).clone()
         if before == "replicate" and self._stays_partial():
             whole = torch.zeros_like(grad)
             parts = [whole] * RANKS
-            parts[wire.rank] = grad
+            parts[link.rank] = grad
             return torch.cat(parts, after)
-        return all_gather(wire, grad, after, f"{self.what} backward")
+        return all_gather(link, grad, after, f"{self.what} backward")
 
     def _stays_partial(self) -> bool:
         """Whether a slice of a whole value gives its gradient back in parts."""
-        told = self.judgement.told
-        return self.inside or (self.judgement.policy == "told" and (self.module, self.port) not in told)
+        claimed = self.judgement.claimed
+        return self.inside or (self.judgement.policy == "claimed" and (self.module, self.port) not in claimed)

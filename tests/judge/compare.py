@@ -146,15 +146,15 @@ def _compare(whole: Reference, case: Mapping[str, Any], wire: RankLink, policy: 
     if policy == "torch":
         applied = AppliedByTorch(model, case["rules"])
     else:
-        applied = AppliedByHand(model, case["rules"], wire, policy, case.get("told"))
+        applied = AppliedByHand(model, case["rules"], wire, policy, case.get("claimed"))
     results = float_outputs(model, whole.inputs)
     loss: Any = 0
     wrong: list[str] = []
     for number, (name, expected) in enumerate(whole.results.items()):
-        said = applied.results.get(name) or applied.results.get(str(number)) or "replicate"
+        declared = applied.results.get(name) or applied.results.get(str(number)) or "replicate"
         if case["loss"] and (name == "logits" or len(results) == 1):
-            said = "shard(-1)"
-        dim = layout_dim(said, expected.ndim)
+            declared = "shard(-1)"
+        dim = layout_dim(declared, expected.ndim)
         factor = whole.cotangents[name]
         if isinstance(dim, int):
             expected, factor = (local_shard(item, dim, (), wire.rank) for item in (expected, factor))

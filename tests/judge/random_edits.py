@@ -143,7 +143,7 @@ class RandomHunt:
             return False  # `replicate` takes what comes, and the judge does not know what that is
         policies = ["found", "grouped"]
         if proved:
-            case["told"], policies = plans.backward_claims(result), ["told"]
+            case["claimed"], policies = plans.backward_claims(result), ["claimed"]
         wrong = [judge(family.model, family.settings, case, policy) for policy in policies]
         self.counts[f"{result.verdict}, {'wrong' if all(wrong) else 'right'}"] += 1
         if proved == (None in wrong) or (not proved and codes[0] == "L701"):

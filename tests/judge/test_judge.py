@@ -62,7 +62,7 @@ def judge_result(family: Family, result: Result) -> list[str | None]:
     case: dict[str, Any] = plans.rules_as_data(result.resolved)
     policies = ["found", "grouped"]
     if result.verdict == "proved":
-        case["told"], policies = plans.backward_claims(result), ["told"]
+        case["claimed"], policies = plans.backward_claims(result), ["claimed"]
     found: list[str | None] = []
     for policy in policies:
         found.append(judge(family.model, family.settings, case, policy))
@@ -86,14 +86,14 @@ def test_the_numbers_agree(name: str, tmp_path: Path) -> None:
     for title, right, result in results:
         wrong = judge_result(family, result)
         codes = sorted({fault.law.code for fault in result.diagnostics})
-        said = f"{title}: planc says {result.verdict} {codes}, the numbers say {wrong}"
+        message = f"{title}: planc says {result.verdict} {codes}, the numbers say {wrong}"
         if f"{name}: {title}" in cases.STRICT:
             if result.verdict == "proved" or None not in wrong:
-                faults.append(f"no strictness any more: {said}")
+                faults.append(f"no strictness any more: {message}")
             continue
         count[right] += 1
         if not (right == (result.verdict == "proved") == (None in wrong)):
-            faults.append(said)
+            faults.append(message)
         if name in BY_TORCH and plans.torch_can_express(plans.rules_as_data(result.resolved)["rules"]):
             asked += 1
             case = plans.rules_as_data(result.resolved)

@@ -123,7 +123,7 @@ def test_where_a_module_is_made(planned: bool, precision: str, dtype: str, empty
 
 def test_a_module_whose_numbers_are_not_known() -> None:
     for found in run_on_ranks(2, "lightning.fabric_training:uninitializable"):
-        assert "'' (WithScale) holds tensors and has no reset_parameters()" in found["said"]
+        assert "'' (WithScale) holds tensors and has no reset_parameters()" in found["message"]
         assert not found["split"]
 
 
@@ -175,7 +175,7 @@ def test_weights_by_themselves(planned: bool, tmp_path: Path) -> None:
 
 def test_an_optimizer_that_has_made_steps() -> None:
     for found in run_on_ranks(2, "lightning.fabric_training:optimizer_with_steps", planned=True):
-        assert "has made steps already" in found["said"]
+        assert "has made steps already" in found["message"]
         assert not found["split"]
 
 

@@ -59,8 +59,8 @@ def test_without_planc(tmp_path: Path) -> None:
     from tests.lightning.ranks.models import Model
 
     found = run_on_ranks(4, "lightning.checkpoints:both_formats", folder=str(tmp_path))
-    assert all("another mesh (dp=2 x tp=2)" in one["said"][-1] for one in found if one["said"])
-    assert sum(bool(one["said"]) for one in found) == 1
+    assert all("another mesh (dp=2 x tp=2)" in one["message"][-1] for one in found if one["message"])
+    assert sum(bool(one["message"]) for one in found) == 1
     file, folder = tmp_path / "file.ckpt", tmp_path / "folder.ckpt"
     whole = torch.load(file, weights_only=True)
     assert whole["planc"]["mesh"] == {"dp": 2, "tp": 2}

@@ -105,10 +105,10 @@ def test_sizes_that_do_not_fit_under_a_plan(
         strategy.setup_environment()
     assert stop.value.code == 1
     assert isinstance(stop.value, planc.PlanError)
-    said = capsys.readouterr().err
-    assert f"{nodes * devices}" in said
-    assert "dp" in said
-    assert said.count("nothing was changed") == 1
+    message = capsys.readouterr().err
+    assert f"{nodes * devices}" in message
+    assert "dp" in message
+    assert message.count("nothing was changed") == 1
 
 
 def wrapped_by_fsdp1(strategy: Any) -> Callable[[], Any]:

@@ -142,8 +142,8 @@ def test_no_plan_is_found(tmp_path: Path) -> None:
         2, "lightning.plan_discovery:discovered_plan", folder=str(tmp_path), how="none"
     )
     assert first["reasons"] == ["Mine has no attribute 'plan', and there is no mine.plan next to it"]
-    assert first["said"].count(first["reasons"][0]) == 1
-    assert second["said"] == ""
+    assert first["message"].count(first["reasons"][0]) == 1
+    assert second["message"] == ""
 
 
 @pytest.mark.parametrize("how", ["path", "data"])
@@ -191,7 +191,7 @@ def test_meshes_of_the_plan(mesh: str, fsdp: str, sizes: dict[str, int], both: l
 
 
 @pytest.mark.parametrize(
-    ("mesh", "sizes", "said"),
+    ("mesh", "sizes", "message"),
     [
         ("dp=2, tp=2", {"tensor_parallel_size": 4}, "tensor_parallel_size=4, and the plan has tp=2"),
         ("dp=4, tp=1", {"data_parallel_size": 2}, "data_parallel_size=2, and the plan has dp=4"),
@@ -201,10 +201,10 @@ def test_meshes_of_the_plan(mesh: str, fsdp: str, sizes: dict[str, int], both: l
         ("tp, dp", {"tensor_parallel_size": 2}, "FSDP2 needs them in the order dp, tp"),
     ],
 )
-def test_sizes_that_contradict(mesh: str, sizes: dict[str, int], said: str) -> None:
+def test_sizes_that_contradict(mesh: str, sizes: dict[str, int], message: str) -> None:
     first, *others = run_on_ranks(4, "lightning.plan_meshes:plan_mesh", text=mesh, fsdp="dp", sizes=sizes)
-    assert first["said"].count(said) == 1
-    assert all(found["said"] == "" for found in others)
+    assert first["message"].count(message) == 1
+    assert all(found["message"] == "" for found in others)
 
 
 def test_a_plan_of_a_part() -> None:
@@ -215,7 +215,7 @@ def test_a_plan_of_a_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "inputs", "codes", "said"),
+    ("target", "inputs", "codes", "message"),
     [
         (None, ["x=float32[4,8]"], ["F601"] * 3, "planc proves the plan for 'body': plan_target='body'"),
         ("nobody", None, [], "plan_target='nobody': Model has no such submodule; it has body"),
@@ -223,11 +223,11 @@ def test_a_plan_of_a_part() -> None:
     ],
 )
 def test_a_plan_of_another_part(
-    target: str | None, inputs: list[str] | None, codes: list[str], said: str
+    target: str | None, inputs: list[str] | None, codes: list[str], message: str
 ) -> None:
     for found in run_on_ranks(2, "lightning.plan_targets:submodule_plan", target=target, inputs=inputs):
         assert found["codes"] == codes
-        assert any(said in reason for reason in found["reasons"])
+        assert any(message in reason for reason in found["reasons"])
         assert found["same"], "the model was changed"
 
 
@@ -236,7 +236,7 @@ def test_a_part_beside_the_plan_s() -> None:
     for found in run_on_ranks(4, "lightning.plan_targets:unplanned_part", shard=True):
         assert found["weights"] < NEAR
     for found in run_on_ranks(4, "lightning.plan_targets:unplanned_part", shard=False):
-        assert "beside.weight, beside.bias" in found["reasons"][0]
+        assert "extra.weight, extra.bias" in found["reasons"][0]
 
 
 def test_a_model_from_the_meta_device() -> None:
@@ -265,7 +265,7 @@ def test_several_optimizers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "message"),
     [
         ("refuted", "error[L701]"),
         ("syntax", "error[S002]"),
@@ -274,13 +274,13 @@ def test_several_optimizers(tmp_path: Path) -> None:
         ("differs", "rank 2"),
     ],
 )
-def test_a_wrong_plan(where: str, said: str) -> None:
+def test_a_wrong_plan(where: str, message: str) -> None:
     """One report, on the first rank; all ranks stop with status 1, and the models are as they were."""
     first, *others = run_on_ranks(4, "lightning.plan_targets:rejected_plan", where=where)
-    assert first["said"].count(said) == 1
-    assert first["said"].endswith("planc: nothing was changed; all 4 ranks stop\n")
-    assert first["said"].count("nothing was changed") == 1
-    assert [found["said"] for found in others] == [""] * 3
+    assert first["message"].count(message) == 1
+    assert first["message"].endswith("planc: nothing was changed; all 4 ranks stop\n")
+    assert first["message"].count("nothing was changed") == 1
+    assert [found["message"] for found in others] == [""] * 3
     assert [found["code"] for found in (first, *others)] == [1] * 4
     assert all(found["untouched"] for found in (first, *others))
 

@@ -36,8 +36,8 @@ def test_a_stream_that_data_ranks_repeat() -> None:
 def test_other_batches_in_a_tensor_group() -> None:
     found = run_on_ranks(4, "lightning.upstream_failures:diverging_batches")
     assert all("batch" in one["stopped"] for one in found)
-    assert [bool(one["said"]) for one in found] == [True, False, False, False]
-    assert found[0]["said"].count("planc: nothing was changed") <= 1
+    assert [bool(one["message"]) for one in found] == [True, False, False, False]
+    assert found[0]["message"].count("planc: nothing was changed") <= 1
 
 
 # ---- steps ---------------------------------------------------------------------------

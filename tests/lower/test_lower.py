@@ -26,14 +26,14 @@ SUMS = "{0}  inputs(0: replicate -> replicate)"
 class Pair(nn.Module):
     """Two layers, and what another module gives beside them."""
 
-    def __init__(self, beside: Any = None) -> None:
+    def __init__(self, extra: Any = None) -> None:
         super().__init__()
         self.up, self.down = nn.Linear(6, 8, bias=False), nn.Linear(8, 6, bias=False)
-        self.beside = [beside]
+        self.extra = [extra]
 
     def forward(self, x: Any) -> Any:
         y = self.down(self.up(x))
-        return y if self.beside[0] is None else y + self.beside[0](x)
+        return y if self.extra[0] is None else y + self.extra[0](x)
 
 
 class Twice(nn.Module):

@@ -96,7 +96,7 @@ RULES = (
 WHOLE = ("inner inputs(0: shard(0) -> replicate) outputs(0: replicate -> shard(0))",)
 
 
-def told(
+def overlapped_gathers(
     inner: nn.Module,
     *more: str,
     place: str = "0",
@@ -120,31 +120,31 @@ BOTH = {"inner": (OverlappedGather((0,), ("gate", "up")),)}
 
 @pytest.mark.parametrize("inner", [Gated, Reads, Twice])
 def test_layers_that_alone_take_what_is_gathered(inner: type[nn.Module]) -> None:
-    assert told(inner()) == BOTH
+    assert overlapped_gathers(inner()) == BOTH
 
 
 def test_a_keyword() -> None:
-    assert told(Gated(), place="x") == {"inner": (OverlappedGather(("x",), ("gate", "up")),)}
+    assert overlapped_gathers(Gated(), place="x") == {"inner": (OverlappedGather(("x",), ("gate", "up")),)}
 
 
 @pytest.mark.parametrize("inner", [Adds, Returns, Once])
 def test_none_where_something_else_takes_it(inner: type[nn.Module]) -> None:
-    assert told(inner(), rules=(*WHOLE, *RULES[1:3], "inner.down rowwise -> replicate")) == {}
+    assert overlapped_gathers(inner(), rules=(*WHOLE, *RULES[1:3], "inner.down rowwise -> replicate")) == {}
 
 
-@pytest.mark.parametrize("said", ["", "overlap: false"])
-def test_none_where_the_plan_does_not_ask_for_it(said: str) -> None:
-    assert told(Gated(), overlap=said) == {}
+@pytest.mark.parametrize("setting", ["", "overlap: false"])
+def test_none_where_the_plan_does_not_ask_for_it(setting: str) -> None:
+    assert overlapped_gathers(Gated(), overlap=setting) == {}
 
 
 def test_a_layer_that_gathers_for_itself() -> None:
     layers = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 6))
     rules = ("inner.0 colwise shard(0) -> shard(-1)", "inner.1 rowwise -> shard(0)")
-    assert told(layers, rules=rules) == {"inner.0": (OverlappedGather((0,), ("",)),)}
+    assert overlapped_gathers(layers, rules=rules) == {"inner.0": (OverlappedGather((0,), ("",)),)}
 
 
 def test_a_layer_that_is_whole() -> None:
-    assert told(Gated(), rules=WHOLE) == {}
+    assert overlapped_gathers(Gated(), rules=WHOLE) == {}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_layer_that_is_whole() -> None:
 )
 def test_what_runs_by_itself_is_not_taken_apart(more: str, stays: bool) -> None:
     """What runs again, is compiled, or is gathered by FSDP with a layer inside stays around it."""
-    found = told(Gated(), more).get("inner", ())
+    found = overlapped_gathers(Gated(), more).get("inner", ())
     layers = found[0].layers if found else ()
     assert (layers == ("gate", "up")) == stays
 
@@ -172,4 +172,4 @@ def test_a_region_around_all_of_it(more: str, stays: bool) -> None:
     rules = ("inner.inner inputs(PLACE: shard(0) -> replicate)", "inner.inner.{gate,up} colwise",
              "inner.inner.down rowwise -> shard(0)")  # fmt: skip
     rows = {"inner.inner": (OverlappedGather((0,), ("gate", "up")),)}
-    assert told(Deeper(), more, rules=rules) == (rows if stays else {})
+    assert overlapped_gathers(Deeper(), more, rules=rules) == (rows if stays else {})

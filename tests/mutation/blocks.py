@@ -89,8 +89,8 @@ def add_region(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
 
 def _uncovered_module(plan: Plan, path: FieldPath, field: str, names: ModuleNames, rng: Random) -> str | None:
     """A module that has no entry in a block."""
-    said = [pattern for entry in getattr(get_at(plan, path), field) for pattern in entry_patterns(entry)]
-    taken = {name for pattern in said for name in names.matches(pattern, plan)}
+    covered = [pattern for entry in getattr(get_at(plan, path), field) for pattern in entry_patterns(entry)]
+    taken = {name for pattern in covered for name in names.matches(pattern, plan)}
     return names.sample(rng, [name for name in names.all_names if name not in taken])
 
 

@@ -144,8 +144,8 @@ def inline_layout(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult
 def _substitute_layout(rule: Rule, name: str, layout: Layout) -> Rule:
     """A rule with a layout in the place of a name, wherever it says it."""
 
-    def side(said: Layout | None) -> Layout | None:
-        return layout if said == LayoutRef(name) else said
+    def side(given: Layout | None) -> Layout | None:
+        return layout if given == LayoutRef(name) else given
 
     ports = {
         facet: tuple(

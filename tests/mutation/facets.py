@@ -62,9 +62,9 @@ def add_attribute(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult
 
 def _settable_attributes(rule: Rule, names: ModuleNames, plan: Plan) -> list[str]:
     """Attributes that the code of a rule's modules reads, and that the rule does not set."""
-    said = {attribute.name for attribute in rule.attributes}
+    declared = {attribute.name for attribute in rule.attributes}
     modules = names.matches(rule.pattern, plan)[:1]
-    return [n for m in modules for n in names.attributes(m) if n not in said]
+    return [n for m in modules for n in names.attributes(m) if n not in declared]
 
 
 def has_facets(rule: Rule) -> bool:

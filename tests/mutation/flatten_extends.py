@@ -24,9 +24,9 @@ def flatten_extends(document: Document) -> Plan:
     """
     faults = DiagnosticSink()
     documents = extends_chain(document, faults)
-    said = [*document.diagnostics, *faults.diagnostics]
-    if said:
-        raise ValueError(f"{document.source.name}: {said[0].message}")
+    diagnostics = [*document.diagnostics, *faults.diagnostics]
+    if diagnostics:
+        raise ValueError(f"{document.source.name}: {diagnostics[0].message}")
     *above, plan = [each.plan for each in documents]
     for own in reversed(above):
         plan = _merge_plan(plan, own)

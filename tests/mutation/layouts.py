@@ -117,9 +117,9 @@ def add_param(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
 
 
 def _unset_parameters(rule: Rule, names: ModuleNames, plan: Plan) -> list[str]:
-    said = {param.name for param in rule.params}
+    declared = {param.name for param in rule.params}
     modules = names.matches(rule.pattern, plan)[:1]
-    return [n for m in modules for n in names.modules[m].parameters if n not in said and n.isidentifier()]
+    return [n for m in modules for n in names.modules[m].parameters if n not in declared and n.isidentifier()]
 
 
 def change_loss(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
@@ -141,17 +141,17 @@ def change_loss(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
 
 def gather_logits(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
     """No split loss, and whole logits at the rules that leave them split."""
-    new, told = plan, []
+    new, changes = plan, []
     for path in find_paths(plan, TensorBlock):
         if get_at(plan, path).loss is None:
             continue
         new = replace_at(new, (*path, "loss"), None)
-        told.append("no loss")
+        changes.append("no loss")
         for i, rule in enumerate(get_at(plan, path).rules):
             if rule.style == "colwise" and rule.output == Shard(-1):
                 new = replace_at(new, (*path, "rules", i, "output"), REPLICATE)
-                told.append(describe_change(plan, new, (*path, "rules", i)))
-    return (new, "; ".join(told)) if told else None
+                changes.append(describe_change(plan, new, (*path, "rules", i)))
+    return (new, "; ".join(changes)) if changes else None
 
 
 def write_default(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:

@@ -43,8 +43,8 @@ class ModuleNames:
     def siblings(self, name: str) -> list[str]:
         """The last names of what lies beside a module."""
         above, _, own = name.rpartition(".")
-        beside = self.children(above) if above else [n for n in self.all_names if "." not in n]
-        return [other for other in beside if other != own]
+        siblings_and_self = self.children(above) if above else [n for n in self.all_names if "." not in n]
+        return [other for other in siblings_and_self if other != own]
 
     def attributes(self, name: str) -> list[str]:
         """The numbers that the code of a module reads off it, those that a plan can name."""

@@ -31,7 +31,7 @@ def change_attribute_name(plan: Plan, names: ModuleNames, rng: Random) -> Mutati
         for path in find_paths(plan, Attribute)
         for module in names.matches(get_at(plan, path[:4]).pattern, plan)[:1]
         for name in names.attributes(module)
-        if name not in {said.name for said in get_at(plan, path[:4]).attributes}
+        if name not in {declared.name for declared in get_at(plan, path[:4]).attributes}
     ]
     if not found:
         return None

@@ -78,13 +78,13 @@ def restrict_class(plan: Plan, names: ModuleNames, rng: Random) -> MutationResul
 def name_common_class(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
     """The class that all of its modules are of, behind a pattern."""
 
-    def said(old: Pattern) -> Pattern | None:
+    def with_common_class(old: Pattern) -> Pattern | None:
         kinds = {names.modules[name].class_name for name in names.matches(old, plan)}
         if len(kinds) != 1 or old.class_name is not None or not (kind := kinds.pop()).isidentifier():
             return None
         return replace_fields(old, class_name=kind)
 
-    return _change_one_pattern(plan, rng, said, lets=False)
+    return _change_one_pattern(plan, rng, with_common_class, lets=False)
 
 
 def make_optional(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:

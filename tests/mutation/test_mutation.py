@@ -142,13 +142,13 @@ def _meaning(some: Plan, name: str, settings: Settings) -> Any:
     settled = resolve(document, settings, graph(name).facts)
     assert not settled.diagnostics
     bound = bind(settled, graph(name))
-    said = []
+    reported = []
     for module, here in bound.root.named_modules():
         for block in here.entries:
             entry = bound.entry_for(here, block)
             assert entry is not None
-            said.append((settled.blocks[block].kind, module, _told(entry.value, settled.values)))
-    return sorted(said), [block.loss and block.loss.value.style for block in settled.blocks]
+            reported.append((settled.blocks[block].kind, module, _told(entry.value, settled.values)))
+    return sorted(reported), [block.loss and block.loss.value.style for block in settled.blocks]
 
 
 def _told(entry: Any, values: Any) -> str:
@@ -181,7 +181,7 @@ def test_the_same_in_other_words(name: str, split: bool) -> None:
 
 def test_enough_can_be_applied_and_enough_is_right() -> None:
     """A hunt among plans that are all broken in their words would find nothing."""
-    settings, said = Settings({"tp": 2, "dp": 1}), Counter[str]()
+    settings, reported = Settings({"tp": 2, "dp": 1}), Counter[str]()
     for name in ("llama", "gpt2", "bert"):
         for mutant in mutants(plan(name), graph(name), 5, count=60):
             document = read_source(Source("mutant.plan", unparse(mutant.plan)))
@@ -190,10 +190,10 @@ def test_enough_can_be_applied_and_enough_is_right() -> None:
                 for fault in diagnose(document, settings, graph(name)).diagnostics
                 if fault.is_error
             }
-            said["right" if not codes else "wrong" if any(c[0] == "L" for c in codes) else "unfit"] += 1
-    assert said["right"] >= 45
-    assert said["right"] + said["wrong"] >= 90
-    assert said["wrong"] >= 30
+            reported["right" if not codes else "wrong" if any(c[0] == "L" for c in codes) else "unfit"] += 1
+    assert reported["right"] >= 45
+    assert reported["right"] + reported["wrong"] >= 90
+    assert reported["wrong"] >= 30
 
 
 # ---- plans that extend others ---------------------------------------------------
@@ -209,12 +209,12 @@ def test_a_plan_with_all_that_it_extends(name: str, split: bool) -> None:
     options = {"sequence_parallel": split} if one.options else {}
     settings = Settings({"tp": 2, "dp": 1}, options=options)
     settled = resolve(read_path(name), settings, graph(name).facts)
-    again = resolve(read_source(Source("whole", unparse(one))), settings, graph(name).facts)
-    for old, new in zip(settled.blocks, again.blocks, strict=True):
+    resolved_again = resolve(read_source(Source("whole", unparse(one))), settings, graph(name).facts)
+    for old, new in zip(settled.blocks, resolved_again.blocks, strict=True):
         assert [_flat(entry.value) for entry in old.entries] == [_flat(entry.value) for entry in new.entries]
         assert [each.value for each in old.settings] == [each.value for each in new.settings]
         assert (old.loss and old.loss.value) == (new.loss and new.loss.value)
-    assert [each.value for each in settled.requires] == [each.value for each in again.requires]
+    assert [each.value for each in settled.requires] == [each.value for each in resolved_again.requires]
 
 
 def _flat(entry: Any) -> Any:
@@ -305,15 +305,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), WRONG, ids=lambda case: str(case)[-30:])
-def test_wrong_usage(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("words", "reported"), WRONG, ids=lambda case: str(case)[-30:])
+def test_wrong_usage(words: list[str], reported: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         status = main(words)
     except SystemExit as stop:  # argparse
         status = int(stop.code or 0)
     assert status == 2
     out, err = capsys.readouterr()
-    assert said in err
+    assert reported in err
     assert not out
 
 

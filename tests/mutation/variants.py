@@ -34,8 +34,8 @@ class Family(Record):
 
     def reference(self, changed: str = "") -> str:
         """The model with some settings changed."""
-        said = dict(_parse_settings(self.settings)) | dict(_parse_settings(changed))
-        query = "&".join(f"{name}={value}" for name, value in said.items())
+        assigned = dict(_parse_settings(self.settings)) | dict(_parse_settings(changed))
+        query = "&".join(f"{name}={value}" for name, value in assigned.items())
         return f"{self.model}?{query}" if query else self.model
 
 
@@ -84,7 +84,7 @@ def model_variants(family: Family, plan: Plan) -> tuple[Variant, ...]:
     """The model as it is and with each of its settings changed, on each mesh, with each value of the plan's
     switches."""
     switches = [option.name for option in plan.options if isinstance(option.value, bool)]
-    values = [dict(zip(switches, said)) for said in product((True, False), repeat=len(switches))]
+    values = [dict(zip(switches, assigned)) for assigned in product((True, False), repeat=len(switches))]
     models = [
         (family.reference(), ()),
         *((family.reference(v), (Change("model", v),)) for v in family.alternatives),

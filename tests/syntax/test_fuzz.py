@@ -191,18 +191,18 @@ def _reports(result: Result) -> None:
 
 def _formatting(document: Document) -> None:
     formatted = format_document(document)
-    again = read_bytes(formatted.encode(), "x.plan")
-    assert not again.diagnostics, f"formatting breaks the plan: {again.diagnostics[0].message}"
-    assert again.plan == document.plan, "formatting changes the plan"
+    reread = read_bytes(formatted.encode(), "x.plan")
+    assert not reread.diagnostics, f"formatting breaks the plan: {reread.diagnostics[0].message}"
+    assert reread.plan == document.plan, "formatting changes the plan"
     assert comments(formatted) == comments(document.source.text), "formatting loses a comment"
-    assert format_document(again) == formatted, "formatting twice differs"
+    assert format_document(reread) == formatted, "formatting twice differs"
 
 
 def _conversion(document: Document) -> None:
     for form, writer in {"json": plan_to_json, "yaml": plan_to_yaml, "text": unparse}.items():
-        again = read_bytes(writer(document.plan).encode(), "x.plan", form)
-        assert not again.diagnostics, f"data that is no {form}: {again.diagnostics[0].message}"
-        assert again.plan == document.plan, f"another plan as {form}"
+        reread = read_bytes(writer(document.plan).encode(), "x.plan", form)
+        assert not reread.diagnostics, f"data that is no {form}: {reread.diagnostics[0].message}"
+        assert reread.plan == document.plan, f"another plan as {form}"
     space: dict[str, object] = {}
     exec(plan_to_python(document.plan), space)
     assert space["plan"] == document.plan, "another plan as python"
@@ -247,8 +247,8 @@ def test_five_broken_lines(seed: int) -> None:
             broken.add(len(text))
         text += [] if line is None else [line]
     document = read_bytes("\n".join(text).encode(), "x.plan")
-    told = {document.source.position(f.label.span.start).line for f in document.diagnostics}
-    missed = {number: text[number - 1] for number in broken - told}
+    reported = {document.source.position(f.label.span.start).line for f in document.diagnostics}
+    missed = {number: text[number - 1] for number in broken - reported}
     assert not missed, f"{missed}\n" + "\n".join(f"{i + 1:3} {line}" for i, line in enumerate(text))
 
 

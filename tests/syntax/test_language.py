@@ -66,7 +66,7 @@ def style_row(style: Style) -> list[str]:
         for param in row.params:
             what = code(param.layout) if param.name == "*" else f"{param.name} {code(param.layout)}"
             parts.setdefault(module, []).append(what)
-    weights = "; ".join(f"{module}: {', '.join(said)}" for module, said in parts.items())
+    weights = "; ".join(f"{module}: {', '.join(documented)}" for module, documented in parts.items())
     sides = ["as it comes" if side is None else code(side) for side in (style.input, style.output)]
     return [code(style.name), weights, *sides, "its parts" if style.takes_parts else "nothing"]
 
@@ -156,18 +156,18 @@ def test_statements() -> None:
 
 def test_reserved_words() -> None:
     text = re.sub(r"\s+", " ", LANGUAGE.read_text(encoding="utf-8"))
-    said = re.search(r"These words cannot be the name of [^:]*: ([^.]*)\.", text)
-    assert said is not None
-    assert set(names_in(said[1])) == RESERVED_WORDS
+    documented = re.search(r"These words cannot be the name of [^:]*: ([^.]*)\.", text)
+    assert documented is not None
+    assert set(names_in(documented[1])) == RESERVED_WORDS
     for word in RESERVED_WORDS:
         for line in (f"mesh {word}", f"option {word} = true", f"let {word} = a.b"):
             assert check_document(read_source(Source("x.plan", f"{line}\n"))).is_refuted, line
 
 
 def test_layouts() -> None:
-    said = [names_in(row[0])[0].replace("DIM", "1") for row in table("layout", "means")]
-    assert said == ["replicate", "shard(1)", "partial"]
-    assert [str(planc.Layout.parse(text)) for text in said] == said
+    documented = [names_in(row[0])[0].replace("DIM", "1") for row in table("layout", "means")]
+    assert documented == ["replicate", "shard(1)", "partial"]
+    assert [str(planc.Layout.parse(text)) for text in documented] == documented
 
 
 def test_patterns() -> None:

@@ -29,8 +29,8 @@ def read(text: str, form: str = "text") -> Document:
     """The document of a text without faults."""
     document = read_bytes(text.encode(), f"x.{form}", form)
     if document.diagnostics:
-        told = "\n".join(f"{f.message} {f.label.span}" for f in document.diagnostics)
-        pytest.fail(f"{told}\n{text}")
+        reported = "\n".join(f"{f.message} {f.label.span}" for f in document.diagnostics)
+        pytest.fail(f"{reported}\n{text}")
     return document
 
 
@@ -103,9 +103,9 @@ def check_formatting(text: str, plan: Plan | None = None) -> None:
     document = read(text)
     same(document.plan, plan or document.plan)
     formatted = format_document(document)
-    again = read(formatted)
-    same(again.plan, document.plan)
-    assert format_document(again) == formatted
+    reread = read(formatted)
+    same(reread.plan, document.plan)
+    assert format_document(reread) == formatted
     assert comments(formatted) == comments(text)
 
 

@@ -42,7 +42,7 @@ FAMILIES = {
 """Models of transformers, at small sizes."""
 
 
-def capture_again(name: str) -> ModelGraph:
+def recapture(name: str) -> ModelGraph:
     """A model of this folder, captured anew."""
     from planc.torch.capture.from_reference import capture_reference
 
@@ -51,7 +51,7 @@ def capture_again(name: str) -> ModelGraph:
 
 def main() -> None:
     for name in sys.argv[1:] or (*PLAIN_MODELS, *FAMILIES):
-        (FOLDER / f"{name}.graph.json.gz").write_bytes(graph_to_bytes(capture_again(name)))
+        (FOLDER / f"{name}.graph.json.gz").write_bytes(graph_to_bytes(recapture(name)))
         print(name)
 
 

@@ -176,13 +176,16 @@ def resume_checkpoint(family: str, dp: int, tp: int, path: str, **given: Any) ->
 
 def both_formats(folder: str) -> Report:
     """The same model as a file and as a folder; what is said where another mesh loads them."""
-    told: list[str] = []
+    messages: list[str] = []
     for sharded, name in ((False, "file.ckpt"), (True, "folder.ckpt")):
         model = seeded_model(Model)
         made = make_trainer(split_strategy(save_distributed_checkpoint=sharded), 4, max_steps=2)
         made.fit(model)
         made.save_checkpoint(os.path.join(folder, name))
     other = ModelParallelStrategy(data_parallel_size=4, tensor_parallel_size=1, plan=body_plan("body."))
-    with mock.patch("planc.lightning.checkpoint_io.rank_zero_info", rank_zero_only(told.append)):
+    with mock.patch("planc.lightning.checkpoint_io.rank_zero_info", rank_zero_only(messages.append)):
         make_trainer(other, 4, max_steps=2).fit(Model(), ckpt_path=os.path.join(folder, "folder.ckpt"))
-    return {"said": told, "sums": {name: full_tensor(p).sum().item() for name, p in model.named_parameters()}}
+    return {
+        "message": messages,
+        "sums": {name: full_tensor(p).sum().item() for name, p in model.named_parameters()},
+    }

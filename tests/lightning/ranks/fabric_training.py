@@ -53,10 +53,10 @@ def train_and_compare(planned: bool, dp: int, tp: int, together: bool) -> Report
         model, optimizer = setup(made, body)
     batches = made.setup_dataloaders(make_loader(GLOBAL_BATCH // dp))
     mesh = made.strategy.device_mesh  # type: ignore[attr-defined]
-    held = [p for group in optimizer.param_groups for p in group["params"]]
+    group_params = [p for group in optimizer.param_groups for p in group["params"]]
     found: Report = {
         "split": sum(isinstance(p, DTensor) for p in model.parameters()),
-        "optimized": set(map(id, held)) == set(map(id, model.parameters())),
+        "optimized": set(map(id, group_params)) == set(map(id, model.parameters())),
         "mesh": model.up.weight.device_mesh.size(),
         "batches": len(batches),
         "sampler": isinstance(batches.sampler, DistributedSampler),
@@ -144,7 +144,7 @@ def uninitializable() -> Report:
     try:
         make_fabric(True).setup(model)
     except PlanAbort as stop:
-        return {"said": str(stop), "split": any(isinstance(p, DTensor) for p in model.parameters())}
+        return {"message": str(stop), "split": any(isinstance(p, DTensor) for p in model.parameters())}
     return {}
 
 
@@ -211,7 +211,7 @@ def optimizer_with_steps(planned: bool) -> Report:
     try:
         make_fabric(planned, **mesh_sizes(1, 2)).setup(body, optimizer)
     except ValueError as bad:
-        return {"said": str(bad), "split": any(isinstance(p, DTensor) for p in body.parameters())}
+        return {"message": str(bad), "split": any(isinstance(p, DTensor) for p in body.parameters())}
     return {}
 
 

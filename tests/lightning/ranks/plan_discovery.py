@@ -56,11 +56,11 @@ def discovered_plan(folder: str, how: str) -> Report:
     spec.loader.exec_module(module)
     model = seeded_model(module.Mine)
     made = make_trainer("plan", dist.get_world_size(), max_steps=2)
-    with captured_stderr() as said:
+    with captured_stderr() as message:
         try:
             made.fit(model)
         except PlanAbort as stop:
-            return {"reasons": stop.reasons, "said": said.getvalue()}
+            return {"reasons": stop.reasons, "message": message.getvalue()}
     return training_result(model, made, 2)
 
 

@@ -66,9 +66,9 @@ def plan_mesh(text: str, fsdp: str, sizes: Report) -> Report:
     if "tp" not in text:
         chosen = planc.parse(planc.to_text(chosen).partition("tensor tp")[0] + f"fsdp {fsdp} {{ root }}\n")
     made = make_trainer(ModelParallelStrategy(plan=chosen, **sizes), dist.get_world_size(), max_steps=4)
-    with captured_stderr() as said:
+    with captured_stderr() as message:
         try:
             made.fit(model)
         except PlanAbort as stop:
-            return {"reasons": stop.reasons, "said": said.getvalue()}
+            return {"reasons": stop.reasons, "message": message.getvalue()}
     return training_result(model, made, 4) | {"sampler": made.distributed_sampler_kwargs}

@@ -33,5 +33,5 @@ def training_result(model: Model, made: Any, steps: int) -> Report:
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[io.StringIO]:
     """What is written to stderr."""
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        yield said
+    with contextlib.redirect_stderr(io.StringIO()) as message:
+        yield message

@@ -36,7 +36,7 @@ def submodule_plan(target: str | None, inputs: list[str] | None) -> Report:
     given = {"plan": body_plan(), "plan_target": target, "plan_inputs": inputs}
     made = make_trainer(ModelParallelStrategy(**given), dist.get_world_size(), max_steps=2)
     before = {name: (id(p), p.detach().clone()) for name, p in model.named_parameters()}
-    with captured_stderr() as said:
+    with captured_stderr() as message:
         try:
             made.fit(model)
         except PlanAbort as stop:
@@ -45,7 +45,7 @@ def submodule_plan(target: str | None, inputs: list[str] | None) -> Report:
             )
             return {
                 "reasons": stop.reasons,
-                "said": said.getvalue(),
+                "message": message.getvalue(),
                 "same": same,
                 "codes": [d.law.code for d in stop.diagnostics],
             }
@@ -57,15 +57,15 @@ class PartlyPlanned(Model):
 
     def __init__(self) -> None:
         super().__init__()
-        self.beside = nn.Linear(WIDTH, WIDTH)
+        self.extra = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.beside(self.body(x))
+        return self.extra(self.body(x))
 
     def configure_model(self) -> None:
         mesh = self.device_mesh["data_parallel"]
         if mesh.size() > 1:
-            fully_shard(self.beside, mesh=mesh)
+            fully_shard(self.extra, mesh=mesh)
 
 
 def unplanned_part(shard: bool) -> Report:
@@ -84,11 +84,11 @@ def unplanned_part(shard: bool) -> Report:
         optimizer.zero_grad()
     given = {"plan": body_plan(), "plan_target": "body", "tensor_parallel_size": 2, "plan_inputs": INPUTS}
     made = make_trainer(ModelParallelStrategy(**given), dist.get_world_size(), max_steps=3)
-    with captured_stderr() as said:
+    with captured_stderr() as message:
         try:
             made.fit(model)
         except PlanAbort as stop:
-            return {"reasons": stop.reasons, "said": said.getvalue()}
+            return {"reasons": stop.reasons, "message": message.getvalue()}
     return {"weights": max_difference(model, reference)}
 
 
@@ -108,7 +108,7 @@ def rejected_plan(where: str) -> Report:
         if where == "differs":
             model.body.gate, model.body.down = nn.Linear(WIDTH, 6 * WIDTH), nn.Linear(6 * WIDTH, WIDTH)
     made = make_trainer(ModelParallelStrategy(plan=write_plan(text)), dist.get_world_size(), max_steps=1)
-    with captured_stderr() as said:
+    with captured_stderr() as message:
         try:
             made.fit(model)
         except PlanAbort as stop:
@@ -116,7 +116,7 @@ def rejected_plan(where: str) -> Report:
         else:
             code = None
     untouched = not any(isinstance(p, DTensor) for p in model.parameters())
-    return {"code": code, "said": said.getvalue(), "untouched": untouched}
+    return {"code": code, "message": message.getvalue(), "untouched": untouched}
 
 
 def write_plan(text: str) -> str:

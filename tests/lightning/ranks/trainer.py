@@ -58,11 +58,11 @@ def train_and_compare(planned: bool, dp: int, tp: int) -> Report:
     class Watched(model_class(planned)):  # type: ignore[misc]
         def on_train_start(self) -> None:
             parameters = list(self.parameters())
-            held = [p for group in self.optimizers().param_groups for p in group["params"]]
+            group_params = [p for group in self.optimizers().param_groups for p in group["params"]]
             loader = self.trainer.train_dataloader
             seen.update(
                 split=[name for name, p in self.named_parameters() if isinstance(p, DTensor)],
-                optimized=set(map(id, held)) == set(map(id, parameters)),
+                optimized=set(map(id, group_params)) == set(map(id, parameters)),
                 meta=any(p.is_meta for p in parameters),
                 mesh=self.body.up.weight.device_mesh.size(),
                 sampler=isinstance(loader.sampler, DistributedSampler),
@@ -187,10 +187,10 @@ def file_round_trip(planned: bool, folder: str) -> Report:
         model.body.up.weight.zero_()
     made.fit(model, ckpt_path=plain, weights_only=False)
     restored = made.strategy.lightning_module_state_dict()
-    again = made.strategy.optimizer_state(model.optimizers())
+    resumed = made.strategy.optimizer_state(model.optimizers())
     if rank == 0:
         found["restored"] = all(torch.equal(restored[name], weights[name]) for name in weights)
-        found["states again"] = _max_state_difference(again, optimizer)
+        found["states again"] = _max_state_difference(resumed, optimizer)
     return found
 
 
@@ -228,8 +228,8 @@ def sharded_checkpoint(planned: bool, folder: str) -> Report:
                 all(torch.equal(full_tensor(p), before[name]) for name, p in self.named_parameters())
             )
 
-    again = Resumed()
-    make_trainer(make_strategy(planned), count, max_epochs=2).fit(again, ckpt_path=path, weights_only=False)
+    resumed = Resumed()
+    make_trainer(make_strategy(planned), count, max_epochs=2).fit(resumed, ckpt_path=path, weights_only=False)
     steps = len(model.losses)
     losses, body = reference_run(2 * steps)
     return {
@@ -239,6 +239,6 @@ def sharded_checkpoint(planned: bool, folder: str) -> Report:
         ),
         "callbacks": len(rest["callbacks"]),
         "started": started,
-        "losses": max_loss_difference(again.losses, losses[steps:]),
-        "weights": max_difference(again.body, body),
+        "losses": max_loss_difference(resumed.losses, losses[steps:]),
+        "weights": max_difference(resumed.body, body),
     }

@@ -123,11 +123,11 @@ def repeated_stream() -> list[str]:
 
 def diverging_batches() -> Report:
     """Different batches in a tensor group."""
-    said = io.StringIO()
+    message = io.StringIO()
     model = RecordingModel(Stream(dist.get_rank()))
-    with contextlib.redirect_stderr(said):
+    with contextlib.redirect_stderr(message):
         stopped = _stop_reasons(lambda: make_trainer(split_strategy(), 4, max_steps=1).fit(model))
-    return {"stopped": stopped, "said": said.getvalue()}
+    return {"stopped": stopped, "message": message.getvalue()}
 
 
 def _stop_reasons(work: Any) -> str:
@@ -186,21 +186,21 @@ def clipped_gradients(optimizer: str, by: str) -> Report:
 
     torch.manual_seed(7)
     body, gain = Body(), nn.Parameter(torch.ones(WIDTH))
-    held = [gain, *body.parameters()]
-    needed = optimizer_of(optimizer, held)
+    params = [gain, *body.parameters()]
+    needed = optimizer_of(optimizer, params)
     losses, norms, changed = [], [], False
     for step in range(4):
         x, y = dataset()[batch_indices(step)]
         loss = mse_loss(body(x) * gain, y)
         needed.zero_grad()
         loss.backward()
-        norms.append(float(torch.stack([p.grad.norm() for p in held]).norm()))  # type: ignore[union-attr]
-        before = [p.grad.clone() for p in held]  # type: ignore[union-attr]
+        norms.append(float(torch.stack([p.grad.norm() for p in params]).norm()))  # type: ignore[union-attr]
+        before = [p.grad.clone() for p in params]  # type: ignore[union-attr]
         if by == "norm":
-            nn.utils.clip_grad_norm_(held, limit)
+            nn.utils.clip_grad_norm_(params, limit)
         else:
-            nn.utils.clip_grad_value_(held, limit)
-        changed |= any(not torch.equal(p.grad, old) for p, old in zip(held, before))  # type: ignore[arg-type]
+            nn.utils.clip_grad_value_(params, limit)
+        changed |= any(not torch.equal(p.grad, old) for p, old in zip(params, before))  # type: ignore[arg-type]
         needed.param_groups[0]["lr"] = RATE / 2
         needed.step()
         losses.append(loss.item())
@@ -212,7 +212,7 @@ def clipped_gradients(optimizer: str, by: str) -> Report:
         "weights": max_difference(model.body, body),
         "gain": float((model.gain - gain).abs().max()),
         "norms": max_loss_difference([norm["grad_2.0_norm_total"] for norm in model.norms], norms),
-        "named": len(model.norms[0]) == len(held) + 1,
+        "named": len(model.norms[0]) == len(params) + 1,
     }
 
 
@@ -291,10 +291,10 @@ def unsupported_trainer_parts() -> Report:
     for name, (made, more) in given.items():
         model = seeded_model(Model)
         with contextlib.redirect_stderr(io.StringIO()):
-            said = _stop_reasons(
+            message = _stop_reasons(
                 lambda made=made, more=more, model=model: make_trainer(made, 4, max_steps=1, **more).fit(
                     model
                 )
             )
-        found[name] = [said, not any(isinstance(p, DTensor) for p in model.parameters())]
+        found[name] = [message, not any(isinstance(p, DTensor) for p in model.parameters())]
     return found

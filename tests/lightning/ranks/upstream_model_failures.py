@@ -121,7 +121,7 @@ def partial_checkpoints(folder: str, sharded: bool) -> Report:
     made.save_checkpoint(light, weights_only=True)
     notes, found = [], {}
 
-    def again(model: Model, path: str, steps: int) -> str:
+    def refit(model: Model, path: str, steps: int) -> str:
         with warnings.catch_warnings(record=True) as kept:
             warnings.simplefilter("always")
             try:
@@ -134,12 +134,12 @@ def partial_checkpoints(folder: str, sharded: bool) -> Report:
         return ""
 
     smaller = WithoutBias()
-    found["strict"] = again(smaller, path, 2)
+    found["strict"] = refit(smaller, path, 2)
     smaller.strict_loading = False
-    found["loose"] = again(smaller, path, 2)
+    found["loose"] = refit(smaller, path, 2)
     found["loaded"] = torch.equal(full_tensor(smaller.body.up.weight), full_tensor(first.body.up.weight))
     fresh = seeded_model(Model)
-    found["weights alone"] = again(fresh, light, 2)
+    found["weights alone"] = refit(fresh, light, 2)
     found["notes"] = notes
     return found
 

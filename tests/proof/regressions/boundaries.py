@@ -61,7 +61,7 @@ def scaled() -> FunctionModule:
     return FunctionModule(lambda self, x: self.gain * x, gain=nn.Parameter(torch.ones(D)))
 
 
-def beside() -> FunctionModule:
+def own_weight() -> FunctionModule:
     return FunctionModule(
         lambda self, x: (self.own(x), self.gain * 2), own=linear(), gain=nn.Parameter(torch.ones(D))
     )
@@ -135,8 +135,8 @@ CASES = [
          ["root inputs(x: replicate -> shard(1)) params(gain: replicate)"]),
     SoundnessCase("the model's input is split, and so is its result", scaled, "proved",
          ["root inputs(x: replicate -> shard(1)) params(gain: replicate) outputs(0: shard(1) -> shard(1))"]),
-    SoundnessCase("the model's own weight is split, and leaves", beside, "refuted", ["root params(gain: shard(0))"]),
-    SoundnessCase("the model's own weight is split, and leaves so", beside, "proved",
+    SoundnessCase("the model's own weight is split, and leaves", own_weight, "refuted", ["root params(gain: shard(0))"]),
+    SoundnessCase("the model's own weight is split, and leaves so", own_weight, "proved",
          ["root params(gain: shard(0)) outputs(1: shard(0) -> shard(0))"]),
     SoundnessCase("a size that leaves the model", sized, "refuted", ["up colwise", "down rowwise"]),
     SoundnessCase("a gradient that a hook changes", hooked, "unproved", ["up colwise", "down rowwise"]),

@@ -39,7 +39,7 @@ def keeping(self: Any, found: Any) -> Any:
 
 def taking(make: Callable[[Tensor], Any]) -> FunctionModule:
     """A module that is handed a tensor in something."""
-    inner = FunctionModule(lambda self, held: self.up(*held), up=linear())
+    inner = FunctionModule(lambda self, pair: self.up(*pair), up=linear())
     return FunctionModule(lambda self, x: self.inner(make(self.first(x))), first=linear(), inner=inner)
 
 

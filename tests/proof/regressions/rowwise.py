@@ -93,7 +93,7 @@ def frozen(model: nn.Module) -> nn.Module:
     return model
 
 
-def beside() -> FunctionModule:
+def two_layers() -> FunctionModule:
     """Two layers beside each other, and one behind both."""
 
     def both(self: Any, x: Tensor) -> Tensor:
@@ -127,10 +127,10 @@ CASES = [
     SoundnessCase("rows of a table that is not trained", lambda: frozen(table(nn.Embedding)), "proved", TABLE, tokens),
     SoundnessCase("columns of a table that is not trained", lambda: frozen(table(nn.Embedding)), "proved",
          ["words colwise -> replicate"], tokens),
-    SoundnessCase("slices behind each other, taken for one slice", beside, "refuted", ["{one,two} colwise", "down rowwise"]),
-    SoundnessCase("slices behind each other, gathered as one", beside, "refuted",
+    SoundnessCase("slices behind each other, taken for one slice", two_layers, "refuted", ["{one,two} colwise", "down rowwise"]),
+    SoundnessCase("slices behind each other, gathered as one", two_layers, "refuted",
          ["{one,two} colwise", "down inputs(0: shard(-1) -> replicate)"]),
-    SoundnessCase("slices behind each other", beside, "proved",
+    SoundnessCase("slices behind each other", two_layers, "proved",
          ["{one,two} colwise", "down params(weight: shard(1, 2)) outputs(0: partial -> replicate)"]),
     SoundnessCase("rows that are scaled", lambda: table(Louder), "proved", TABLE, tokens),
     SoundnessCase("rows counted from elsewhere", lambda: table(Moved), "unproved", TABLE, tokens),

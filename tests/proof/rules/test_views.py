@@ -106,14 +106,14 @@ def cut(rng, dim, size, ranks):
 def go(kind, before, after, ranks):
     """Compare the answer with numbered entries; where there is none, no split may be right."""
     whole = torch.arange(prod(before)).view(before)
-    held = local_shards(whole, kind, ranks, torch.Generator())
+    shards = local_shards(whole, kind, ranks, torch.Generator())
 
     def right(answer):
         shape, wanted = (
             local_shape(after, answer, ranks),
             local_shards(whole.view(after), answer, ranks, torch.Generator()),
         )
-        return all(torch.equal(own.reshape(shape), want) for own, want in zip(held, wanted, strict=True))
+        return all(torch.equal(own.reshape(shape), want) for own, want in zip(shards, wanted, strict=True))
 
     try:
         answer = views.reshaped_type(kind, before, after, ranks)

@@ -44,8 +44,8 @@ def test_recomputed_beside_fsdp(plain: Any, mode: str) -> None:
         assert (found["breaks"], found["graphs"]) == ([], 1)
         assert found["forward"] == plain["forward"]
         for kind in ("matmul", "attention", "collective"):
-            again = found["backward"].get(kind, 0) - plain["backward"].get(kind, 0)
-            assert again == 0 if kind in mode else again > 0, kind
+            repeats = found["backward"].get(kind, 0) - plain["backward"].get(kind, 0)
+            assert repeats == 0 if kind in mode else repeats > 0, kind
 
 
 @pytest.mark.parametrize("mode", [None, "full"])
@@ -66,14 +66,16 @@ def test_biases_that_are_added_late(mode: str) -> None:
 def test_options() -> None:
     """They are arguments of torch.compile; a copy of a compiled module computes with its own weights."""
     assert run_on_ranks(4, "torch.apply.compiled:compile_options", lines="") == [[{}, {}, 0.0]] * 4
-    said = "mode: max-autotune-no-cudagraphs, dynamic: false\nfullgraph: true, backend: inductor"
+    settings = "mode: max-autotune-no-cudagraphs, dynamic: false\nfullgraph: true, backend: inductor"
     wanted = {
         "mode": "max-autotune-no-cudagraphs",
         "dynamic": False,
         "fullgraph": True,
         "backend": "inductor",
     }
-    assert run_on_ranks(4, "torch.apply.compiled:compile_options", lines=said) == [[wanted, wanted, 0.0]] * 4
+    assert (
+        run_on_ranks(4, "torch.apply.compiled:compile_options", lines=settings) == [[wanted, wanted, 0.0]] * 4
+    )
     for reason, changed in run_on_ranks(
         4, "torch.apply.compiled:compile_options", lines="backend: inducktor"
     ):

@@ -105,8 +105,8 @@ def test_what_is_refused_leaves_the_model_as_it_is(name: str) -> None:
         codes, reasons = EXPECTED_REJECTIONS[name]
         assert found["codes"] == codes
         assert len(found["reasons"]) == len(reasons)
-        for said, part in zip(found["reasons"], reasons, strict=True):
-            assert part in said
+        for reason, part in zip(found["reasons"], reasons, strict=True):
+            assert part in reason
         assert not found["changed"]
 
 
@@ -127,7 +127,7 @@ def test_dropout(name: str, sequence_parallel: bool, alike: list[bool]) -> None:
     ):
         assert found["alike"] == alike
         assert all(0.05 < part < 0.15 for part in found["dropped"])
-        assert not found["again"], "a mask comes twice"
+        assert not found["repeated"], "a mask comes twice"
         assert not found["apart afterwards"], "the ranks go on with different numbers"
     for wrong in run_on_ranks(
         2, "torch.apply.dropout:recomputed_masks", name=name, sequence_parallel=sequence_parallel

@@ -36,7 +36,7 @@ class Holder(nn.Module):
             self.register_buffer(f"held_{number}", torch.full((SIZE,), float(step)))
 
 
-def worker(rank: int, meeting: str, path: str, told: int, full: bool, background: bool, step: int) -> None:
+def worker(rank: int, meeting: str, path: str, writer: int, full: bool, background: bool, step: int) -> None:
     """Save until killed; the first rank tells which saves have returned."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -50,15 +50,15 @@ def worker(rank: int, meeting: str, path: str, told: int, full: bool, background
         saver.save(path, {"state_dict": tensors}, {"step": step}, full=full, background=background)
         if rank == 0:
             # In the background, what has returned is the save before.
-            os.write(told, b"%d\n" % (step - background))
+            os.write(writer, b"%d\n" % (step - background))
 
 
 def inspect_checkpoint(path: str) -> tuple[int, str]:
     """The number of the save that is there, and what is wrong with it."""
     model = Holder(-1)
     rest = load_checkpoint(path, {"state_dict": model}).rest
-    held: list[Tensor] = list(model.buffers())
-    numbers = {float(value) for tensor in held for value in tensor.unique()}
+    buffers: list[Tensor] = list(model.buffers())
+    numbers = {float(value) for tensor in buffers for value in tensor.unique()}
     wrong = f"tensors of {sorted(numbers)} and the rest of {rest}" if numbers != {float(rest["step"])} else ""
     return int(rest["step"]), wrong
 
@@ -66,7 +66,7 @@ def inspect_checkpoint(path: str) -> tuple[int, str]:
 def kill_round(folder: Path, number: int, full: bool, step: int) -> tuple[int, str]:
     """Let them save and kill them. Returns the number of the save that is there, and what is wrong."""
     path = str(folder / ("file.ckpt" if full else "folder.ckpt"))
-    listen, told = os.pipe()
+    listen, writer = os.pipe()
     children = []
     for rank in range(RANKS):
         child = os.fork()
@@ -74,11 +74,11 @@ def kill_round(folder: Path, number: int, full: bool, step: int) -> tuple[int, s
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # gloo says that it lost the other one
             with contextlib.suppress(BaseException):
                 worker(
-                    rank, str(folder / f"meeting-{full}-{number}"), path, told, full, number % 2 == 1, step
+                    rank, str(folder / f"meeting-{full}-{number}"), path, writer, full, number % 2 == 1, step
                 )
             os._exit(0)
         children.append(child)
-    os.close(told)
+    os.close(writer)
     last = step
     with os.fdopen(listen) as lines:
         while last < step + 1 + number % 2:
@@ -102,7 +102,7 @@ def main() -> None:
     folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
     random.seed(int(sys.argv[3]))
-    said: dict[str, object] = {}
+    report: dict[str, object] = {}
     for full in (False, True):
         name = "file.ckpt" if full else "folder.ckpt"
         step, wrong, cut = 0, [], 0
@@ -112,8 +112,8 @@ def main() -> None:
             cut += any(item.startswith(f".{name}") for item in os.listdir(folder))
         LocalStorage(folder / name).delete()
         after = [item for item in os.listdir(folder) if name in item]
-        said[name] = {"wrong": wrong, "saves": step, "cut": cut, "after": after}
-    sys.stdout.write(json.dumps(said))
+        report[name] = {"wrong": wrong, "saves": step, "cut": cut, "after": after}
+    sys.stdout.write(json.dumps(report))
 
 
 if __name__ == "__main__":

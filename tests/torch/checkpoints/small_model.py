@@ -56,10 +56,10 @@ def save_training(path: Any, own: nn.Module, optimizer: Optimizer | None, *, ful
     save_checkpoint(path, tensors, rest, full=full)
 
 
-def load_training(path: Any, own: nn.Module, optimizer: Optimizer | None = None, **said: Any) -> LoadResult:
+def load_training(path: Any, own: nn.Module, optimizer: Optimizer | None = None, **kwargs: Any) -> LoadResult:
     """Load what a trainer has saved."""
     return load_checkpoint(
-        path, {"state_dict": own} | ({"optimizer_0": optimizer} if optimizer else {}), **said
+        path, {"state_dict": own} | ({"optimizer_0": optimizer} if optimizer else {}), **kwargs
     )
 
 

@@ -37,9 +37,9 @@ def _save_gpt2(folder: Path) -> None:
 @pytest.mark.parametrize("sizes", [TWO, DATA, TENSOR], ids=["2x2", "4x1", "1x4"])
 def test_it_goes_on_as_if_never_split_on_other_meshes(gpt2: Path, sizes: dict[str, int]) -> None:
     for form in FORMS:
-        told = {"name": "gpt2", "graph": family_graph("gpt2"), "path": str(gpt2 / form)}
+        given = {"name": "gpt2", "graph": family_graph("gpt2"), "path": str(gpt2 / form)}
         wrong = faults(
-            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:resume_checkpoint", sizes=sizes, **told)
+            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:resume_checkpoint", sizes=sizes, **given)
         )
         assert not wrong, "\n".join([form, *wrong])
 
@@ -58,9 +58,9 @@ def test_a_file_is_that_of_an_unsplit_run(gpt2: Path) -> None:
 def test_it_goes_on_after_one_process(gpt2: Path, tmp_path: Path) -> None:
     wrong = sharded_checkpoints.save_checkpoints("gpt2", {}, None, str(tmp_path))
     for form in FORMS:
-        told = {"name": "gpt2", "graph": family_graph("gpt2"), "path": str(tmp_path / form)}
+        given = {"name": "gpt2", "graph": family_graph("gpt2"), "path": str(tmp_path / form)}
         wrong += faults(
-            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:resume_checkpoint", sizes=TWO, **told)
+            run_on_ranks(4, "torch.checkpoints.sharded_checkpoints:resume_checkpoint", sizes=TWO, **given)
         )
     assert not wrong, "\n".join(wrong)
 
@@ -74,18 +74,18 @@ def test_several_optimizers_frozen_parameters_and_wrappers(tmp_path: Path) -> No
         )
         wrong += sharded_checkpoints.toy_resume({}, path)
         assert not wrong, "\n".join([form, *wrong])
-        for said in run_on_ranks(
+        for message in run_on_ranks(
             4, "torch.checkpoints.sharded_checkpoints:toy_rejections", sizes=DATA, path=path
         ):
-            missing, failed, misfit = said
+            missing, failed, misfit = message
             assert "there is nothing" in missing
             assert "not on this node" in failed
             assert "there is no 'more.weight'" in misfit
             assert "optimizer_0" in misfit
-        for read, held in run_on_ranks(
+        for read, local in run_on_ranks(
             4, "torch.checkpoints.sharded_checkpoints:bytes_read", sizes=DATA, path=path
         ):
-            assert read <= held
+            assert read <= local
 
 
 def test_behind_a_url(tmp_path: Path) -> None:

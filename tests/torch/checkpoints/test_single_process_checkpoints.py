@@ -208,11 +208,11 @@ def test_torch_reads_what_is_written(tmp_path: Path) -> None:
     own, optimizer = trained()
     save_training(tmp_path / "file", own, optimizer, full=True, epoch=3)
     save_training(tmp_path / "folder", own, optimizer, full=False, epoch=3)
-    held = torch.load(tmp_path / "file")
-    assert held["epoch"] == 3
+    saved = torch.load(tmp_path / "file")
+    assert saved["epoch"] == 3
     other, another = trained(1)
-    other.load_state_dict(held["state_dict"])
-    another.load_state_dict(held["optimizer_states"][0])
+    other.load_state_dict(saved["state_dict"])
+    another.load_state_dict(saved["optimizer_states"][0])
     assert all_equal(state_values(other), state_values(own))
     state: dict[str, Any] = {
         "state_dict": get_model_state_dict(other),

@@ -43,9 +43,9 @@ def fsdp(**settings: str) -> LoweredFsdp:
 def test_precision(settings: dict[str, str], precision: str, faulty: list[str]) -> None:
     found = precision_conflicts(fsdp(**settings), precision)
     assert len(found) == len(faulty)
-    for said, name in zip(found, faulty, strict=True):
-        assert f"'{name}: {settings[name]}' in the block 'fsdp dp'" in said
-        assert f"precision='{precision}'" in said
+    for message, name in zip(found, faulty, strict=True):
+        assert f"'{name}: {settings[name]}' in the block 'fsdp dp'" in message
+        assert f"precision='{precision}'" in message
 
 
 def test_precision_says_what_is_needed() -> None:
@@ -74,14 +74,14 @@ def model() -> nn.Module:
 
 def test_what_lies_outside() -> None:
     made = model()
-    said = uncovered_params_error(made, "body", 2)
-    assert said is not None
-    assert "2 trained parameters outside of 'body'" in said
-    assert "on 2 data ranks: head.weight, head.bias." in said
+    message = uncovered_params_error(made, "body", 2)
+    assert message is not None
+    assert "2 trained parameters outside of 'body'" in message
+    assert "on 2 data ranks: head.weight, head.bias." in message
     made["head"].weight.requires_grad_(False)
-    said = uncovered_params_error(made, "body", 2)
-    assert said is not None
-    assert "1 trained parameter outside" in said
+    message = uncovered_params_error(made, "body", 2)
+    assert message is not None
+    assert "1 trained parameter outside" in message
     made["head"].requires_grad_(False)
     assert uncovered_params_error(made, "body", 2) is None
 

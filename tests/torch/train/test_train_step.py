@@ -42,7 +42,7 @@ def test_norms_of_every_kind_of_gradient() -> None:
 
 def test_a_norm_that_is_not_finite() -> None:
     for found in run_on_ranks(4, "torch.train.grad_norms:nonfinite_gradients", where=3):
-        assert "of the gradients is inf: they cannot be clipped" in found["said"]
+        assert "of the gradients is inf: they cannot be clipped" in found["message"]
         assert found["same"]
         assert found["norm"] == math.inf
 
@@ -52,7 +52,9 @@ def test_steps_of_optimizers_on_a_mix(sizes: dict[str, int]) -> None:
     for found in run_on_mesh("steps:optimizer_steps", sizes):
         close(found["wrong"])
         assert found["note"]["same"], "the groups are others after an error"
-        assert ["Adafactor" in said and "AdamW" in said for said in found["note"]["said"]] == [True]
+        assert ["Adafactor" in message and "AdamW" in message for message in found["note"]["message"]] == [
+            True
+        ]
         assert found["counted"] == [2, 2]
 
 
@@ -103,8 +105,8 @@ def test_random_numbers_of_a_tensor_group() -> None:
 )  # fmt: skip
 def test_batches(name: str, error: str, warning: str) -> None:
     for found in run_on_ranks(4, "torch.train.tensor_groups:check_batches", name=name):
-        for said, needed in ((found["error"], error), (found["warning"], warning)):
-            assert needed in said if needed else said is None
+        for message, needed in ((found["error"], error), (found["warning"], warning)):
+            assert needed in message if needed else message is None
         assert found["same"]
         assert error or found["sent"] == 1
 
@@ -119,7 +121,7 @@ def test_a_mesh_that_batches_cannot_be_compared_over() -> None:
 def test_models_of_other_seeds_become_the_same() -> None:
     for found in run_on_ranks(4, "torch.train.tensor_groups:sync_models"):
         assert found["wrong"] == []
-        assert found["again"] == []
+        assert found["resynced"] == []
         assert found["sent"] == 1
         # What every seed begins with, what has no numbers, and what is split.
         assert {name.rpartition(".")[2] for name in found["kept"]} == {"weight", "bias", "later", "split"}
@@ -128,5 +130,5 @@ def test_models_of_other_seeds_become_the_same() -> None:
 
 
 def test_models_that_are_not_the_same() -> None:
-    for said in run_on_ranks(4, "torch.train.tensor_groups:mismatched_models"):
-        assert "rank 0 has '1.weight: float32 [3, 3]' where rank 3 has '1.weight: float32 [4, 3]'" in said
+    for message in run_on_ranks(4, "torch.train.tensor_groups:mismatched_models"):
+        assert "rank 0 has '1.weight: float32 [3, 3]' where rank 3 has '1.weight: float32 [4, 3]'" in message

@@ -54,8 +54,8 @@ def references() -> list[tuple[str, tuple[int, ...]]]:
 def stored(name: str) -> str:
     """What the file of a graph says, read without planc."""
     with gzip.open(PLANS / f"{name}.graph.json.gz") as file:
-        said: str = json.load(file)["model"]
-    return said
+        model: str = json.load(file)["model"]
+    return model
 
 
 def short(item: object) -> str:

@@ -25,9 +25,9 @@ def run_verify(folder: Path, plan: str, *arguments: str) -> CommandResult:
     return verify(folder, "my.plan", "--format", "json", *arguments)
 
 
-def wrong(said: CommandResult, *kinds: str) -> list[str]:
+def wrong(result: CommandResult, *kinds: str) -> list[str]:
     """The names of what is wrong, of these kinds, the worst first."""
-    return [row["name"] for row in said.data["rows"] if not row["ok"] and row["kind"] in kinds]
+    return [row["name"] for row in result.data["rows"] if not row["ok"] and row["kind"] in kinds]
 
 
 class Mistake(NamedTuple):
@@ -57,28 +57,30 @@ def test_silent_mistakes(name: str, tmp_path: Path) -> None:
     mistake = MISTAKES[name]
     plan = f"extends {mistake.family}\ntensor tp {{\n    {mistake.lines}\n}}\n"
     reference = FAMILIES[mistake.family].reference
-    said = run_verify(tmp_path, plan, "--model", reference, "--full", "--tp", "2", "--dp", "1")
-    assert said.status == 1, said
-    assert said.data["verdict"] == "wrong"
-    assert re.search(mistake.spoiled, wrong(said, *mistake.kinds)[0])
+    result = run_verify(tmp_path, plan, "--model", reference, "--full", "--tp", "2", "--dp", "1")
+    assert result.status == 1, result
+    assert result.data["verdict"] == "wrong"
+    assert re.search(mistake.spoiled, wrong(result, *mistake.kinds)[0])
     is_of_gradients = mistake.kinds == ("gradient",)
-    assert bool(wrong(said, "output", "loss")) is not is_of_gradients
+    assert bool(wrong(result, "output", "loss")) is not is_of_gradients
     if is_of_gradients:  # and of no other parameters
-        assert all(re.search(mistake.spoiled, spoiled) for spoiled in wrong(said, "gradient"))
-    assert said.data["refuted"], "planc says so as well"
+        assert all(re.search(mistake.spoiled, spoiled) for spoiled in wrong(result, "gradient"))
+    assert result.data["refuted"], "planc says so as well"
 
 
 def test_a_right_plan_on_two_axes(tmp_path: Path) -> None:
     reference = FAMILIES["llama"].reference
-    said = run_verify(tmp_path, "extends llama\n", "--model", reference, "--full", "--tp", "2", "--dp", "2")
-    assert (said.status, said.data["verdict"]) == (0, "right"), said
-    runs = {run["run"]: run for run in said.data["runs"]}
+    result = run_verify(tmp_path, "extends llama\n", "--model", reference, "--full", "--tp", "2", "--dp", "2")
+    assert (result.status, result.data["verdict"]) == (0, "right"), result
+    runs = {run["run"]: run for run in result.data["runs"]}
     assert set(runs) == {"plain", "padded", "another shape", "odd length"}
     assert runs["odd length"]["refused"]
     assert "needed" in runs["odd length"]["raised"]
-    names = {row["name"] for row in said.data["rows"] if row["kind"] == "gradient" and row["run"] == "plain"}
+    names = {
+        row["name"] for row in result.data["rows"] if row["kind"] == "gradient" and row["run"] == "plain"
+    }
     assert len(names) == 21  # 2 layers of 9 parameters, an embedding, a norm and a head
-    rules = {row["name"]: row["rule"] for row in said.data["rows"] if row["kind"] == "gradient"}
+    rules = {row["name"]: row["rule"] for row in result.data["rows"] if row["kind"] == "gradient"}
     rule = rules["model.layers.1.mlp.down_proj.weight"]
     assert rule["text"] == "block.mlp.down_proj rowwise -> stream"
     line = Path(rule["path"]).read_text(encoding="utf-8").splitlines()[rule["line"] - 1]
@@ -86,10 +88,10 @@ def test_a_right_plan_on_two_axes(tmp_path: Path) -> None:
 
 
 def test_a_smaller_model_is_run(tmp_path: Path) -> None:
-    said = run_verify(tmp_path, "extends llama\n", "--model", "llama-3-8b", "--tp", "2", "--dp", "1")
-    assert said.status == 0, said
-    assert any("num_hidden_layers 32 -> 2" in note for note in said.data["notes"])
-    assert "num_hidden_layers=2" in said.data["model"]
+    result = run_verify(tmp_path, "extends llama\n", "--model", "llama-3-8b", "--tp", "2", "--dp", "1")
+    assert result.status == 0, result
+    assert any("num_hidden_layers 32 -> 2" in note for note in result.data["notes"])
+    assert "num_hidden_layers=2" in result.data["model"]
 
 
 FATES = {
@@ -104,7 +106,7 @@ FATES = {
 @pytest.mark.parametrize("net", FATES)
 def test_ranks_that_end_otherwise(net: str, tmp_path: Path) -> None:
     status, raised = FATES[net]
-    said = run_verify(
+    result = run_verify(
         tmp_path,
         MLP,
         "--model",
@@ -114,17 +116,17 @@ def test_ranks_that_end_otherwise(net: str, tmp_path: Path) -> None:
         "--timeout",
         "1" if net == "hangs" else "20",
     )
-    assert said.status == status, said
+    assert result.status == status, result
     if raised is not None:
-        assert said.data["runs"][0]["raised"].startswith(raised)
-        assert not said.data["runs"][0]["refused"]
-        assert said.data["rows"] == []
+        assert result.data["runs"][0]["raised"].startswith(raised)
+        assert not result.data["runs"][0]["refused"]
+        assert result.data["rows"] == []
 
 
 def test_what_is_not_proved_may_be_right(tmp_path: Path) -> None:
-    said = run_verify(tmp_path, MLP, "--model", f"{NETS}:spectral", "--tp", "2")
-    assert said.status == 0, said
-    assert [line[:4] for line in said.data["refuted"]] == [NOT_PROVED]
+    result = run_verify(tmp_path, MLP, "--model", f"{NETS}:spectral", "--tp", "2")
+    assert result.status == 0, result
+    assert [line[:4] for line in result.data["refuted"]] == [NOT_PROVED]
 
 
 DROPS = "mesh dp, tp\ntensor tp {\n    mlp.up    colwise\n    mlp.down  rowwise\n%s}\nfsdp dp { root }\n"
@@ -135,23 +137,23 @@ IN_PARTS = "    norm  inputs(0: replicate -> shard(1)) outputs(0: shard(1) -> re
 def test_means_of_draws(data: int, tmp_path: Path) -> None:
     """Dropout on split values differs from the unsplit model's by design; its mean does not."""
     mesh = ("--tp", "2", "--dp", str(data), "--dropout")
-    said = run_verify(tmp_path, DROPS % "", "--model", f"{NETS}:dropping", *mesh)
-    assert said.status == 0, said
-    assert {row["name"] for row in said.data["rows"] if row["kind"] == "gradient"} == {
+    result = run_verify(tmp_path, DROPS % "", "--model", f"{NETS}:dropping", *mesh)
+    assert result.status == 0, result
+    assert {row["name"] for row in result.data["rows"] if row["kind"] == "gradient"} == {
         "norm.weight", "norm.bias", "mlp.up.weight", "mlp.up.bias", "mlp.down.weight",
     }  # fmt: skip
     # Numbers of two times 32 draws: what is exactly equal was not drawn.
-    assert min(row["error"] for row in said.data["rows"]) > 0.1
-    assert said.data["limit"] == 6
+    assert min(row["error"] for row in result.data["rows"]) > 0.1
+    assert result.data["limit"] == 6
 
 
 def test_ranks_that_disagree(tmp_path: Path) -> None:
     """A gradient that stays in parts differs between the ranks, however it is drawn."""
     mesh = ("--tp", "2", "--dp", "1", "--dropout")
-    said = run_verify(tmp_path, DROPS % IN_PARTS, "--model", f"{NETS}:dropping", *mesh)
-    assert said.status == 1, said
-    assert set(wrong(said, "gradient")) == {"norm.weight", "norm.bias"}
-    assert {row["note"] for row in said.data["rows"] if not row["ok"]} == {
+    result = run_verify(tmp_path, DROPS % IN_PARTS, "--model", f"{NETS}:dropping", *mesh)
+    assert result.status == 1, result
+    assert set(wrong(result, "gradient")) == {"norm.weight", "norm.bias"}
+    assert {row["note"] for row in result.data["rows"] if not row["ok"]} == {
         "differs between ranks of a tensor group"
     }
 
@@ -171,16 +173,16 @@ USAGE = {
 def test_wrong_usage(name: str, tmp_path: Path) -> None:
     arguments, words = USAGE[name]
     (tmp_path / "my.plan").write_text(MLP, encoding="utf-8")
-    said = verify(tmp_path, *arguments)
-    assert said.status == 2, said
-    assert words in said.err
+    result = verify(tmp_path, *arguments)
+    assert result.status == 2, result
+    assert words in result.err
 
 
 def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
-    said = run_verify(tmp_path, "mesh tp\ntensor tp {\n", "--model", f"{NETS}:mlp", "--tp", "2")
-    assert said.status == 1
-    assert "error[S" in said.err
-    assert said.out == ""
+    result = run_verify(tmp_path, "mesh tp\ntensor tp {\n", "--model", f"{NETS}:mlp", "--tp", "2")
+    assert result.status == 1
+    assert "error[S" in result.err
+    assert result.out == ""
 
 
 def test_the_page(tmp_path: Path) -> None:
@@ -191,9 +193,9 @@ def test_the_page(tmp_path: Path) -> None:
     assert plan is not None
     assert shown is not None
     (tmp_path / "norms.plan").write_text(plan[1], encoding="utf-8")
-    said = verify(tmp_path, *shown[1].split()[1:])
-    assert said.status == 1, said
-    assert _stable(said.out) == _stable(shown[2])
+    result = verify(tmp_path, *shown[1].split()[1:])
+    assert result.status == 1, result
+    assert _stable(result.out) == _stable(shown[2])
 
 
 def _stable(text: str) -> list[str]:
@@ -206,11 +208,11 @@ def _stable(text: str) -> list[str]:
 
 def test_json_is_as_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8")
-    said = run_verify(tmp_path, MLP, "--model", f"{NETS}:mlp", "--tp", "2")
-    rows = {key for row in said.data["rows"] for key in row}
-    for key in {*said.data, *rows, *said.data["runs"][0], *_keys(said.data["rows"])}:
+    result = run_verify(tmp_path, MLP, "--model", f"{NETS}:mlp", "--tp", "2")
+    rows = {key for row in result.data["rows"] for key in row}
+    for key in {*result.data, *rows, *result.data["runs"][0], *_keys(result.data["rows"])}:
         assert f"`{key}`" in page, key
-    assert json.loads(said.out)["version"] == 1
+    assert json.loads(result.out)["version"] == 1
 
 
 def _keys(rows: list[dict[str, Any]]) -> set[str]:

@@ -24,10 +24,10 @@ def _write(family: str, folder: Path) -> None:
 
 
 def _read(family: str, dp: int, tp: int, path: Path) -> None:
-    read, held = run_on_ranks(
+    read, local = run_on_ranks(
         dp * tp, "torch.weights.weights:load_on_mesh", family=family, dp=dp, tp=tp, path=str(path)
     )[0]
-    assert read == held
+    assert read == local
 
 
 @pytest.mark.parametrize(("dp", "tp"), [*MESHES, (4, 1)])

@@ -80,9 +80,9 @@ def forecast_mismatches(
     """Collectives that ran and were not predicted, or the other way round. What is predicted as «at
     most» may be left out."""
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
-    said, options = planc.parse(plan_text(name, **plan)), plan_options(name, sequence_parallel)
-    ran = _observed(name, said, mesh, graph, options)
-    result = planc.check(said, mesh=sizes, model=graph, options=options)
+    parsed, options = planc.parse(plan_text(name, **plan)), plan_options(name, sequence_parallel)
+    ran = _observed(name, parsed, mesh, graph, options)
+    result = planc.check(parsed, mesh=sizes, model=graph, options=options)
     return _mismatches(ran, *_forecast(result, batch_shard(mesh)[1]))
 
 
@@ -115,11 +115,11 @@ def _mismatches(
 
 
 def _observed(
-    name: str, said: Any, mesh: DeviceMesh, graph: str, options: dict[str, bool]
+    name: str, parsed: Any, mesh: DeviceMesh, graph: str, options: dict[str, bool]
 ) -> Counter[CollectiveRecord]:
     """What runs in one step."""
     model = build_model(name)
-    planc.parallelize(model, said, mesh, graph=graph, options=options)
+    planc.parallelize(model, parsed, mesh, graph=graph, options=options)
     number, count = batch_shard(mesh)
     rows = BATCH // count
     inputs = {key: item[number * rows : (number + 1) * rows] for key, item in example_inputs(name).items()}

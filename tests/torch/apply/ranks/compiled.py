@@ -110,10 +110,10 @@ def _full(x: Any) -> torch.Tensor:
 
 def compile_options(lines: str) -> list[Any]:
     """With which arguments torch compiles; and whether a copy of a compiled module is its own."""
-    said: list[Any] = []
+    reported: list[Any] = []
 
     def compile_(forward: Any, **options: Any) -> Any:
-        said.append(options)
+        reported.append(options)
 
         def compiled(*args: Any) -> Any:
             return forward(*args)
@@ -135,5 +135,5 @@ def compile_options(lines: str) -> list[Any]:
         with torch.no_grad():
             other[0].weight.zero_()
             other[0].bias.zero_()
-        said.append(float(other(torch.ones(3)).abs().sum()))
-    return said
+        reported.append(float(other(torch.ones(3)).abs().sum()))
+    return reported

@@ -65,7 +65,7 @@ def dropout_masks(name: str, sequence_parallel: bool) -> dict[str, Any]:
     every: list[Any] = [None, None]
     dist.all_gather_object(every, (drawn.masks, torch.get_rng_state()))
     (first, state), (second, other) = every
-    again = [
+    repeated = [
         number
         for number, mask in enumerate(first)
         if any(mask.shape == earlier.shape and torch.equal(mask, earlier) for earlier in first[:number])
@@ -74,7 +74,7 @@ def dropout_masks(name: str, sequence_parallel: bool) -> dict[str, Any]:
         "shapes": [list(mask.shape) for mask in first],
         "alike": [one.shape == two.shape and torch.equal(one, two) for one, two in zip(first, second, strict=True)],
         "dropped": [1 - float(mask.float().mean()) for mask in first],
-        "again": again,
+        "repeated": repeated,
         "apart afterwards": not torch.equal(state, other),
     }  # fmt: skip
 
@@ -82,7 +82,7 @@ def dropout_masks(name: str, sequence_parallel: bool) -> dict[str, Any]:
 def recomputed_masks(name: str, sequence_parallel: bool) -> list[str]:
     """How a step whose blocks are recomputed differs from the same step with all kept."""
     kept, loss, drawn, none = _step(name, sequence_parallel, recompute=False)
-    again, same_loss, first, second = _step(name, sequence_parallel, recompute=True)
+    repeated, same_loss, first, second = _step(name, sequence_parallel, recompute=True)
     wrong = [f"{len(none.masks)} masks in a plain backward pass"] if none.masks else []
     if not second.masks:
         wrong.append("nothing is recomputed")
@@ -93,7 +93,7 @@ def recomputed_masks(name: str, sequence_parallel: bool) -> list[str]:
     for mask in second.masks:
         if not any(mask.shape == one.shape and torch.equal(mask, one) for one in first.masks):
             wrong.append(f"a mask of {list(mask.shape)} is new in the backward pass")
-    for (key, one), other in zip(kept.named_parameters(), again.parameters(), strict=True):
+    for (key, one), other in zip(kept.named_parameters(), repeated.parameters(), strict=True):
         assert one.grad is not None
         assert other.grad is not None
         if not torch.equal(_local_tensor(one.grad), _local_tensor(other.grad)):

@@ -25,11 +25,11 @@ def changes_left(name: str, sizes: dict[str, int]) -> dict[str, Any]:
     """What is another thing after a shipped plan is applied, in the model and beside it; and what
     trains otherwise. Regions are not looked at: they do not depend on the mesh."""
     model = _model_with_dropout(name)
-    whole, before, beside = copy.deepcopy(model), _snapshot(model), _global_state()
+    whole, before, globals_before = copy.deepcopy(model), _snapshot(model), _global_state()
     _apply(name, model, sizes)
     found = _snapshot(model)
     changed = [key for key in before | found if before.get(key) != found.get(key)]
-    changed += [key for key, item in _global_state().items() if item != beside[key]]
+    changed += [key for key, item in _global_state().items() if item != globals_before[key]]
     return {"changed": changed, "keys": list(model.state_dict()) == list(whole.state_dict()),
             "differs": _mismatches(_train(model, name), _train(whole, name))}  # fmt: skip
 
@@ -71,8 +71,8 @@ def _snapshot(model: nn.Module) -> dict[str, Any]:
     for name, module in model.named_modules(remove_duplicate=False):
         found[f"{name} class"] = type(module)
         for key, item in vars(module).items():
-            held = {inner: id(one) for inner, one in item.items()} if isinstance(item, Mapping) else ()
-            found[f"{name}.{key}"] = (id(item), held)
+            entries = {inner: id(one) for inner, one in item.items()} if isinstance(item, Mapping) else ()
+            found[f"{name}.{key}"] = (id(item), entries)
     for name, parameter in model.named_parameters():
         found[f"{name} itself"] = (
             type(parameter),
@@ -96,9 +96,9 @@ def _global_state() -> dict[str, Any]:
 def _hooks(module: nn.Module) -> list[Any]:
     return [
         hook
-        for key, held in vars(module).items()
-        if "hooks" in key and isinstance(held, Mapping)
-        for hook in held.values()
+        for key, entries in vars(module).items()
+        if "hooks" in key and isinstance(entries, Mapping)
+        for hook in entries.values()
     ]
 
 

@@ -86,13 +86,13 @@ def train_and_compare(
     whole = _references[name]
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
     model = build_model(name)
-    said, options = planc.parse(plan_text(name, **plan)), plan_options(name, sequence_parallel)
-    planc.parallelize(model, said, mesh, graph=graph, options=options)
-    told = lower_plan(said, sizes, graph, options)
+    parsed, options = planc.parse(plan_text(name, **plan)), plan_options(name, sequence_parallel)
+    planc.parallelize(model, parsed, mesh, graph=graph, options=options)
+    lowered = lower_plan(parsed, sizes, graph, options)
     with count_overlapped() as ran:
-        found = list(_mismatches(whole, model, mesh, told))
-    beside = sum(map(len, told.tensor[0].overlapped_gathers.values())) if told.tensor else 0
-    return [*found, "no product ran beside its gather"] if beside and not ran[0] else found
+        found = list(_mismatches(whole, model, mesh, lowered))
+    overlapped = sum(map(len, lowered.tensor[0].overlapped_gathers.values())) if lowered.tensor else 0
+    return [*found, "no product ran beside its gather"] if overlapped and not ran[0] else found
 
 
 def lower_plan(plan: Any, sizes: dict[str, int], graph: str | None, options: Mapping[str, Any]) -> Lowered:
@@ -103,7 +103,7 @@ def lower_plan(plan: Any, sizes: dict[str, int], graph: str | None, options: Map
     return lower_binding(result.binding, result.proof)
 
 
-def _mismatches(whole: Reference, model: nn.Module, mesh: DeviceMesh, told: Lowered) -> Iterator[str]:
+def _mismatches(whole: Reference, model: nn.Module, mesh: DeviceMesh, lowered: Lowered) -> Iterator[str]:
     number, count = batch_shard(mesh)
     rows = BATCH // count
     own = slice(number * rows, (number + 1) * rows)
@@ -117,13 +117,13 @@ def _mismatches(whole: Reference, model: nn.Module, mesh: DeviceMesh, told: Lowe
         loss.backward()
         if not step:
             for key, param in model.named_parameters(remove_duplicate=False):
-                yield from _compare_grad(key, param.grad, whole.grads[key], told, mesh, largest)
+                yield from _compare_grad(key, param.grad, whole.grads[key], lowered, mesh, largest)
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         yield from _compare(f"norm {step}", _full(norm), torch.tensor(whole.norms[step]), 0)
         optimizer.step()
     after = dict(whole.model.named_parameters(remove_duplicate=False))
     for key, param in model.named_parameters(remove_duplicate=False):
-        needed = in_rank_order(after[key].detach(), key, told, mesh)
+        needed = in_rank_order(after[key].detach(), key, lowered, mesh)
         yield from _compare(f"weight {key} after {STEPS} steps", _full(param.detach()), needed, 0)
 
 
@@ -146,19 +146,19 @@ def _mean_over_batch(loss: Tensor, mesh: DeviceMesh) -> Tensor:
 
 
 def _compare_grad(
-    key: str, grad: Tensor | None, needed: Tensor | None, told: Lowered, mesh: DeviceMesh, largest: float
+    key: str, grad: Tensor | None, needed: Tensor | None, lowered: Lowered, mesh: DeviceMesh, largest: float
 ) -> Iterator[str]:
     if grad is None or needed is None:
         if (grad is None) != (needed is None):
             yield f"the gradient of {key} is missing on one side"
         return
-    yield from _compare(f"gradient of {key}", _full(grad), in_rank_order(needed, key, told, mesh), largest)
+    yield from _compare(f"gradient of {key}", _full(grad), in_rank_order(needed, key, lowered, mesh), largest)
 
 
-def in_rank_order(x: Tensor, key: str, told: Lowered, mesh: DeviceMesh) -> Tensor:
+def in_rank_order(x: Tensor, key: str, lowered: Lowered, mesh: DeviceMesh) -> Tensor:
     """A whole parameter in the order of the ranks that hold its slices."""
     module, _, own = key.rpartition(".")
-    for axis in told.tensor:
+    for axis in lowered.tensor:
         part = axis.modules[module].parameters.get(own) if module in axis.modules else None
         if part is not None and len(part.part_sizes) > 1:
             ranks = mesh[axis.axis].size()

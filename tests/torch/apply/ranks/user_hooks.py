@@ -148,13 +148,13 @@ def hooked_difference(name: str) -> dict[str, Any]:
     result = planc.check(plan, mesh={"tp": 2}, model=graph)
     assert result.binding is not None
     assert result.proof is not None
-    said: Counter[CollectiveRecord] = Counter()
+    forecast: Counter[CollectiveRecord] = Counter()
     for row in forecast_collectives(result.binding, result.proof):
-        said[CollectiveRecord(row.direction, row.kind, row.axis, row.bytes)] += row.count
+        forecast[CollectiveRecord(row.direction, row.kind, row.axis, row.bytes)] += row.count
     return {
         "off": max(off),
         "ran": sum(ran.values()),
-        "unforeseen": [*map(str, ran - said), *map(str, said - ran)],
+        "unforeseen": [*map(str, ran - forecast), *map(str, forecast - ran)],
     }
 
 

@@ -117,10 +117,10 @@ def gradient_hook() -> dict[str, Any]:
     x.register_hook(lambda gradient: gradient.sum())
     try:
         F.cross_entropy(x, targets).backward()
-        said = "nothing"
+        message = "nothing"
     except RuntimeError as raised:
-        said = str(raised)
-    return {"seen": seen, "times": bool(torch.allclose(local.grad, 3 * plain.grad)), "said": said}
+        message = str(raised)
+    return {"seen": seen, "times": bool(torch.allclose(local.grad, 3 * plain.grad)), "message": message}
 
 
 UNSUPPORTED: dict[str, Callable[[Any], Any]] = {

@@ -55,9 +55,9 @@ def unsplit_run(name: str) -> UnsplitRun:
     optimizer = make_optimizer(model)
     losses = train_losses(name, model, optimizer, None, STEPS_BEFORE)
     halfway = {key: item.clone() for key, item in model.state_dict().items()}
-    held = clone_tree(optimizer.state_dict())
+    saved = clone_tree(optimizer.state_dict())
     losses += train_losses(name, model, optimizer, None, STEPS_AFTER)
-    return UnsplitRun(losses, halfway, held, model.state_dict())
+    return UnsplitRun(losses, halfway, saved, model.state_dict())
 
 
 def clone_tree(tree: Any) -> Any:
@@ -160,13 +160,13 @@ def _compare(what: str, got: Tensor, wanted: Tensor) -> Iterator[str]:
 
 def matches_unsplit(name: str, path: str) -> list[str]:
     """A file is what a run that was never split would have written: names, order, numbers, settings."""
-    wanted, held = unsplit_run(name), torch.load(path)
-    optimizer, kept = held["optimizer_states"][0], wanted.optimizer_state
-    wrong = [] if list(held["state_dict"]) == list(wanted.mid_state) else ["names or their order"]
+    wanted, saved = unsplit_run(name), torch.load(path)
+    optimizer, kept = saved["optimizer_states"][0], wanted.optimizer_state
+    wrong = [] if list(saved["state_dict"]) == list(wanted.mid_state) else ["names or their order"]
     wrong += [] if optimizer["param_groups"] == kept["param_groups"] else ["groups"]
     wrong += [] if list(optimizer["state"]) == list(kept["state"]) else ["numbers of parameters"]
     for key, item in wanted.mid_state.items():
-        wrong += _compare(key, held["state_dict"][key], item)
+        wrong += _compare(key, saved["state_dict"][key], item)
     for number, values in kept["state"].items():
         for key, item in values.items():
             wrong += _compare(f"{key} of {number}", optimizer["state"][number][key], item)
@@ -257,13 +257,13 @@ def toy_rejections(sizes: dict[str, int], path: str) -> list[str]:
     """What does not fit, or what a rank cannot read, is said on every rank, and nothing is changed."""
     model, optimizers = build_toy(sizes, 1)
     before = {key: _local_tensor(item).clone() for key, item in model.state_dict().items()}
-    said = []
+    messages = []
 
     def tried(where: str) -> None:
         try:
             load_checkpoint(where, {"state_dict": model, "optimizer_0": optimizers[1]})
         except (planc.WeightsError, OSError) as bad:
-            said.append(str(bad))
+            messages.append(str(bad))
 
     tried(path + ".none")
     if dist.get_rank() == 2:
@@ -278,7 +278,7 @@ def toy_rejections(sizes: dict[str, int], path: str) -> list[str]:
     changed = [
         key for key, item in before.items() if not torch.equal(_local_tensor(model.state_dict()[key]), item)
     ]
-    return [*said, *changed]
+    return [*messages, *changed]
 
 
 def _local_tensor(item: Tensor) -> Tensor:

@@ -143,8 +143,8 @@ def nonfinite_gradients(where: int) -> dict[str, Any]:
         after = [_local_copy(p.grad) for p in parts if p.grad is not None]
         sums = {i for i, p in enumerate(parts) if i in (9, 10, 11)}
         same = all(torch.equal(a, b) for i, (a, b) in enumerate(zip(before, after)) if i not in sums)
-        return {"said": str(bad), "same": same, "norm": float(clip_grad_norm(parts, 1.0))}
-    return {"said": "nothing"}
+        return {"message": str(bad), "same": same, "norm": float(clip_grad_norm(parts, 1.0))}
+    return {"message": "nothing"}
 
 
 def _local_copy(tensor: Any) -> Tensor:

@@ -77,9 +77,9 @@ def _foreach_note(sizes: Sizes) -> dict[str, Any]:
         with step_per_mesh(optimizer):
             optimizer.step()
     except (RuntimeError, NotImplementedError) as bad:
-        said = getattr(bad, "__notes__", [])
-        return {"said": said, "same": before == [id(group) for group in optimizer.param_groups]}
-    return {"said": [], "same": True}
+        message = getattr(bad, "__notes__", [])
+        return {"message": message, "same": before == [id(group) for group in optimizer.param_groups]}
+    return {"message": [], "same": True}
 
 
 class _Counting(SGD):

@@ -120,11 +120,17 @@ def sync_models() -> dict[str, Any]:
     wrong = [n for (n, a), b in pairs if n not in ("later", "split") and not torch.equal(a, b)]
     wrong += [] if torch.equal(model.scale, needed.scale) else ["scale"]
     with CollectiveRecorder() as sent:
-        again = sync_params(model)
+        resynced = sync_params(model)
     kept = [name for name, p in needed.named_parameters() if name not in names]
     with torch.no_grad():
         model.head.bias[0] += dist.get_rank() == 2
-    return {"wrong": wrong, "again": again, "sent": len(sent.names), "kept": kept, "one": sync_params(model)}
+    return {
+        "wrong": wrong,
+        "resynced": resynced,
+        "sent": len(sent.names),
+        "kept": kept,
+        "one": sync_params(model),
+    }
 
 
 def mismatched_models() -> str:

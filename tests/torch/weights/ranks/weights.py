@@ -154,10 +154,12 @@ def assert_close_states(model: nn.Module, optimizer: Any, reference: nn.Module, 
     shown, whole_state = get_model_state_dict(model), reference.state_dict()
     for name, value in whole_state.items():
         torch.testing.assert_close(full_tensor(shown[name]), value, msg=lambda m, n=name: f"{n}: {m}")
-    held = get_optimizer_state_dict(model, optimizer)["state"]
+    states = get_optimizer_state_dict(model, optimizer)["state"]
     for name, values in get_optimizer_state_dict(reference, wanted)["state"].items():
         for key, value in values.items():
-            torch.testing.assert_close(full_tensor(held[name][key]), value, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(
+                full_tensor(states[name][key]), value, msg=lambda m, n=name: f"{n}: {m}"
+            )
 
 
 def write_weight_files(family: str, folder: str, **other: Any) -> None:
