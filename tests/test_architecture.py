@@ -14,17 +14,8 @@ from tools.measures.naming import everyday_words
 
 ROOT = Path(__file__).parent.parent
 CODE = Codebase(ROOT)
-LIMITS: dict[str, int] = {
-    "words": 6,
-    "layouts": 4,
-    "kinds": 22,
-    "forward": 4,
-    "private": 6,
-}
-"""Figures that are not at their wanted value yet; none of them may grow."""
-LONGEST_TEST = 460
-TEST_WORDS = 40
-"""Names of tests' files and helpers in everyday English; none may be added."""
+NAMES_OF_CASES = ("hunt/nets/", "judge/state_cases.py")
+"""Files whose classes are called as the cases that docs/soundness.md and the judge name."""
 
 # A library, and the only parts that may import it.
 HOMES = {
@@ -54,8 +45,8 @@ LAZY = {
 @pytest.mark.parametrize("row", house.ROWS, ids=lambda row: row.name)
 def test_a_figure_is_within_its_limit(row: house.Row) -> None:
     found = row.found(CODE)
-    limit = LIMITS.get(row.name, row.wanted)
-    assert row.figure(found) <= limit, "\n".join([f"{row.measured}: at most {limit}", *found[:200]])
+    message = [f"{row.measured}: at most {row.wanted}", *found[:200]]
+    assert row.figure(found) <= row.wanted, "\n".join(message)
 
 
 def test_imports_against_the_flow_are_excused() -> None:
@@ -94,13 +85,13 @@ def test_what_few_runs_need_is_imported_late(pair: tuple[str, str]) -> None:
 
 
 def test_names_in_tests() -> None:
-    found = everyday_words(Codebase(ROOT, "tests"))
-    assert len(found) <= TEST_WORDS, "\n".join(found)
+    found = [name for name in everyday_words(Codebase(ROOT, "tests")) if not name.startswith(NAMES_OF_CASES)]
+    assert found == []
 
 
 def test_files_of_tests_stay_small() -> None:
     sizes = {path: len(path.read_text("utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
-    assert [str(path) for path, size in sizes.items() if size > LONGEST_TEST] == []
+    assert [str(path) for path, size in sizes.items() if size > 400] == []
 
 
 # ---- the figures can fail ---------------------------------------------------------------------
@@ -156,7 +147,6 @@ def test_a_figure_counts_faults(row: house.Row, tmp_path: Path) -> None:
 
 def test_a_figure_above_its_limit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.CODE", of_files(tmp_path, FAULTS["circles"][0]))
-    monkeypatch.setattr(f"{__name__}.LIMITS", {})
     check: Callable[[house.Row], None] = test_a_figure_is_within_its_limit
     rows = {row.name: row for row in house.ROWS}
     check(rows["names"])

@@ -30,19 +30,19 @@ def unchanged(module: Any, mesh: Any) -> Any:
     return module
 
 
-def unplanned(**given: Any) -> ForTrainer:
+def without_plan(**given: Any) -> ForTrainer:
     return ForTrainer(**given)
 
 
-def unplanned_fabric(**given: Any) -> ForFabric:
+def without_plan_fabric(**given: Any) -> ForFabric:
     return ForFabric(**{"parallelize_fn": unchanged, **given})
 
 
-def planned(**given: Any) -> ForTrainer:
+def with_plan(**given: Any) -> ForTrainer:
     return ForTrainer(plan=planc.parse(PLAN), **given)
 
 
-def planned_fabric(**given: Any) -> ForFabric:
+def with_plan_fabric(**given: Any) -> ForFabric:
     return ForFabric(plan=planc.parse(PLAN), **given)
 
 

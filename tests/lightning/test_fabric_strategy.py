@@ -37,13 +37,13 @@ from tests.lightning.single_process import (
     PLAN,
     Make,
     TwoLayers,
-    planned_fabric,
     unchanged,
-    unplanned_fabric,
+    with_plan_fabric,
+    without_plan_fabric,
 )
 
 
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
+@pytest.mark.parametrize("make", [without_plan_fabric, with_plan_fabric])
 def test_fabric_has_no_checkpoint_io(make: Make) -> None:
     strategy = make()
     with pytest.raises(NotImplementedError, match="does not use the `CheckpointIO` plugin"):
@@ -78,7 +78,7 @@ def test_gradients_wait() -> None:
     """Without a plan each unit of FSDP2 is told, as in Lightning; with one, in test_train.py."""
     unit = mock.Mock(spec=FSDPModule)
     module: Any = mock.Mock(modules=mock.Mock(return_value=[unit, nn.Linear(2, 2)]))
-    control = unplanned_fabric()._backward_sync_control
+    control = without_plan_fabric()._backward_sync_control
     assert control is not None
     for enabled in (True, False):
         with control.no_backward_sync(module, enabled):
@@ -92,18 +92,18 @@ def test_one_model_is_saved(tmp_path: Path) -> None:
     )
     for state in ({}, {"model": TwoLayers()}):
         with pytest.raises(ValueError, match="Could not find a distributed model"):
-            unplanned_fabric().save_checkpoint(tmp_path, dict(state))
+            without_plan_fabric().save_checkpoint(tmp_path, dict(state))
     with split, pytest.raises(ValueError, match="Found multiple distributed models"):
-        unplanned_fabric().save_checkpoint(tmp_path, {"one": TwoLayers(), "two": TwoLayers()})
+        without_plan_fabric().save_checkpoint(tmp_path, {"one": TwoLayers(), "two": TwoLayers()})
     for number, state in ((0, {}), (2, {"one": TwoLayers(), "two": TwoLayers()})):
-        strategy = planned_fabric()
+        strategy = with_plan_fabric()
         strategy._session = mock.Mock(checkpoint_metadata=dict)
         with pytest.raises(ValueError, match=f"one model is saved at a time, and the state has {number}"):
             strategy.save_checkpoint(tmp_path, dict(state))
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
+@pytest.mark.parametrize("make", [without_plan_fabric, with_plan_fabric])
 @pytest.mark.parametrize("state", [None, {}])
 def test_loading_into_nothing(make: Make, state: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"load_checkpoint.*state={state}"):
@@ -116,15 +116,15 @@ def test_one_model_is_loaded(tmp_path: Path) -> None:
     )
     for state in ({"other": "data"}, {"model": TwoLayers()}):
         with pytest.raises(ValueError, match="Could not find a distributed model"):
-            unplanned_fabric().load_checkpoint(tmp_path, dict(state))
+            without_plan_fabric().load_checkpoint(tmp_path, dict(state))
     with split, pytest.raises(ValueError, match="Found multiple distributed models"):
-        unplanned_fabric().load_checkpoint(tmp_path, {"one": TwoLayers(), "two": TwoLayers()})
+        without_plan_fabric().load_checkpoint(tmp_path, {"one": TwoLayers(), "two": TwoLayers()})
     for number, state in ((0, {"other": "data"}), (2, {"one": TwoLayers(), "two": TwoLayers()})):
         with pytest.raises(ValueError, match=f"one model is loaded at a time, and {number} were given"):
-            planned_fabric().load_checkpoint(tmp_path, dict(state))
+            with_plan_fabric().load_checkpoint(tmp_path, dict(state))
 
 
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
+@pytest.mark.parametrize("make", [without_plan_fabric, with_plan_fabric])
 def test_weights_alone_go_into_a_model(make: Make, tmp_path: Path) -> None:
     """A file that holds a state dict and nothing else, loaded into the module itself."""
     saved, model = TwoLayers(), TwoLayers()
@@ -138,10 +138,10 @@ def test_weights_alone_go_into_a_model(make: Make, tmp_path: Path) -> None:
 
 def test_raw_weights_are_a_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be a single file containing the full state dict"):
-        unplanned_fabric().load_checkpoint(tmp_path, TwoLayers())
+        without_plan_fabric().load_checkpoint(tmp_path, TwoLayers())
 
 
-@pytest.mark.parametrize("make", [unplanned_fabric, planned_fabric])
+@pytest.mark.parametrize("make", [without_plan_fabric, with_plan_fabric])
 def test_an_optimizer_alone_is_not_loaded(make: Make, tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(TwoLayers().parameters(), lr=0.1)
     with pytest.raises(NotImplementedError, match="Loading a single optimizer object"):
@@ -156,7 +156,7 @@ class Note(NamedTuple):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_what_is_no_tensor(full: bool, tmp_path: Path) -> None:
-    strategy = alone(save_distributed_checkpoint=not full)
+    strategy = single_process_strategy(save_distributed_checkpoint=not full)
     strategy.save_checkpoint(tmp_path / "there", {"model": TwoLayers(), "note": Note("kept")})
     state: Any = {"model": TwoLayers(), "note": None}
     # As in the release that is extended here: what torch.load does by itself, unless it is said.
@@ -169,7 +169,11 @@ def test_what_is_no_tensor(full: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_urls(full: bool) -> None:
     """With a plan they are what they say, and no folders named `memory:`."""
-    strategy, saved, model = alone(save_distributed_checkpoint=not full), TwoLayers(), TwoLayers()
+    strategy, saved, model = (
+        single_process_strategy(save_distributed_checkpoint=not full),
+        TwoLayers(),
+        TwoLayers(),
+    )
     url = f"memory://unit/{full}"
     strategy.save_checkpoint(url, {"model": saved})
     assert not Path("memory:").exists()
@@ -177,8 +181,8 @@ def test_urls(full: bool) -> None:
     assert torch.equal(model.up.weight, saved.up.weight)
 
 
-def alone(**given: Any) -> ForFabric:
+def single_process_strategy(**given: Any) -> ForFabric:
     """A strategy with a plan, whose models are not split."""
-    strategy = planned_fabric(**given)
+    strategy = with_plan_fabric(**given)
     strategy._session = mock.Mock(checkpoint_metadata=dict)
     return strategy

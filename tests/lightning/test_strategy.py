@@ -49,15 +49,15 @@ from tests.lightning.single_process import (
     Make,
     TwoLayers,
     fake_multiprocess,
-    planned,
-    planned_fabric,
-    unplanned,
-    unplanned_fabric,
+    with_plan,
+    with_plan_fabric,
+    without_plan,
+    without_plan_fabric,
 )
 
-WITHOUT = pytest.mark.parametrize("make", [unplanned, unplanned_fabric])
-WITH = pytest.mark.parametrize("make", [planned, planned_fabric])
-ALL = pytest.mark.parametrize("make", [unplanned, unplanned_fabric, planned, planned_fabric])
+WITHOUT = pytest.mark.parametrize("make", [without_plan, without_plan_fabric])
+WITH = pytest.mark.parametrize("make", [with_plan, with_plan_fabric])
+ALL = pytest.mark.parametrize("make", [without_plan, without_plan_fabric, with_plan, with_plan_fabric])
 DIMS = pytest.mark.parametrize(
     ("nodes", "devices", "dp", "tp"), [(1, 4, 1, 1), (1, 4, 2, 3), (1, 4, 4, 2), (2, 4, 1, 4), (2, 4, 2, 1)]
 )
@@ -65,13 +65,13 @@ DIMS = pytest.mark.parametrize(
 
 def test_they_are_lightning_s_own() -> None:
     """Its connectors ask `isinstance`, and compare the name of the class."""
-    assert isinstance(planned(), Stock)
-    assert isinstance(planned_fabric(), StockFabric)
-    for made in (planned(), planned_fabric(), unplanned(), unplanned_fabric()):
+    assert isinstance(with_plan(), Stock)
+    assert isinstance(with_plan_fabric(), StockFabric)
+    for made in (with_plan(), with_plan_fabric(), without_plan(), without_plan_fabric()):
         assert type(made).__name__ == "ModelParallelStrategy"
 
 
-@pytest.mark.parametrize("make", [unplanned, planned])
+@pytest.mark.parametrize("make", [without_plan, with_plan])
 def test_an_old_torch(make: Make) -> None:
     with (
         mock.patch("lightning.pytorch.strategies.model_parallel._TORCH_GREATER_EQUAL_2_4", new=False),
@@ -140,7 +140,7 @@ def test_fsdp1_is_refused_under_a_plan(make: Make) -> None:
 
 def test_configure_model() -> None:
     """Without a plan it must be overridden, as that is where the user splits the model."""
-    strategy: Any = unplanned()
+    strategy: Any = without_plan()
     strategy._accelerator = mock.Mock()
     strategy._parallel_devices = [CPU]
     strategy.model = strategy._lightning_module = LightningModule()
@@ -162,7 +162,7 @@ def test_what_is_overwritten(make: Make, tmp_path: Path) -> None:
     may take that of a file."""
     state: Any = {"state_dict": {"x": torch.ones(2)}}
     model = TwoLayers()
-    if make is unplanned_fabric:
+    if make is without_plan_fabric:
         state = {"model": model}
     other, shards, file = tmp_path / "other", tmp_path / "shards", tmp_path / "file"
     for folder, inside in ((other, "notes"), (shards, "meta.pt")):
@@ -170,7 +170,7 @@ def test_what_is_overwritten(make: Make, tmp_path: Path) -> None:
         (folder / inside).touch()
     with mock.patch("lightning.fabric.strategies.model_parallel._has_dtensor_modules", return_value=True):
         strategy = make(save_distributed_checkpoint=False)
-        if make is unplanned:
+        if make is without_plan:
             strategy._lightning_module = mock.Mock()
         with pytest.raises(IsADirectoryError, match="exists and is a directory"):
             save(strategy, other, state)
@@ -190,7 +190,7 @@ def test_what_is_overwritten(make: Make, tmp_path: Path) -> None:
 @WITH
 def test_what_is_overwritten_under_a_plan(make: Make, tmp_path: Path) -> None:
     """The same; only that nobody's folder is written into."""
-    state: Any = {"model": TwoLayers()} if make is planned_fabric else {"state_dict": {"x": torch.ones(2)}}
+    state: Any = {"model": TwoLayers()} if make is with_plan_fabric else {"state_dict": {"x": torch.ones(2)}}
     other, place = tmp_path / "other", tmp_path / "place"
     other.mkdir()
     (other / "notes").touch()
@@ -287,7 +287,7 @@ def test_memory_for_meta_tensors(make: Make) -> None:
 def test_names_of_compiled_parts() -> None:
     """A full checkpoint has the optimizer's states by number, whatever torch.compile calls the
     parameters."""
-    strategy: Any = unplanned(save_distributed_checkpoint=False)
+    strategy: Any = without_plan(save_distributed_checkpoint=False)
     model = Configured()
     model.inner = torch.compile(nn.Linear(3, 2), backend="eager")
     optimizer = torch.optim.SGD(model.parameters(), momentum=0.9, lr=0.1)

@@ -46,8 +46,8 @@ CHANGES = (
     MutationOperator("loss", 2, layouts.change_loss),
     MutationOperator("gather-logits", 3, layouts.gather_logits),
     # patterns
-    MutationOperator("narrow", 6, patterns.narrow),
-    MutationOperator("widen", 4, patterns.widen),
+    MutationOperator("narrow", 6, patterns.narrow_pattern),
+    MutationOperator("widen", 4, patterns.widen_pattern),
     MutationOperator("rename", 3, patterns.rename_segment),
     MutationOperator("parent", 1, patterns.to_parent),
     MutationOperator("child", 1, patterns.to_child),

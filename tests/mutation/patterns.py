@@ -21,12 +21,12 @@ SegmentEdit = Callable[[Segment, list[str], ModuleNames, str], list[Segment]]
 in the model, and one whole name up to there."""
 
 
-def narrow(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
+def narrow_pattern(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
     """Fewer modules: `*` to one name or all but one, a choice minus a name."""
     return _change_segment(plan, names, rng, _narrower)
 
 
-def widen(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
+def widen_pattern(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:
     """More modules: a name to a choice or `*`, a choice plus a name, `*` to `**`."""
     return _change_segment(plan, names, rng, _wider)
 
@@ -67,12 +67,12 @@ def restrict_class(plan: Plan, names: ModuleNames, rng: Random) -> MutationResul
     """Only modules of a class that some of them may be of."""
     every = list(dict.fromkeys(module.class_name for module in names.modules.values()))
 
-    def kept(old: Pattern) -> Pattern | None:
+    def of_common_class(old: Pattern) -> Pattern | None:
         own = [names.modules[name].class_name for name in names.matches(old, plan)]
         kind = rng.choice([*own, rng.choice(every)])
         return replace_fields(old, class_name=kind) if kind.isidentifier() else None
 
-    return _change_one_pattern(plan, rng, kept, lets=False)
+    return _change_one_pattern(plan, rng, of_common_class, lets=False)
 
 
 def name_common_class(plan: Plan, names: ModuleNames, rng: Random) -> MutationResult:

@@ -30,14 +30,14 @@ def _rules_inside(plan: Plan, path: FieldPath, names: ModuleNames) -> list[Field
     """The rules of a block that speak of nothing but the modules of one rule and what lies in them."""
     tops = set(names.matches(get_at(plan, path).pattern, plan))
 
-    def within(name: str) -> bool:
+    def is_inside(name: str) -> bool:
         parts = name.split(".")
         return any(".".join(parts[: i + 1]) in tops for i in range(len(parts)))
 
     found = []
     for i, rule in enumerate(get_at(plan, path[:2]).rules):
         matched = names.matches(rule.pattern, plan)
-        if matched and all(map(within, matched)):
+        if matched and all(map(is_inside, matched)):
             found.append((*path[:3], i))
     return found
 

@@ -120,12 +120,12 @@ def test_mutants_are_plans(name: str) -> None:
 
 
 def test_every_kind_occurs() -> None:
-    drawn: Counter[str] = Counter()
+    sampled: Counter[str] = Counter()
     for name in ("whisper", "phi3", "qwen3_moe", "llama"):
         for mutant in mutants(plan(name), graph(name), 0, count=500):
             assert 1 <= len(mutant.changes) <= 2
-            drawn.update(change.kind for change in mutant.changes)
-    assert set(drawn) == set(KINDS)
+            sampled.update(change.kind for change in mutant.changes)
+    assert set(sampled) == set(KINDS)
 
 
 def test_a_plan_without_neighbours_ends() -> None:
@@ -248,12 +248,12 @@ def test_cases_of_a_family_are_drawn_again(capsys: pytest.CaptureFixture[str]) -
         asked.append(reference)
         return graph("llama")
 
-    def drawn(count: int) -> list[Case]:
+    def sampled(count: int) -> list[Case]:
         return list(sample_cases(FAMILIES["llama"], plan("llama"), graph_of, 2, count=count))
 
-    found = drawn(80)
+    found = sampled(80)
     assert len(asked) == len(set(asked))
-    assert drawn(20) == found[:20]
+    assert sampled(20) == found[:20]
     assert {case.variant.sizes["tp"] for case in found} == {2, 4}
     assert any(case.mutant is None for case in found)
     one = next(case for case in found if case.mutant and case.variant.changes)

@@ -145,7 +145,7 @@ def settings_of(document: Document, rng: Random) -> Settings:
 # ---- what must hold ----------------------------------------------------------------
 
 
-def examine(encoded: bytes, form: str, rng: Random) -> None:
+def check_any_source(encoded: bytes, form: str, rng: Random) -> None:
     """Read, check, report and format; assert what holds of any source."""
     document = read_bytes(encoded, "x.plan", form)
     result = check_document(document, settings_of(document, rng))
@@ -210,7 +210,7 @@ def _conversion(document: Document) -> None:
 
 def run_case(seed: int) -> None:
     encoded, form = case(seed)
-    examine(encoded, form, Random(seed))
+    check_any_source(encoded, form, Random(seed))
 
 
 def test_nothing_raises() -> None:

@@ -34,7 +34,7 @@ def read(text: str, form: str = "text") -> Document:
     return document
 
 
-def same(plan: Plan, wanted: Plan) -> None:
+def assert_same_plan(plan: Plan, wanted: Plan) -> None:
     """Two plans are equal. No bare `assert`: pytest would explain large ones for minutes."""
     if plan != wanted:
         pytest.fail(f"another plan:\n{unparse(plan)}\nin place of:\n{unparse(wanted)}")
@@ -46,7 +46,7 @@ def same(plan: Plan, wanted: Plan) -> None:
 @QUICK
 @given(plans())
 def test_text(plan: Plan) -> None:
-    same(read(unparse(plan)).plan, plan)
+    assert_same_plan(read(unparse(plan)).plan, plan)
 
 
 @QUICK
@@ -58,13 +58,13 @@ def test_pattern(pattern: Pattern) -> None:
 @QUICK
 @given(plans(any_texts()))
 def test_json(plan: Plan) -> None:
-    same(read(plan_to_json(plan), "json").plan, plan)
+    assert_same_plan(read(plan_to_json(plan), "json").plan, plan)
 
 
 @QUICK
 @given(plans(any_texts()))
 def test_yaml(plan: Plan) -> None:
-    same(read(plan_to_yaml(plan), "yaml").plan, plan)
+    assert_same_plan(read(plan_to_yaml(plan), "yaml").plan, plan)
 
 
 @QUICK
@@ -72,13 +72,13 @@ def test_yaml(plan: Plan) -> None:
 def test_python(plan: Plan) -> None:
     space: dict[str, Any] = {}
     exec(plan_to_python(plan), space)
-    same(space["plan"], plan)
+    assert_same_plan(space["plan"], plan)
 
 
 @QUICK
 @given(plans())
 def test_data(plan: Plan) -> None:
-    same(planc.from_data(planc.to_data(plan)), plan)
+    assert_same_plan(planc.from_data(planc.to_data(plan)), plan)
 
 
 # ---- the formatter -----------------------------------------------------------------
@@ -101,10 +101,10 @@ def test_decorated_text(seed: int) -> None:
 def check_formatting(text: str, plan: Plan | None = None) -> None:
     """Formatting keeps the plan and every comment, and is done after one run."""
     document = read(text)
-    same(document.plan, plan or document.plan)
+    assert_same_plan(document.plan, plan or document.plan)
     formatted = format_document(document)
     reread = read(formatted)
-    same(reread.plan, document.plan)
+    assert_same_plan(reread.plan, document.plan)
     assert format_document(reread) == formatted
     assert comments(formatted) == comments(text)
 
@@ -304,4 +304,4 @@ def test_data_says_what_text_can_say(data: dict[str, object]) -> None:
     if unparse_round_trip(plan) is None:
         assert planc.check(data).is_refuted, "what no text can say is refuted by a law"
         return
-    same(read(unparse(plan)).plan, plan)
+    assert_same_plan(read(unparse(plan)).plan, plan)

@@ -40,7 +40,7 @@ class OptimizerLoadPlan:
             map_leaves(tree, (ReadTarget, _ScalarTarget), _materialize, combine=with_dicts)
         )
 
-    def request(self, target: ReadTarget) -> ReadTarget:
+    def add_request(self, target: ReadTarget) -> ReadTarget:
         """Have a tensor read."""
         self.requests.append(target.read_request)
         return target
@@ -134,7 +134,7 @@ def _plan_state(saved: Any, before: Any, param: Tensor, plan: OptimizerLoadPlan)
     """The state of one parameter, with a target for each tensor."""
 
     def target(path: TreePath, entry: TensorEntry) -> Any:
-        return plan.request(_target_for(entry, get_at(before, path, into=(Mapping,)), param))
+        return plan.add_request(_target_for(entry, get_at(before, path, into=(Mapping,)), param))
 
     return map_leaves_with_paths(saved, TensorEntry, target)
 
@@ -162,7 +162,7 @@ def _settings(own: Mapping[str, Any], saved: Mapping[str, Any], plan: OptimizerL
 def _setting(saved: Any, own: Any, plan: OptimizerLoadPlan) -> Any:
     """A tensor where the optimizer has one, a number where it has one."""
     if isinstance(saved, TensorEntry):
-        target = plan.request(target_like(saved, own))
+        target = plan.add_request(target_like(saved, own))
         return target if own is None or isinstance(own, Tensor) else _ScalarTarget(target)
     if isinstance(own, Tensor) and isinstance(saved, int | float):
         return torch.full_like(own, saved)

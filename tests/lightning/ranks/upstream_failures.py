@@ -231,7 +231,7 @@ class ReductionCounter(TorchDispatchMode):
 def accumulated_gradients() -> Report:
     """Six micro-batches, two to a step."""
 
-    class Counted(Model):
+    class MicroBatched(Model):
         def training_step(self, batch: list[Tensor], index: int) -> Tensor:
             return mse_loss(self(batch[0]), batch[1])
 
@@ -243,7 +243,7 @@ def accumulated_gradients() -> Report:
 
         train_dataloader = loader
 
-    model = seeded_model(Counted)
+    model = seeded_model(MicroBatched)
     with ReductionCounter() as counts:
         make_trainer(split_strategy(), 4, max_steps=3, accumulate_grad_batches=2, limit_train_batches=6).fit(
             model

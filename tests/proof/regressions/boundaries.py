@@ -30,7 +30,7 @@ def changing(child: Any) -> FunctionModule:
     return FunctionModule(residual, norm=nn.LayerNorm(D), child=child)
 
 
-def same(_: Any, x: Tensor) -> Tensor:
+def identity(_: Any, x: Tensor) -> Tensor:
     return x
 
 
@@ -43,7 +43,7 @@ def chained(self: Any, x: Tensor) -> Tensor:
 
 def chain() -> FunctionModule:
     two = FunctionModule(lambda _, x: (x.mul_(2.0), None)[1])
-    return FunctionModule(chained, norm=nn.LayerNorm(D), one=FunctionModule(same), two=two, last=linear())
+    return FunctionModule(chained, norm=nn.LayerNorm(D), one=FunctionModule(identity), two=two, last=linear())
 
 
 def written_part(of: Callable[[Tensor], Tensor]) -> FunctionModule:

@@ -27,7 +27,7 @@ class WrongFact(AssertionError):
     """The row of an operation is not what torch does."""
 
 
-class Run:
+class TracedRun:
     """One call of a case on random numbers, and what autograd saved in it."""
 
     def __init__(self, case: Case) -> None:
@@ -59,7 +59,7 @@ class Run:
 
 def check_row_facts(case: Case) -> None:
     """Raise `WrongFact` where torch does not do what the row of a case's operation says."""
-    row, run = OPS[case.name], Run(case)
+    row, run = OPS[case.name], TracedRun(case)
     if run.draws and not row.uses_rng(run.operation):
         raise WrongFact(f"{case!r} draws random numbers")
     if (
@@ -74,7 +74,7 @@ def check_row_facts(case: Case) -> None:
         _check_saved(case, run, row.saves(run.operation))
 
 
-def _check_saved(case: Case, run: Run, expected: tuple[Any, ...] | None) -> None:
+def _check_saved(case: Case, run: TracedRun, expected: tuple[Any, ...] | None) -> None:
     if expected is None:
         return
     saved = run.saved_bytes()

@@ -136,7 +136,7 @@ def writing(case, types):
     return None
 
 
-def take(kind, *index, shape=(4, 8), result=None, ranks=2):
+def index_type(kind, *index, shape=(4, 8), result=None, ranks=2):
     return infer_result_types(
         "__getitem__", make_operand(shape, kind), index, results=(result or shape,), ranks=ranks
     )
@@ -144,9 +144,9 @@ def take(kind, *index, shape=(4, 8), result=None, ranks=2):
 
 def test_bounds_that_a_rank_has_of_its_own():
     length, half = RankDependent(8, 4), Slice(None, 4, None)
-    assert take(sharded(1), FULL, Slice(None, length, None)) is sharded(1)
-    assert take(sharded(1), DOTS, Slice(None, 100, None)) is sharded(1)
-    assert take(sharded(0), FULL, half, result=(4, 4)) is sharded(0)
+    assert index_type(sharded(1), FULL, Slice(None, length, None)) is sharded(1)
+    assert index_type(sharded(1), DOTS, Slice(None, 100, None)) is sharded(1)
+    assert index_type(sharded(0), FULL, half, result=(4, 4)) is sharded(0)
     for law, kind, stop in (
         ("size-read", REPLICATED, length),
         ("size-read", sharded(0), length),
@@ -156,10 +156,10 @@ def test_bounds_that_a_rank_has_of_its_own():
         ("cut-along", packed_shard(1, (6, 2)), RankDependent(4, 2)),
     ):
         with pytest.raises(RuleViolation) as refused:
-            take(kind, FULL, Slice(0, stop, None), result=(4, 4 if stop != length else 8))
+            index_type(kind, FULL, Slice(0, stop, None), result=(4, 4 if stop != length else 8))
         assert refused.value.law == law
     with pytest.raises(RuleViolation) as refused:
-        take(REPLICATED, FULL, RankDependent(7, 3), result=(4,))
+        index_type(REPLICATED, FULL, RankDependent(7, 3), result=(4,))
     assert refused.value.law == "size-read"
 
 
@@ -173,7 +173,9 @@ def test_pieces_of_a_fused_projection():
         (None, k, 24, packed_shard(1, (16, 8))),
         (q, None, 16, packed_shard(1, (8, 8))),
     ):
-        assert take(kind, DOTS, Slice(start, stop, None), shape=shape, result=(2, size), ranks=4) is result
+        assert (
+            index_type(kind, DOTS, Slice(start, stop, None), shape=shape, result=(2, size), ranks=4) is result
+        )
 
 
 def test_unsupported_indexes():
@@ -190,9 +192,9 @@ def test_unsupported_indexes():
         (FULL, FULL),
     ):
         with pytest.raises(Unsupported):
-            take(INVARIANT, *index, result=(3,))
+            index_type(INVARIANT, *index, result=(3,))
     with pytest.raises(RuleViolation) as refused:
-        take(INVARIANT, make_operand((3,), PARTIAL, "int64"), result=(3, 8))
+        index_type(INVARIANT, make_operand((3,), PARTIAL, "int64"), result=(3, 8))
     assert refused.value.law == "partial"
 
 
@@ -200,8 +202,8 @@ def test_local_indexes():
     """x[arange(len(x)), last] of a split batch, as a classifier takes the last token."""
     rows = make_operand((4,), local_index(0, 4), "int64")
     last = make_operand((4,), sharded(0), "int64")
-    assert take(sharded(0), rows, last, result=(4,)) is sharded(0)
-    assert take(sharded(0), rows, result=(4, 8)) is sharded(0)
+    assert index_type(sharded(0), rows, last, result=(4,)) is sharded(0)
+    assert index_type(sharded(0), rows, result=(4, 8)) is sharded(0)
     for law, kind, index, result in (
         ("size-read", REPLICATED, (rows,), (4, 8)),
         ("size-read", sharded(1), (rows,), (4, 8)),
@@ -209,14 +211,14 @@ def test_local_indexes():
         ("meet", sharded(0), (rows, make_operand((4,), CONSTANT, "int64")), (4,)),
     ):
         with pytest.raises(RuleViolation) as refused:
-            take(kind, *index, result=result)
+            index_type(kind, *index, result=result)
         assert refused.value.law == law
 
 
 def test_halves_of_a_rotation():
     """x[..., : d // 2], and x.chunk(2, -1), on split heads"""
     shape, half = (2, 4, 5, 8), (2, 4, 5, 4)
-    assert take(sharded(1), DOTS, Slice(None, 4, None), shape=shape, result=half) is sharded(1)
+    assert index_type(sharded(1), DOTS, Slice(None, 4, None), shape=shape, result=half) is sharded(1)
     x = make_operand(shape, sharded(1))
     assert infer_result_types("chunk", x, 2, dim=-1, results=(half, half)) == (sharded(1), sharded(1))
     assert infer_result_types(

@@ -32,7 +32,7 @@ def factored(rng: random.Random, numbers: list[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def asked(rng: random.Random, shape: tuple[int, ...], ranks: int) -> tuple:
+def requested_shape(rng: random.Random, shape: tuple[int, ...], ranks: int) -> tuple:
     """The sizes that a piece of code gives for that shape."""
     even = [d for d, size in enumerate(shape) if size % ranks == 0]
     sizes: list = list(shape)
@@ -52,7 +52,11 @@ def test_random_views_against_torch(name, ranks):
         numbers = rng.choices([2, 3, ranks, 2 * ranks], k=rng.randint(1, 4))
         before, after = factored(rng, numbers), factored(rng, numbers)
         count += sweep(
-            Case(name, T(*before), asked(rng, after, ranks)), ranks, seed=seed, accepted=30, refused=30
+            Case(name, T(*before), requested_shape(rng, after, ranks)),
+            ranks,
+            seed=seed,
+            accepted=30,
+            refused=30,
         )
     assert count["accepted"] > 200, count
 

@@ -33,7 +33,7 @@ class Case(NamedTuple):
     params: str = "fp32"
     overlap: bool = False
 
-    def asked(self, graph: str | None) -> dict[str, Any]:
+    def case_arguments(self, graph: str | None) -> dict[str, Any]:
         plan: dict[str, Any] = {"recompute": self.recompute, "pods": "pod" in self.sizes}
         if self.mode or self.params != "fp32":
             plan |= {"mode": self.mode, "params": self.params}
@@ -76,7 +76,9 @@ def faults(cases: tuple[Case, ...], what: str, name: str, graph: str | None) -> 
     for case in cases:
         if name in case.families:
             for rank, wrong in enumerate(
-                run_on_ranks(prod(case.sizes.values()), f"torch.apply.{what}", name=name, **case.asked(graph))
+                run_on_ranks(
+                    prod(case.sizes.values()), f"torch.apply.{what}", name=name, **case.case_arguments(graph)
+                )
             ):
                 found += [f"{case.title}, rank {rank}: {fault}" for fault in wrong[:5]]
     return found

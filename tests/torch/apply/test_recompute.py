@@ -25,7 +25,7 @@ def plain(graph: str) -> list[Any]:
     return run_on_ranks(4, "torch.apply.recompute:llama_step", graph=graph, sizes=SIZES, mode=None)
 
 
-def same(found: list[Any], plain: list[Any]) -> None:
+def assert_same_gradients(found: list[Any], plain: list[Any]) -> None:
     for one, other in zip(found, plain, strict=True):
         assert one["gradients"] == pytest.approx(other["gradients"], rel=1e-5, abs=1e-6)
         assert one["kept"] < other["kept"]
@@ -33,7 +33,7 @@ def same(found: list[Any], plain: list[Any]) -> None:
 
 def test_full(graph: str, plain: list[Any]) -> None:
     found = run_on_ranks(4, "torch.apply.recompute:llama_step", graph=graph, sizes=SIZES, mode="full")
-    same(found, plain)
+    assert_same_gradients(found, plain)
     for kind, times in found[0]["backward"].items():
         assert times > plain[0]["backward"][kind], kind
 
@@ -44,7 +44,7 @@ def test_save(graph: str, plain: list[Any], save: str) -> None:
     found = run_on_ranks(
         4, "torch.apply.recompute:llama_step", graph=graph, sizes=SIZES, mode=f"save({save})"
     )
-    same(found, plain)
+    assert_same_gradients(found, plain)
     for kind, times in found[0]["backward"].items():
         if kind in save:
             assert times == plain[0]["backward"][kind], kind

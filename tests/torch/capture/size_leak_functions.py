@@ -92,13 +92,13 @@ def found_in(y: Any, table: Any) -> float:
         return 2.0
 
 
-def written(y: Any) -> Any:
+def write_item(y: Any) -> Any:
     one = torch.tensor(1)
     one.fill_(y.shape[1])
     return one.item()
 
 
-def written_view(y: Any) -> Any:
+def write_view(y: Any) -> Any:
     one = torch.tensor([1])
     view = one.view(())
     one.fill_(y.shape[1])

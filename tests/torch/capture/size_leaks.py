@@ -33,8 +33,8 @@ from tests.torch.capture.size_leak_functions import (
     scripted,
     set_item,
     tried,
-    written,
-    written_view,
+    write_item,
+    write_view,
 )
 
 SIZE_READS = {
@@ -173,9 +173,9 @@ SIZE_READS = {
     "int of a tensor": lambda y: int(torch.tensor(y.shape[1])),
     "item of a sum": lambda y: (torch.tensor(1) + y.shape[1]).item(),
     "truth of a tensor": lambda y: 1.0 if torch.tensor(5) < y.shape[1] else 2.0,
-    "item that was written": written,
+    "item that was written": write_item,
     "item that was set": set_item,
-    "item of a view": written_view,
+    "item of a view": write_view,
     "item of full": lambda y: torch.full((), y.shape[1]).item(),
     "equal": lambda y: 1.0 if torch.equal(torch.tensor(8), torch.tensor(y.shape[1])) else 2.0,
     "long list": lambda y: torch.tensor([float(y.shape[1]) for _ in range(2)])[:1],

@@ -47,11 +47,11 @@ def built(reference: str) -> tuple[Any, Any]:
 def references() -> list[tuple[str, tuple[int, ...]]]:
     """Each family at the size that transformers gives it, and what is shipped."""
     families = [f"hf:{family.model}" for family in FAMILIES.values()]
-    more = [stored(name) for name in SHIPPED]
+    more = [shipped_reference(name) for name in SHIPPED]
     return [(one, SIZES) for one in families] + [(one, (8,)) for one in more if one not in families]
 
 
-def stored(name: str) -> str:
+def shipped_reference(name: str) -> str:
     """What the file of a graph says, read without planc."""
     with gzip.open(PLANS / f"{name}.graph.json.gz") as file:
         model: str = json.load(file)["model"]
@@ -76,7 +76,7 @@ def is_of_one_head(name: str) -> bool:
     return name.endswith(("q_norm.weight", "k_norm.weight"))
 
 
-def divided(reference: str, small: ShrunkModel, parts: int) -> Iterator[str]:
+def undivided_numbers(reference: str, small: ShrunkModel, parts: int) -> Iterator[str]:
     """Dims that the ranks share in the one model and not in the other, or that are alike in one alone."""
     full = shapes(reference)
     for name, few in shapes(small.reference).items():
@@ -96,7 +96,7 @@ def test_divides_as_the_full_model(reference: str, sizes: tuple[int, ...]) -> No
     for parts in sizes:
         small = shrink_model(reference, {"tp": parts})
         model, config = built(small.reference)
-        assert list(divided(reference, small, parts)) == []
+        assert list(undivided_numbers(reference, small, parts)) == []
         assert sum(one.numel() for one in model.parameters()) < SMALL
         assert small.changes
         # One head is not shared as it was where that would make the model large: this is said.
@@ -215,7 +215,7 @@ def test_small_model_is_not_made_larger() -> None:
 
 def test_parts_of_a_configuration(tmp_path: Path) -> None:
     """A model of text and images from a file: each part is made smaller by itself."""
-    reference = written(tmp_path, architectures=["CLIPModel"], model_type="clip")
+    reference = write_config(tmp_path, architectures=["CLIPModel"], model_type="clip")
     model, config = built(shrink_model(reference, {"tp": 2}).reference)
     full = built(reference)[1]
     for part in ("text_config", "vision_config"):
@@ -228,7 +228,7 @@ def test_parts_of_a_configuration(tmp_path: Path) -> None:
 def test_layers_of_a_file(tmp_path: Path) -> None:
     """Kinds of blocks in an order that a shorter model would not have: all stay, and a note says so."""
     kinds = ["full_attention", *["sliding_attention"] * 7]
-    reference = written(
+    reference = write_config(
         tmp_path, architectures=["Gemma3ForCausalLM"], model_type="gemma3_text", num_hidden_layers=8,
         layer_types=kinds,
     )  # fmt: skip
@@ -238,7 +238,7 @@ def test_layers_of_a_file(tmp_path: Path) -> None:
     assert config.num_hidden_layers == 8 or config.layer_types[: len(kinds)] != kinds
 
 
-def written(folder: Path, **config: Any) -> str:
+def write_config(folder: Path, **config: Any) -> str:
     path = folder / "config.json"
     path.write_text(json.dumps(config))
     return f"hf:{path}"
@@ -273,19 +273,23 @@ def test_factories_are_run_as_they_are() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_graph_stands_for_what_it_was_captured_from(name: str) -> None:
-    assert resolve_reference(name) == resolve_reference(str(PLANS / f"{name}.graph.json.gz")) == stored(name)
+    assert (
+        resolve_reference(name)
+        == resolve_reference(str(PLANS / f"{name}.graph.json.gz"))
+        == shipped_reference(name)
+    )
 
 
 def test_configuration_beside_its_graph(tmp_path: Path) -> None:
     kind = {"architectures": ["BertForMaskedLM"], "model_type": "bert"}
-    path = written(tmp_path, **kind, num_hidden_layers=2)
+    path = write_config(tmp_path, **kind, num_hidden_layers=2)
     graph = str(tmp_path / "bert.graph.json")
     write_graph_file(capture_reference(path), graph)
     assert resolve_reference(graph) == path
-    written(tmp_path, **kind, num_hidden_layers=3)
+    write_config(tmp_path, **kind, num_hidden_layers=3)
     assert "got: num_hidden_layers 3" in notes_of(graph)
     (tmp_path / "config.json").unlink()
-    assert "config.json" in refused(graph).message
+    assert "config.json" in rejection(graph).message
 
 
 def test_graph_of_code(tmp_path: Path) -> None:
@@ -298,10 +302,10 @@ def test_graph_of_code(tmp_path: Path) -> None:
 
 
 def test_no_such_graph() -> None:
-    assert "no graph 'no-such-graph'" in refused("no-such-graph").message
+    assert "no graph 'no-such-graph'" in rejection("no-such-graph").message
 
 
-def refused(reference: str) -> Diagnostic:
+def rejection(reference: str) -> Diagnostic:
     with pytest.raises(CaptureError) as raised:
         resolve_reference(reference)
     assert raised.value.diagnostic.law.code == "G803"
@@ -309,7 +313,7 @@ def refused(reference: str) -> Diagnostic:
 
 
 def notes_of(reference: str) -> tuple[str, ...]:
-    return refused(reference).notes
+    return rejection(reference).notes
 
 
 @pytest.mark.parametrize(

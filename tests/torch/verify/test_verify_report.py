@@ -24,7 +24,7 @@ ROWS = (
 )
 
 
-def drawn(found: VerifyResult, *, every: bool = False) -> list[str]:
+def rendered_lines(found: VerifyResult, *, every: bool = False) -> list[str]:
     out = io.StringIO()
     print_verify_report(
         found, ["made smaller: n 4 -> 2"], show_all=every, console=Console(file=out, width=100)
@@ -52,7 +52,7 @@ def test_the_table() -> None:
     found = VerifyResult(
         "my.plan", "hf:Net?n=2", {"dp": 1, "tp": 2}, 7, "wrong", ROWS, ran, (), ("L706 in parts",)
     )
-    assert drawn(found) == [
+    assert rendered_lines(found) == [
         "my.plan on dp=1 x tp=2, seed 7: hf:Net",
         "  made smaller: n 4 -> 2",
         "planc check does not prove this plan; planc verify runs it as it is written:",
@@ -67,7 +67,7 @@ def test_the_table() -> None:
         "",
         "my.plan: wrong: 2 of 3 tensors in 2 runs (plain, padded) have errors above 16",
     ]
-    assert sum("weight" in line for line in drawn(found, every=True)) == 5
+    assert sum("weight" in line for line in rendered_lines(found, every=True)) == 5
 
 
 def test_amounts() -> None:
