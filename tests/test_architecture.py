@@ -38,7 +38,6 @@ LAZY = {
     ("graph", "torch"): "only a capture needs torch",
     ("compile", "proof"): "a check without a model proves nothing",
     ("compile", "bind"): "a check without a model binds nothing",
-    ("resolve", "syntax.read_file"): "a base plan is read when a plan names it",
 }
 
 

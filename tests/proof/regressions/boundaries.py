@@ -54,7 +54,7 @@ def written_part(of: Callable[[Tensor], Tensor]) -> FunctionModule:
         y[:, 0].mul_(2.0)
         return self.last(y)
 
-    return FunctionModule(forward, norm=nn.LayerNorm(D), one=FunctionModule(same), last=linear())
+    return FunctionModule(forward, norm=nn.LayerNorm(D), one=FunctionModule(identity), last=linear())
 
 
 def scaled() -> FunctionModule:
