@@ -14,7 +14,7 @@ from planc.ir.tree import map_leaves, with_dicts
 from planc.torch.checkpoints.param_names import reshard_all, strip_wrappers
 from planc.torch.checkpoints.read_target import ReadTarget, target_like
 from planc.torch.checkpoints.reader import TensorEntry
-from planc.torch.weights.load_targets import LoadTarget, load_targets, local_tensor
+from planc.torch.weights.load_targets import LoadTarget, detached_local, load_targets
 from planc.torch.weights.tensor_exprs import SliceRequest
 
 
@@ -84,8 +84,8 @@ def _plan_target(
         yield "there is no " + ", nor ".join(f"'{name}'" for name in names)
     elif entry.shape != shape:
         yield f"'{names[0]}' is {entry.shape} there, and {shape} in the model"
-    elif local_tensor(target.tensor).is_meta:
-        yield f"'{names[0]}' has no memory yet: planc.materialize gives it some"
+    elif detached_local(target.tensor).is_meta:
+        yield f"'{names[0]}' is still on the meta device: call planc.materialize first"
     else:
         requests.extend(SliceRequest(entry.name, bounds, dest) for bounds, dest in target.local_slices())
 

@@ -113,7 +113,7 @@ class DistributedReader(DcpSource):
         self.tree: Tree = unflatten_state_dict({**values, **entries}, paths)
 
     def _dtype(self, name: str) -> torch.dtype:
-        dtype: torch.dtype = self._known[name].properties.dtype
+        dtype: torch.dtype = self._tensors[name].properties.dtype
         return dtype
 
     def _values(self, names: list[str]) -> Tree:

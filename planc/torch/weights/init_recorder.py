@@ -1,4 +1,4 @@
-"""How a model initialises itself: all that its class does to make it, recorded without memory."""
+"""Records how a model initializes itself: all operations of its construction, on the meta device."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class StorageView(NamedTuple):
     stride: tuple[int, ...]
     offset: int
     storage_bytes: int
-    """Of the whole storage."""
+    """The size of the storage."""
 
     @property
     def covers_storage(self) -> bool:
-        """Whether it is all of its storage."""
+        """Whether the view covers its storage."""
         size = self.dtype.itemsize
         for length in self.size:
             size *= length
         return self.offset == 0 and size == self.storage_bytes
 
 
-class RecordedOp(NamedTuple):
-    """An operation, with references in place of tensors."""
+class InitOp(NamedTuple):
+    """An operation, with views of storages in place of tensors."""
 
     op: Any
     args: tuple[Any, ...]
@@ -45,7 +45,7 @@ class RecordedOp(NamedTuple):
     reads: frozenset[int]
     writes: frozenset[int]
     overwritten: int | None
-    """The storage of which nothing is left as it was."""
+    """The storage that the operation fills, without reading it."""
     outputs: tuple[StorageView | None, ...]
     uses_rng: bool
 
@@ -54,20 +54,21 @@ _OVERWRITING_OPS = {"uniform_", "normal_", "fill_", "zero_", "random_", "exponen
 
 
 class InitRecordingError(Exception):
-    """An operation that cannot be recorded."""
+    """An operation that planc cannot record."""
 
 
 class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tensors that are made get no memory; what is done to them is kept."""
+    """Puts new tensors on the meta device, and records what is done to them."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.steps: list[RecordedOp] = []
+        self.ops: list[InitOp] = []
         self.constants: dict[int, Tensor] = {}
-        self._kept: list[Tensor] = []  # so that no storage gets the name of another
-        self._known: dict[int, Tensor] = {}
+        self._alive: list[Tensor] = []  # storages are identified by address: none may be freed
+        self._constants_on_meta: dict[int, Tensor] = {}
 
     def view_of(self, tensor: Tensor) -> StorageView:
+        """A tensor as a view of its storage."""
         storage = tensor.untyped_storage()
         return StorageView(
             storage_id(tensor), tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()),
@@ -82,7 +83,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         random = torch.Tag.nondeterministic_seeded in func.tags
         if tensors and not any(x.is_meta for x in tensors):
             if random:
-                raise InitRecordingError(f"{func} draws numbers for a tensor made of given ones")
+                raise InitRecordingError(f"{func} draws random numbers for a tensor with given values")
             return func(*args, **kwargs)
         args, kwargs = map_leaves((args, kwargs), Tensor, self._to_meta)
         takes = {argument.name for argument in op_schema(func).arguments}
@@ -95,28 +96,28 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _to_meta(self, item: Any) -> Any:
-        """A tensor with numbers of its own is a constant."""
+        """The stand-in on the meta device for a tensor with values: a constant."""
         if not isinstance(item, Tensor) or item.is_meta:
             return item
-        if id(item) not in self._known:
-            made = torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
-            self._known[id(item)] = made
-            self._kept += [item, made]
-            self.constants[self.view_of(made).storage] = item.clone()
-        return self._known[id(item)]
+        if id(item) not in self._constants_on_meta:
+            on_meta = torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
+            self._constants_on_meta[id(item)] = on_meta
+            self._alive += [item, on_meta]
+            self.constants[self.view_of(on_meta).storage] = item.clone()
+        return self._constants_on_meta[id(item)]
 
     def _record(self, func: Any, args: Any, kwargs: Any, result: Any, random: bool) -> None:
-        given = leaves((args, kwargs), Tensor)
-        made = leaves(result, Tensor)
-        self._kept += [*given, *made]
-        read = {self.view_of(x).storage for x in given}
+        inputs = leaves((args, kwargs), Tensor)
+        outputs = leaves(result, Tensor)
+        self._alive += [*inputs, *outputs]
+        read = {self.view_of(x).storage for x in inputs}
         written = {
             self.view_of(x).storage
             for argument, x in zip(op_schema(func).arguments, args)
             if argument.alias_info is not None and argument.alias_info.is_write and isinstance(x, Tensor)
         }
-        fresh = [None if self.view_of(x).storage in read else self.view_of(x) for x in made]
-        if not written and not any(fresh):
+        new = [None if self.view_of(x).storage in read else self.view_of(x) for x in outputs]
+        if not written and not any(new):
             return  # a view
         overwritten = None
         if (
@@ -125,53 +126,55 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             and self.view_of(args[0]).covers_storage
         ):
             overwritten = self.view_of(args[0]).storage
-            read = {self.view_of(x).storage for x in given if x is not args[0]}
-        arguments, keywords = map_leaves((args, kwargs), Tensor, self.view_of)
-        if "device" in keywords:
-            keywords["device"] = torch.device("cpu")
-        self.steps.append(
-            RecordedOp(func, arguments, keywords, frozenset(read), frozenset(written), overwritten,
-                 tuple(fresh), random)
+            read = {self.view_of(x).storage for x in inputs if x is not args[0]}
+        op_args, op_kwargs = map_leaves((args, kwargs), Tensor, self.view_of)
+        if "device" in op_kwargs:
+            op_kwargs["device"] = torch.device("cpu")
+        self.ops.append(
+            InitOp(func, op_args, op_kwargs, frozenset(read), frozenset(written), overwritten,
+                 tuple(new), random)
         )  # fmt: skip
 
     def record_initializer(
         self, function: Callable[..., Any], tensor: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Record a function that fills a tensor and looks at the numbers it draws."""
+        """Record a call of an initializer that reads the numbers it draws."""
         if not tensor.is_meta:
-            raise InitRecordingError(f"{function.__name__} draws numbers for a tensor made of given ones")
-        ref = self.view_of(tensor.detach())
-        self._kept.append(tensor)
-        written = frozenset({ref.storage})
-        read, overwritten = (frozenset[int](), ref.storage) if ref.covers_storage else (written, None)
-        self.steps.append(RecordedOp(function, (ref, *args), kwargs, read, written, overwritten, (), True))
+            raise InitRecordingError(
+                f"{function.__name__} draws random numbers for a tensor with given values"
+            )
+        view = self.view_of(tensor.detach())
+        self._alive.append(tensor)
+        written = frozenset({view.storage})
+        read, overwritten = (frozenset[int](), view.storage) if view.covers_storage else (written, None)
+        self.ops.append(InitOp(function, (view, *args), kwargs, read, written, overwritten, (), True))
         return tensor
 
 
 def record_init(build: Callable[[], nn.Module]) -> tuple[nn.Module, InitRecorder]:
-    """A model without memory, and how its numbers come about.
+    """A model on the meta device, and the record of how it initializes itself.
 
     Raises:
-        NotRecordedError: they depend on each other in a way that cannot be recorded.
+        InitRecordingError: it does something that depends on values.
     """
     recorder = InitRecorder()
     try:
         with _patch_initializers(recorder), recorder:
             return build(), recorder
-    except (NotImplementedError, RuntimeError) as bad:
-        raise InitRecordingError(str(bad).strip().partition("\n")[0]) from bad
+    except (NotImplementedError, RuntimeError) as error:
+        raise InitRecordingError(str(error).strip().partition("\n")[0]) from error
 
 
 @contextmanager
 def _patch_initializers(recorder: InitRecorder) -> Iterator[None]:
-    """Initialisers that look at numbers are recorded whole: on meta tensors they do nothing at all."""
+    """Record initializers that read their own numbers as one call: on meta tensors they do nothing."""
     names = (TRUNC_NORMAL, "orthogonal_", "sparse_", "dirac_")
     own: dict[str, Any] = {
         name: partial(recorder.record_initializer, getattr(nn.init, name)) for name in names
     }
     with ExitStack() as patches:
         patches.enter_context(patch.multiple(nn.init, **own))
-        # Transformers has kept torch's functions to call them behind its own.
-        kept = stored_initializers()
-        patches.enter_context(patch.dict(kept, {name: own[name] for name in names if name in kept}))
+        # Transformers replaces torch's initializers and calls the originals, which it stores.
+        stored = stored_initializers()
+        patches.enter_context(patch.dict(stored, {name: own[name] for name in names if name in stored}))
         yield

@@ -1,7 +1,7 @@
-"""Does again what a model did to initialise itself, tensor by tensor, and lets go of each at once.
+"""Repeats the recorded initialization of a model, tensor by tensor, and frees each tensor at once.
 
-All random numbers are drawn, in the same order and for whole tensors, so they are the same on
-every mesh. At any time only those whole tensors exist whose numbers are still used.
+All random numbers are drawn in the same order and for full tensors, so they are the same on every mesh. At any time
+only those full tensors exist that a later operation uses.
 """
 
 from __future__ import annotations
@@ -13,78 +13,86 @@ import torch
 from torch import Tensor
 
 from planc.ir.tree import map_leaves
-from planc.torch.weights.init_recorder import InitRecorder, RecordedOp, StorageView
+from planc.torch.weights.init_recorder import InitOp, InitRecorder, StorageView
 
 OnStorageReady = Callable[[int, Callable[[StorageView], Tensor]], None]
-"""Takes a finished storage, and what makes its views."""
+"""Gets the identity of a finished storage, and a function that makes tensors of its views."""
 
 
 class InitReplay:
-    """The storages that exist at a time."""
+    """Runs recorded operations, and keeps the storages that are in use."""
 
     def __init__(self, recorder: InitRecorder, wanted: Iterable[int], *, replay_rng: bool) -> None:
-        self._steps = recorder.steps
+        """
+        Args:
+            wanted: the storages to finish.
+            replay_rng: whether to draw random numbers also for other storages, so that the stream is that of
+                the recorded model.
+        """
+        self._ops = recorder.ops
         self._constants = recorder.constants
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._wanted = set(wanted)
-        self._needed: list[bool] = [False] * len(self._steps)
-        self._done: dict[int, list[int]] = {}
-        self._ends: dict[int, list[int]] = {}
+        self._needed: list[bool] = [False] * len(self._ops)
+        self._finished: dict[int, list[int]] = {}
+        self._freed: dict[int, list[int]] = {}
         self.peak = 0
-        """The most bytes that whole tensors took."""
+        """The most bytes that full tensors took at a time."""
         self._plan_storages(replay_rng)
 
     def _plan_storages(self, replay_rng: bool) -> None:
-        """What has to be done again, and after which step a storage is finished or no longer used."""
-        live, open_ = set(self._wanted), set(self._wanted)
-        for i in range(len(self._steps) - 1, -1, -1):
-            step = self._steps[i]
-            made = step.writes | {ref.storage for ref in step.outputs if ref is not None}
-            self._needed[i] = bool(made & live) or (replay_rng and step.uses_rng)
+        """Find the operations to run, and those after which a storage is finished or no longer used: liveness, from the
+        last operation to the first."""
+        live, unfinished = set(self._wanted), set(self._wanted)
+        for i in range(len(self._ops) - 1, -1, -1):
+            op = self._ops[i]
+            written = op.writes | {view.storage for view in op.outputs if view is not None}
+            self._needed[i] = bool(written & live) or (replay_rng and op.uses_rng)
             if not self._needed[i]:
                 continue
-            touched = made | step.reads
-            self._done[i] = sorted(open_ & touched)
-            open_ -= touched
-            self._ends[i] = sorted(touched - live)
-            live -= {ref.storage for ref in step.outputs if ref is not None}
-            live.discard(-1 if step.overwritten is None else step.overwritten)
-            live |= step.reads
-        self._never = open_
+            touched = written | op.reads
+            self._finished[i] = sorted(unfinished & touched)
+            unfinished -= touched
+            self._freed[i] = sorted(touched - live)
+            live -= {view.storage for view in op.outputs if view is not None}
+            live.discard(-1 if op.overwritten is None else op.overwritten)
+            live |= op.reads
+        self._untouched = unfinished
 
     def run(self, on_storage_ready: OnStorageReady) -> None:
-        for i, step in enumerate(self._steps):
+        """Run the operations, and hand out each wanted storage as soon as it is finished."""
+        for i, op in enumerate(self._ops):
             if self._needed[i]:
-                self._run_op(step)
+                self._run_op(op)
                 self.peak = max(self.peak, sum(s.nbytes() for s in self._storages.values()))
-                for storage in self._done[i]:
+                for storage in self._finished[i]:
                     on_storage_ready(storage, self.tensor_of)
-                for storage in (*self._done[i], *self._ends[i]):
+                for storage in (*self._finished[i], *self._freed[i]):
                     self._storages.pop(storage, None)
-        for storage in self._never:
+        for storage in self._untouched:
             on_storage_ready(storage, self.tensor_of)
             self._storages.pop(storage, None)
 
-    def tensor_of(self, ref: StorageView) -> Tensor:
-        """A tensor with its numbers. One that nothing was written to is zero."""
-        if ref.storage not in self._storages:
-            constant = self._constants.get(ref.storage)
-            self._storages[ref.storage] = (
-                torch.zeros(ref.storage_bytes, dtype=torch.uint8).untyped_storage()
+    def tensor_of(self, view: StorageView) -> Tensor:
+        """A tensor of a view with its values: zeros if nothing has written to its storage."""
+        if view.storage not in self._storages:
+            constant = self._constants.get(view.storage)
+            self._storages[view.storage] = (
+                torch.zeros(view.storage_bytes, dtype=torch.uint8).untyped_storage()
                 if constant is None
                 else constant.clone().untyped_storage()
             )
-        made = torch.empty(0, dtype=ref.dtype)
-        return made.set_(self._storages[ref.storage], ref.offset, ref.size, ref.stride)
+        tensor = torch.empty(0, dtype=view.dtype)
+        return tensor.set_(self._storages[view.storage], view.offset, view.size, view.stride)
 
-    def _run_op(self, step: RecordedOp) -> None:
-        arguments, keywords = map_leaves((step.args, step.kwargs), StorageView, self.tensor_of)
-        result: Any = step.op(*arguments, **keywords)
+    def _run_op(self, op: InitOp) -> None:
+        args, kwargs = map_leaves((op.args, op.kwargs), StorageView, self.tensor_of)
+        result: Any = op.op(*args, **kwargs)
         results = result if isinstance(result, tuple | list) else (result,)
-        for ref, tensor in zip(step.outputs, results):
-            if ref is None:
+        for view, tensor in zip(op.outputs, results):
+            if view is None:
                 continue
-            if tensor.stride() == ref.stride and tensor.storage_offset() == ref.offset:
-                self._storages[ref.storage] = tensor.untyped_storage()
+            if tensor.stride() == view.stride and tensor.storage_offset() == view.offset:
+                self._storages[view.storage] = tensor.untyped_storage()
             else:
-                self.tensor_of(ref).copy_(tensor)
+                self.tensor_of(view).copy_(tensor)

@@ -1,4 +1,4 @@
-"""Weights from a file or a folder, into a model that may be split: each rank reads its own slices."""
+"""Weights from a file or a folder for a model, split or not: each rank reads its own slices."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import nn
 
 from planc.ir.errors import WeightsError
-from planc.torch.weights.load_targets import LoadTarget, load_targets, local_tensor
+from planc.torch.weights.load_targets import LoadTarget, detached_local, load_targets
 from planc.torch.weights.name_mapping import is_ignored, map_tensors
 from planc.torch.weights.tensor_exprs import SliceRequest, TensorExpr
 from planc.torch.weights.weight_sources import WeightSource, open_source
 
 
 def load_into(model: nn.Module, path: str | os.PathLike[str]) -> int:
-    """Load weights. Every rank calls this, and none waits for another.
+    """Load weights into a model. Every rank calls this, and none waits for another.
 
     Returns:
         The bytes that this rank has read.
 
     Raises:
-        WeightsError: a name is missing or surplus, or a shape is wrong: all of them, and nothing has
-            been changed; or there is nothing to read.
+        WeightsError: names or shapes do not match, all of which it lists; or there is nothing to read. Nothing
+            has been changed.
     """
     source, requests = plan_reads(model, path)
     with torch.no_grad():
@@ -33,31 +33,36 @@ def load_into(model: nn.Module, path: str | os.PathLike[str]) -> int:
 def plan_reads(
     model: nn.Module, path: str | os.PathLike[str], *, allocated: bool = True
 ) -> tuple[WeightSource, list[SliceRequest]]:
-    """What this rank reads, once all names and shapes are right.
+    """The slices that this rank reads. All names and shapes are checked before the first read.
+
+    Args:
+        allocated: whether tensors on the meta device are an error.
 
     Raises:
-        WeightsError: they are not.
+        WeightsError: as `load_into` does.
     """
     source = open_source(path)
-    wanted = load_targets(model)
-    found, surplus = map_tensors(model, source.shapes, [name for target in wanted for name in target.names])
-    chosen = {target.names[0]: _first_present(target, found) for target in wanted}
-    faults = _mismatches(model, wanted, chosen, surplus, allocated)
-    if faults:
+    targets = load_targets(model)
+    available, surplus = map_tensors(
+        model, source.shapes, [name for target in targets for name in target.names]
+    )
+    chosen = {target.names[0]: _first_present(target, available) for target in targets}
+    mismatches = _mismatches(model, targets, chosen, surplus, allocated)
+    if mismatches:
         raise WeightsError(
-            f"'{os.fspath(path)}' does not hold the weights of {type(model).__name__}:", faults
+            f"'{os.fspath(path)}' does not contain the weights of {type(model).__name__}:", mismatches
         )
     requests: list[SliceRequest] = []
-    for target in wanted:
-        tree = chosen[target.names[0]]
-        if tree is not None:
-            for box, into in target.local_slices():
-                requests.extend(tree.slice_requests(box, into))
+    for target in targets:
+        expr = chosen[target.names[0]]
+        if expr is not None:
+            for bounds, dest in target.local_slices():
+                requests.extend(expr.slice_requests(bounds, dest))
     return source, requests
 
 
 def _first_present(target: LoadTarget, available: Mapping[str, TensorExpr]) -> TensorExpr | None:
-    """A tied tensor may be in the file under one of its names, or under several."""
+    """The tensor under the first name that the file has: a tied tensor has several names."""
     return next((available[name] for name in target.names if name in available), None)
 
 
@@ -68,14 +73,14 @@ def _mismatches(
     surplus: list[str],
     allocated: bool,
 ) -> list[str]:
-    faults = []
+    mismatches = []
     for target in targets:
-        name, tree = target.names[0], chosen[target.names[0]]
+        name, expr = target.names[0], chosen[target.names[0]]
         shape = tuple(target.tensor.shape)
-        if tree is None:
-            faults.append("there is no " + ", nor ".join(f"'{n}'" for n in target.names))
-        elif tree.shape != shape:
-            faults.append(f"'{name}' is {tree.shape} there, and {shape} in the model")
-        elif allocated and local_tensor(target.tensor).is_meta:
-            faults.append(f"'{name}' has no memory yet: planc.materialize gives it some")
-    return faults + [f"the model has no '{name}'" for name in surplus if not is_ignored(model, name)]
+        if expr is None:
+            mismatches.append("there is no " + ", nor ".join(f"'{n}'" for n in target.names))
+        elif expr.shape != shape:
+            mismatches.append(f"'{name}' is {expr.shape} there, and {shape} in the model")
+        elif allocated and detached_local(target.tensor).is_meta:
+            mismatches.append(f"'{name}' is still on the meta device: call planc.materialize first")
+    return mismatches + [f"the model has no '{name}'" for name in surplus if not is_ignored(model, name)]

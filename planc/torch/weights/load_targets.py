@@ -1,4 +1,4 @@
-"""What a model wants to be loaded: tensors by name, and the slices that this rank holds of them."""
+"""The tensors of a model that weights are loaded into, and this rank's slices of them."""
 
 from __future__ import annotations
 
@@ -22,45 +22,49 @@ class LoadTarget(NamedTuple):
     packed: PackedParam | None
 
     def local_slices(self) -> Iterator[tuple[SliceBounds, Tensor]]:
-        """What this rank holds: where it lies in the whole in the model's order, and the place for it.
+        """This rank's slices: their bounds in the full tensor in the model's order, and views of the local memory.
 
-        A rank's slice of a fused parameter is several slices of the whole.
+        A packed parameter has one slice for each part.
         """
-        own = local_tensor(self.tensor)
-        box = (
+        local = detached_local(self.tensor)
+        bounds = (
             local_slice(self.tensor)
             if isinstance(self.tensor, DTensor)
             else tuple((0, size) for size in self.tensor.shape)
         )
         if self.packed is None:
-            yield box, own
+            yield bounds, local
             return
         dim = self.packed.dim
-        first, size = box[dim]
+        first, size = bounds[dim]
         stored = 0
         for start, length in self.packed.stored_ranges():
             low, high = max(first, stored), min(first + size, stored + length)
             if low < high:
-                inner = (*box[:dim], (start + low - stored, high - low), *box[dim + 1 :])
-                yield inner, own.narrow(dim, low - first, high - low)
+                part = (*bounds[:dim], (start + low - stored, high - low), *bounds[dim + 1 :])
+                yield part, local.narrow(dim, low - first, high - low)
             stored += length
 
 
-def local_tensor(tensor: Tensor) -> Tensor:
-    """The rank's own memory of a tensor."""
+def detached_local(tensor: Tensor) -> Tensor:
+    """This rank's shard of a tensor, without gradients, in the same memory."""
     with torch.no_grad():
         return tensor.to_local() if isinstance(tensor, DTensor) else tensor.detach()
 
 
 def load_targets(model: nn.Module, *, all_buffers: bool = False) -> list[LoadTarget]:
-    """All that a state dict of the model shows, tied tensors once; or every buffer, too."""
-    found: dict[int, LoadTarget] = {}
+    """The parameters and persistent buffers of a model, tied tensors once.
+
+    Args:
+        all_buffers: also buffers that are not persistent.
+    """
+    targets: dict[int, LoadTarget] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for name, tensor in _named_tensors(module, all_buffers):
             full = f"{prefix}.{name}" if prefix else name
-            known = found.get(id(tensor), LoadTarget((), tensor, packed_params(module).get(name)))
-            found[id(tensor)] = known._replace(names=(*known.names, full))
-    return list(found.values())
+            known = targets.get(id(tensor), LoadTarget((), tensor, packed_params(module).get(name)))
+            targets[id(tensor)] = known._replace(names=(*known.names, full))
+    return list(targets.values())
 
 
 def _named_tensors(module: nn.Module, all_buffers: bool) -> Iterator[tuple[str, Tensor]]:

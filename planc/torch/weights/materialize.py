@@ -1,4 +1,4 @@
-"""Memory and numbers for a model on the meta device, split or not."""
+"""Memory and initial values for a model on the meta device, split or not."""
 
 from __future__ import annotations
 
@@ -29,24 +29,32 @@ def materialize_model(
     weights: str | os.PathLike[str] | None,
     build: ModelFactory | None,
 ) -> int:
-    """Give a model memory and numbers. Returns the most bytes that whole tensors took meanwhile.
+    """Allocate this rank's shards of a model and initialize them.
+
+    Args:
+        device: None: the device of the mesh, else the CPU.
+        seed: initialize as the unsplit model does after `torch.manual_seed(seed)`; or
+        weights: load them from a path, as `load_into` does.
+        build: makes the unsplit model; None: planc knows how, for models of transformers.
+
+    Returns:
+        The most bytes that full tensors took at a time.
 
     Raises:
-        WeightsError: the numbers cannot be had, or the weights do not fit; nothing has been changed.
+        WeightsError: planc cannot initialize the model, or the weights do not match; nothing has been changed.
     """
     if (seed is None) == (weights is None):
-        raise WeightsError("what a model begins with is a seed or weights: give one of them")
+        raise WeightsError("materialize needs a seed or weights: give one of them")
     if weights is not None:
         plan_reads(model, weights, allocated=False)
-    whole, recorder = _record_build(model, build)
-    wanted = load_targets(model, all_buffers=True)
-    names = _match_unsplit(model, whole, wanted)
+    unsplit, recorder = _record_build(model, build)
+    tensors = _match_unsplit(model, unsplit, load_targets(model, all_buffers=True))
     _allocate(model, _default_device(model, device))
-    wanted = load_targets(model, all_buffers=True)
-    kept = {name for target in load_targets(model) for name in target.names}
+    targets = load_targets(model, all_buffers=True)
+    loaded = {name for target in load_targets(model) for name in target.names}
     if weights is not None:
-        wanted = [target for target in wanted if target.names[0] not in kept]
-    peak = _replay_into(wanted, names, recorder, seed)
+        targets = [target for target in targets if target.names[0] not in loaded]
+    peak = _replay_into(targets, tensors, recorder, seed)
     if weights is not None:
         load_into(model, weights)
     return peak
@@ -56,43 +64,46 @@ def _record_build(model: nn.Module, build: ModelFactory | None) -> tuple[nn.Modu
     if build is None:
         if not hasattr(model, "base_model_prefix") or not hasattr(model, "config"):
             raise WeightsError(
-                f"how {type(model).__name__} is made is not known: give build=..., which makes it unsplit"
+                f"planc does not know how to build {type(model).__name__}: give build=..., a function that returns the "
+                "unsplit model"
             )
         build = _transformers_factory(model)
     with torch.random.fork_rng(devices=[]):
         try:
             return record_init(build)
-        except InitRecordingError as bad:
+        except InitRecordingError as error:
             raise WeightsError(
-                f"{type(model).__name__} cannot be initialised tensor by tensor: {bad}"
-            ) from bad
+                f"planc cannot initialize {type(model).__name__} tensor by tensor: {error}"
+            ) from error
 
 
 def _transformers_factory(model: Any) -> ModelFactory:
     return lambda: unsharded_class(model)(copy.deepcopy(model.config))
 
 
-def _match_unsplit(model: nn.Module, whole: nn.Module, wanted: list[LoadTarget]) -> dict[str, Tensor]:
-    """The tensors of the unsplit model by name, where they are those of the model."""
-    found = {name: tensor for target in load_targets(whole, all_buffers=True) for name in target.names
-             for tensor in (target.tensor,)}  # fmt: skip
-    faults = [
-        f"'{name}.{own}' has no memory, and is neither a parameter nor a buffer"
+def _match_unsplit(model: nn.Module, unsplit: nn.Module, targets: list[LoadTarget]) -> dict[str, Tensor]:
+    """The tensors of the unsplit model by name, if they match those of the model."""
+    built = {
+        name: target.tensor for target in load_targets(unsplit, all_buffers=True) for name in target.names
+    }
+    mismatches = [
+        f"'{name}.{own}' is on the meta device, and is neither a parameter nor a buffer"
         for name, module in model.named_modules()
-        for own, held in vars(module).items()
-        if isinstance(held, Tensor) and held.is_meta
+        for own, value in vars(module).items()
+        if isinstance(value, Tensor) and value.is_meta
     ]
-    for target in wanted:
+    for target in targets:
+        shape = tuple(target.tensor.shape)
         for name in target.names:
-            if name not in found:
-                faults.append(f"'{name}' is not in the model that is built")
-            elif found[name].shape != target.tensor.shape:
-                faults.append(
-                    f"'{name}' is built as {tuple(found[name].shape)}, not {tuple(target.tensor.shape)}"
+            if name not in built:
+                mismatches.append(f"the model that build=... returns has no '{name}'")
+            elif built[name].shape != shape:
+                mismatches.append(
+                    f"'{name}' is {tuple(built[name].shape)} in the model that build=... returns, and {shape} in this one"
                 )
-    if faults:
-        raise WeightsError(f"{type(model).__name__} cannot be given numbers:", faults)
-    return found
+    if mismatches:
+        raise WeightsError(f"planc cannot initialize {type(model).__name__}:", mismatches)
+    return built
 
 
 def _default_device(model: nn.Module, device: torch.device | str | None) -> torch.device:
@@ -103,7 +114,7 @@ def _default_device(model: nn.Module, device: torch.device | str | None) -> torc
 
 
 def _allocate(model: nn.Module, device: torch.device) -> None:
-    """Memory for the rank's shards. Tied tensors stay one."""
+    """Allocate the rank's shards. Tied tensors stay one."""
     tied = [target.names for target in load_targets(model, all_buffers=True) if len(target.names) > 1]
     model.to_empty(device=device)
     for first, *others in tied:
@@ -111,41 +122,41 @@ def _allocate(model: nn.Module, device: torch.device) -> None:
         for name in others:
             owner, _, own = name.rpartition(".")
             module = model.get_submodule(owner)
-            held: Any = own_parameters(module) if own in own_parameters(module) else own_buffers(module)
-            held[own] = tensor
+            table: Any = own_parameters(module) if own in own_parameters(module) else own_buffers(module)
+            table[own] = tensor
 
 
 def _get_tensor(model: nn.Module, name: str) -> Tensor:
     owner, _, own = name.rpartition(".")
-    found: Tensor = getattr(model.get_submodule(owner), own)
-    return found
+    tensor: Tensor = getattr(model.get_submodule(owner), own)
+    return tensor
 
 
 def _replay_into(
-    wanted: list[LoadTarget], names: dict[str, Tensor], recorder: InitRecorder, seed: int | None
+    targets: list[LoadTarget], unsplit: dict[str, Tensor], recorder: InitRecorder, seed: int | None
 ) -> int:
-    """Numbers for tensors, each from the storage that the unsplit model has for it."""
+    """Initialize tensors, each from its storage in the unsplit model. Returns the most bytes of full tensors."""
     by_storage: dict[int, list[tuple[LoadTarget, StorageView]]] = {}
-    for target in wanted:
-        tensor = names[target.names[0]].detach()
+    for target in targets:
+        tensor = unsplit[target.names[0]].detach()
         if tensor.is_meta:
-            ref = recorder.view_of(tensor)
-            by_storage.setdefault(ref.storage, []).append((target, ref))
+            view = recorder.view_of(tensor)
+            by_storage.setdefault(view.storage, []).append((target, view))
         else:
             _copy_local_slices(target, tensor)
 
-    def deliver(storage: int, view: Callable[[StorageView], Tensor]) -> None:
-        for target, ref in by_storage[storage]:
-            _copy_local_slices(target, view(ref))
+    def initialize(storage: int, tensor_of: Callable[[StorageView], Tensor]) -> None:
+        for target, view in by_storage[storage]:
+            _copy_local_slices(target, tensor_of(view))
 
     replay = InitReplay(recorder, by_storage, replay_rng=seed is not None)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed or 0)
-        replay.run(deliver)
+        replay.run(initialize)
     return replay.peak
 
 
-def _copy_local_slices(target: LoadTarget, whole: Tensor) -> None:
+def _copy_local_slices(target: LoadTarget, full: Tensor) -> None:
     with torch.no_grad():
-        for box, into in target.local_slices():
-            into.copy_(whole[tuple(slice(first, first + size) for first, size in box)])
+        for bounds, dest in target.local_slices():
+            dest.copy_(full[tuple(slice(first, first + size) for first, size in bounds)])

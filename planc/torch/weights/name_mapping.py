@@ -1,4 +1,4 @@
-"""Which tensors of a file are which of a model."""
+"""The tensors of a file for each tensor of a model."""
 
 from __future__ import annotations
 
@@ -21,19 +21,23 @@ from planc.torch.weights.tensor_exprs import (
 )
 
 PREFIXES = ("model.", "state_dict.", "module.")
-"""What the model's names may begin with in a file that holds more than the model."""
+"""Prefixes of the model's names in files that contain more than the model."""
 
 MappedTensors = tuple[dict[str, TensorExpr], list[str]]
-"""Tensors by the model's names, and the names that the model does not have."""
+"""Expressions by the model's names, and names in the file that the model does not have."""
 
 
 def map_tensors(
     model: nn.Module, shapes: Mapping[str, tuple[int, ...]], wanted: Sequence[str]
 ) -> MappedTensors:
-    """What a file has for each name of a model.
+    """Express the tensors of a model by those of a file.
 
-    A model of transformers may have other names in files than in memory, and tensors in pieces:
-    transformers says which.
+    Models of transformers can have other names in files than in memory, and tensors in pieces: transformers has
+    the rules.
+
+    Args:
+        shapes: of the tensors in the file, by name.
+        wanted: names in the model.
     """
     names = set(wanted)
     known = len(names & shapes.keys())
@@ -41,17 +45,17 @@ def map_tensors(
         for prefix in PREFIXES:
             inner = {n.removeprefix(prefix): n for n in shapes if n.startswith(prefix)}
             if len(names & inner.keys()) > known:
-                # The rest of the file is not the model's: an optimizer's state, ...
+                # The rest of the file belongs to something else, such as an optimizer.
                 surplus = sorted(inner[name] for name in inner.keys() - names)
                 return {n: FileTensor(inner[n], shapes[inner[n]]) for n in names & inner.keys()}, surplus
         if (converted := _transformers_mapping(model, shapes, names)) is not None:
             return converted
-    found: dict[str, TensorExpr] = {name: FileTensor(name, shapes[name]) for name in names & shapes.keys()}
-    return found, sorted(shapes.keys() - names)
+    direct: dict[str, TensorExpr] = {name: FileTensor(name, shapes[name]) for name in names & shapes.keys()}
+    return direct, sorted(shapes.keys() - names)
 
 
 def is_ignored(model: nn.Module, name: str) -> bool:
-    """Whether a model of transformers says that a name of files may be passed over."""
+    """Whether a model of transformers declares that it ignores a name in files."""
     patterns = ignored_weight_patterns(model)
     return any(re.search(pattern, name) for pattern in patterns)
 
@@ -59,7 +63,8 @@ def is_ignored(model: nn.Module, name: str) -> bool:
 def _transformers_mapping(
     model: nn.Module, shapes: Mapping[str, tuple[int, ...]], names: set[str]
 ) -> MappedTensors | None:
-    """The names as transformers converts them; None: it is no model of transformers, or too few fit."""
+    """The tensors as transformers converts them; None: this is not a model of transformers, or fewer than half
+    of its names match."""
     if not hasattr(model, "base_model_prefix") or not hasattr(model, "config"):
         return None
     renamings, converters, sort_key, rename = weight_conversion(unsplit_skeleton(model))
@@ -68,27 +73,27 @@ def _transformers_mapping(
     pieces: dict[str, dict[str | None, list[TensorExpr]]] = {}
     surplus = []
     for name in sorted(shapes, key=sort_key):
-        said, pattern = rename(name, renamings, converters, prefix, present)
-        if said not in names:
-            said, pattern = rename(name, [], [], prefix, present)
-        if said in names:
-            pieces.setdefault(said, {}).setdefault(pattern, []).append(FileTensor(name, shapes[name]))
+        renamed, pattern = rename(name, renamings, converters, prefix, present)
+        if renamed not in names:
+            renamed, pattern = rename(name, [], [], prefix, present)
+        if renamed in names:
+            pieces.setdefault(renamed, {}).setdefault(pattern, []).append(FileTensor(name, shapes[name]))
         else:
             surplus.append(name)
     if len(pieces) * 2 < len(names):
         return None
     by_pattern = {pattern: c for c in converters for pattern in c.source_patterns}
-    return {name: _convert(name, held, by_pattern) for name, held in pieces.items()}, surplus
+    return {name: _convert(name, parts, by_pattern) for name, parts in pieces.items()}, surplus
 
 
 def _convert(
-    name: str, held: dict[str | None, list[TensorExpr]], converters: Mapping[str, Any]
+    name: str, pieces: dict[str | None, list[TensorExpr]], converters: Mapping[str, Any]
 ) -> TensorExpr:
-    """What a converter makes of the pieces of a tensor."""
-    if None in held:
-        return held[None][0]
-    converter = converters[next(str(pattern) for pattern in held)]
-    lists = [held[pattern] for pattern in converter.source_patterns if pattern in held]
+    """The expression that a converter of transformers makes of the pieces of a tensor."""
+    if None in pieces:
+        return pieces[None][0]
+    converter = converters[next(str(pattern) for pattern in pieces)]
+    lists = [pieces[pattern] for pattern in converter.source_patterns if pattern in pieces]
     for operation in converter.operations:
         match type(operation).__name__:
             case "MergeModulelist":
@@ -102,22 +107,24 @@ def _convert(
                 ]
             case other:
                 raise WeightsError(
-                    f"'{name}' is made by {other} of transformers, which is not read in slices"
+                    f"planc cannot read slices of '{name}', which {other} of transformers makes"
                 )
     if len(lists) != 1 or len(lists[0]) != 1:
-        raise WeightsError(f"'{name}' is made of several tensors in a way that is not read in slices")
+        raise WeightsError(
+            f"planc cannot read slices of '{name}', which transformers makes of several tensors"
+        )
     return lists[0][0]
 
 
 def unsplit_skeleton(model: nn.Module) -> Any:
-    """A model of transformers as its class makes it, without weights: names of classes say how
-    files are read."""
+    """A model of transformers as its class makes it, on the meta device: FSDP2 changes the names of classes, by which
+    transformers finds its rules."""
     with torch.device("meta"):
         return unsharded_class(model)(copy.deepcopy(model.config))
 
 
 def unsharded_class(model: nn.Module) -> Any:
-    """The class of a model before FSDP changed it."""
+    """The class of a model before FSDP2 changed it."""
     from torch.distributed.fsdp import FSDPModule
 
     return next(c for c in type(model).__mro__ if not issubclass(c, FSDPModule))

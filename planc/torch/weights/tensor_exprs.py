@@ -1,7 +1,7 @@
-"""A tensor of a model, said by the tensors of a file: one, or several stacked or joined.
+"""A tensor of a model as an expression of tensors in a file: one of them, or several stacked or concatenated.
 
-Files of mixture-of-experts models have a tensor for each expert where the model has one for all.
-What is asked of the model's tensor is asked of those of the file, slice by slice.
+Files of mixture-of-experts models have a tensor for each expert where the model has one for all. A slice of the
+model's tensor becomes slices of the file's tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from planc.torch.apply.local_slice import SliceBounds
 
 
 class SliceRequest(NamedTuple):
-    """A slice of a tensor in a file, and where it goes."""
+    """A slice of a tensor in a file, and the memory to read it into."""
 
     name: str
     bounds: SliceBounds
@@ -33,7 +33,7 @@ class FileTensor(NamedTuple):
 
 
 class StackedTensors(NamedTuple):
-    """Tensors of one shape, one behind the other along a new dim."""
+    """Tensors of one shape, stacked along a new dim."""
 
     dim: int
     items: tuple[TensorExpr, ...]
@@ -51,7 +51,7 @@ class StackedTensors(NamedTuple):
 
 
 class ConcatTensors(NamedTuple):
-    """Tensors one behind the other along one of their dims."""
+    """Tensors concatenated along one of their dims."""
 
     dim: int
     items: tuple[TensorExpr, ...]
@@ -74,7 +74,7 @@ class ConcatTensors(NamedTuple):
 
 
 class TransposedTensor(NamedTuple):
-    """A tensor with two of its dims exchanged."""
+    """A tensor with two of its dims transposed."""
 
     dims: tuple[int, int]
     source: TensorExpr
@@ -92,6 +92,6 @@ TensorExpr = FileTensor | StackedTensors | ConcatTensors | TransposedTensor
 
 
 def _swap_dims(items: tuple[T, ...], dims: tuple[int, int]) -> tuple[T, ...]:
-    changed = list(items)
-    changed[dims[0]], changed[dims[1]] = items[dims[1]], items[dims[0]]
-    return tuple(changed)
+    swapped = list(items)
+    swapped[dims[0]], swapped[dims[1]] = items[dims[1]], items[dims[0]]
+    return tuple(swapped)

@@ -1,4 +1,4 @@
-"""Files with weights: names, shapes, and slices read on demand."""
+"""Files of weights: names, shapes, and slices that are read on demand."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _INDEX_FILE = "model.safetensors.index.json"
 
 
 class WeightSource(Protocol):
-    """Where weights are read from."""
+    """A file or folder of weights."""
 
     @property
     def shapes(self) -> Shapes:
-        """The whole shape of every tensor."""
+        """The shapes of all tensors, by name."""
 
     def read_into(self, requests: Iterable[SliceRequest]) -> int:
-        """Read slices into their places. Returns the bytes read."""
+        """Read slices into the memory that the requests name. Returns the bytes read."""
 
 
 def open_source(path: str | os.PathLike[str]) -> WeightSource:
-    """What lies at a path.
+    """The source at a path.
 
     Raises:
-        WeightsError: nothing that could be read.
+        WeightsError: there is nothing that planc can read.
     """
-    place = Path(path)
-    if place.is_dir():
-        if (place / ".metadata").exists():
+    location = Path(path)
+    if location.is_dir():
+        if (location / ".metadata").exists():
             from planc.torch.weights.dcp_source import DcpSource
 
-            return DcpSource(place)
-        if (place / _INDEX_FILE).exists():
-            return SafetensorsSource(_files_of_index(place))
-        return SafetensorsSource(_safetensors_files(place))
-    if not place.exists():
-        raise WeightsError(f"there is no file or folder '{place}'")
-    return SafetensorsSource([place]) if place.suffix == ".safetensors" else TorchSaveSource(place)
+            return DcpSource(location)
+        if (location / _INDEX_FILE).exists():
+            return SafetensorsSource(_files_of_index(location))
+        return SafetensorsSource(_safetensors_files(location))
+    if not location.exists():
+        raise WeightsError(f"there is no file or folder '{location}'")
+    return SafetensorsSource([location]) if location.suffix == ".safetensors" else TorchSaveSource(location)
 
 
 def _files_of_index(folder: Path) -> list[Path]:
@@ -61,8 +61,8 @@ def _files_of_index(folder: Path) -> list[Path]:
 
 
 def _safetensors_files(folder: Path) -> list[Path]:
-    whole = folder / "model.safetensors"
-    files = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+    single = folder / "model.safetensors"
+    files = [single] if single.exists() else sorted(folder.glob("*.safetensors"))
     if not files:
         raise WeightsError(
             f"'{folder}' has neither safetensors files nor the metadata of a distributed checkpoint"
@@ -71,13 +71,15 @@ def _safetensors_files(folder: Path) -> list[Path]:
 
 
 class SafetensorsSource:
-    """Files of the safetensors format: a slice is read without what lies around it."""
+    """Files of the safetensors format: planc reads only the bytes of a slice."""
 
     def __init__(self, files: list[Path]) -> None:
         try:
             from safetensors import safe_open
         except ImportError:
-            raise WeightsError("to read safetensors files, install the package safetensors") from None
+            raise WeightsError(
+                "planc needs the package safetensors to read safetensors files: pip install safetensors"
+            ) from None
         handles: list[Any] = [safe_open(str(file), framework="pt", device="cpu") for file in files]
         self._slices: dict[str, Any] = {name: h.get_slice(name) for h in handles for name in h.keys()}  # noqa: SIM118
         self.shapes: Shapes = {name: tuple(s.get_shape()) for name, s in self._slices.items()}
@@ -85,15 +87,15 @@ class SafetensorsSource:
     def read_into(self, requests: Iterable[SliceRequest]) -> int:
         read = 0
         for request in requests:
-            # A tensor without dims has no slices: all of it is asked for.
-            own: Tensor = self._slices[request.name][_slices_of(request.bounds) or ...]
-            request.dest.copy_(own)
-            read += own.nbytes
+            # A scalar has no slices: it is read as it is.
+            value: Tensor = self._slices[request.name][_slices_of(request.bounds) or ...]
+            request.dest.copy_(value)
+            read += value.nbytes
         return read
 
 
 class TorchSaveSource:
-    """A file of `torch.save`: tensors by name, mapped into memory, so that only what is used is read."""
+    """A file of `torch.save` with tensors by name, mapped into memory: only the bytes that are used are read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,26 +103,26 @@ class TorchSaveSource:
 
     @cached_property
     def _tensors(self) -> dict[str, Tensor]:
-        said: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
+        options: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
         try:
-            held = torch.load(self._path, mmap=True, **said)
+            content = torch.load(self._path, mmap=True, **options)
         except RuntimeError:
-            # Torch's format of old cannot be mapped.
-            held = torch.load(self._path, **said)
-        while isinstance(held, Mapping):
-            tensors = {str(n): v for n, v in held.items() if isinstance(v, Tensor)}
-            inner = held.get("state_dict", held.get("model"))
+            # Torch's old format cannot be mapped.
+            content = torch.load(self._path, **options)
+        while isinstance(content, Mapping):
+            tensors = {str(n): v for n, v in content.items() if isinstance(v, Tensor)}
+            inner = content.get("state_dict", content.get("model"))
             if tensors or not isinstance(inner, Mapping):
                 return tensors
-            held = inner
-        raise WeightsError(f"'{self._path}' does not hold tensors by name")
+            content = inner
+        raise WeightsError(f"'{self._path}' does not contain tensors by name")
 
     def read_into(self, requests: Iterable[SliceRequest]) -> int:
         read = 0
         for request in requests:
-            own = self._tensors[request.name][_slices_of(request.bounds)]
-            request.dest.copy_(own)
-            read += own.nbytes
+            value = self._tensors[request.name][_slices_of(request.bounds)]
+            request.dest.copy_(value)
+            read += value.nbytes
         return read
 
 

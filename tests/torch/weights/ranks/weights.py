@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor
 import planc
 from planc.torch.apply.local_slice import local_slice
 from planc.torch.apply.packed_params import full_param, packed_params
-from planc.torch.weights.load_targets import load_targets, local_tensor
+from planc.torch.weights.load_targets import detached_local, load_targets
 from tests.judge.families import FAMILIES
 from tests.shared_files import captured_graph
 
@@ -195,7 +195,7 @@ def load_on_mesh(family: str, dp: int, tp: int, path: str) -> list[int]:
     for name, value in reference.named_parameters():
         assert torch.equal(full_param(model, name), value), name
     assert_equal_states(get_model_state_dict(model), reference.state_dict())
-    return [read, sum(local_tensor(target.tensor).nbytes for target in load_targets(model))]
+    return [read, sum(detached_local(target.tensor).nbytes for target in load_targets(model))]
 
 
 def load_rejected_file(family: str, dp: int, tp: int, path: str) -> list[str]:
