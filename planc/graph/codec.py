@@ -13,7 +13,7 @@ from typing import Any
 
 from planc.ir.graph import ARGUMENT_NODES, Slice, SymNumber, TensorInfo, TorchConstant, Value, WeightRef
 from planc.ir.number_ops import MAX_EXPONENT, NUMBER_OPS
-from planc.ir.tree import fold
+from planc.ir.tree import transform
 
 MAX_DEPTH = 100
 MAX_NUMBER = 1 << 62
@@ -31,7 +31,7 @@ class GraphFormatError(Exception):
 
 def encode_argument(item: Any) -> Any:
     """An argument as JSON."""
-    return fold(item, _encode_leaf, _encode_node, into=ARGUMENT_NODES)
+    return transform(item, _encode_leaf, _encode_node, into=ARGUMENT_NODES)
 
 
 def _encode_node(node: Any, parts: list[Any]) -> Any:

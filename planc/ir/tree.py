@@ -160,7 +160,7 @@ def dotted(path: TreePath) -> str:
 # ---- changing --------------------------------------------------------------------------------
 
 
-def fold(
+def transform(
     tree: Any,
     leaf: Callable[[Any], Any],
     combine: Callable[[Any, list[Any]], Any],
@@ -182,7 +182,8 @@ def fold(
     if not isinstance(tree, into) or (is_leaf is not None and is_leaf(tree, depth)):
         return leaf(tree)
     parts = [
-        fold(part, leaf, combine, into=into, is_leaf=is_leaf, depth=depth + 1) for _, part in children(tree)
+        transform(part, leaf, combine, into=into, is_leaf=is_leaf, depth=depth + 1)
+        for _, part in children(tree)
     ]
     return combine(tree, parts)
 

@@ -15,7 +15,6 @@ from planc.ir.tree import (
     CONTAINERS,
     Dataclass,
     dotted,
-    fold,
     get_at,
     leaves,
     leaves_with_paths,
@@ -25,6 +24,7 @@ from planc.ir.tree import (
     nodes,
     rebuild,
     replace_leaves,
+    transform,
     with_dicts,
 )
 
@@ -159,11 +159,11 @@ def test_changes_see_paths() -> None:
 
 
 def test_a_fold_goes_from_the_leaves_up() -> None:
-    size = fold(TREE, lambda _: 1, lambda _, parts: sum(parts))
+    size = transform(TREE, lambda _: 1, lambda _, parts: sum(parts))
     assert size == 6
-    depth = fold(TREE, lambda _: 0, lambda _, parts: 1 + max(parts, default=0))
+    depth = transform(TREE, lambda _: 0, lambda _, parts: 1 + max(parts, default=0))
     assert depth == 3
-    cut = fold(
+    cut = transform(
         TREE, str, lambda node, parts: (type(node).__name__, *parts), is_leaf=lambda _, depth: depth == 1
     )
     assert cut == ("dict", "[1, (2, 'text')]", "Pair(one=3, two={'c': 4.5})", "None")

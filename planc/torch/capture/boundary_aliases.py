@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from planc.ir.tree import children, fold, rebuild
+from planc.ir.tree import children, rebuild, transform
 from planc.torch.capture.tensor_table import TensorTable, tensors_in
 from planc.torch.compat import DisableTorchFunction, FakeTensor, unset_fake_temporarily
 
@@ -97,9 +97,9 @@ def replace_tensors(
         return leaf
 
     if not (unshared and isinstance(item, list | dict)):
-        return fold(item, replace_leaf, rebuild, into=(tuple,))
+        return transform(item, replace_leaf, rebuild, into=(tuple,))
     for key, part in list(children(item)):
-        new = fold(part, replace_leaf, rebuild, into=(tuple,))
+        new = transform(part, replace_leaf, rebuild, into=(tuple,))
         if new is not part:
             item[key] = new
     return item

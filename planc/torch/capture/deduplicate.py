@@ -19,7 +19,7 @@ from planc.ir.graph import (
     WeightRef,
     distinct_tensors,
 )
-from planc.ir.tree import fold, rebuild
+from planc.ir.tree import rebuild, transform
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.trace_records import CallRecord, OpRecord, TraceTensors, tensor_numbers
 
@@ -170,7 +170,7 @@ class _FunctionBuilder:
 
     def _localize(self, item: Any) -> Any:
         """Arguments with the numbers and names of this function."""
-        return fold(item, self._localize_leaf, self._localize_node, into=ARGUMENT_NODES)
+        return transform(item, self._localize_leaf, self._localize_node, into=ARGUMENT_NODES)
 
     def _localize_leaf(self, item: Any) -> Any:
         if isinstance(item, Value):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.graph import Slice, SymNumber, TorchConstant, Value, WeightRef
-from planc.ir.tree import children, fold
+from planc.ir.tree import children, transform
 from planc.torch.capture.size_leaks import untracked_numel
 from planc.torch.capture.tensor_table import MAX_DEPTH, RUNTIME_NODES, TensorTable, tensors_in
 from planc.torch.capture.trace_records import CallRecord, OpRecord
@@ -57,7 +57,7 @@ class ArgumentEncoder:
 
     def encode(self, item: Any) -> Any:
         """An argument as a graph keeps it: tensors by their numbers in the run, weights by their full names."""
-        return fold(item, self._encode_leaf, _encode_node, into=RUNTIME_NODES, is_leaf=_is_cut)
+        return transform(item, self._encode_leaf, _encode_node, into=RUNTIME_NODES, is_leaf=_is_cut)
 
     def _encode_leaf(self, item: Any) -> Any:
         if isinstance(item, Tensor):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from planc.ir.tree import fold, rebuild_changed
+from planc.ir.tree import rebuild_changed, transform
 from planc.torch.compat import MODULE_TABLES, FakeTensor, own_buffers, own_parameters
 
 _NODES = (list, tuple, dict)
@@ -55,7 +55,7 @@ class ModelFaker:
 
     def fake_item(self, item: Any) -> Any:
         """An attribute or an argument with its tensors replaced; the same object where it holds none."""
-        return fold(item, self._fake_leaf, rebuild_changed, into=_NODES, is_leaf=_is_kept)
+        return transform(item, self._fake_leaf, rebuild_changed, into=_NODES, is_leaf=_is_kept)
 
     def _fake_leaf(self, item: Any) -> Any:
         return self.fake_tensor(item) if isinstance(item, Tensor) else item

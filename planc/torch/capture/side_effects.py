@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from planc.ir.graph import WeightRef
-from planc.ir.tree import fold
+from planc.ir.tree import transform
 from planc.torch.capture.recorder import Recorder
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import CallRecord, OpRecord, tensor_numbers
@@ -140,7 +140,7 @@ def _plain_state(model: nn.Module) -> dict[str, Any]:
 
 def _comparable(value: Any) -> Any:
     """A value without what cannot be compared: all but numbers, texts and booleans becomes None."""
-    return fold(
+    return transform(
         untrack(value), _comparable_leaf, _comparable_node, is_leaf=lambda _, depth: depth >= MAX_DEPTH
     )
 
