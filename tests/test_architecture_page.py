@@ -13,7 +13,9 @@ from tools import house
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 TERMS = sorted(set(re.findall(r"`([^`\n]+)`", PAGE)))
-PATHS = [term for term in TERMS if re.fullmatch(r"[\w/]+(/|\.(py|md|lark|svg))", term) and term != "compat.py"]
+PATHS = [
+    term for term in TERMS if re.fullmatch(r"[\w/]+(/|\.(py|md|lark|svg))", term) and term != "compat.py"
+]
 NAMES = [term for term in TERMS if re.fullmatch(r"[A-Z]\w+|[a-z]+(_[a-z]+)+|bind", term)]
 FROM_TORCH = {"DTensor", "DeviceMesh"}
 

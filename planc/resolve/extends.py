@@ -10,7 +10,6 @@ from planc.closest import closest_match, join_names
 from planc.ir.document import Document
 from planc.paths import shipped_path, shipped_plans
 from planc.resolve.diagnostic_sink import DiagnosticSink
-from planc.syntax.read_file import PlanFileError, read_path
 
 MAX_EXTENDS = 32
 """Plans in a chain, each of which extends the next."""
@@ -38,6 +37,8 @@ def extends_chain(document: Document, sink: DiagnosticSink) -> tuple[Document, .
                        f"needed: at most {MAX_EXTENDS} plans")  # fmt: skip
             break
         seen.add(identity)
+        from planc.syntax.read_file import PlanFileError, read_path  # reading a plan resolves none
+
         try:
             documents.append(read_path(path, documents[-1].source.folder))
         except PlanFileError as bad:

@@ -47,9 +47,7 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph
         if inputs is None:
             inputs = hugging_face.example_inputs_for(on_meta, config)
     if inputs is None:
-        raise ValueError(
-            "planc needs example inputs to capture this model: give inputs=..., or graph=..."
-        )
+        raise ValueError("planc needs example inputs to capture this model: give inputs=..., or graph=...")
     kwargs: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
     if isinstance(inputs, Mapping) and "use_cache" in inspect.signature(model.forward).parameters:
         kwargs.setdefault("use_cache", False)
