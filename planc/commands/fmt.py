@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from planc.cli import print_usage_error
 from planc.commands.atomic_write import write_atomically
 from planc.ir.document import Document
+from planc.regular_files import open_regular_file
 from planc.report.text import print_diagnostics
 from planc.syntax.read_file import PlanFileError, read_path
 
@@ -67,7 +68,7 @@ def _original_text(path: str, document: Document) -> str:
     """The text of the file with its byte order mark, which is a difference too."""
     if path == "-":
         return document.source.text
-    with open(path, "rb") as file:
+    with open_regular_file(path) as file:
         return file.read().decode("utf-8")
 
 

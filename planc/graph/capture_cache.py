@@ -13,6 +13,7 @@ from planc.graph.graph_reader import read_graph_file
 from planc.graph.graph_writer import write_graph_file
 from planc.ir.graph import FORMAT_VERSION, ModelGraph
 from planc.paths import GRAPH_SUFFIX, cache_folder
+from planc.regular_files import open_regular_file
 from planc.version import __version__
 
 VERSIONED_LIBRARIES = ("torch", "transformers")
@@ -51,7 +52,7 @@ def _cache_key(reference: str) -> str | None:
     named = [reference.encode()]
     if path.endswith(".json"):
         try:
-            with open(path, "rb") as file:
+            with open_regular_file(path) as file:
                 named = [os.path.basename(path).encode(), query.encode(), file.read(_MAX_CONFIG_BYTES)]
         except (OSError, ValueError):
             return None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import zlib
 from collections.abc import Mapping
 from functools import partial
@@ -14,6 +12,7 @@ from planc.graph.codec import GraphFormatError, decode_tensor_info, shortened
 from planc.graph.decode_functions import decode_functions
 from planc.graph.validate import validate_graph
 from planc.ir.graph import FORMAT_VERSION, ModelGraph, ModuleDef, TensorInfo
+from planc.regular_files import open_regular_file
 
 MAX_FILE_BYTES = 32 << 20
 MAX_UNZIPPED_BYTES = 128 << 20
@@ -25,11 +24,9 @@ def read_graph_file(path: str) -> ModelGraph:
 
     Raises:
         GraphFormatError: the file is damaged, has another version, or is not a graph.
-        OSError: planc cannot read the file.
+        OSError: planc cannot read the file, or it is not a regular file.
     """
-    with open(path, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise GraphFormatError("not a regular file")
+    with open_regular_file(path) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise GraphFormatError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")

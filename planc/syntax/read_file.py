@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 import sys
 
 from planc.ir.diagnostic import Label, diagnostic
@@ -11,6 +11,7 @@ from planc.ir.document import Document
 from planc.ir.plan import Plan
 from planc.ir.source import Source, Span
 from planc.paths import shipped_path, shipped_plans
+from planc.regular_files import open_regular_file
 
 MAX_BYTES = 16 << 20
 """Of a plan."""
@@ -80,13 +81,13 @@ def read_source(source: Source) -> Document:
 
 def _read_limited(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
-                raise PlanFileError(f"{path}: is a directory")
+        with open_regular_file(path) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as bad:
         meant = _similar_path(path) if isinstance(bad, FileNotFoundError) else None
         hint = f"; did you mean '{meant}'?" if meant else ""
+        if bad.errno == errno.ESPIPE:
+            hint = "; the name - reads standard input"
         raise PlanFileError(f"{path or repr(path)}: {(bad.strerror or str(bad)).lower()}{hint}") from None
     except ValueError:  # a NUL in the name
         raise PlanFileError(f"{path!r}: not a file name") from None

@@ -13,7 +13,7 @@ ORDER = tuple(
     re.findall(
         r"\S+",
         """
-        ir paths version reference closest syntax resolve bind graph checks proof fixes verdict
+        ir paths regular_files version reference closest syntax resolve bind graph checks proof fixes verdict
         check_result forecast lower torch torch.models torch.capture torch.apply torch.weights
         torch.train torch.checkpoints compile prepare_plan torch.verify report api __init__ lightning
         cli commands __main__

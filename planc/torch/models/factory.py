@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
+from planc.regular_files import check_regular_file
 from planc.torch.models.exception_text import exception_notes
 from planc.torch.models.model_reference import ModelReference
 
@@ -87,8 +88,13 @@ def _import_module(reference: ModelReference, source: Source) -> Any:
     name = reference.name
     label = word_label(source, name)
     is_file = name.endswith(".py") or os.sep in name
-    if is_file and not os.path.isfile(name):
-        raise_capture_error("G803", label, f"{name}: no such file")
+    if is_file:
+        try:
+            check_regular_file(name)
+        except OSError as bad:
+            raise_capture_error("G803", label, f"{name}: {(bad.strerror or str(bad)).lower()}")
+        except ValueError:
+            raise_capture_error("G803", label, f"{name!r} is not a valid file name")
     try:
         with _current_folder_on_path():
             return _import_file(name) if is_file else importlib.import_module(name)

@@ -17,6 +17,7 @@ from torch import nn
 from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
+from planc.regular_files import open_regular_file
 from planc.torch.models import compat
 from planc.torch.models.default_inputs import default_inputs
 from planc.torch.models.example_inputs import meta_tensor
@@ -146,7 +147,7 @@ def read_config_json(path: str, source: Source) -> dict[str, Any]:
     """
     label = word_label(source, path)
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(path) as file:
             data = json.loads(file.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES].decode("utf-8"))
     except OSError as bad:
         raise_capture_error("G803", label, f"{path}: {(bad.strerror or str(bad)).lower()}")

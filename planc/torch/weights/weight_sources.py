@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from planc.ir.errors import WeightsError
+from planc.regular_files import check_regular_file
 from planc.torch.apply.local_slice import SliceBounds
 from planc.torch.weights.tensor_exprs import SliceRequest
 
@@ -39,7 +40,7 @@ def open_source(path: str | os.PathLike[str]) -> WeightSource:
     """
     location = Path(path)
     if location.is_dir():
-        if (location / ".metadata").exists():
+        if (location / ".metadata").is_file():
             from planc.torch.weights.dcp_source import DcpSource
 
             return DcpSource(location)
@@ -48,15 +49,18 @@ def open_source(path: str | os.PathLike[str]) -> WeightSource:
         return SafetensorsSource(_safetensors_files(location))
     if not location.exists():
         raise WeightsError(f"there is no file or folder '{location}'")
+    _check_files([location])
     return SafetensorsSource([location]) if location.suffix == ".safetensors" else TorchSaveSource(location)
 
 
 def _files_of_index(folder: Path) -> list[Path]:
+    _check_files([folder / _INDEX_FILE])
     index = json.loads((folder / _INDEX_FILE).read_text())
     files = [folder / name for name in sorted(set(index["weight_map"].values()))]
     missing = [f"there is no file '{file.name}'" for file in files if not file.exists()]
     if missing:
         raise WeightsError(f"'{folder}' is not complete:", missing)
+    _check_files(files)
     return files
 
 
@@ -67,7 +71,21 @@ def _safetensors_files(folder: Path) -> list[Path]:
         raise WeightsError(
             f"'{folder}' has neither safetensors files nor the metadata of a distributed checkpoint"
         )
+    _check_files(files)
     return files
+
+
+def _check_files(files: Iterable[Path]) -> None:
+    """Refuse pipes and devices: reading them may never end.
+
+    Raises:
+        WeightsError: one of the paths is no regular file.
+    """
+    for file in files:
+        try:
+            check_regular_file(file)
+        except OSError as bad:
+            raise WeightsError(f"'{file}' {(bad.strerror or str(bad)).lower()}") from None
 
 
 class SafetensorsSource:
