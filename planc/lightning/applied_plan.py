@@ -20,6 +20,7 @@ from planc.lightning.plan_arguments import PlanArguments, plan_digest
 from planc.lightning.plan_mesh import PlanAxes
 from planc.prepare_plan import NotApplicable, PreparedPlan, prepare_plan
 from planc.torch.apply.apply_lowered import apply_lowered
+from planc.torch.apply.module_graph import MissingInputs
 from planc.torch.models.example_inputs import override_inputs, parse_input_options
 
 _APPLIED_ATTRIBUTE = "_planc_applied"
@@ -110,10 +111,10 @@ def _prepare(
         return prepare_plan(
             target, document, axes.sizes, graph=graph, inputs=inputs, options=arguments.options
         )
+    except MissingInputs:
+        raise NotApplicable((), (str(MissingInputs("plan_inputs", "plan_graph")),)) from None
     except ValueError as error:
-        # The strategy has other names for these arguments.
-        why = str(error).replace(" inputs=", " plan_inputs=").replace(" graph=", " plan_graph=")
-        raise NotApplicable((), (why,)) from None
+        raise NotApplicable((), (str(error),)) from None
 
 
 def _fitting_children(

@@ -75,7 +75,7 @@ def test_fabric_wants_a_plan_or_a_function(given: dict[str, Any]) -> None:
 
 
 def test_gradients_wait() -> None:
-    """Without a plan each unit of FSDP2 is told, as in Lightning; with one, in test_train.py."""
+    """Without a plan Lightning sets each unit of FSDP2; with one, tests/torch/train covers it."""
     unit = mock.Mock(spec=FSDPModule)
     module: Any = mock.Mock(modules=mock.Mock(return_value=[unit, nn.Linear(2, 2)]))
     control = without_plan_fabric()._backward_sync_control
@@ -159,7 +159,7 @@ def test_what_is_no_tensor(full: bool, tmp_path: Path) -> None:
     strategy = single_process_strategy(save_distributed_checkpoint=not full)
     strategy.save_checkpoint(tmp_path / "there", {"model": TwoLayers(), "note": Note("kept")})
     state: Any = {"model": TwoLayers(), "note": None}
-    # As in the release that is extended here: what torch.load does by itself, unless it is said.
+    # As in Lightning: the default of torch.load, unless the user sets it.
     with pytest.raises(pickle.UnpicklingError):
         strategy.load_checkpoint(tmp_path / "there", state)
     assert strategy.load_checkpoint(tmp_path / "there", state, weights_only=False) == {}

@@ -20,6 +20,19 @@ from planc.torch.compat import own_parameters
 ExampleInputs = Sequence[Tensor] | Mapping[str, Tensor]
 
 
+class MissingInputs(ValueError):
+    """planc cannot make example inputs for a module that is not a transformers model."""
+
+    def __init__(self, inputs: str = "inputs", graph: str = "graph") -> None:
+        """
+        Args:
+            inputs, graph: the names of the arguments that the user can give.
+        """
+        super().__init__(
+            f"planc needs example inputs to capture this model: give {inputs}=..., or {graph}=..."
+        )
+
+
 def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph:
     """Capture a module. planc runs a copy of it on the meta device; the module itself stays as it is.
 
@@ -28,7 +41,7 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph
 
     Raises:
         ModelFault: the module cannot be captured.
-        ValueError: `inputs` is None, and the module is not a transformers model.
+        MissingInputs: `inputs` is None, and the module is not a transformers model.
     """
     on_meta: Any = _meta_copy(model)
     source = Source("model", type(model).__name__)
@@ -47,7 +60,7 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph
         if inputs is None:
             inputs = hugging_face.example_inputs_for(on_meta, config)
     if inputs is None:
-        raise ValueError("planc needs example inputs to capture this model: give inputs=..., or graph=...")
+        raise MissingInputs
     kwargs: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
     if isinstance(inputs, Mapping) and "use_cache" in inspect.signature(model.forward).parameters:
         kwargs.setdefault("use_cache", False)

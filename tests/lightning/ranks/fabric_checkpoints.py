@@ -101,7 +101,7 @@ def full_checkpoint(planned: bool, folder: str) -> Report:
 
 
 def _without_planc(rest: Report) -> Report:
-    """What a checkpoint holds beside the states, without what planc says of its plan."""
+    """Everything in a checkpoint besides the states and the plan."""
     return {name: value for name, value in rest.items() if name != "planc"}
 
 

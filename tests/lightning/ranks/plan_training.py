@@ -26,7 +26,7 @@ from tests.lightning.ranks.models import (
 
 Report = dict[str, Any]
 RUNS = (range(4), range(4, 8), range(4))
-"""Steps of an epoch, of the next one, and of the first one again."""
+"""The steps of one epoch, of the next, and of the first once more."""
 
 
 class DeferredModel(Model):
@@ -94,7 +94,7 @@ def repeated_runs(late: bool) -> Report:
 
 
 def hyperparameters(folder: str) -> Report:
-    """What the model was made with is saved, and makes it again without planc."""
+    """The hyperparameters are saved, and build the model without planc."""
     path = os.path.join(folder, "full.ckpt")
     model = seeded_model(Model)
     made = make_trainer(

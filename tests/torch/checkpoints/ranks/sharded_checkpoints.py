@@ -254,7 +254,7 @@ def toy_resume(sizes: dict[str, int], path: str) -> list[str]:
 
 
 def toy_rejections(sizes: dict[str, int], path: str) -> list[str]:
-    """What does not fit, or what a rank cannot read, is said on every rank, and nothing is changed."""
+    """Every rank reports what does not fit, or what one rank cannot read; nothing is changed."""
     model, optimizers = build_toy(sizes, 1)
     before = {key: _local_tensor(item).clone() for key, item in model.state_dict().items()}
     messages = []
@@ -340,7 +340,7 @@ def save_plain_model(folder: str) -> list[str]:
             with full if dist.get_rank() == 2 else nullcontext():
                 saver.save(path, {"state_dict": other.state_dict()}, {}, full=False, background=background)
                 saver.close()
-            wrong.append("nobody was told that a rank could not write")
+            wrong.append("no error although a rank could not write")
         except CheckpointNotSaved as fault:
             wrong += [] if "rank 2: OSError: no space left" in str(fault) else [str(fault)]
     rest = load_checkpoint(path, {"state_dict": other}).rest
