@@ -45,8 +45,8 @@ def _lines(table: AgreementTable, seed: int) -> Iterator[str]:
     families = len(table.by("base"))
     yield ""
     yield f"Seed {seed}, {versions}: {len(table.mutants):,} mutants of {families} families of plans and modules,"
-    yield f"on {len(table.by('reference'))} models. Another {len(table.same):,} tell the model what their base plan does, in other"
-    yield f"words; {table.no_plan:,} are no plans; {len(table.untrue)} say what is not so ({_codes(table.untrue)})."
+    yield f"on {len(table.by('reference'))} models. Another {len(table.same):,} say the same as their base plan in other words;"
+    yield f"{table.no_plan:,} are not valid plans; {len(table.untrue)} make a false statement without effect ({_codes(table.untrue)})."
     yield ""
     yield from _rows("", [("all", table.mutants), ("in other words", table.same)])
     yield ""
@@ -57,10 +57,10 @@ def _lines(table: AgreementTable, seed: int) -> Iterator[str]:
     yield ""
     fixes = Counter((f["fix"], f["fixed"]) for f in table.fixes())
     proved = sum(count for (verdict, _), count in fixes.items() if verdict == "proved")
-    yield f"planc offers fixes for {len(table.fixes()):,} of the plans that it refuses. With them {proved:,} are proved; the numbers"
-    yield f"call {fixes['proved', 'wrong']} of these wrong."
+    yield f"planc offers fixes for {len(table.fixes()):,} of the plans that it refuses. It proves {proved:,} of the fixed plans; the"
+    yield f"numbers call {fixes['proved', 'wrong']} of these wrong."
     yield ""
-    yield "Right and called wrong, each by the line that replays it:"
+    yield "Right and called wrong, each with the line that replays it:"
     yield ""
     for found in table.strict():
         says = "; ".join(text for _, text in found["changes"])
