@@ -1,6 +1,6 @@
 """`planc.parallelize` on processes: a model under a plan does what the model as it is does.
 
-The families are those of the judge, at its sizes, in float32. `tests/apply` runs on each rank.
+The families are those of the judge, at its sizes, in float32. `tests/torch/apply/ranks` runs on each rank.
 """
 
 from __future__ import annotations
