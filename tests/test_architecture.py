@@ -38,6 +38,7 @@ LAZY = {
     ("graph", "torch"): "only a capture needs torch",
     ("compile", "proof"): "a check without a model proves nothing",
     ("compile", "bind"): "a check without a model binds nothing",
+    ("resolve", "syntax.read_file"): "a plan that extends none reads no other file",
 }
 
 

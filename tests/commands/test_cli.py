@@ -287,7 +287,7 @@ def test_schema_accepts_the_data_form_of_every_plan(capsys: pytest.CaptureFixtur
 
 def test_schema_describes_fields(capsys: pytest.CaptureFixture[str]) -> None:
     definitions = json.loads(run(capsys, "schema")[1])["$defs"]
-    assert definitions["Rule"]["properties"]["output"]["description"].startswith("What leaves")
+    assert definitions["Rule"]["properties"]["output"]["description"].startswith("The layout that leaves")
     assert definitions["FsdpBlock"]["description"] == "FSDP2 on one axis; with `replicate`, HSDP."
 
 
