@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from planc.bind.binding import Binding, BoundModule
-from planc.forecast.memory import WeightInfo, saved_tensors
 from planc.ir.blocks import Recompute
 from planc.ir.graph import Call, Function, Op, TensorInfo
 from planc.ir.record import Record
 from planc.proof.result import Analysis, AxisProof, CollectiveEvent, join_module_path
+from planc.proof.saved_by_operation import WeightInfo, saved_tensors
 
 
 class RecomputedCollective(Record):

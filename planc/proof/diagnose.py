@@ -23,7 +23,11 @@ from planc.proof.sentences import (
     describe_point,
     describe_redundancy,
 )
+from planc.proof.violations import LayoutLaw
 
+_UNIT_LAWS: tuple[LayoutLaw, ...] = ("unit-read", "unit-memory")
+_LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *_UNIT_LAWS)
+"""Laws that say the same of an axis that splits the batch as of one that splits tensors."""
 Suggest = Callable[[Finding], Fix | None]
 
 
@@ -91,12 +95,12 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
     violation, modules, axis = finding.issue, finding.modules, finding.axis
     assert isinstance(violation, Violation)
     splits_batch = not axis.splits_tensors
-    law = "batch" if splits_batch and violation.law != "no-rule" else violation.law
+    law = "batch" if splits_batch and violation.law not in _LAWS_OF_ANY_AXIS else violation.law
     code, headline = HEADLINES[law]
     label, others = _blamed_rule(violation, axis)
     got, needed = describe_cause(violation.cause)
     notes = _others_note(modules)
-    if splits_batch:
+    if splits_batch and law not in _UNIT_LAWS:
         notes.append(f"got: {got}; each rank of '{axis.axis}' has its part of the batch")
     origin = violation.origin
     if origin is not None and origin.module and origin.module != modules[0]:
@@ -114,7 +118,7 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
         fix=suggest(finding),
         module=modules[0] or "root",
         operation=describe_point(violation.point),
-        details=None if splits_batch else violation.cause,
+        details=None if law == "batch" else violation.cause,
     )
 
 
@@ -132,7 +136,7 @@ def _lacks_rule(finding: Finding, binding: Binding) -> bool:
 def _blamed_rule(violation: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
     """The rule that is to blame, and others: the module's own rule, or the one that gave the value its layout."""
     own, origin = violation.rule, violation.origin.rule if violation.origin is not None else None
-    text = describe_cause(violation.cause).got if axis.splits_tensors else ""
+    text = describe_cause(violation.cause).got if axis.splits_tensors or violation.law in _UNIT_LAWS else ""
     if own is not None and (origin is None or own is origin or _is_own_violation(own, violation)):
         others = (origin.location.label("this gave it its layout"),) if origin not in (None, own) else ()
         return own.location.label(text, *violation.rule_field), others

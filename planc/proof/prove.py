@@ -28,6 +28,7 @@ from planc.proof.result import (
     Violation,
 )
 from planc.proof.types import CONSTANT, INVARIANT, SAME_ON_ALL_RANKS, UNKNOWN, Sharded, sharded
+from planc.proof.units.find_misuse import unit_violations
 from planc.proof.unproved import MixedBatchInputs, OddBatch, UnknownValue, Unproved
 from planc.proof.violations import Cause, LogitsNotSharded, OutputNotBatch, OutputNotFull
 
@@ -51,7 +52,9 @@ def prove(binding: Binding) -> Proof:
             continue
         axis, size = split_on[0], sizes.get(split_on[0])
         if block.splits_batch:
-            proofs.append(_AxisProver(binding, number, BATCH_AXIS_RANKS).prove(axis))
+            proved = _AxisProver(binding, number, BATCH_AXIS_RANKS).prove(axis)
+            proved.analysis.violations += unit_violations(binding, number)
+            proofs.append(proved)
         elif not block.splits_tensors:
             unsupported.append(axis)
         elif size is None:

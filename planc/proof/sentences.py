@@ -32,6 +32,7 @@ from planc.proof.violations import (
     Cause,
     DifferentDims,
     ExpandedShard,
+    FreedMemory,
     FullDimNeeded,
     FusedSlice,
     FusedSplit,
@@ -47,6 +48,7 @@ from planc.proof.violations import (
     OutputNotFull,
     PackedGather,
     PackedWithUnpacked,
+    ParameterNotGathered,
     PartialOperand,
     ShapeOfOther,
     ShardedDimChanged,
@@ -77,6 +79,8 @@ HEADLINES: Mapping[LayoutLaw, tuple[str, str]] = {
     "leaves": ("L710", "the model returns a value that is not full on every rank"),
     "meet": ("L711", "operands have incompatible layouts"),
     "loss-needs": ("L712", "the loss gets logits in another layout than it needs"),
+    "unit-read": ("L715", "a parameter is read while its FSDP unit does not run"),
+    "unit-memory": ("L716", "memory of a parameter is used after its FSDP unit has freed it"),
     "no-rule": ("L713", "not proved"),
 }
 """The code of each law, and the headline of a violation."""
@@ -137,6 +141,8 @@ def _phrases(cause: Cause) -> Mapping[str, str]:
         return {"what": _OPAQUE[cause.is_parameter]}
     if isinstance(cause, SeveralLayouts):
         return {"verb": "is called with" if cause.is_input else "returns"}
+    if isinstance(cause, FreedMemory):
+        return {"use": _MEMORY_USES[cause.direction]}
     if isinstance(cause, NumberEscapes):
         return {"number": describe_number(cause.source)}
     return {}
@@ -313,7 +319,17 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     OutputNotBatch: ("it leaves as {type}", "each rank's part of the batch"),
     LogitsNotSharded: ("it leaves as {type}",
                        "shard({dim}): a loss on logits that are sharded over the vocabulary"),
+    ParameterNotGathered: ("{parameter} is read while its unit, {unit}, is not gathered",
+                           "its reader in the same unit, or a unit that is gathered then"),
+    FreedMemory: ("{use} parameters of the unit {unit}, which it has freed",
+                  "a result of the module that is no view of its parameters, or a unit that keeps them"),
 }  # fmt: skip
+
+_MEMORY_USES: Mapping[str, str] = {
+    "forward": "a view that the code uses here lies in the memory of",
+    "backward": "the gradient of a value that left the module otherwise than by its result needs",
+}
+"""What needs memory of parameters that FSDP has freed."""
 
 _DIM_USES: Mapping[str, str] = {
     "": "the operation works along that dim",

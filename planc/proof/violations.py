@@ -14,7 +14,7 @@ from planc.proof.types import LocalIndex, NumberSource, PackedShard, Sharded, Sp
 
 LayoutLaw = Literal[
     "arrives", "partial", "cut-dim", "cut-along", "sequence", "gradient", "size-read", "size-written", "batch",
-    "meet", "leaves", "loss-needs", "no-rule",
+    "meet", "leaves", "loss-needs", "unit-read", "unit-memory", "no-rule",
 ]  # fmt: skip
 """The laws of layouts; `planc.checks` has a page for each."""
 
@@ -353,3 +353,24 @@ class LogitsNotSharded(Cause):
     type: SpmdType
     dim: int
     """The dim of the vocabulary."""
+
+
+# ---- the units of FSDP -----------------------------------------------------------------
+
+
+class ParameterNotGathered(Cause):
+    """Code reads a parameter while the unit that holds it is not gathered."""
+
+    LAW = "unit-read"
+    parameter: str
+    """Its name in the model."""
+    unit: str
+
+
+class FreedMemory(Cause):
+    """Code uses memory of a parameter that its unit has freed."""
+
+    LAW = "unit-memory"
+    unit: str
+    direction: Literal["forward", "backward"]
+    """Whether it uses a view of the parameter, or needs the parameter for a gradient."""

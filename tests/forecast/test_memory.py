@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from planc.forecast.memory import saved_bytes, saved_tensors
+from planc.forecast.memory import saved_bytes
 from planc.ir.graph import Function, Op, SymNumber, TensorInfo, Value, WeightRef
+from planc.proof.saved_by_operation import saved_tensors
 
 X = TensorInfo((2, 4, 8), "bfloat16", True)
 WEIGHTS = {"weight": TensorInfo((16, 8), "bfloat16", True), "frozen": TensorInfo((16, 8), "bfloat16")}

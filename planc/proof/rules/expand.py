@@ -86,13 +86,13 @@ def expand_as_rule(operation: Operation) -> SpmdType:
     return expanded_type(x, [n if n == own else RankDependent(n, own, source) for n, own in sizes], operation)
 
 
-@op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def repeat_rule(operation: Operation) -> SpmdType:
     """x (a, b), repeats (2, 3) -> (2 * a, 3 * b)"""
     return tiled_type(*tensor_and_varargs(operation, "repeats"), operation)
 
 
-@op_rule("tile", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("tile", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def tile_rule(operation: Operation) -> SpmdType:
     """x (a, b), repeats (3) -> (a, 3 * b)"""
     x, counts = tensor_and_varargs(operation, "dims")
@@ -115,7 +115,7 @@ def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdT
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
-@op_rule("repeat_interleave", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("repeat_interleave", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
 def repeat_interleave_rule(operation: Operation) -> SpmdType:
     """x (a, b), 3 times along dim 1 -> (a, 3 * b), the copies of an entry next to each other"""
     x, count, dim = bind_with_aliases(operation, "input", "repeats", dim=None, output_size=None)[:3]

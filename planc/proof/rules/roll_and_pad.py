@@ -35,7 +35,7 @@ def flip_rule(operation: Operation) -> SpmdType:
     return require_full_dims(x.type, normalize_dims(dims, x.ndim), "flipped")
 
 
-@op_rule("pad")
+@op_rule("pad", may_alias=False)
 def pad_rule(operation: Operation) -> SpmdType:
     """x (a, b), (1, 2) -> (a, 1 + b + 2)"""
     x, sizes, _, value = bind_with_aliases(operation, "input", "pad", mode="constant", value=None)

@@ -25,6 +25,8 @@ PLAIN_MODELS = (
     "batches",
     "mlp",
     "doubled",
+    "weight_read",
+    "auxiliary",
 )
 """The factories of `nets.py`."""
 _TINY = "hidden_size=64&intermediate_size=128&num_hidden_layers=2&num_attention_heads=8&vocab_size=256"

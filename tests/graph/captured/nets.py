@@ -198,6 +198,42 @@ class Doubled(nn.Module):
         return both
 
 
+class WeightRead(nn.Module):
+    """The logits are products with the weight of the embedding, which the model reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.block = nn.Embedding(WORDS, WIDTH), Mlp()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return nn.functional.linear(self.block(self.embed(ids)), self.embed.weight)
+
+
+class Routed(nn.Module):
+    """A block that leaves its auxiliary loss in an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlp, self.router = Mlp(), nn.Linear(WIDTH, HEADS)
+        self.loss: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.mlp(x)
+        self.loss = self.router(hidden).square().mean((1, 2))
+        return hidden
+
+
+class Auxiliary(nn.Module):
+    """The model returns the auxiliary loss of its block beside its result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block, self.head = Routed(), nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.head(self.block(x)), self.block.loss
+
+
 Made = tuple[nn.Module, dict[str, Tensor]]
 
 
@@ -251,3 +287,11 @@ def mlp() -> Made:
 
 def doubled() -> Made:
     return Doubled(), {"x": torch.zeros(BATCH, LENGTH, WIDTH)}
+
+
+def weight_read() -> Made:
+    return _ids(WeightRead())
+
+
+def auxiliary() -> Made:
+    return Auxiliary(), {"x": torch.zeros(BATCH, LENGTH, WIDTH)}

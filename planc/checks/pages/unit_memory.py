@@ -1,0 +1,24 @@
+"""Memory of a parameter is used after its FSDP unit has freed it.
+
+FSDP frees the gathered parameters of a unit when its module returns, and gathers them again in the backward pass
+when a gradient arrives at the module's result. A view of a parameter that the module returns, or leaves in an
+attribute, lies in the freed memory. So does what autograd has saved for a value that leaves the module otherwise
+than by its result, such as an auxiliary loss in an attribute: its gradient arrives before the parameters are back.
+Return such values, or copies in place of views; or `keep` the unit gathered until its backward pass.
+
+Wrong (planc check --model auxiliary.graph.json.gz --dp 2):
+
+    mesh dp
+    fsdp dp {
+        block
+        root
+    }
+
+Right (planc check --model auxiliary.graph.json.gz --dp 2):
+
+    mesh dp
+    fsdp dp {
+        block  keep
+        root
+    }
+"""
