@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from planc.bind.binding import Binding, BoundModule
 from planc.fixes.edit_plan import PlanEditor, label_after, layout_source
 from planc.fixes.enclosing_boundary import enclose_in_boundary, share_gather
+from planc.fixes.fsdp_units import suggest_unit
 from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.graph import Call
 from planc.ir.layout import Partial
@@ -16,6 +17,7 @@ from planc.ir.styles import Style, loss_on_split_logits, style_with
 from planc.proof.result import Finding, RepeatedGather, Violation, join_module_path
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, Sharded, SpmdType, sharded_dim
 from planc.proof.violations import (
+    UNIT_LAWS,
     ArrivingLayout,
     FusedSlice,
     LayoutLaw,
@@ -55,9 +57,10 @@ class FixContext:
 
 
 def suggest_fix(binding: Binding, finding: Finding) -> Fix | None:
-    """A change of the plan that may mend what the proof found on a tensor axis."""
+    """A change of the plan that may mend what the proof found on a tensor axis, or in the units of FSDP."""
     if not finding.axis.splits_tensors:
-        return None
+        of_units = isinstance(finding.issue, Violation) and finding.issue.law in UNIT_LAWS
+        return suggest_unit(binding, finding) if of_units else None
     editor = PlanEditor(binding, finding.axis.block.value)
     issue = finding.issue
     if not isinstance(issue, Violation):

@@ -23,10 +23,9 @@ from planc.proof.sentences import (
     describe_point,
     describe_redundancy,
 )
-from planc.proof.violations import LayoutLaw
+from planc.proof.violations import UNIT_LAWS, LayoutLaw
 
-_UNIT_LAWS: tuple[LayoutLaw, ...] = ("unit-read", "unit-memory")
-_LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *_UNIT_LAWS)
+_LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *UNIT_LAWS)
 """Laws that say the same of an axis that splits the batch as of one that splits tensors."""
 Suggest = Callable[[Finding], Fix | None]
 
@@ -100,7 +99,7 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
     label, others = _blamed_rule(violation, axis)
     got, needed = describe_cause(violation.cause)
     notes = _others_note(modules)
-    if splits_batch and law not in _UNIT_LAWS:
+    if splits_batch and law not in UNIT_LAWS:
         notes.append(f"got: {got}; each rank of '{axis.axis}' has its part of the batch")
     origin = violation.origin
     if origin is not None and origin.module and origin.module != modules[0]:
@@ -136,7 +135,7 @@ def _lacks_rule(finding: Finding, binding: Binding) -> bool:
 def _blamed_rule(violation: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
     """The rule that is to blame, and others: the module's own rule, or the one that gave the value its layout."""
     own, origin = violation.rule, violation.origin.rule if violation.origin is not None else None
-    text = describe_cause(violation.cause).got if axis.splits_tensors or violation.law in _UNIT_LAWS else ""
+    text = describe_cause(violation.cause).got if axis.splits_tensors or violation.law in UNIT_LAWS else ""
     if own is not None and (origin is None or own is origin or _is_own_violation(own, violation)):
         others = (origin.location.label("this gave it its layout"),) if origin not in (None, own) else ()
         return own.location.label(text, *violation.rule_field), others

@@ -17,6 +17,8 @@ LayoutLaw = Literal[
     "meet", "leaves", "loss-needs", "unit-read", "unit-memory", "no-rule",
 ]  # fmt: skip
 """The laws of layouts; `planc.checks` has a page for each."""
+UNIT_LAWS: tuple[LayoutLaw, ...] = ("unit-read", "unit-memory")
+"""The laws of FSDP's units."""
 
 
 class Cause(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planc.bind.binding import Binding
+from planc.ir.resolved import Located
 from planc.proof.result import Origin, ProgramPoint, Violation
 from planc.proof.units.backward import freed_in_backward
 from planc.proof.units.confined import ConfinedCalls
@@ -14,9 +15,15 @@ from planc.proof.units.unit_map import FsdpUnit, UnitMap
 from planc.proof.violations import Cause, FreedMemory, ParameterNotGathered
 
 
-def unit_violations(binding: Binding, block: int) -> Iterator[Violation]:
-    """Every use of a parameter of an `fsdp` block's units while the unit is not gathered, once."""
-    units = UnitMap(binding, block)
+def unit_violations(binding: Binding, block: int, kept: Located | None = None) -> Iterator[Violation]:
+    """Every use of a parameter of an `fsdp` block's units while the unit is not gathered, once.
+
+    Args:
+        binding: the plan and the model.
+        block: the number of the block.
+        kept: a line whose units count as kept.
+    """
+    units = UnitMap(binding, block, kept)
     confined = ConfinedCalls(units, binding.graph)
     if confined.is_confined(binding.graph.main_function, binding.root):
         return

@@ -28,10 +28,11 @@ class UnitMap:
     Args:
         binding: the plan and the model.
         block: the number of the block.
+        kept: a line whose units count as kept.
     """
 
-    def __init__(self, binding: Binding, block: int) -> None:
-        self.binding, self.block = binding, block
+    def __init__(self, binding: Binding, block: int, kept: Located | None = None) -> None:
+        self.binding, self.block, self.kept = binding, block, kept
         self._around: dict[str, FsdpUnit | None] = {}
         self._groups: dict[int, FsdpUnit] = {}
 
@@ -42,7 +43,11 @@ class UnitMap:
     def is_plain_unit(self, bound: BoundModule) -> bool:
         """Whether a module is a unit by itself that FSDP reshards after its forward pass, if it lies in another one."""
         entry = self.binding.entry_for(bound, self.block)
-        return entry is not None and len(entry.value.patterns) == 1 and entry.value.reshard not in (False, 1)
+        return (
+            entry is not None
+            and len(entry.value.patterns) == 1
+            and not self._keeps(entry, is_outermost=False)
+        )
 
     def unit_of(self, module: str) -> FsdpUnit | None:
         """The unit that a module is, alone or with others."""
@@ -63,18 +68,21 @@ class UnitMap:
             return outer
         if len(entry.value.patterns) > 1:
             return self._group(bound.entries[self.block], entry)
-        return FsdpUnit(module or "root", entry, (module,), keeps=_keeps(entry, is_outermost=outer is None))
+        return FsdpUnit(
+            module or "root", entry, (module,), keeps=self._keeps(entry, is_outermost=outer is None)
+        )
 
     def _group(self, number: int, entry: Located) -> FsdpUnit:
         """The unit of several modules that a line makes."""
         if number not in self._groups:
             modules = tuple(self.binding.module_names(self.block, number))
             name = " + ".join(map(str, entry.value.patterns))
-            self._groups[number] = FsdpUnit(name, entry, modules, keeps=_keeps(entry, is_outermost=False))
+            self._groups[number] = FsdpUnit(
+                name, entry, modules, keeps=self._keeps(entry, is_outermost=False)
+            )
         return self._groups[number]
 
-
-def _keeps(entry: Located, *, is_outermost: bool) -> bool:
-    """FSDP2 keeps the outermost unit gathered, unless the plan says otherwise."""
-    reshard = entry.value.reshard
-    return is_outermost if reshard is None else reshard in (False, 1)
+    def _keeps(self, entry: Located, *, is_outermost: bool) -> bool:
+        """FSDP2 keeps the outermost unit gathered, unless the plan says otherwise."""
+        reshard = entry.value.reshard
+        return entry is self.kept or (is_outermost if reshard is None else reshard in (False, 1))
