@@ -20,7 +20,10 @@ def suggest_unit(binding: Binding, finding: Finding) -> Fix | None:
     still_blamed = [each.origin.rule for each in unit_violations(binding, block, kept=entry) if each.origin]
     if not any(rule is entry for rule in still_blamed) and entry.value.reshard is None:
         label = label_after(entry, "patterns")
-        return Fix("add 'keep', so that the unit stays gathered until its backward pass", (Edit(label.span, "  keep"),))
+        return Fix(
+            "add 'keep', so that the unit stays gathered until its backward pass",
+            (Edit(label.span, "  keep"),),
+        )
     if len(entry.value.patterns) > 1 or entry.value.patterns[0].is_root:
         return None
     return remove_pattern_fix(entry, 0)

@@ -28,6 +28,7 @@ from planc.proof.unproved import (
     UnsupportedLayout,
 )
 from planc.proof.violations import (
+    ArgumentChanged,
     ArrivingLayout,
     Cause,
     DifferentDims,
@@ -80,7 +81,7 @@ HEADLINES: Mapping[LayoutLaw, tuple[str, str]] = {
     "meet": ("L711", "operands have incompatible layouts"),
     "loss-needs": ("L712", "the loss gets logits in another layout than it needs"),
     "unit-read": ("L715", "a parameter is read while its FSDP unit does not run"),
-    "unit-memory": ("L716", "memory of a parameter is used after its FSDP unit has freed it"),
+    "unit-memory": ("L716", "the code uses memory in a way that an FSDP unit does not allow"),
     "no-rule": ("L713", "not proved"),
 }
 """The code of each law, and the headline of a violation."""
@@ -321,6 +322,8 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
                        "shard({dim}): a loss on logits that are sharded over the vocabulary"),
     ParameterNotGathered: ("{parameter} is read while its unit, {unit}, is not gathered",
                            "its reader in the same unit, or a unit that is gathered then"),
+    ArgumentChanged: ("the code changes an argument of the unit {unit} in place, which autograd refuses behind FSDP's node",
+                      "code that leaves its arguments as they are, or no unit here"),
     FreedMemory: ("{use} parameters of the unit {unit}, which it has freed",
                   "a result of the module that is no view of its parameters, or a unit that keeps them"),
 }  # fmt: skip

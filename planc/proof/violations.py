@@ -376,3 +376,10 @@ class FreedMemory(Cause):
     unit: str
     direction: Literal["forward", "backward"]
     """Whether it uses a view of the parameter, or needs the parameter for a gradient."""
+
+
+class ArgumentChanged(Cause):
+    """The module of a unit changes an argument in place, which autograd refuses behind FSDP's node of the arguments."""
+
+    LAW = "unit-memory"
+    unit: str

@@ -6,6 +6,9 @@ attribute, lies in the freed memory. So does what autograd has saved for a value
 than by its result, such as an auxiliary loss in an attribute: its gradient arrives before the parameters are back.
 Return such values, or copies in place of views; or `keep` the unit gathered until its backward pass.
 
+A unit's arguments pass a node of autograd by which FSDP learns that their gradients are there. Autograd refuses
+to change such an argument in place: write `x = x + 1` there in place of `x += 1`.
+
 Wrong (planc check --model auxiliary.graph.json.gz --dp 2):
 
     mesh dp

@@ -12,7 +12,7 @@ from planc.proof.units.confined import ConfinedCalls
 from planc.proof.units.forward import ForwardPass, Misuse
 from planc.proof.units.tape import Step
 from planc.proof.units.unit_map import FsdpUnit, UnitMap
-from planc.proof.violations import Cause, FreedMemory, ParameterNotGathered
+from planc.proof.violations import ArgumentChanged, Cause, FreedMemory, ParameterNotGathered
 
 
 def unit_violations(binding: Binding, block: int, kept: Located | None = None) -> Iterator[Violation]:
@@ -42,6 +42,8 @@ def unit_violations(binding: Binding, block: int, kept: Located | None = None) -
 def _cause(misuse: Misuse) -> Cause:
     if misuse.parameter:
         return ParameterNotGathered(misuse.parameter, misuse.unit.name)
+    if misuse.changes_argument:
+        return ArgumentChanged(misuse.unit.name)
     return FreedMemory(misuse.unit.name, "forward")
 
 

@@ -24,6 +24,8 @@ class Misuse(Record):
     step: Step
     parameter: str
     """Its name in the model, if the code reads it; '': the code uses memory that FSDP has freed."""
+    changes_argument: bool = False
+    """Whether the code changes an argument of the unit in place instead, which autograd refuses."""
 
 
 class ForwardPass:
@@ -105,7 +107,7 @@ class ForwardPass:
             entry = self.tape.add(Node(tuple(nodes), step, reduces=unit))
             for number in handed:
                 if inputs[number].node is not None:
-                    inputs[number] = Traced(entry, inputs[number].memory, inputs[number].base)
+                    inputs[number] = Traced(entry, inputs[number].memory, inputs[number].base, unit)
         return inputs
 
     def _leave(self, unit: FsdpUnit, path: str, returned: Sequence[Traced]) -> None:
@@ -181,6 +183,8 @@ class ForwardPass:
             else:
                 operands.append(values.get(item.number, Traced(None)))
                 self._check_memory(operands[-1], step)
+        if is_inplace(op) and operands and operands[0].argument_of is not None:
+            self.misuses.append(Misuse(operands[0].argument_of, step, "", changes_argument=True))
         viewed = viewed_operands(function, op)
         memory = self._viewed_units(viewed, units, values)
         node = None
@@ -193,8 +197,14 @@ class ForwardPass:
             accumulates = tuple(dict.fromkeys(units.values()))
             node = self.tape.add(Node(tuple(dict.fromkeys(parents)), step, saved, accumulates))
         base = self._base(viewed, values) if not is_inplace(op) else (operands[0].base if operands else None)
+        first = viewed[0] if viewed else None
+        argument_of = (
+            values[first.number].argument_of if isinstance(first, Value) and first.number in values else None
+        )
         for number in op.results:
-            values[number] = Traced(node if function.tensors[number].grad else None, memory, base)
+            values[number] = Traced(
+                node if function.tensors[number].grad else None, memory, base, argument_of
+            )
 
     @staticmethod
     def _viewed_units(

@@ -13,14 +13,19 @@ class Traced:
         node: the number of the node that computes its gradient; None: it has none.
         memory: the units in whose parameters' memory it may lie.
         base: the node of the tensor that it is a view of; None: it is no view.
+        argument_of: the unit that got it as an argument; None: no unit did, or it has no gradient.
     """
 
-    __slots__ = ("base", "memory", "node")
+    __slots__ = ("argument_of", "base", "memory", "node")
 
     def __init__(
-        self, node: int | None, memory: frozenset[FsdpUnit] = frozenset(), base: int | None = None
+        self,
+        node: int | None,
+        memory: frozenset[FsdpUnit] = frozenset(),
+        base: int | None = None,
+        argument_of: FsdpUnit | None = None,
     ) -> None:
-        self.node, self.memory, self.base = node, memory, base
+        self.node, self.memory, self.base, self.argument_of = node, memory, base, argument_of
 
 
 class Step(Record):

@@ -149,6 +149,15 @@ def returns_rows(self: Any, x: Tensor) -> Tensor:
     return self.scale[torch.arange(x.size(1))]
 
 
+def changes_argument(self: Any, x: Tensor) -> Tensor:
+    x += 1
+    return self.up(x) * self.scale[0]
+
+
+def with_head_first(self: Any, x: Tensor) -> Tensor:
+    return chained(self, self.head(x))
+
+
 def reads_scale(self: Any, x: Tensor) -> Tensor:
     return self.up(x) * self.scale[0]
 
@@ -228,6 +237,8 @@ CASES: dict[str, Case] = {
     "rows of a parameter": (lambda: Blocks(returns_rows, scaled), UNITS, "proved"),
     "a child's weight in the same unit": (lambda: Blocks(reads_child, chained), UNITS, "proved"),
     "a child's weight in its own unit": (lambda: Blocks(reads_child, chained), ("blocks.*.up", *UNITS), "L715"),
+    "an argument changed in place": (lambda: Blocks(changes_argument, with_head_first), UNITS, "L716"),
+    "an argument changed in place, no unit": (lambda: Blocks(changes_argument, with_head_first), ("root",), "proved"),
     "a helper method": (lambda: Blocks(reads_scale, by_method), UNITS, "L715"),
     "a helper method that calls units": (lambda: Blocks(reads_scale, by_method), ("blocks.*.up", *UNITS), "proved"),
 }  # fmt: skip
