@@ -10,51 +10,41 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
 
-from planc.ir.lowered import LocalLayout, LoweredAxis, TensorPath
-from planc.ir.tree import leaves
+from planc.ir.lowered import LoweredAxis, TensorPath
+from planc.ir.tree import map_leaves
 from planc.torch.apply.module_runtime import ModuleRuntime, ResultStep
-from planc.torch.apply.redistribute import redistribute
 from planc.torch.apply.tensor_paths import has_tensor_at, map_tensor_at
-from planc.torch.apply.vocab_parallel_loss import vocab_parallel_cross_entropy
+from planc.torch.apply.vocab_parallel_ops import FROM_GLOBAL_SHAPE, VOCAB_OPS
+from planc.torch.apply.vocab_slice import VocabSlice, unsupported
 from planc.torch.compat import make_wrapper_subclass
-
-_FROM_GLOBAL_SHAPE = frozenset({
-    "shape", "size", "dim", "ndim", "ndimension", "numel", "nelement", "dtype", "device", "layout", "__len__",
-    "is_floating_point", "is_complex", "is_cuda", "is_cpu", "is_meta", "is_sparse", "is_nested", "get_device",
-    "element_size", "itemsize", "__hash__",
-})  # fmt: skip
-"""Functions that the global shape and the dtype answer."""
-_FROM_LOCAL = frozenset({"requires_grad", "grad_fn", "is_leaf", "is_contiguous", "output_nr"})
-"""Functions that the rank's slice answers."""
-_ELEMENTWISE = frozenset({
-    "float", "double", "half", "bfloat16", "to", "type", "cpu", "cuda", "contiguous", "detach", "clone",
-    "mul", "div", "true_divide", "__mul__", "__rmul__", "__truediv__",
-})  # fmt: skip
-"""Functions of each element by itself."""
-_VIEWS = frozenset({"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"})
 
 
 class VocabParallelLogits(Tensor):
-    """Logits of the global shape (..., vocabulary); each rank holds its slice along the last dim in `local`.
+    """Logits of the global shape; each rank holds its slice along the dim of the vocabulary, the last one at first.
 
-    `F.cross_entropy` computes the loss on the slices. Functions that need other ranks' slices raise a
-    `RuntimeError`; `full_tensor` brings the slices together."""
+    `F.cross_entropy` computes the loss on the slices, and `planc.torch.apply.vocab_parallel_ops` has the other functions
+    that do not need them together. Any other function raises a `RuntimeError`; `full_tensor` brings the slices together."""
 
-    local: Tensor
-    group: ProcessGroup
+    slice: VocabSlice
 
     @staticmethod
-    def __new__(cls: type[Self], local: Tensor, group: ProcessGroup) -> Self:
-        shape = (*local.shape[:-1], local.shape[-1] * group.size())
-        logits: Self = make_wrapper_subclass(cls, shape, dtype=local.dtype, device=local.device)
-        logits.local, logits.group = local, group
+    def __new__(cls: type[Self], local: Tensor, group: ProcessGroup, dim: int = -1) -> Self:
+        return cls._of(VocabSlice(local, dim % local.ndim, group))
+
+    @classmethod
+    def _of(cls, own: VocabSlice) -> Self:
+        logits: Self = make_wrapper_subclass(cls, own.shape, dtype=own.local.dtype, device=own.local.device)
+        logits.slice = own
         return logits
+
+    @property
+    def local(self) -> Tensor:
+        """This rank's slice."""
+        return self.slice.local
 
     def full_tensor(self) -> Tensor:
         """All-gather the logits: a plain tensor of the global shape, on every rank. Gradients flow back."""
-        return redistribute(
-            self.local, LocalLayout("shard", self.local.ndim - 1), LocalLayout("invariant"), self.group
-        )
+        return self.slice.gather()
 
     gathered = full_tensor
     """The former name."""
@@ -68,122 +58,48 @@ class VocabParallelLogits(Tensor):
     ) -> Any:
         kwargs = kwargs or {}
         name = _function_name(func)
-        if name in _FROM_GLOBAL_SHAPE:
+        if name in FROM_GLOBAL_SHAPE:
             return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
-        if func is nn.functional.cross_entropy:
-            return _cross_entropy(*args, **kwargs)
-        if args and isinstance(args[0], cls):
-            return _apply_to_local(name, func, *args, **kwargs)
-        raise _unsupported(name)
+        if name == "register_hook":
+            return cls._register_grad_hook(*args, **kwargs)
+        operation = VOCAB_OPS.get(name)
+        if operation is None or "out" in kwargs:
+            raise unsupported(f"'{name}'")
+        if not args:
+            args = tuple(kwargs.pop(key) for key in _FIRST if key in kwargs)
+        result = operation(func, *map_leaves((args, kwargs), cls, lambda logits: logits.slice))
+        if name.endswith("_") and not name.endswith("__"):
+            return args[0]
+        return result if isinstance(result, Tensor) else map_leaves(result, VocabSlice, cls._of)
+
+    @classmethod
+    def _register_grad_hook(cls, logits: VocabParallelLogits, hook: Callable[[Any], Any]) -> Any:
+        """Register a hook that gets the gradient as vocab-parallel logits."""
+        own = logits.slice
+
+        def run(gradient: Tensor) -> Tensor | None:
+            changed = hook(cls._of(own.with_local(gradient)))
+            if changed is None or isinstance(changed, VocabParallelLogits):
+                return None if changed is None else changed.local
+            raise unsupported("a hook that returns another kind of gradient")
+
+        return own.local.register_hook(run)  # type: ignore[no-untyped-call]
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        raise _unsupported(str(func))
+        raise unsupported(f"'{func}'")
+
+
+_FIRST = ("input", "self", "tensors")
+"""Names of the first argument."""
 
 
 def _function_name(func: Any) -> str:
     """The name of a function, a method, or the getter of an attribute."""
     name = getattr(func, "__name__", "")
     return getattr(getattr(func, "__self__", None), "__name__", "") if name == "__get__" else name
-
-
-def _apply_to_local(
-    name: str, func: Callable[..., Any], x: VocabParallelLogits, *rest: Any, **kwargs: Any
-) -> Any:
-    """Apply a function or a method to the slice."""
-    if name in _VIEWS:
-        return _view(x, func, rest, kwargs)
-    if name == "__getitem__":
-        return _index_leading_dims(x, rest[0])
-    if name == "register_hook":
-        return _register_grad_hook(x, *rest, **kwargs)
-    if not leaves((*rest, *kwargs.values()), Tensor, into=(tuple, list)):
-        if name in _FROM_LOCAL:
-            return func(x.local, *rest, **kwargs)
-        if name in _ELEMENTWISE:
-            return VocabParallelLogits(func(x.local, *rest, **kwargs), x.group)
-    raise _unsupported(name)
-
-
-def _unsupported(name: str) -> RuntimeError:
-    # No TypeError: Python's operators would take it for "not implemented".
-    return RuntimeError(
-        f"vocab-parallel logits do not support '{name}': each rank holds a slice of the vocabulary, since the plan "
-        "has 'loss vocab_parallel'. F.cross_entropy takes them, also after views and slices of the dims before the "
-        "last, casts, and products with a number. For anything else gather them first: logits.full_tensor()"
-    )
-
-
-def _view(x: VocabParallelLogits, func: Callable[..., Any], rest: Any, kwargs: Any) -> VocabParallelLogits:
-    """View the slice in the same way; the last dim must stay."""
-    viewed = func(torch.empty(x.shape, device="meta"), *rest, **kwargs).shape
-    if not viewed or viewed[-1] != x.shape[-1]:
-        raise _unsupported(_function_name(func))
-    shape = (*viewed[:-1], x.local.shape[-1])
-    # A view stays a view: it raises where the same view of the gathered logits would raise.
-    view = x.local.view if _function_name(func) == "view" else x.local.reshape
-    return VocabParallelLogits(view(shape), x.group)
-
-
-def _index_leading_dims(x: VocabParallelLogits, index: Any) -> VocabParallelLogits:
-    """Index the dims before the last, by slices, numbers, ids or masks."""
-    items = index if isinstance(index, tuple) else (index,)
-    count = sum(_dims_indexed(item) for item in items)
-    if any(item is Ellipsis for item in items):
-        reaches_last = items[-1] is not Ellipsis
-    else:
-        reaches_last = count >= x.local.ndim
-    last = items[-1] if items else None
-    if reaches_last and not (isinstance(last, slice) and last == slice(None)):
-        raise _unsupported("indexing the last dim")
-    return VocabParallelLogits(x.local[index], x.group)
-
-
-def _register_grad_hook(x: VocabParallelLogits, hook: Callable[[Any], Any]) -> Any:
-    """Register a hook that gets the gradient as vocab-parallel logits."""
-
-    def run(gradient: Tensor) -> Tensor | None:
-        changed = hook(VocabParallelLogits(gradient, x.group))
-        if changed is None or isinstance(changed, VocabParallelLogits):
-            return None if changed is None else changed.local
-        raise _unsupported("a hook that returns another kind of gradient")
-
-    return x.local.register_hook(run)  # type: ignore[no-untyped-call]
-
-
-def _dims_indexed(item: Any) -> int:
-    """How many dims an index consumes."""
-    if item is None or item is Ellipsis or isinstance(item, bool):
-        return 0
-    if isinstance(item, Tensor) and item.dtype in (torch.bool, torch.uint8):
-        return item.ndim
-    return 1
-
-
-def _cross_entropy(
-    input: Any,  # noqa: A002  # the names of F.cross_entropy
-    target: Any,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    if weight is not None or size_average is not None or reduce is not None:
-        raise _unsupported("cross_entropy with weight, size_average or reduce")
-    if (
-        not isinstance(input, VocabParallelLogits)
-        or isinstance(target, VocabParallelLogits)
-        or input.ndim > 2
-    ):
-        raise _unsupported("cross_entropy of anything but logits (rows, classes) and the rows' labels")
-    return vocab_parallel_cross_entropy(
-        input.local, target, input.group,
-        ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
-    )  # fmt: skip
 
 
 class VocabParallelOutput(ResultStep):
