@@ -71,9 +71,15 @@ def measure_applying(mesh: DeviceMesh, rounds: int = 3) -> None:
         prepared = _prepared(model, name)
         _take(times, "planc: apply", lambda m=model, p=prepared: apply_lowered(m, p.lowered, mesh))  # type: ignore[misc]
         model = _large()
-        _take(times, "planc: prove, apply", lambda m=model: planc.parallelize(m, plan, mesh, graph=name))  # type: ignore[misc]
+        _take(
+            times,
+            "planc: prove, apply",
+            lambda m=model: planc.parallelize(m, plan, mesh, graph=name, sync=None),
+        )  # type: ignore[misc]
         model = _large()
-        _take(times, "planc: capture, prove, apply", lambda m=model: planc.parallelize(m, plan, mesh))  # type: ignore[misc]
+        _take(
+            times, "planc: capture, prove, apply", lambda m=model: planc.parallelize(m, plan, mesh, sync=None)
+        )  # type: ignore[misc]
     print(f"\nLlama 3.1 405B on meta, {LARGE.layers} layers")
     _show(times, "torch's parallelize_module", 1e3, "ms")
     print(f"{'':<40} wanted: at most 1.00 without the capture")
@@ -82,7 +88,7 @@ def measure_applying(mesh: DeviceMesh, rounds: int = 3) -> None:
 def measure_steps(mesh: DeviceMesh, rounds: int = 15, each: int = 3) -> None:
     """Forward and backward of a Llama so small that hooks dominate, minus the time of the unsplit model."""
     unsplit, planc_model, torch_model = (unsplit_model(_setting(TINY)) for _ in range(3))
-    planc.parallelize(planc_model, planc.parse(PLAN), mesh)
+    planc.parallelize(planc_model, planc.parse(PLAN), mesh, sync=None)
     _by_hand(torch_model, TINY, mesh)
     models: Mapping[str, Callable[[], None]] = {
         "unsplit": lambda: _step(unsplit, nullcontext()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from planc.check_result import Result
 from planc.compile import check_document, read
@@ -14,6 +14,7 @@ from planc.ir.expr import ExprValue
 from planc.ir.plan import Plan
 from planc.ir.resolved import MAX_DEVICES, Settings
 from planc.ir.source import Source
+from planc.ir.sync import Sync
 from planc.report.text import render_diagnostic
 from planc.resolve import resolve
 from planc.resolve.options import option_error
@@ -165,6 +166,7 @@ def parallelize(
     graph: ModelGraph | str | os.PathLike[str] | None = None,
     inputs: Any = None,
     options: Mapping[str, ExprValue] | None = None,
+    sync: Sync | None = "check",
 ) -> Any:
     """Apply a plan to a model, in place. Every rank of the mesh calls this. planc first proves the plan on
     this very model, and changes nothing before.
@@ -180,19 +182,25 @@ def parallelize(
         inputs: the tensors to call the model with for that capture, a sequence or a mapping, with an even
             batch size. A transformers model needs none.
         options: values for options of the plan, by their names.
+        sync: what happens where ranks begin with other weights or buffers. `check`: all ranks raise, and say which
+            tensors differ on which ranks. `broadcast`: the first rank's are copied to the others. None: no rank
+            asks another; for weights that are loaded later. What is on the meta device is not compared.
 
     Returns:
         The model.
 
     Raises:
-        PlanError: planc refutes the plan or cannot prove it, or it does not fit the model or the mesh.
+        PlanError: planc refutes the plan or cannot prove it, it does not fit the model or the mesh, or the ranks'
+            models differ. Where one rank cannot go on, all ranks raise, unless `sync` is None.
         planc.ModelFault: planc cannot capture the model.
-        ValueError: the plan does not have an option, or has it with another type.
+        ValueError: the plan does not have an option, or has it with another type; `sync` is none of these.
     """
     from planc.graph.model_source import graph_for_plan
     from planc.ir.graph import ModelGraph
     from planc.prepare_plan import NotApplicable, prove_and_apply
 
+    if sync not in (*get_args(Sync), None):
+        raise ValueError(f"sync={sync!r}: needed: {', '.join(map(repr, get_args(Sync)))} or None")
     document, given = to_document(plan), dict(options or {})
     if fault := option_error([resolve(document, Settings(options=given)).documents], given):
         raise ValueError(fault)
@@ -202,7 +210,7 @@ def parallelize(
         else graph_for_plan(document, os.fspath(graph))
     )
     try:
-        prove_and_apply(model, document, mesh, graph=known, inputs=inputs, options=given)
+        prove_and_apply(model, document, mesh, graph=known, inputs=inputs, options=given, sync=sync)
     except NotApplicable as error:
         raise PlanError(error.diagnostics, error.reasons) from None
     return model
@@ -257,11 +265,13 @@ def materialize(
         The model.
 
     Raises:
-        planc.WeightsError: the weights do not fit the model, or planc cannot reproduce its initialization;
-            the model has not changed.
+        planc.WeightsError: the weights do not fit the model, planc cannot reproduce its initialization, or the ranks
+            of a split model have different seeds; the model has not changed.
     """
+    from planc.torch.train.same_seed import require_same_seed
     from planc.torch.weights.materialize import materialize_model
 
+    require_same_seed(model, seed)
     materialize_model(model, device, seed, weights, build)
     return model
 

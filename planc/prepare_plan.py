@@ -14,6 +14,7 @@ from planc.ir.graph import ModelGraph
 from planc.ir.lowered import Lowered
 from planc.ir.record import Record
 from planc.ir.resolved import Settings
+from planc.ir.sync import Sync
 from planc.lower.lowering_error import LoweringError
 
 
@@ -74,25 +75,54 @@ def prove_and_apply(
     graph: ModelGraph | None,
     inputs: Any,
     options: Mapping[str, ExprValue],
+    sync: Sync | None,
 ) -> Result:
-    """Prove a plan on a model, then apply it in place. Nothing is changed before everything is proved.
+    """Prove a plan on a model, then apply it in place. Nothing is changed before everything is proved, on every rank.
 
     Args:
         model: an `nn.Module`.
         mesh: a `DeviceMesh` with names; every rank of it calls this.
         graph, inputs: as `prepare_plan` takes them.
+        sync: what happens where ranks begin with other weights; None: no rank asks another.
 
     Raises:
-        NotApplicable, ModelFault: as `prepare_plan` does, or the mesh has no names.
+        NotApplicable, ModelFault: as `prepare_plan` does, the mesh has no names, or the ranks' models differ.
     """
     names = mesh.mesh_dim_names or ()
     if len(names) != mesh.ndim:
         reason = "the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))"
         raise NotApplicable((), (reason,))
     sizes = {name: mesh.size(i) for i, name in enumerate(names)}
-    prepared = prepare_plan(model, document, sizes, graph=graph, inputs=inputs, options=options)
+    try:
+        prepared = prepare_plan(model, document, sizes, graph=graph, inputs=inputs, options=options)
+    except Exception as error:
+        _sync(model, mesh, sync, error)
+        raise
+    _sync(model, mesh, sync)
     apply(prepared.lowered, model, mesh)
     return prepared.result
+
+
+def _sync(model: Any, mesh: Any, sync: Sync | None, error: Exception | None = None) -> None:
+    """Make sure that all ranks go on, and begin with the same model.
+
+    Args:
+        error: why this rank cannot go on, which it will raise itself.
+
+    Raises:
+        NotApplicable: another rank cannot go on, or the models differ. Every rank raises.
+    """
+    if sync is None or mesh.size() == 1:
+        return
+    from planc.torch.train.mesh_ranks import MeshRanks
+    from planc.torch.train.sync_params import sync_params
+
+    failure = None if error is None else str(error) or type(error).__name__
+    try:
+        sync_params(model, MeshRanks.of_mesh(mesh), broadcast=sync == "broadcast", failure=failure)
+    except ValueError as reason:
+        if error is None:
+            raise NotApplicable((), (str(reason),)) from None
 
 
 def _lower_if_proved(result: Result, axis_names: tuple[str, ...]) -> Lowered:

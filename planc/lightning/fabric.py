@@ -17,6 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from planc.ir.expr import ExprValue
+from planc.ir.sync import Sync
 from planc.lightning import compat
 from planc.lightning.checkpoint_io import load_fabric_state, save_fabric_state
 from planc.lightning.optimizer_params import remap_optimizer_params
@@ -52,6 +53,8 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         plan_graph: The captured graph of the target, or its file; by default the strategy captures it.
         plan_inputs: Example inputs of the target, for capture: tensors, or text such as
             ``["x=float32[4,16]"]``. Models of transformers need none.
+        sync: What happens where ranks begin with other weights or buffers. ``"broadcast"``: they get those of rank 0.
+            ``"check"``: all ranks stop, and the report says which tensors differ. None: they are not compared.
         save_in_background: Whether training goes on while a checkpoint is written.
 
     Raises:
@@ -71,6 +74,7 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         plan_options: Mapping[str, ExprValue] | None = None,
         plan_graph: str | os.PathLike[str] | None = None,
         plan_inputs: PlanInputs | None = None,
+        sync: Sync | None = "broadcast",
         save_in_background: bool = False,
     ) -> None:
         if (plan is None) == (parallelize_fn is None):
@@ -79,7 +83,7 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
             parallelize_fn or _unused_parallelize_fn, data_parallel_size, tensor_parallel_size, save_distributed_checkpoint,
             process_group_backend, timeout,
         )  # fmt: skip
-        arguments = PlanArguments.of(plan, plan_target, plan_options, plan_graph, plan_inputs)
+        arguments = PlanArguments.of(plan, plan_target, plan_options, plan_graph, plan_inputs, sync)
         self._init_plan(arguments, save_in_background=save_in_background)
         if arguments is not None:
             compat.set_backward_sync_control(self, _NoGradientReduction())

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from planc.ir.graph import ModelGraph
 from planc.ir.record import Record
 from planc.ir.resolved import Settings
 from planc.ir.source import Source
+from planc.ir.sync import Sync
 from planc.lightning.all_ranks import run_on_all_ranks
 from planc.prepare_plan import NotApplicable
 from planc.resolve import resolve
@@ -46,6 +47,8 @@ class PlanArguments(Record):
     options: Mapping[str, ExprValue]
     graph: ModelGraph | str | os.PathLike[str] | None
     inputs: PlanInputs | None
+    sync: Sync | None
+    """What happens where ranks begin with other weights; None: they are not compared."""
 
     @classmethod
     def of(
@@ -55,9 +58,16 @@ class PlanArguments(Record):
         options: Mapping[str, ExprValue] | None,
         graph: str | os.PathLike[str] | None,
         inputs: PlanInputs | None,
+        sync: Sync | None,
     ) -> PlanArguments | None:
-        """The arguments as a strategy gets them; None: without a plan."""
-        return None if plan is None else cls(plan, target, dict(options or {}), graph, inputs)
+        """The arguments as a strategy gets them; None: without a plan.
+
+        Raises:
+            ValueError: `sync` is no such word.
+        """
+        if sync not in (*get_args(Sync), None):
+            raise ValueError(f"sync={sync!r}: needed: {', '.join(map(repr, get_args(Sync)))} or None")
+        return None if plan is None else cls(plan, target, dict(options or {}), graph, inputs, sync)
 
 
 def read_plan_on_all_ranks(arguments: PlanArguments, module: nn.Module | None) -> Document:

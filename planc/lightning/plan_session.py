@@ -15,6 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from planc.ir.document import Document
+from planc.ir.sync import Sync
 from planc.lightning import compat
 from planc.lightning.all_ranks import run_on_all_ranks
 from planc.lightning.applied_plan import (
@@ -88,7 +89,7 @@ class PlanSession:
         if applied is not None:
             return applied
         prepared = run_on_all_ranks(lambda: self._prove(module, precision))
-        run_on_all_ranks(lambda: _sync_initial_params(module))
+        run_on_all_ranks(lambda: _sync_initial_params(module, self.arguments.sync))
         rebuild_target = run_on_all_ranks(lambda: self._rebuild_target(module, rebuild))
         applied = apply_to_module(module, self.arguments, self.document, prepared, self.axes, self.plan_mesh)
         self._materialize(module, rebuild_target)
@@ -177,10 +178,11 @@ def _reject_fsdp1(module: nn.Module) -> None:
         raise NotApplicable((), (why,))
 
 
-def _sync_initial_params(module: nn.Module) -> None:
-    """Copy rank 0's parameters and buffers to all ranks: each rank has drawn its own."""
+def _sync_initial_params(module: nn.Module, sync: Sync | None) -> None:
+    """Compare the parameters and buffers of all ranks. By default rank 0's are copied: each rank has drawn its own."""
     try:
-        sync_params(module)
+        if sync is not None:
+            sync_params(module, broadcast=sync == "broadcast")
     except ValueError as error:
         raise NotApplicable((), (str(error),)) from None
 

@@ -20,6 +20,7 @@ from torch.distributed.constants import default_pg_timeout
 from torch.optim import Optimizer
 
 from planc.ir.expr import ExprValue
+from planc.ir.sync import Sync
 from planc.lightning import compat
 from planc.lightning.all_ranks import run_on_all_ranks
 from planc.lightning.checkpoint_io import load_trainer_checkpoint, save_trainer_checkpoint
@@ -58,6 +59,8 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         plan_graph: The captured graph of the target, or its file; by default the strategy captures it.
         plan_inputs: Example inputs of the target, for capture: tensors, or text such as
             ``["x=float32[4,16]"]``. By default `example_input_array`; models of transformers need none.
+        sync: What happens where ranks begin with other weights or buffers. ``"broadcast"``: they get those of rank 0.
+            ``"check"``: all ranks stop, and the report says which tensors differ. None: they are not compared.
         save_in_background: Whether training goes on while a checkpoint is written.
     """
 
@@ -73,6 +76,7 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         plan_options: Mapping[str, ExprValue] | None = None,
         plan_graph: str | os.PathLike[str] | None = None,
         plan_inputs: PlanInputs | None = None,
+        sync: Sync | None = "broadcast",
         save_in_background: bool = False,
     ) -> None:
         super().__init__(
@@ -82,7 +86,7 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
             process_group_backend,
             timeout,
         )
-        arguments = PlanArguments.of(plan, plan_target, plan_options, plan_graph, plan_inputs)
+        arguments = PlanArguments.of(plan, plan_target, plan_options, plan_graph, plan_inputs, sync)
         self._init_plan(arguments, save_in_background=save_in_background)
         self._rebuild: Callable[[], nn.Module] | None = None
         """Makes the unsplit module as `configure_model` does; None: its modules' `reset_parameters` do."""

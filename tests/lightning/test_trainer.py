@@ -272,6 +272,7 @@ def test_several_optimizers(tmp_path: Path) -> None:
         ("name", "error[F601]: no module matches body.upp"),
         ("raises", "planc: on rank 2 alone:\nerror[G802]"),
         ("differs", "rank 2"),
+        ("weights", "other weights than rank 0: 'body.up.weight' on rank 2"),
     ],
 )
 def test_a_wrong_plan(where: str, message: str) -> None:

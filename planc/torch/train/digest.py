@@ -8,8 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-_CHUNK_WORDS = 1 << 20
-"""Words of 8 bytes that are hashed at once."""
+_CHUNK_WORDS = 1 << 17
+"""Words of 8 bytes that are hashed at once: intermediate results stay in a processor's cache."""
 _MULTIPLIER, _MIXER = 0x9E3779B97F4A7C15 - 2**64, 0x6C62272E07BB0142 | 1
 
 

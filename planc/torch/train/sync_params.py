@@ -2,80 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import ProcessGroup
 from torch.distributed.tensor import DTensor
 
 from planc.torch.train.digest import tensor_digest, text_digest
-from planc.torch.train.grads import all_gather_flat, comm_device, group_by_dtype
+from planc.torch.train.grads import group_by_dtype
+from planc.torch.train.mesh_ranks import MeshRanks
 
 _BROADCAST_BYTES = 1 << 28
 """Bytes of one broadcast."""
+_MAX_NAMES = 3
+"""Tensors that a report names."""
 
 
-def sync_params(model: nn.Module, group: ProcessGroup | None = None) -> tuple[str, ...]:
-    """Broadcast the first rank's parameters and buffers, those that differ between ranks.
+class _RankState(NamedTuple):
+    """What a rank begins with."""
 
-    If all are equal, this costs one pass over them and a collective of 16 bytes. Tensors on the meta device and
-    DTensors are left out.
+    failure: str | None
+    """Why it cannot go on."""
+    descriptions: list[str]
+    """Of each parameter and buffer: name, dtype and shape."""
+    digests: dict[str, int]
+    """Of the values, by name; not of those on the meta device."""
+
+
+_States = Mapping[int, _RankState]
+"""The states of all ranks, by rank."""
+
+
+def sync_params(
+    model: nn.Module,
+    ranks: MeshRanks | None = None,
+    *,
+    broadcast: bool = True,
+    failure: str | None = None,
+) -> tuple[str, ...]:
+    """Compare the parameters and buffers of all ranks, and broadcast the first rank's where they differ.
+
+    If all are equal, this costs one pass over them and a collective of 24 bytes a rank. Tensors on the meta device,
+    DTensors, and tensors without strides (sparse, quantized, nested) are described and not compared.
 
     Args:
-        group: the ranks; None: all ranks. Each of them calls this.
+        ranks: each of them calls this; None: all ranks.
+        broadcast: False: a difference is an error.
+        failure: why this rank cannot go on. Then none does, and each rank says why.
 
     Returns:
         The names of tensors that differed, on every rank.
 
     Raises:
-        ValueError: on every rank, if the models differ in names, shapes or dtypes; nothing has been changed.
+        ValueError: on every rank: a rank cannot go on; the models differ in names, shapes, dtypes, or in what is frozen;
+            values differ and are not broadcast. Nothing has been changed.
     """
-    if not dist.is_initialized() or dist.get_world_size(group) == 1:
+    ranks = ranks or MeshRanks.everywhere()
+    if len(ranks.ranks) == 1:
         return ()
-    named = dict(chain(model.named_parameters(), model.named_buffers()))
-    descriptions = [f"{name}: {_describe_tensor(tensor)}" for name, tensor in named.items()]
-    values = {n: t for n, t in named.items() if not (t.is_meta or isinstance(t, DTensor))}
-    own = [int(tensor_digest(tensor)) for tensor in values.values()]
-    digests = _all_gather_ints([text_digest(repr(descriptions)), text_digest(repr(own))], group)
-    if len({tuple(row) for row in digests}) == 1:
+    named = {} if failure is not None else dict(chain(model.named_parameters(), model.named_buffers()))
+    values = {name: tensor for name, tensor in named.items() if _has_values(tensor)}
+    own = _RankState(
+        failure,
+        [f"{name}: {_describe_tensor(tensor)}" for name, tensor in named.items()],
+        {name: int(tensor_digest(tensor)) for name, tensor in values.items()},
+    )
+    if not _differ(ranks, own):
         return ()
-    if len({row[0] for row in digests}) > 1:
-        raise ValueError(_model_mismatch(descriptions, group))
-    every = _all_gather_ints(own, group)
-    differing = [name for i, name in enumerate(values) if len({row[i] for row in every}) > 1]
+    states = dict(zip(ranks.ranks, ranks.gather_objects(own), strict=True))
+    if error := _failures(states) or _model_mismatch(states):
+        raise ValueError(error)
+    differing = _differing_names(states)
+    if not broadcast:
+        raise ValueError(_value_mismatch(states, differing))
     for tensors in _broadcast_chunks([values[name] for name in differing]):
-        _broadcast(tensors, group)
+        _broadcast(tensors, ranks)
     return tuple(differing)
+
+
+def _differ(ranks: MeshRanks, own: _RankState) -> bool:
+    """Whether ranks differ, or one cannot go on: the same answer on every rank."""
+    digests = text_digest(repr(own.descriptions)), text_digest(repr(own.digests))
+    rows = ranks.gather_ints([int(own.failure is not None), *digests])
+    return rows[0][0] > 0 or any(row != rows[0] for row in rows)
+
+
+def _has_values(tensor: Tensor) -> bool:
+    plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_nested)
+    return plain and not (tensor.is_meta or isinstance(tensor, DTensor))
 
 
 def _describe_tensor(tensor: Tensor) -> str:
     where = "split" if isinstance(tensor, DTensor) else "meta" if tensor.is_meta else ""
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)} {where}".rstrip()
+    layout = "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.")
+    frozen = "frozen" if isinstance(tensor, nn.Parameter) and not tensor.requires_grad else ""
+    shape = "" if tensor.is_nested else list(tensor.shape)
+    return " ".join(
+        filter(None, (str(tensor.dtype).removeprefix("torch."), str(shape), where, layout, frozen))
+    )
 
 
-def _all_gather_ints(numbers: Sequence[int], group: ProcessGroup | None) -> list[list[int]]:
-    """The numbers of each rank, a row for a rank."""
-    device = comm_device(torch.device("cpu"), group)
-    own = torch.tensor(numbers, dtype=torch.int64, device=device)
-    rows: list[list[int]] = all_gather_flat(own, group).view(-1, len(numbers)).tolist()
-    return rows
+def _failures(states: _States) -> str | None:
+    """What each rank that cannot go on says."""
+    found = (f"rank {rank} cannot go on: {one.failure}" for rank, one in states.items() if one.failure)
+    return "\n".join(found) or None
 
 
-def _model_mismatch(descriptions: list[str], group: ProcessGroup | None) -> str:
+def _model_mismatch(states: _States) -> str | None:
     """The first difference between the models of the ranks."""
-    every: list[Any] = [None] * dist.get_world_size(group)
-    dist.all_gather_object(every, descriptions, group=group)
-    first = every[0]
-    rank, other = next((rank, other) for rank, other in enumerate(every) if other != first)
-    pairs = zip([*first, *["nothing"] * len(other)], [*other, *["nothing"] * len(first)])
-    one, two = next((one, two) for one, two in pairs if one != two)
+    (first_rank, first), *others = states.items()
+    for rank, other in others:
+        if other.descriptions != first.descriptions:
+            pairs = zip_longest(first.descriptions, other.descriptions, fillvalue="nothing")
+            one, two = next((one, two) for one, two in pairs if one != two)
+            return (
+                f"the ranks have different models: rank {first_rank} has '{one}' where rank {rank} has '{two}'. "
+                "needed: the same model on all ranks"
+            )
+    return None
+
+
+def _differing_names(states: _States) -> list[str]:
+    first, *others = states.values()
+    return [
+        name for name, own in first.digests.items() if any(other.digests[name] != own for other in others)
+    ]
+
+
+def _value_mismatch(states: _States, names: Sequence[str]) -> str:
+    """The first tensors that differ, and the ranks that have others than the first."""
+    (first_rank, first), *others = states.items()
+    shown = []
+    for name in names[:_MAX_NAMES]:
+        differing = [str(rank) for rank, other in others if other.digests[name] != first.digests[name]]
+        shown.append(f"'{name}' on rank{'s' * (len(differing) > 1)} {', '.join(differing)}")
+    if len(names) > _MAX_NAMES:
+        shown.append(f"{len(names) - _MAX_NAMES} more tensors")
     return (
-        f"the ranks have different models: rank 0 has '{one}' where rank {rank} has '{two}'. "
-        "needed: the same model on all ranks"
+        f"ranks begin with other weights than rank {first_rank}: {'; '.join(shown)}. needed: the same weights on all "
+        "ranks, as of one seed or one file. sync='broadcast' copies those of the first rank; sync=None is for a "
+        "model whose weights are loaded later"
     )
 
 
@@ -94,11 +162,8 @@ def _broadcast_chunks(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 @torch.no_grad()
-def _broadcast(tensors: Sequence[Tensor], group: ProcessGroup | None) -> None:
+def _broadcast(tensors: Sequence[Tensor], ranks: MeshRanks) -> None:
     flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-    sent = flat.to(comm_device(flat.device, group))
-    # As bytes: no backend supports every dtype.
-    dist.broadcast(sent.view(torch.uint8), group_src=0, group=group)
-    if dist.get_rank(group):
-        for tensor, piece in zip(tensors, torch.split(sent, [t.numel() for t in tensors]), strict=True):
-            tensor.copy_(piece.view(tensor.shape))
+    sent = ranks.broadcast(flat)
+    for tensor, piece in zip(tensors, torch.split(sent, [t.numel() for t in tensors]), strict=True):
+        tensor.copy_(piece.view(tensor.shape))

@@ -101,13 +101,19 @@ def rejected_plan(where: str) -> Report:
         "name": text.replace("body.up", "body.upp"),
         "raises": text,
         "differs": text,
+        "weights": text,
     }[where]
     model = seeded_model(Model)
     if dist.get_rank() == 2 and where in ("raises", "differs"):
         model.body.up = nn.Linear(WIDTH, 6 * WIDTH)
         if where == "differs":
             model.body.gate, model.body.down = nn.Linear(WIDTH, 6 * WIDTH), nn.Linear(6 * WIDTH, WIDTH)
-    made = make_trainer(ModelParallelStrategy(plan=write_plan(text)), dist.get_world_size(), max_steps=1)
+    if dist.get_rank() == 2 and where == "weights":
+        model.body.up.weight.data[0, 0] += 1
+    strategy = ModelParallelStrategy(
+        plan=write_plan(text), sync="check" if where == "weights" else "broadcast"
+    )
+    made = make_trainer(strategy, dist.get_world_size(), max_steps=1)
     with captured_stderr() as message:
         try:
             made.fit(model)
