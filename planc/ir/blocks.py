@@ -78,7 +78,7 @@ class Attribute(Record):
     """An attribute that has a local value on each rank, as the number of its heads."""
 
     name: DottedName
-    """As the module's code reads it: `num_heads`, or `config.num_heads`."""
+    """As the module's code reads it: `num_heads`, `config.num_heads`, or `sizes.0` for an item of a list."""
     value: Expr
 
 

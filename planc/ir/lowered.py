@@ -56,6 +56,9 @@ class LoweredModule(Record):
     """Numbers that take the place of the module's own on each rank, by dotted name."""
     masked_lookup: bool = False
     """Whether it looks up rows of a table of which each rank has a shard: rows of other ranks are zero."""
+    row_attributes: tuple[str, ...] = ()
+    """Its attributes that name a row of that table: while its own forward runs they have the rank's number of the row,
+    or None."""
     descendant_params: tuple[str, ...] = ()
     """Parameters of modules below it that its own code uses, by dotted name."""
     per_rank_rng: tuple[bool, ...] = ()

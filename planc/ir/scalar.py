@@ -129,8 +129,8 @@ Identifier = Annotated[str, FullMatch("[A-Za-z_][A-Za-z0-9_]*", "a name of lette
 DottedName = Annotated[
     str,
     FullMatch(
-        r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*",
-        "names of letters, digits and _, with dots between",
+        r"[A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+))*",
+        "names of letters, digits and _, or numbers of items, with dots between",
     ),
 ]
 SingleLine = Annotated[str, FullMatch(r"[^\r\n]*", "a text of one line")]

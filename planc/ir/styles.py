@@ -34,6 +34,9 @@ class StyledClass(Record):
     """Attributes that count what is split: each rank's module gets its share."""
     masked_lookup: bool = False
     """Whether it looks rows up in a table of which each rank has a slice: rows of other ranks are zero."""
+    row_attributes: tuple[str, ...] = ()
+    """Attributes that name a row of that table. While its own forward runs, each has the number of the row in the
+    rank's slice, or None on ranks that lack the row; all other code finds the number in the whole table."""
 
 
 class Style(Record):
@@ -100,7 +103,13 @@ _ROWWISE = (
     StyledClass(
         "Linear", (StyleParam("weight", Shard(1)), StyleParam("bias", REPLICATE, deferred_bias=True))
     ),
-    StyledClass("Embedding", (StyleParam("weight", Shard(0)),), REPLICATE, masked_lookup=True),
+    StyledClass(
+        "Embedding",
+        (StyleParam("weight", Shard(0)),),
+        REPLICATE,
+        masked_lookup=True,
+        row_attributes=("padding_idx",),
+    ),
     StyledClass(
         "Conv1D", (StyleParam("weight", Shard(0)), StyleParam("bias", REPLICATE, deferred_bias=True))
     ),

@@ -65,6 +65,7 @@ def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Map
             parameters=lowered_params(name, bound, types, summed),
             attributes=local_attributes(bound, types),
             masked_lookup=types.masks_lookup(bound),
+            row_attributes=types.row_attributes(bound)[0],
             descendant_params=foreign.get(name, ()),
             per_rank_rng=draws.get(name, ()),
         )

@@ -10,6 +10,7 @@ from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.graph import ModuleDef
 from planc.ir.resolved import Located
+from planc.ir.styles import StyledClass
 from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
 
 FOLLOWS_INPUT = SpmdType("replicate (gradient: as its inputs)")
@@ -47,10 +48,19 @@ class ParamTypes:
     def masks_lookup(self, bound: BoundModule) -> bool:
         """Whether the style of a module shards a table by rows: each rank looks up its own rows, and returns zeros
         for the others."""
+        row = self._style_row(bound)
+        return row is not None and row.masked_lookup
+
+    def row_attributes(self, bound: BoundModule) -> tuple[tuple[str, ...], bool]:
+        """The attributes of a module that name a row of such a table; whether it is of torch's own class, whose
+        attributes are plain numbers in a graph."""
+        row = self._style_row(bound)
+        return ((), False) if row is None else (row.row_attributes, bound.module.class_name == row.class_name)
+
+    def _style_row(self, bound: BoundModule) -> StyledClass | None:
         located = self.rule_of(bound)
         style = located.value.style_row if located is not None else None
-        row = style.row_for(bound.module.classes) if style is not None else None
-        return row is not None and row.masked_lookup
+        return None if style is None else style.row_for(bound.module.classes)
 
     def local_attribute(self, bound: BoundModule, name: str, global_value: float) -> int | float:
         """The value of an attribute on each rank: what `attributes(...)` says, else what the style divides it to."""
@@ -64,8 +74,7 @@ class ParamTypes:
                 except EvalError:
                     return global_value
                 return value if type(value) is int else global_value
-        style = located.value.style_row
-        row = style.row_for(bound.module.classes) if style is not None else None
+        row = self._style_row(bound)
         is_divided = row is not None and name in row.divided_attributes
         return global_value // self.ranks if is_divided else global_value
 

@@ -255,6 +255,8 @@ _OPAQUE: Mapping[bool, str] = {
 _ASSUMPTIONS: Mapping[str, str] = {
     "bias": "a rowwise module adds its bias once, to its result: this code uses the bias in another way",
     "lookup": "a rowwise embedding looks up the rows of its first input and returns them: this code does not",
+    "padding": "a rowwise embedding takes its padding row from 'padding_idx', which each rank has as its own: this code "
+    "does not",
 }
 
 _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {

@@ -3,15 +3,15 @@
 A rowwise style adds the module's bias at the module's output, after the sum, and takes the bias away inside.
 That is right only if the code adds the bias to what it returns. A rowwise embedding masks the rows that its
 first input asks for, and zeros those rows of its output: right only if the code looks these rows up and
-returns them.
+returns them. It numbers the padding row anew: right only if the code takes the number from the attribute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from planc.ir.graph import INDEX_NODES, Call, Function, Op, Value, WeightRef
+from planc.ir.graph import INDEX_NODES, Call, Function, Op, SymNumber, Value, WeightRef
 from planc.ir.tree import leaves
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.registry import OpRow
@@ -25,6 +25,8 @@ def broken_style_assumption(
     is_deferred_bias: Callable[[WeightRef], bool],
     *,
     masks_lookup: bool,
+    row_attributes: Sequence[str] = (),
+    hides_attributes: bool = False,
 ) -> Assumption | None:
     """How an operation breaks what the style of its module assumes; None: it does not.
 
@@ -32,14 +34,39 @@ def broken_style_assumption(
         function: what the module does.
         is_deferred_bias: whether the module's boundary adds a parameter, after the sum.
         masks_lookup: whether the style masks the lookup of rows that a rank lacks.
+        row_attributes: the attributes whose row numbers are those of a rank.
+        hides_attributes: whether a capture has the numbers of the module's attributes as plain ones.
     """
     weights = [item for item in _references(step) if isinstance(item, WeightRef)]
     biases = [weight for weight in weights if is_deferred_bias(weight)]
     if any(not adds_bias_once(function, step, row, bias.name) for bias in biases):
         return "bias"
-    if row is not None and row.looks_up_rows and masks_lookup and not looks_up_rows_once(function, step):
-        return "lookup"
+    if row is not None and row.looks_up_rows and masks_lookup:
+        if not looks_up_rows_once(function, step):
+            return "lookup"
+        padding = _padding_row(step)
+        if not (padding is None or hides_attributes or _is_attribute(padding, row_attributes)):
+            return "padding"
     return None
+
+
+def with_row_numbers(step: Op, row_attributes: Sequence[str]) -> Op:
+    """A lookup whose padding row has the number in the whole table, where it comes from an attribute that has the
+    rank's own number."""
+    padding = _padding_row(step)
+    if not _is_attribute(padding, row_attributes):
+        return step
+    arguments = tuple([item.captured if item is padding else item for item in step.arguments])
+    keywords = {name: item.captured if item is padding else item for name, item in step.keywords.items()}
+    return Op(step.name, arguments, keywords, step.results)
+
+
+def _padding_row(step: Op) -> Any:
+    return step.arguments[2] if len(step.arguments) > 2 else step.keywords.get("padding_idx")
+
+
+def _is_attribute(item: Any, names: Sequence[str]) -> bool:
+    return isinstance(item, SymNumber) and item.op == "attribute" and item.arguments[0] in names
 
 
 def adds_bias_once(function: Function, step: Op, row: OpRow | None, name: str) -> bool:

@@ -66,8 +66,9 @@ class OpaqueTensor(Unproved):
     """Whether it is a parameter, read from a plain attribute."""
 
 
-Assumption = Literal["bias", "lookup"]
-"""That a rowwise module adds its bias once, to its result; that a rowwise embedding returns the rows of its first input."""
+Assumption = Literal["bias", "lookup", "padding"]
+"""That a rowwise module adds its bias once, to its result; that a rowwise embedding returns the rows of its first input;
+that it takes the number of its padding row from its attribute."""
 
 
 class BrokenAssumption(Unproved):

@@ -62,6 +62,7 @@ class Frame:
         self.governing_rule = rule
         self.own_rule = context.param_types.rule_of(bound)
         self.masks_lookup = context.param_types.masks_lookup(bound)
+        self.row_attributes, self.hides_attributes = context.param_types.row_attributes(bound)
         unset = [UNKNOWN_VALUE] * (len(function.tensors) - len(inputs))
         self.values: list[AbstractValue] = [*inputs, *unset]
         """The function's tensors, by number."""
@@ -128,14 +129,17 @@ class Frame:
         origin = Origin(join_module_path(self.path, module), rule)
         return Operand(spmd_type, info.shape, info.grad, info.dtype, origin)
 
-    def local_attribute(self, name: str, global_value: float) -> int | float:
-        """What a rank has for a number that the code reads off a module; `module:name` is another module's."""
+    def local_attribute(self, name: str, global_value: float) -> int | float | None:
+        """What a rank has for a number that the code reads off a module; `module:name` is another module's, and so
+        is `child.name`. None: ranks have different numbers."""
         module, colon, own_name = name.rpartition(":")
-        root = self.context.binding.root
-        bound = root.find_submodule(module.removeprefix("/")) if colon else self.bound
+        bound = self.context.binding.root.find_submodule(module.removeprefix("/")) if colon else self.bound
         if bound is None:
             return global_value
-        return self.context.param_types.local_attribute(bound, own_name if colon else name, global_value)
+        owner, own_name = _owner_of_attribute(bound, own_name if colon else name)
+        if owner is self.bound and own_name in self.row_attributes:
+            return None  # each rank has another number
+        return self.context.param_types.local_attribute(owner, own_name, global_value)
 
     # ---- violations --------------------------------------------------------------
 
@@ -155,6 +159,15 @@ class Frame:
                 return operand.origin  # type: ignore[no-any-return]
         values = [self.values[number] for number in tensors_with_sizes_read(self._numbers)]
         return next((value.origin for value in values if value.type not in SAME_ON_ALL_RANKS), None)
+
+
+def _owner_of_attribute(bound: BoundModule, name: str) -> tuple[BoundModule, str]:
+    """The module whose attribute a dotted name means, and the name there: `attn.num_heads` is that of a child."""
+    first, dot, rest = name.partition(".")
+    while dot and first in bound.children:
+        bound, name = bound.children[first], rest
+        first, dot, rest = name.partition(".")
+    return bound, name
 
 
 def _type_that_follows(inputs: Sequence[AbstractValue]) -> SpmdType:

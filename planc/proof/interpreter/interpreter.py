@@ -22,7 +22,7 @@ from planc.proof.result import AbstractValue, Analysis, ProgramPoint
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.operation import Operand, Operation, RankDependent
 from planc.proof.rules.registry import OpRow
-from planc.proof.style_assumptions import broken_style_assumption
+from planc.proof.style_assumptions import broken_style_assumption, with_row_numbers
 from planc.proof.types import (
     CONSTANT,
     DEFERRED_BIAS,
@@ -93,12 +93,14 @@ def _run_op(frame: Frame, step: Op) -> None:
     """Follow one operation, and store its results in the frame."""
     frame.begin_step()
     context, analysis = frame.context, frame.analysis
-    arguments = tuple([frame.eval_argument(item) for item in step.arguments])
-    keywords = {name: frame.eval_argument(item) for name, item in step.keywords.items()}
+    row = find_op(step.name)
+    looks_up = bool(frame.row_attributes) and row is not None and row.looks_up_rows
+    call = with_row_numbers(step, frame.row_attributes) if looks_up else step
+    arguments = tuple([frame.eval_argument(item) for item in call.arguments])
+    keywords = {name: frame.eval_argument(item) for name, item in call.keywords.items()}
     infos = tuple([frame.function.tensors[number] for number in step.results])
     operation = Operation(step.name, arguments, keywords, infos, context.ranks, frame.masks_lookup)
     operands = operation.operands()
-    row = find_op(step.name)
     copied = context.tracks_aliasing and may_alias_copy(step, row, frame.values)
     result = _infer(frame, step, row, operation, operands, copied=copied)
     if result.cause is not None and result.point is not None:
@@ -131,6 +133,8 @@ def _infer(
             row,
             lambda weight: frame.operand(weight).type is DEFERRED_BIAS,
             masks_lookup=operation.masks_lookup,
+            row_attributes=frame.row_attributes,
+            hides_attributes=frame.hides_attributes,
         )
         broken = None if assumption is None else BrokenAssumption(assumption)
     if copied and step.name == "aliased":

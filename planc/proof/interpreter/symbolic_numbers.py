@@ -18,14 +18,15 @@ class NumberEvaluator:
 
     Args:
         operand: gives the operand of a tensor.
-        attribute: gives what a rank has for an attribute, by its name and its value in the whole model.
+        attribute: gives what a rank has for an attribute, by its name and its value in the whole model; None:
+            ranks have different numbers.
         ranks: the size of the axis.
     """
 
     def __init__(
         self,
         operand: Callable[[Any], Operand],
-        attribute: Callable[[str, int | float], int | float],
+        attribute: Callable[[str, int | float], int | float | None],
         ranks: int,
     ) -> None:
         self.operand, self.attribute, self.ranks = operand, attribute, ranks

@@ -17,7 +17,7 @@ def embedding_rule(operation: Operation) -> SpmdType:
     A table that is split by rows needs a module whose style masks the lookup: each rank then returns
     zeros for the rows that it lacks, and the result is partial.
     """
-    x, weight, _, most, _, frequency, _ = operation.bind_arguments(
+    x, weight, _, most, _, frequency, sparse = operation.bind_arguments(
         "input", "weight",
         padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False,
     )  # fmt: skip
@@ -25,6 +25,8 @@ def embedding_rule(operation: Operation) -> SpmdType:
         raise Unsupported("the rule of embedding expects row numbers and a table")
     if most is not None or frequency is not False:
         raise Unsupported("an embedding with 'max_norm' or 'scale_grad_by_freq'")
+    if sparse is not False:
+        raise Unsupported("an embedding with 'sparse=True': a DTensor has no sparse gradient, nor has FSDP2")
     if weight.type is sharded(0) and operation.masks_lookup:
         if x.type not in SAME_ON_ALL_RANKS:
             raise RuleViolation(ShardedRowNumbers(x.type))

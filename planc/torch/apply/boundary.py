@@ -127,7 +127,7 @@ class MaskedLookup(HookStep):
 
     def __init__(self, module: nn.Module, group: ProcessGroup) -> None:
         self.rows = local_param(own_parameters(module)["weight"]).shape[0]  # type: ignore[arg-type]
-        self.first_row = _shard_embedding_rows(module, group) if isinstance(module, nn.Embedding) else 0
+        self.first_row = self.rows * group.rank()
         self._masks: list[Tensor] = []
 
     def enter(
@@ -140,7 +140,8 @@ class MaskedLookup(HookStep):
 
     def leave(self, result: Any) -> Any:
         mask = self._masks.pop()
-        return map_tensor_at(result, (), lambda x: x.masked_fill(mask.unsqueeze(-1), 0))
+        # The code may have flattened the rows, in their order.
+        return map_tensor_at(result, (), lambda x: x.masked_fill(mask.reshape(*x.shape[:-1], 1), 0))
 
     def _local_rows(self, ids: Tensor) -> Tensor:
         ids = ids - self.first_row
@@ -171,13 +172,3 @@ class DeferredBias(HookStep):
             bias = apply_redistribution(bias, _REPLICATED_TO_SHARD0, self.group)
         # In the dtype of the result, as the module itself would add it under autocast.
         return result + bias.to(result.dtype)
-
-
-def _shard_embedding_rows(module: nn.Embedding, group: ProcessGroup) -> int:
-    """Renumber the padding row by the rows of this rank's slice. Returns the rank's first row."""
-    rows = module.weight.shape[0] // group.size()
-    first = rows * group.rank()
-    padding = module.padding_idx
-    if padding is not None:
-        module.padding_idx = padding - first if first <= padding < first + rows else None
-    return first

@@ -15,6 +15,7 @@ lines replace its forward, once:
     CompiledForward         torch.compile
     CheckpointedForward     runs what is below a second time in the backward pass, without hooks
     OverlappedLinear        returns a product that was computed during the gather of its input
+    LocalRowAttributes      numbers the padding row of a table as the rank's slice does
     LocalForward            puts local tensors in the place of the parameters
     ------
     the module's own forward

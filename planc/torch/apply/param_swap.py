@@ -59,7 +59,8 @@ class ParamSwap:
     def _replacement(self, parameter: Tensor) -> Tensor | None:
         """A deferred bias is left out: a module that cannot do without one gets zeros."""
         if self.is_deferred_bias:
-            return None if isinstance(self.owner, nn.Linear) else torch.zeros_like(local_param(parameter))
+            can_miss_it = type(self.owner).forward is nn.Linear.forward
+            return None if can_miss_it else torch.zeros_like(local_param(parameter))
         return self._local_param(parameter)
 
     def _local_param(self, parameter: Tensor) -> Tensor:

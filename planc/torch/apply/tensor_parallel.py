@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule, TensorPath
-from planc.torch.apply.boundary import boundary_steps
+from planc.torch.apply.boundary import MaskedLookup, boundary_steps
 from planc.torch.apply.dtensor_params import distribute_param
-from planc.torch.apply.local_attributes import set_local_attributes
-from planc.torch.apply.module_runtime import ModuleRuntime
+from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_attributes
+from planc.torch.apply.module_runtime import HookStep, ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_swap import UNSPLIT, LocalForward, ParamSwaps
@@ -44,7 +44,16 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
             set_local_attributes(modules[name], lowered.attributes)
             overlapped = _overlapped_linears(modules, name, axis, swaps)
             steps = boundary_steps(modules[name], lowered, group, params, overlapped)
+            _localize_rows(modules[name], lowered.row_attributes, steps)
             ModuleRuntime.of(modules[name]).add_hook_steps(modules[name], steps)
+
+
+def _localize_rows(module: nn.Module, names: tuple[str, ...], steps: Sequence[HookStep]) -> None:
+    for step in steps:
+        if isinstance(step, MaskedLookup):
+            rows = LocalRowAttributes(module, names, step.first_row, step.rows)
+            if rows.names:
+                ModuleRuntime.of(module).add_forward_step(module, rows)
 
 
 def _distribute_params(modules: Mapping[str, nn.Module], axis: LoweredAxis, mesh: DeviceMesh) -> None:

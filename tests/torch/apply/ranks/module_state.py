@@ -1,0 +1,226 @@
+"""Models whose code reads what applying a plan changes in modules, and what they compute on two ranks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+from torch.nn import functional
+
+import planc
+
+WIDTH, ROWS, BATCH, LENGTH = 8, 16, 4, 6
+Build = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class FrozenConfig:
+    heads: int = 4
+    width: int = WIDTH
+
+    def __post_init__(self) -> None:
+        assert self.heads == 4
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: FrozenConfig = FrozenConfig()
+
+
+class NamedSizes(NamedTuple):
+    heads: int
+    head_dim: int
+
+
+class Attention(nn.Module):
+    """Heads that a softmax keeps apart; `heads` reads how many there are."""
+
+    def __init__(self, sizes: Any, heads: Callable[[Any], int]) -> None:
+        super().__init__()
+        self.q, self.o = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.sizes, self.heads = sizes, heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.q(x).view(*x.shape[:2], self.heads(self), -1)
+        return self.o(y.softmax(-1).flatten(2))
+
+
+class Model(nn.Module):
+    """Modules by name, and a forward pass that a function defines."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Tensor], **modules: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+def attention(sizes: Any, heads: Callable[[Any], int]) -> Build:
+    return lambda: Model(lambda self, x: self.attn(x), attn=Attention(sizes, heads))
+
+
+def split_heads(name: str) -> tuple[str, ...]:
+    return (f"attn  attributes({name}: 4 // tp)", "attn.q  colwise", "attn.o  rowwise")
+
+
+# ---- attributes ------------------------------------------------------------------------
+
+
+def reads_heads_of_child(self: Any, x: Tensor) -> Tensor:
+    y = self.attn.q(x).view(*x.shape[:2], self.attn.sizes["heads"], -1)
+    return self.attn.o(y.softmax(-1).flatten(2))
+
+
+def shares_config(self: Any, x: Tensor) -> Tensor:
+    return self.attn(x) * self.scale.sizes.heads
+
+
+def shared_config() -> nn.Module:
+    config = FrozenConfig()
+    model = Model(shares_config, attn=Attention(config, lambda self: self.sizes.heads), scale=nn.Module())
+    model.scale.sizes = config
+    return model
+
+
+# ---- tables ----------------------------------------------------------------------------
+
+
+class Flat(nn.Embedding):
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids).flatten(0, 1)
+
+
+class Scaled(nn.Embedding):
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids) * 2.0
+
+
+class Spread(nn.Embedding):
+    """Scales by a number that each rank has as its own."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids) * (self.padding_idx + 1)
+
+
+class Literal(nn.Embedding):
+    def forward(self, ids: Tensor) -> Tensor:
+        return functional.embedding(ids, self.weight, 3)
+
+
+class Embedding(nn.Module):
+    """Of the name of torch's class, and nothing else of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(ROWS, WIDTH))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return functional.embedding(ids, self.weight)
+
+
+class SeparateBias(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight) + self.bias
+
+
+def plain_lookup(self: Any, ids: Tensor) -> Tensor:
+    return self.down(self.up(self.emb(ids)).relu())
+
+
+def masks_padding(self: Any, ids: Tensor) -> Tensor:
+    return plain_lookup(self, ids).masked_fill((ids == self.emb.padding_idx).unsqueeze(-1), 0.0)
+
+
+def lookup(function: Callable[[Any, Tensor], Tensor], table: Build, down: Build | None = None) -> Build:
+    return lambda: Model(
+        function,
+        emb=table(),
+        up=nn.Linear(WIDTH, WIDTH),
+        down=nn.Linear(WIDTH, WIDTH) if down is None else down(),
+    )
+
+
+TABLE = ("emb  rowwise", "up  colwise", "down  rowwise")
+Case = tuple[Build, Sequence[str], str]
+CASES: dict[str, Case] = {
+    "heads in a list": (attention([4, 2], lambda self: self.sizes[0]), split_heads("sizes.0"), "proved"),
+    "heads in a tuple": (attention((4, 2), lambda self: self.sizes[0]), split_heads("sizes.0"), "proved"),
+    "heads in a dictionary": (attention({"heads": 4}, lambda self: self.sizes["heads"]), split_heads("sizes.heads"), "proved"),
+    "heads in a named tuple": (attention(NamedSizes(4, 2), lambda self: self.sizes.heads), split_heads("sizes.heads"), "proved"),
+    "heads in a frozen record": (attention(FrozenConfig(), lambda self: self.sizes.heads), split_heads("sizes.heads"), "proved"),
+    "heads in a record of a record": (
+        attention(Outer(), lambda self: self.sizes.inner.heads), split_heads("sizes.inner.heads"), "proved"),
+    "heads in a list, without attributes": (attention([4, 2], lambda self: self.sizes[0]), split_heads("")[1:], "L708"),
+    "a record that two modules share": (shared_config, split_heads("sizes.heads"), "proved"),
+    "heads of a child": (
+        lambda: Model(reads_heads_of_child, attn=Attention({"heads": 4}, lambda self: self.sizes["heads"])),
+        split_heads("sizes.heads"), "proved"),
+    "heads of a child, without attributes": (
+        lambda: Model(reads_heads_of_child, attn=Attention({"heads": 4}, lambda self: self.sizes["heads"])),
+        split_heads("")[1:], "L708"),
+    "a padding row": (lookup(plain_lookup, lambda: nn.Embedding(ROWS, WIDTH, padding_idx=11)), TABLE, "proved"),
+    "a padding row that other code reads": (
+        lookup(masks_padding, lambda: nn.Embedding(ROWS, WIDTH, padding_idx=11)), TABLE, "proved"),
+    "a padding row of a table that scales": (
+        lookup(masks_padding, lambda: Scaled(ROWS, WIDTH, padding_idx=11)), TABLE, "proved"),
+    "a padding row that its table computes with": (
+        lookup(plain_lookup, lambda: Spread(ROWS, WIDTH, padding_idx=11)), TABLE, "L707"),
+    "a padding row that the code spells out": (lookup(plain_lookup, lambda: Literal(ROWS, WIDTH)), TABLE, "unproved"),
+    "a table that flattens its rows": (
+        lookup(lambda self, ids: plain_lookup(self, ids).unflatten(0, (BATCH, LENGTH)), lambda: Flat(ROWS, WIDTH)), TABLE, "proved"),
+    "a table of another class": (lookup(plain_lookup, Embedding), TABLE, "proved"),
+    "a table with sparse gradients": (
+        lookup(plain_lookup, lambda: nn.Embedding(ROWS, WIDTH, sparse=True)), TABLE, "unproved"),
+    "a bias that the code adds by itself": (
+        lookup(plain_lookup, lambda: nn.Embedding(ROWS, WIDTH), lambda: SeparateBias(WIDTH, WIDTH)), TABLE, "proved"),
+}  # fmt: skip
+
+
+def plan_of(rules: Sequence[str]) -> str:
+    """A plan that has these rules."""
+    return "plan state\nmesh tp\ntensor tp {\n" + "".join(f"    {line}\n" for line in rules) + "}\n"
+
+
+def example_input(name: str, seed: int = 0) -> Tensor:
+    """Ids for models with a table, features for others."""
+    generator = torch.Generator().manual_seed(seed)
+    if "emb  rowwise" in CASES[name][1]:
+        ids = torch.randint(ROWS, (BATCH, LENGTH), generator=generator)
+        ids[0, :3] = torch.tensor([3, 11, 0])
+        return ids
+    return torch.randn(BATCH, LENGTH, WIDTH, generator=generator)
+
+
+def worst_errors(names: list[str]) -> dict[str, float]:
+    """How far the outputs and gradients of two steps are off, for each case."""
+    return {name: _worst_error(name) for name in names}
+
+
+def _worst_error(name: str) -> float:
+    factory, rules, _ = CASES[name]
+    torch.manual_seed(0)
+    whole = factory()
+    model = copy.deepcopy(whole)
+    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("tp",))
+    planc.parallelize(model, planc.parse(plan_of(rules)), mesh, inputs=[example_input(name)])
+    worst = 0.0
+    for step in range(2):
+        x = example_input(name, step)
+        needed, found = whole(x), model(x)
+        worst = max(worst, float((needed - found).abs().max()))
+        for output in (needed, found):
+            (output.square().mean() + output.mean()).backward()
+        for a, b in zip(whole.parameters(), model.parameters(), strict=True):
+            gradient = b.grad.full_tensor() if isinstance(b.grad, DTensor) else b.grad
+            worst = max(worst, float((a.grad - gradient).abs().max()))
+            a.grad = b.grad = None
+    return worst
