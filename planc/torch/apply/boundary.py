@@ -128,7 +128,8 @@ class MaskedLookup(HookStep):
     def __init__(self, module: nn.Module, group: ProcessGroup) -> None:
         self.rows = local_param(own_parameters(module)["weight"]).shape[0]  # type: ignore[arg-type]
         self.first_row = self.rows * group.rank()
-        self._masks: list[Tensor] = []
+        self._mask: Tensor | None = None
+        """Of the call that runs: one that ends early, as those that run again do, leaves none behind."""
 
     def enter(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -139,14 +140,16 @@ class MaskedLookup(HookStep):
         return args, map_tensor_at(kwargs, path, self._local_rows)
 
     def leave(self, result: Any) -> Any:
-        mask = self._masks.pop()
+        mask, self._mask = self._mask, None
+        assert mask is not None
+        outside = mask
         # The code may have flattened the rows, in their order.
-        return map_tensor_at(result, (), lambda x: x.masked_fill(mask.reshape(*x.shape[:-1], 1), 0))
+        return map_tensor_at(result, (), lambda x: x.masked_fill(outside.reshape(*x.shape[:-1], 1), 0))
 
     def _local_rows(self, ids: Tensor) -> Tensor:
         ids = ids - self.first_row
         mask = (ids < 0) | (ids >= self.rows)
-        self._masks.append(mask)
+        self._mask = mask
         return ids.masked_fill(mask, 0)
 
 

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from planc.ir.lowered import Lowered
 from planc.torch.apply.module_runtime import ForwardStep, ModuleRuntime
-from planc.torch.apply.rng import preserve_rng_streams
 from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
 
 _SAVED_OPS: Mapping[str, Sequence[str]] = {
@@ -49,15 +48,13 @@ def apply_recompute(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> Non
 
 class CheckpointedForward(ForwardStep):
     """Runs the forward under `torch.utils.checkpoint`. The steps inside of it install local parameters each
-    time that it runs."""
+    time that it runs; `follow_checkpoints` restores the random streams."""
 
     def __init__(self, context_fn: Any) -> None:
         self.options = {} if context_fn is None else {"context_fn": context_fn}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        return checkpoint(
-            preserve_rng_streams(self.inner), *args, use_reentrant=False, **self.options, **kwargs
-        )
+        return checkpoint(self.inner, *args, use_reentrant=False, **self.options, **kwargs)
 
 
 def _selective_context(save: Sequence[str]) -> Any:

@@ -84,11 +84,26 @@ def run_with_local_params(
     pending = [swap for swap in swaps if not swap.installed]
     for swap in pending:
         swap.install()
+    # A compiler runs the code of checkpoints again by itself, and would compile each state of the list anew.
+    is_listed = bool(pending) and not torch.compiler.is_compiling()
+    if is_listed:
+        _RUNNING.append(pending)
     try:
         return forward(*args, **kwargs)
     finally:
+        if is_listed:
+            _RUNNING.pop()
         for swap in pending:
             swap.restore()
+
+
+_RUNNING: list[Sequence[ParamSwap]] = []
+"""The swaps of the modules that run now, outermost first."""
+
+
+def installed_swaps() -> list[ParamSwap]:
+    """The parameters in whose place local tensors are now."""
+    return [swap for swaps in _RUNNING for swap in swaps]
 
 
 class ParamSwaps:

@@ -7,8 +7,10 @@ inside of it that draws for replicated values switches back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -30,6 +32,8 @@ class _RngStreams:
 
 _STREAMS: dict[str, _RngStreams] = {}
 """By the names of groups."""
+_COUNTED: WeakSet[RngScope] = WeakSet()
+"""Scopes whose calls differ, so that their number matters."""
 
 
 class RngScope(HookStep):
@@ -42,15 +46,18 @@ class RngScope(HookStep):
     def __init__(self, group: ProcessGroup, per_rank_calls: tuple[bool, ...]) -> None:
         self.rank, self.per_rank_calls = group.rank(), per_rank_calls
         """Whether each call of the module in one forward pass draws for sharded values."""
+        self.calls = 0
+        """How often the module has been called."""
+        if len(set(per_rank_calls)) > 1:
+            _COUNTED.add(self)
         self._streams = _STREAMS.setdefault(group.group_name, _RngStreams())
-        self._calls = 0
         self._undo: list[Callable[[], None]] = []
 
     def enter(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        is_per_rank = self.per_rank_calls[self._calls % len(self.per_rank_calls)]
-        self._calls += 1
+        is_per_rank = self.per_rank_calls[self.calls % len(self.per_rank_calls)]
+        self.calls += 1
         if is_per_rank == self._streams.is_per_rank:
             self._undo.append(_keep_stream)
         elif self._streams.other is not None:
@@ -78,35 +85,44 @@ class RngScope(HookStep):
         self._streams.other = None
 
 
-def preserve_rng_streams(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward whose second run, in the backward pass, starts from the streams of now."""
-    if not any(streams.other for streams in _STREAMS.values()):
-        return forward
-    at_first_run = _current_streams()
-    runs = 0
+class StreamsAtFirstRun:
+    """The streams of now, for code that runs a second time in the backward pass."""
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        nonlocal runs
-        runs += 1
-        if runs == 1:
-            return forward(*args, **kwargs)
-        current = _current_streams()
-        _restore_streams(at_first_run)
+    def __init__(self) -> None:
+        self._streams, self._calls = _current_streams(), _current_calls()
+
+    @property
+    def are_default(self) -> bool:
+        """Whether no module has streams of its own."""
+        return not self._streams
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Begin with these streams, and go on afterwards with those of before. torch restores the generators."""
+        streams, calls = _current_streams(), _current_calls()
+        _restore(self._streams, self._calls)
         try:
-            return forward(*args, **kwargs)
+            yield
         finally:
-            _restore_streams(current)
-
-    return run
+            _restore(streams, calls)
 
 
-def _current_streams() -> dict[str, tuple[bool, RngState | None]]:
+_Streams = dict[str, tuple[bool, RngState | None]]
+
+
+def _current_streams() -> _Streams:
     return {name: (streams.is_per_rank, streams.other) for name, streams in _STREAMS.items()}
 
 
-def _restore_streams(streams: dict[str, tuple[bool, RngState | None]]) -> None:
+def _current_calls() -> dict[RngScope, int]:
+    return {scope: scope.calls for scope in _COUNTED}
+
+
+def _restore(streams: _Streams, calls: dict[RngScope, int]) -> None:
     for name, (is_per_rank, other) in streams.items():
         _STREAMS[name].is_per_rank, _STREAMS[name].other = is_per_rank, other
+    for scope, count in calls.items():
+        scope.calls = count
 
 
 def _keep_stream() -> None:

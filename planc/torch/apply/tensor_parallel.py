@@ -9,6 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule, TensorPath
 from planc.torch.apply.boundary import MaskedLookup, boundary_steps
+from planc.torch.apply.checkpointed_functions import follow_checkpoints
 from planc.torch.apply.dtensor_params import distribute_param
 from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_attributes
 from planc.torch.apply.module_runtime import HookStep, ModuleRuntime
@@ -22,6 +23,8 @@ _UNCHANGED = LoweredModule()
 
 def apply_tensor_axes(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     """Split a model over every tensor axis of a mesh, in place."""
+    if lowered.tensor:
+        follow_checkpoints()
     for axis in lowered.tensor:
         _apply_axis(model, axis, mesh[axis.axis])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, autograd
+from torch.utils.checkpoint import CheckpointFunction
 
 from planc.torch.compat import SCRIPT_TYPES, DisableTorchFunction, FakeTensor
 from planc.torch.models.compat import masking_module
@@ -48,6 +49,26 @@ def record_opaque_functions(recorder: Any) -> Iterator[None]:
         function.apply = original
         for kind, call in scripts.items():
             kind.__call__ = call
+
+
+@contextmanager
+def record_checkpointed_functions() -> Iterator[None]:
+    """Let reentrant checkpoints run their functions as ordinary code, so that the recorder sees the operations.
+
+    As in torch, gradients flow only if a tensor among the arguments has one.
+    """
+
+    def apply(function: Any, _preserve_rng_state: bool, *args: Any) -> Any:
+        has_grad = any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        with torch.set_grad_enabled(has_grad and torch.is_grad_enabled()):
+            return function(*args)
+
+    reentrant: Any = CheckpointFunction
+    reentrant.apply = staticmethod(apply)
+    try:
+        yield
+    finally:
+        del reentrant.apply
 
 
 def _recorded_script(original: Any, recorder: Any) -> Any:

@@ -17,7 +17,11 @@ from planc.torch.capture.boundary_aliases import unshared_refcount
 from planc.torch.capture.dead_code import eliminate_dead_code
 from planc.torch.capture.deduplicate import FunctionDeduplicator
 from planc.torch.capture.fake_model import ModelFaker
-from planc.torch.capture.fake_workarounds import assume_unpacked_sequences, record_opaque_functions
+from planc.torch.capture.fake_workarounds import (
+    assume_unpacked_sequences,
+    record_checkpointed_functions,
+    record_opaque_functions,
+)
 from planc.torch.capture.module_definitions import attributes_used, module_definitions
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.recorder import Recorder
@@ -94,6 +98,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
             _deterministic_and_quiet(),
             assume_unpacked_sequences(keywords),
             record_opaque_functions(recorder),
+            record_checkpointed_functions(),
             record_environment_queries(recorder),
             mode,
         ):
