@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         Unit,
     )
     from planc.ir.diagnostic import ModelFault
-    from planc.ir.errors import WeightsError
+    from planc.ir.errors import CallError, WeightsError
     from planc.ir.expr import Expr
     from planc.ir.graph import ModelGraph
     from planc.ir.layout import Layout
@@ -67,12 +67,12 @@ _EXPORTS_BY_MODULE = {
     "planc.syntax.parse_scalar": ("Expr", "Layout"),
     "planc.ir.graph": ("ModelGraph",),
     "planc.ir.diagnostic": ("ModelFault",),
-    "planc.ir.errors": ("WeightsError",),
+    "planc.ir.errors": ("CallError", "WeightsError"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 __all__ = [
-    "Attribute", "Axis", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
+    "Attribute", "Axis", "CallError", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
     "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
     "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit", "WeightsError",
     "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",

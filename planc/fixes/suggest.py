@@ -9,6 +9,7 @@ from planc.bind.binding import Binding, BoundModule
 from planc.fixes.edit_plan import PlanEditor, label_after, layout_source
 from planc.fixes.enclosing_boundary import enclose_in_boundary, share_gather
 from planc.fixes.fsdp_units import suggest_unit
+from planc.fixes.input_boundary import sum_input_gradient
 from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.graph import Call
 from planc.ir.layout import Partial
@@ -144,6 +145,9 @@ def _gather_for_colwise(context: FixContext, rule: Located, arriving: str) -> Fi
 
 def _fix_partial_gradient(context: FixContext) -> Fix | None:
     """A style for a module that has none, and uses its weights with a sharded value."""
+    at_input = sum_input_gradient(context.editor, context.modules[0], context.violation)
+    if at_input is not None:
+        return at_input
     if context.violation.rule is not None or context.bound is None or not context.bound.module.parameters:
         return None
     if context.is_layer():

@@ -11,3 +11,7 @@ class WeightsError(ValueError):
     def __init__(self, headline: str, faults: Sequence[str] = ()) -> None:
         self.faults = tuple(faults)
         super().__init__("\n  ".join((headline, *faults)))
+
+
+class CallError(ValueError):
+    """A call of a split model that differs from the one that the plan is proved for, in what the proof relies on."""

@@ -28,6 +28,11 @@ class TensorInfo(Record):
     """Whether a gradient flows to it."""
 
     @property
+    def is_floating(self) -> bool:
+        """Whether it holds numbers that can have a gradient."""
+        return self.dtype.startswith(("float", "bfloat", "complex"))
+
+    @property
     def bytes(self) -> int:
         """What its numbers take, in bytes."""
         return prod(self.shape) * _BYTES.get(self.dtype, 4)

@@ -11,6 +11,8 @@ from planc.ir.tree import TreePath
 
 LocalKind = Literal["invariant", "replicated", "constant", "shard", "partial"]
 """The types of the proof; a packed shard of an activation counts as a shard."""
+NumberKind = Literal["real", "complex", "integer"]
+"""What a tensor holds; booleans are integers."""
 TensorPath = TreePath
 
 
@@ -19,7 +21,7 @@ class LocalLayout(Record):
 
     kind: LocalKind
     dim: int | None = None
-    """The sharded dim of a shard."""
+    """The sharded dim of a shard; negative counts from the last, as in the plan."""
 
 
 class LoweredChange(Record):
@@ -30,6 +32,8 @@ class LoweredChange(Record):
     result."""
     before: LocalLayout
     after: LocalLayout
+    ndims: tuple[int, ...] = ()
+    """How many dims the tensor had where the plan was proved; empty: the change is right for any number."""
 
 
 class LoweredParam(Record):
@@ -120,6 +124,15 @@ class LoweredRegion(Record):
     """Arguments of `torch.compile`."""
 
 
+class LoweredInput(Record):
+    """A tensor that the model was captured with: calls have to be of its kind."""
+
+    ndim: int
+    kind: NumberKind
+    takes_grad: bool = True
+    """Whether it may need a gradient: the plan is proved for that too."""
+
+
 class Lowered(Record):
     """The instructions of a plan for one model on one mesh."""
 
@@ -127,3 +140,6 @@ class Lowered(Record):
     recompute: tuple[LoweredRegion, ...] = ()
     compile: tuple[LoweredRegion, ...] = ()
     fsdp: LoweredFsdp | None = None
+    inputs: Mapping[str, LoweredInput] = {}
+    """The inputs of the model, by keyword or by position written as a number; one in a container has the number
+    of the tensor there too, as `0.1`. Empty: calls are not compared with the captured one."""

@@ -9,7 +9,7 @@ from planc.ir.graph import Op
 from planc.ir.lowered import LocalKind, LocalLayout, LoweredChange, TensorPath
 from planc.lower.lowering_error import LoweringError
 from planc.proof.boundary.ports import parameter_paths
-from planc.proof.result import Analysis, join_module_path
+from planc.proof.result import Analysis, BoundaryChange, join_module_path
 from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, PackedShard, Sharded, SpmdType
 
 Side = tuple[str, bool]
@@ -34,27 +34,49 @@ def boundary_changes(calls: Iterable[tuple[str, Analysis]]) -> BoundaryChanges:
     for caller, analysis in calls:
         for passed in analysis.boundary_changes:
             side = (join_module_path(caller, passed.module), passed.is_input)
-            change = LoweredChange(passed.path, local_layout(passed.before), local_layout(passed.after))
+            change = _lowered_change(passed)
             known = found.setdefault(side, {}).setdefault(passed.path, change)
-            if _serves(change, known):
-                found[side][passed.path] = change
-            elif not _serves(known, change):
+            merged = _merge(change, known)
+            if merged is None:
                 raise LoweringError(
                     f"{side[0] or 'the model'} is called in two ways that differ at its boundary"
                 )
+            found[side][passed.path] = merged
     changes = {
         side: tuple(c for c in by_path.values() if c.before != c.after) for side, by_path in found.items()
     }
     return {side: changed for side, changed in changes.items() if changed}
 
 
+def _lowered_change(passed: BoundaryChange) -> LoweredChange:
+    ends = passed.from_last if passed.before is not passed.after else (any(passed.from_last),) * 2
+    before, after = (
+        _count_from_last(local_layout(type_), passed.ndim) if from_last else local_layout(type_)
+        for type_, from_last in zip((passed.before, passed.after), ends, strict=True)
+    )
+    # A dim that counts from the last is the same one whatever stands before it.
+    fixes_dim = any(layout.dim is not None and layout.dim >= 0 for layout in (before, after))
+    return LoweredChange(passed.path, before, after, (passed.ndim,) if fixes_dim else ())
+
+
+def _count_from_last(layout: LocalLayout, ndim: int) -> LocalLayout:
+    return layout if layout.dim is None else LocalLayout(layout.kind, layout.dim - ndim)
+
+
+def _merge(change: LoweredChange, known: LoweredChange) -> LoweredChange | None:
+    """One instruction for two calls; None: there is none."""
+    if (change.before, change.after) == (known.before, known.after):
+        return known.with_(ndims=tuple(sorted({*known.ndims, *change.ndims})))
+    return change if _serves(change, known) else known if _serves(known, change) else None
+
+
 def _serves(instruction: LoweredChange, needed: LoweredChange) -> bool:
     """Whether an instruction is right for a call that needs another one: an all-reduce of the gradient
-    does nothing to a tensor without a gradient."""
-    if needed.before == needed.after:
-        only_gradient = (instruction.before.kind, instruction.after.kind) == ("invariant", "replicated")
-        return instruction.before == instruction.after or (only_gradient and needed.after.kind == "constant")
-    return instruction == needed
+    does nothing to a tensor without a gradient, and no change does nothing to any tensor."""
+    if needed.before != needed.after:
+        return False
+    only_gradient = (instruction.before.kind, instruction.after.kind) == ("invariant", "replicated")
+    return instruction.before == instruction.after or (only_gradient and needed.after.kind == "constant")
 
 
 def local_layout(type_: SpmdType) -> LocalLayout:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from planc.bind.binding import Binding
 from planc.ir.lowered import Lowered
+from planc.lower.call_inputs import call_inputs
 from planc.lower.lowering_error import LoweringError
+from planc.proof.differentiable_inputs import prove_with_input_gradients
 from planc.proof.prove import prove
 from planc.proof.result import Proof
 from planc.reference import load_reference
@@ -16,7 +18,19 @@ def lower_binding(binding: Binding, proof: Proof) -> Lowered:
     Raises:
         LoweringError: no instructions do what the plan says.
     """
-    lowered = Lowered()
+    bound, proved, without_grad = prove_with_input_gradients(binding, proof)
+    try:
+        return _lower(bound, proved, Lowered(inputs=call_inputs(binding.graph, without_grad)))
+    except LoweringError:
+        if bound is binding:
+            raise
+    # One instruction may serve all calls of a module only if the inputs of the model need no gradient.
+    infos = binding.graph.inputs.values()
+    without_grad = frozenset(number for number, info in enumerate(infos) if not info.grad)
+    return _lower(binding, proof, Lowered(inputs=call_inputs(binding.graph, without_grad)))
+
+
+def _lower(binding: Binding, proof: Proof, lowered: Lowered) -> Lowered:
     # Blocks that wrap modules come first: they bound what a tensor axis can overlap.
     for number, block in sorted(enumerate(binding.resolved.blocks), key=lambda each: each[1].splits_tensors):
         if block.row.lowering is None:

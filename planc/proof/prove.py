@@ -27,7 +27,16 @@ from planc.proof.result import (
     Proof,
     Violation,
 )
-from planc.proof.types import CONSTANT, INVARIANT, SAME_ON_ALL_RANKS, UNKNOWN, Sharded, sharded
+from planc.proof.types import (
+    CONSTANT,
+    INVARIANT,
+    REPLICATED,
+    SAME_ON_ALL_RANKS,
+    UNKNOWN,
+    Sharded,
+    SpmdType,
+    sharded,
+)
 from planc.proof.units.find_misuse import unit_violations
 from planc.proof.unproved import MixedBatchInputs, OddBatch, UnknownValue, Unproved
 from planc.proof.violations import Cause, LogitsNotSharded, OutputNotBatch, OutputNotFull
@@ -64,6 +73,18 @@ def prove(binding: Binding) -> Proof:
     return Proof(tuple(proofs), tuple(unsized), tuple(unsupported))
 
 
+def prove_tensor_axes(binding: Binding, proof: Proof) -> Proof:
+    """A proof with its tensor axes proved once more, as those of another binding of the same plan."""
+    numbers = {id(block): number for number, block in enumerate(binding.resolved.blocks)}
+    axes = [
+        _AxisProver(binding, numbers[id(axis.block.value)], axis.ranks).prove(axis.axis)
+        if axis.splits_tensors
+        else axis
+        for axis in proof.axes
+    ]
+    return proof.with_(axes=tuple(axes))
+
+
 class _AxisProver:
     """Proves a plan on one axis."""
 
@@ -75,10 +96,22 @@ class _AxisProver:
         self.rule = self.context.param_types.rule_of(binding.root)
 
     def prove(self, axis: str) -> AxisProof:
-        """Follow the model, and check what leaves it."""
+        """Follow the model, and check what leaves it.
+
+        Of the two types of «replicate» at the model's own inputs, the one with fewer violations is right.
+        """
+        proof, is_ambiguous = self._prove_with(axis, INVARIANT)
+        if not is_ambiguous or not _count_violations(proof):
+            return proof
+        return min(proof, self._prove_with(axis, REPLICATED)[0], key=_count_violations)
+
+    def _prove_with(self, axis: str, replicate_type: SpmdType) -> tuple[AxisProof, bool]:
+        """The proof, and whether «replicate» at an input of the model could have meant the other type."""
         batch_ranks = self.ranks if self.block.splits_batch else None
         inputs = [_input_value(self.main, i, batch_ranks) for i in range(self.main.inputs)]
-        top, results, declared = self._run(inputs)
+        boundary = ModuleBoundary(self.rule, "", "", _call_of_model(self.graph), self.ranks)
+        top, results, declared = self._run(inputs, boundary, replicate_type)
+        is_ambiguous = boundary.replicate_is_ambiguous
         outputs = {name: number for name, (_, number) in output_paths(self.main).items()}
         leaving = {name: results[number] for name, number in outputs.items()}
         infos = {name: self.main.tensors[number] for name, number in outputs.items()}
@@ -94,19 +127,19 @@ class _AxisProver:
                     top.redundant_collectives += logits_gathers(top, info)
         types = {name: value.type for name, value in leaving.items()}
         block = Located(self.block, self.block.location)
-        return AxisProof(axis, self.ranks, block, top, types)
+        return AxisProof(axis, self.ranks, block, top, types), is_ambiguous
 
-    def _run(self, inputs: list[AbstractValue]) -> tuple[Analysis, dict[int, AbstractValue], set[int]]:
+    def _run(
+        self, inputs: list[AbstractValue], boundary: ModuleBoundary, replicate_type: SpmdType
+    ) -> tuple[Analysis, dict[int, AbstractValue], set[int]]:
         """The analysis of a caller of the model, the model's results by number, and the results
         whose layout the plan declares."""
         root = self.binding.root
-        call = _call_of_model(self.graph)
-        boundary = ModuleBoundary(self.rule, "", "", call, self.ranks)
         values = inputs
         if self.rule is not None:
-            ports = list(input_ports(self.rule.value, root.module, call))
+            ports = list(input_ports(self.rule.value, root.module, _call_of_model(self.graph)))
             numbers = range(self.main.inputs)
-            values = boundary.convert_inputs(ports, numbers, inputs, self.main.tensors, INVARIANT)
+            values = boundary.convert_inputs(ports, numbers, inputs, self.main.tensors, replicate_type)
         analysis = Interpreter(self.context).analyze(self.main, root, values, "", self.rule)
         results = list(analysis.results)
         exits = [] if self.rule is None else list(output_ports(self.rule.value, self.main))
@@ -145,6 +178,10 @@ class _AxisProver:
             return Violation(cause, point, None)
         rule = self.block.loss if isinstance(cause, LogitsNotSharded) else None
         return Violation(cause, point, rule, origin=value.origin)
+
+
+def _count_violations(proof: AxisProof) -> int:
+    return sum(len(each.violations) for each in proof.analysis.distinct_analyses())
 
 
 def _call_of_model(graph: ModelGraph) -> Call:

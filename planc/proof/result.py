@@ -112,6 +112,10 @@ class BoundaryChange(Record):
     """Where it is in the arguments, by position or keyword, or in the result."""
     before: SpmdType
     after: SpmdType
+    ndim: int
+    """How many dims it has."""
+    from_last: tuple[bool, bool]
+    """Whether the plan counts the dims of the layouts before and after from the last."""
 
 
 class RepeatedGather(Record):

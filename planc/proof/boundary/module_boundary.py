@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from planc.ir.graph import Call, Function, TensorInfo
-from planc.ir.layout import Layout
+from planc.ir.layout import Layout, Shard
 from planc.ir.resolved import Located
 from planc.ir.tree import TreePath
 from planc.proof.boundary.ports import BoundaryPort, argument_tensors, tensor_paths
@@ -169,16 +169,16 @@ class ModuleBoundary:
                 self.record_declared_change(port, target, info)
                 return AbstractValue(target, origin)  # go on as if the declaration were right
             if _keeps_type(value.type, target):
-                self._record_change(port, value.type, value.type)
+                self._record_change(port, value.type, value.type, info)
                 return value
-            self._record_change(port, value.type, target)
+            self._record_change(port, value.type, target, info)
             transition = transition_between(value.type, target, grad=info.grad)
         except RuleViolation as violation:
             self.add_violation(port, violation.cause, value)
-            return self.record_unknown_change(port)
+            return self.record_unknown_change(port, info)
         except Unsupported as unsupported:
             self.add_violation(port, unsupported.cause, value)
-            return self.record_unknown_change(port)
+            return self.record_unknown_change(port, info)
         self._record_collectives(port, value.type, target, transition, info)
         return AbstractValue(target, origin, copied=value.copied or target is not value.type)
 
@@ -191,8 +191,12 @@ class ModuleBoundary:
         self.add_violation(port, ArrivingLayout(value.type, port.before), value)
         return False
 
-    def _record_change(self, port: BoundaryPort, before: SpmdType, after: SpmdType) -> None:
-        self.changes.append(BoundaryChange(self.module, port.is_input, port.path, before, after))
+    def _record_change(self, port: BoundaryPort, before: SpmdType, after: SpmdType, info: TensorInfo) -> None:
+        from_last = _counts_from_last(port.before), _counts_from_last(port.after)
+        change = BoundaryChange(
+            self.module, port.is_input, port.path, before, after, len(info.shape), from_last
+        )
+        self.changes.append(change)
 
     def _record_collectives(
         self, port: BoundaryPort, before: SpmdType, after: SpmdType, transition: Transition, info: TensorInfo
@@ -226,11 +230,11 @@ class ModuleBoundary:
         with suppress(RuleViolation, Unsupported):
             replicate_type = INVARIANT if info.grad else CONSTANT
             declared = type_of_layout(port.before, info.shape, self.ranks, replicate_type)
-            self._record_change(port, declared, target)
+            self._record_change(port, declared, target, info)
 
-    def record_unknown_change(self, port: BoundaryPort) -> AbstractValue:
+    def record_unknown_change(self, port: BoundaryPort, info: TensorInfo) -> AbstractValue:
         """Note a change that planc cannot make; its result is unknown."""
-        self._record_change(port, UNKNOWN, UNKNOWN)
+        self._record_change(port, UNKNOWN, UNKNOWN, info)
         return UNKNOWN_VALUE
 
     def add_deferred_bias(
@@ -278,6 +282,10 @@ def _group_by_tensor(ports: list[BoundaryPort]) -> dict[int, list[BoundaryPort]]
     for port in ports:
         groups.setdefault(port.tensor, []).append(port)
     return groups
+
+
+def _counts_from_last(layout: Layout | None) -> bool:
+    return isinstance(layout, Shard) and layout.dim < 0
 
 
 def _keeps_type(before: SpmdType, target: SpmdType) -> bool:

@@ -8,6 +8,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.lowered import Lowered
 from planc.reference import load_reference
+from planc.torch.apply.call_guard import guard_calls
 from planc.torch.apply.vocab_parallel import apply_vocab_parallel_loss
 from planc.torch.compat import flatten_mesh
 
@@ -26,6 +27,8 @@ def apply_lowered(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     for axis in lowered.tensor:
         if axis.splits_logits:
             apply_vocab_parallel_loss(model, axis, mesh)
+    if lowered.tensor:
+        guard_calls(model, lowered.inputs)
 
 
 def _flatten_used_axes(lowered: Lowered, mesh: DeviceMesh) -> None:

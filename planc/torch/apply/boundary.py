@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LocalLayout, LoweredChange, LoweredModule, TensorPath
+from planc.torch.apply.argument_names import positional_names
 from planc.torch.apply.dtensor_params import local_param
 from planc.torch.apply.module_runtime import HookStep
 from planc.torch.apply.overlap import AllGatherMatmul, OverlappedLinear
@@ -22,7 +23,7 @@ from planc.torch.apply.redistribute import (
     redistribution,
 )
 from planc.torch.apply.rng import RngScope
-from planc.torch.apply.tensor_paths import TensorFunction, first_tensor_path, map_tensor_at
+from planc.torch.apply.tensor_paths import TensorFunction, find_tensor, first_tensor_path, map_tensor_at
 from planc.torch.compat import own_parameters
 
 _REPLICATED_TO_SHARD0 = redistribution(LocalLayout("replicated"), LocalLayout("shard", 0))
@@ -46,9 +47,9 @@ def boundary_steps(
     if biases:
         steps.append(DeferredBias(biases, lowered.outputs, group))
     if overlapped:
-        steps.append(OverlappedInputs(lowered.inputs, group, overlapped))
+        steps.append(OverlappedInputs(module, lowered.inputs, group, overlapped))
     elif lowered.inputs:
-        steps.append(InputRedistribution(lowered.inputs, group))
+        steps.append(InputRedistribution(module, lowered.inputs, group))
     if lowered.outputs:
         steps.append(OutputRedistribution(lowered.outputs, group))
     if lowered.masked_lookup:
@@ -59,28 +60,43 @@ def boundary_steps(
 
 
 class InputRedistribution(HookStep):
-    """Changes the layout of arguments."""
+    """Changes the layout of arguments, by position or by name: a caller may pass either."""
 
-    def __init__(self, changes: Sequence[LoweredChange], group: ProcessGroup) -> None:
+    def __init__(self, module: nn.Module, changes: Sequence[LoweredChange], group: ProcessGroup) -> None:
         self.group = group
-        self.changes = [(change.path, redistribution(change.before, change.after)) for change in changes]
+        self.changes = [
+            (c.path, _other_path(module, c.path), redistribution(c.before, c.after), c.ndims) for c in changes
+        ]
 
     def enter(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         cache = RedistributionCache(self.group)
-        for path, change in self.changes:
-            function = self._function(cache, path, change)
-            if isinstance(path[0], int):
-                args = map_tensor_at(args, path, function)
-            else:
-                kwargs = map_tensor_at(kwargs, path, function)
+        for path, other_path, change, ndims in self.changes:
+            function = self._function(cache, path, change, ndims)
+            for each in (path, other_path):
+                if isinstance(each[0], int):
+                    if find_tensor(args, each) is not None:
+                        args = map_tensor_at(args, each, function)
+                        break
+                elif find_tensor(kwargs, each) is not None:
+                    kwargs = map_tensor_at(kwargs, each, function)
+                    break
         return args, kwargs
 
     def _function(
-        self, cache: RedistributionCache, path: TensorPath, change: Redistribution
+        self, cache: RedistributionCache, path: TensorPath, change: Redistribution, ndims: tuple[int, ...]
     ) -> TensorFunction:
-        return partial(cache.apply, change=change)
+        return partial(cache.apply, change=change, ndims=ndims)
+
+
+def _other_path(module: nn.Module, path: TensorPath) -> TensorPath:
+    """Where a tensor is if the caller passes it by name and not by position, or the other way round."""
+    names = positional_names(module)
+    key, rest = path[0], path[1:]
+    if isinstance(key, int):
+        return (names[key], *rest) if key < len(names) else path
+    return (names.index(key), *rest) if key in names else path
 
 
 class OverlappedInputs(InputRedistribution):
@@ -88,24 +104,24 @@ class OverlappedInputs(InputRedistribution):
 
     def __init__(
         self,
+        module: nn.Module,
         changes: Sequence[LoweredChange],
         group: ProcessGroup,
         layers: Mapping[TensorPath, Sequence[OverlappedLinear]],
     ) -> None:
-        super().__init__(changes, group)
-        by_path = dict(self.changes)
-        self.gathers = {path: AllGatherMatmul(each, by_path[path], group) for path, each in layers.items()}
+        super().__init__(module, changes, group)
+        self.gathers = {path: AllGatherMatmul(each, group) for path, each in layers.items()}
 
     def close(self) -> None:
         for gather in self.gathers.values():
             gather.clear()
 
     def _function(
-        self, cache: RedistributionCache, path: TensorPath, change: Redistribution
+        self, cache: RedistributionCache, path: TensorPath, change: Redistribution, ndims: tuple[int, ...]
     ) -> TensorFunction:
         if path not in self.gathers:
-            return super()._function(cache, path, change)
-        return partial(cache.apply, change=change, overlapped=self.gathers[path].gather)
+            return super()._function(cache, path, change, ndims)
+        return partial(cache.apply, change=change, ndims=ndims, overlapped=self.gathers[path].gather)
 
 
 class OutputRedistribution(HookStep):
@@ -113,12 +129,13 @@ class OutputRedistribution(HookStep):
 
     def __init__(self, changes: Sequence[LoweredChange], group: ProcessGroup) -> None:
         self.group = group
-        self.changes = [(change.path, redistribution(change.before, change.after)) for change in changes]
+        self.changes = [(c.path, redistribution(c.before, c.after), c.ndims) for c in changes]
 
     def leave(self, result: Any) -> Any:
         cache = RedistributionCache(self.group)
-        for path, change in self.changes:
-            result = map_tensor_at(result, path, partial(cache.apply, change=change))
+        for path, change, ndims in self.changes:
+            if find_tensor(result, path) is not None:
+                result = map_tensor_at(result, path, partial(cache.apply, change=change, ndims=ndims))
         return result
 
 
@@ -171,7 +188,7 @@ class DeferredBias(HookStep):
         bias = swap.deferred_bias
         if swap.reduces_grad:
             bias = all_reduce_grad(bias, self.group)
-        if result.ndim - 1 in self.sharded_dims:
+        if result.ndim - 1 in self.sharded_dims or -1 in self.sharded_dims:
             bias = apply_redistribution(bias, _REPLICATED_TO_SHARD0, self.group)
         # In the dtype of the result, as the module itself would add it under autocast.
         return result + bias.to(result.dtype)

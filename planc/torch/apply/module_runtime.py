@@ -3,6 +3,7 @@
 Outermost first, a module can have these steps. Those above the first line run in hooks, those between the
 lines replace its forward, once:
 
+    CallGuard               refuses calls that the proof does not cover, at the model itself, before all others
     VocabParallelOutput     the logits leave the model as a `VocabParallelLogits`
     (hooks of FSDP2)
     DeferredBias            adds a bias after the all-reduce of the output

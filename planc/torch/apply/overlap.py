@@ -24,7 +24,6 @@ from planc.torch.apply.overlapped_matmul import (
     weight_grads,
 )
 from planc.torch.apply.param_swap import ParamSwap
-from planc.torch.apply.redistribute import Redistribution
 
 MIN_OVERLAP_BYTES = 16 << 20
 """Bytes of a rank's slice from which overlap pays: below, the additional calls take longer than they hide."""
@@ -53,12 +52,10 @@ class OverlappedLinear(ForwardStep):
 class AllGatherMatmul:
     """The all-gather of one input, and the layers that are multiplied during it."""
 
-    def __init__(
-        self, layers: Sequence[OverlappedLinear], redistribution: Redistribution, group: ProcessGroup
-    ) -> None:
-        self.layers, self.dim, self.group = layers, redistribution[1], group
+    def __init__(self, layers: Sequence[OverlappedLinear], group: ProcessGroup) -> None:
+        self.layers, self.group = layers, group
 
-    def gather(self, x: Tensor) -> Tensor | None:
+    def gather(self, x: Tensor, dim: int) -> Tensor | None:
         """Gather a tensor and keep the products for the layers.
 
         Args:
@@ -67,14 +64,14 @@ class AllGatherMatmul:
         Returns:
             The gathered tensor; None: overlap does not pay for this tensor, or is not possible here.
         """
-        if not self._pays_off(x):
+        if not self._pays_off(x, dim):
             return None
         weights = [layer.weight.local() for layer in self.layers]
         biases = [None if layer.bias is None else layer.bias.local() for layer in self.layers]
         if any(weight.dtype != x.dtype for weight in weights):
             return None
         outputs: tuple[Tensor, ...] = _AllGatherMatmulFunction.apply(  # type: ignore[no-untyped-call]
-            x, self.dim, self.group, len(weights), *weights, *biases
+            x, dim, self.group, len(weights), *weights, *biases
         )
         gathered, *products = outputs
         for layer, product in zip(self.layers, products, strict=True):
@@ -86,12 +83,12 @@ class AllGatherMatmul:
         for layer in () if torch.compiler.is_compiling() else self.layers:
             layer.set_product(None, None)
 
-    def _pays_off(self, x: Tensor) -> bool:
+    def _pays_off(self, x: Tensor, dim: int) -> bool:
         return (
             is_untraced(x)
             and not torch.is_autocast_enabled(x.device.type)
-            and self.dim < x.ndim - 1
-            and c10d.num_pieces(x, self.dim) <= c10d.MAX_PIECES
+            and dim < x.ndim - 1
+            and c10d.num_pieces(x, dim) <= c10d.MAX_PIECES
             and x.numel() * x.element_size() >= MIN_OVERLAP_BYTES
             and all(type(layer.layer) is nn.Linear for layer in self.layers)
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from planc.ir.errors import CallError
 from planc.ir.lowered import LocalLayout
 from planc.torch.apply.collectives import all_gather, all_reduce, all_to_all, reduce_scatter
 
@@ -27,17 +28,41 @@ def redistribute(x: Tensor, before: LocalLayout, after: LocalLayout, group: Proc
 
 
 Redistribution = tuple[str, int, int]
-"""Two layouts as plain data, which a compiler can trace: their kinds, and their dims or -1."""
+"""Two layouts as plain data, which a compiler can trace: their kinds, and their dims, 0 where there is none. Negative
+dims count from the last."""
 
 
 def redistribution(before: LocalLayout, after: LocalLayout) -> Redistribution:
     """The change from one layout to another, as plain data."""
-    dims = (-1 if before.dim is None else before.dim, -1 if after.dim is None else after.dim)
-    return (f"{before.kind} {after.kind}", *dims)
+    return (f"{before.kind} {after.kind}", before.dim or 0, after.dim or 0)
+
+
+def dims_of_tensor(x: Tensor, change: Redistribution, ndims: tuple[int, ...] = ()) -> Redistribution:
+    """The change of this very tensor: its dims counted from the first.
+
+    Args:
+        ndims: how many dims the plan is proved for; empty: any number.
+
+    Raises:
+        CallError: the tensor has another number.
+    """
+    kinds, before, after = change
+    ndim = x.dim()
+    if before < 0:
+        before += ndim
+    if after < 0:
+        after += ndim
+    if before < 0 or after < 0 or (ndims and ndim not in ndims):
+        needed = " or ".join(map(str, ndims)) if ndims else "more"
+        raise CallError(
+            f"planc: a boundary of the plan gets a tensor of shape {tuple(x.shape)}, where the plan is proved for "
+            f"{needed} dims; needed: a call like the captured one, or a capture with inputs like these"
+        )
+    return kinds, before, after
 
 
 def apply_redistribution(x: Tensor, change: Redistribution, group: ProcessGroup) -> Tensor:
-    """As `redistribute`, for layouts that differ."""
+    """As `redistribute`, for layouts that differ, and with dims that count from the first."""
     result: Tensor = _RedistributeFunction.apply(x, *change, group)  # type: ignore[no-untyped-call]
     return result
 
@@ -51,24 +76,33 @@ class RedistributionCache:
         self._results: list[tuple[Tensor, Redistribution, Tensor]] = []
 
     def apply(
-        self, x: Tensor, change: Redistribution, overlapped: Callable[[Tensor], Tensor | None] | None = None
+        self,
+        x: Tensor,
+        change: Redistribution,
+        ndims: tuple[int, ...] = (),
+        overlapped: Callable[[Tensor, int], Tensor | None] | None = None,
     ) -> Tensor:
         """Change the layout of a tensor, once.
 
         Args:
-            overlapped: a faster way that returns None where it is not possible.
+            ndims: as `dims_of_tensor` takes them.
+            overlapped: a faster way to gather a tensor along a dim, which returns None where it is not possible.
+
+        Raises:
+            CallError: the plan is not proved for a tensor of so many dims.
         """
         for before, known, after in self._results:
             if before is x and known == change:
                 return after
-        result = overlapped(x) if overlapped is not None else None
+        own = dims_of_tensor(x, change, ndims)
+        result = overlapped(x, own[1]) if overlapped is not None else None
         if result is None:
-            result = apply_redistribution(x, change, self.group)
+            result = apply_redistribution(x, own, self.group)
         self._results.append((x, change, result))
         return result
 
 
-_INVARIANT_TO_REPLICATED: Redistribution = ("invariant replicated", -1, -1)
+_INVARIANT_TO_REPLICATED: Redistribution = ("invariant replicated", 0, 0)
 
 
 def all_reduce_grad(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -134,7 +168,7 @@ def _local_slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 def _check_divisible(x: Tensor, dim: int, group: ProcessGroup) -> None:
     """The proof holds for the sizes of the graph: a sequence of another length may not divide by the ranks."""
     if x.shape[dim] % group.size():
-        raise ValueError(
+        raise CallError(
             f"planc: {group.size()} ranks cannot split dim {dim} of a tensor of shape {tuple(x.shape)} evenly; "
             f"needed: a size that is a multiple of {group.size()}, for instance by padding the sequence"
         )

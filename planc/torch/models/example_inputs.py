@@ -21,7 +21,7 @@ MAX_INPUT_ELEMENTS = 1 << 40
 
 
 class InputOption(Record):
-    """One `--input NAME=DTYPE[d0,d1,...]`."""
+    """One `--input NAME=DTYPE[d0,d1,...]`; a star behind it says that the input needs a gradient."""
 
     source: Source
     name: str
@@ -56,7 +56,7 @@ def _parse_tensor(source: Source, form: str) -> TensorInfo:
     except GraphFormatError:
         info = None
     label = word_label(source, form)
-    if info is None or info.grad or "[" not in form:
+    if info is None or "[" not in form or (info.grad and not info.is_floating):
         raise_capture_error(
             "G804", label, f"not a tensor: {form!r}", "needed: DTYPE[d0,d1,...], such as int64[4,384]"
         )
@@ -130,6 +130,6 @@ def check_signature(
 
 
 def meta_tensor(info: TensorInfo) -> torch.Tensor:
-    """A tensor of this shape and dtype on the meta device."""
+    """A tensor of this shape and dtype on the meta device, which needs a gradient if the plan has to say so."""
     dtype: torch.dtype = getattr(torch, info.dtype)
-    return torch.empty(info.shape, dtype=dtype, device="meta")
+    return torch.empty(info.shape, dtype=dtype, device="meta", requires_grad=info.grad)

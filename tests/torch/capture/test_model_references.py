@@ -153,7 +153,7 @@ WRONG = [
     ("own.py:build", ["x=flot32[2,4]"], "G804", ["no dtype 'flot32'", "did you mean 'float32'?"]),
     ("own.py:build", ["x=float32"], "G804", ["not a tensor", "int64[4,384]"]),
     ("own.py:build", ["x=float32[2,-4]"], "G804", ["not a tensor"]),
-    ("own.py:build", ["x=float32[2,4]*"], "G804", ["not a tensor"]),
+    ("own.py:build", ["x=int64[2,4]*"], "G804", ["not a tensor"]),
     ("own.py:build", ["x=float32[999999999,999999999]"], "G804", ["larger than any"]),
     ("own.py:build", ["x"], "G804", ["not an input"]),
     ("own.py:build", ["x=float32[2,4]", "x=float32[2,4]"], "G804", ["given twice"]),

@@ -1,0 +1,108 @@
+"""Compares each call of a split model with the one that it was captured with, before anything is computed.
+
+Sizes may differ. What decides which code runs, and along which dims it works, may not: the number of dims of an input,
+whether it holds real numbers or integers, whether it is one tensor or a container. An input that needs a gradient
+must be one for which the plan is proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from planc.ir.errors import CallError
+from planc.ir.lowered import LoweredInput
+from planc.ir.tree import leaves
+from planc.torch.apply.argument_names import positional_names
+
+_NODES = (tuple, list, dict)
+
+
+def guard_calls(model: nn.Module, inputs: Mapping[str, LoweredInput]) -> None:
+    """Check every later call of a model. Call this last: the check runs before all other hooks."""
+    if inputs:
+        model.register_forward_pre_hook(CallGuard(model, inputs), with_kwargs=True, prepend=True)
+
+
+class CallGuard:
+    """A hook that lets calls of the captured kind pass.
+
+    Inputs that were not captured may be given too where they are masks, labels or the like; inputs that were captured
+    may be missing. A real tensor in the place of a captured input, as `inputs_embeds` of `input_ids`, is refused.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Mapping[str, LoweredInput]) -> None:
+        self.positions = positional_names(model)
+        self.inputs = {_with_name(name, self.positions): known for name, known in inputs.items()}
+        self.keys = dict(zip(self.inputs, inputs, strict=True))
+        """The inputs as the plan calls them: by position where they were captured so."""
+        self.containers = {name.partition(".")[0] for name in self.inputs if "." in name}
+        self.main = next(iter(self.inputs)).partition(".")[0]
+        """The first input, which a call that does something else leaves out."""
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """
+        Raises:
+            CallError: the call is of another kind than the captured one.
+        """
+        new, has_main = "", False
+        for name, item in self._named(args, kwargs):
+            if isinstance(item, Tensor):
+                known = self.inputs.get(name)
+                if known is not None:
+                    self._compare(name, item, known)
+                elif name in self.containers:
+                    raise _unlike_captured(f"'{name}' is a tensor, and was a container of tensors")
+                elif item.is_floating_point():
+                    new = new or name
+            elif isinstance(item, _NODES):
+                self._check_container(name, item)
+            has_main = has_main or (name == self.main and item is not None)
+        if new and not has_main:
+            raise _unlike_captured(f"'{new}' is given in the place of '{self.main}'")
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
+        named = [
+            (self.positions[i] if i < len(self.positions) else str(i), item) for i, item in enumerate(args)
+        ]
+        return [*named, *kwargs.items()]
+
+    def _check_container(self, name: str, item: Any) -> None:
+        for i, tensor in enumerate(leaves(item, Tensor, into=_NODES)):
+            if name in self.inputs:
+                raise _unlike_captured(f"'{name}' is a {type(item).__name__}, and was one tensor")
+            known = self.inputs.get(f"{name}.{i}")
+            if known is not None:
+                self._compare(f"{name}.{i}", tensor, known)
+
+    def _compare(self, name: str, tensor: Tensor, known: LoweredInput) -> None:
+        if tensor.dim() != known.ndim:
+            raise _unlike_captured(
+                f"'{name}' has shape {tuple(tensor.shape)}, {tensor.dim()} dims, and had {known.ndim} dims"
+            )
+        dtype = tensor.dtype
+        kind = "complex" if dtype.is_complex else "real" if dtype.is_floating_point else "integer"
+        if kind != known.kind:
+            raise _unlike_captured(f"'{name}' is of {dtype}, and held {known.kind} numbers")
+        if not known.takes_grad and tensor.requires_grad and torch.is_grad_enabled():
+            raise CallError(
+                f"planc: '{name}' needs a gradient, and the plan leaves that gradient in parts: no rank would have all of "
+                f"it. needed: a boundary that sums it, such as 'root  inputs({self.keys[name]}: replicate -> replicate)', "
+                "or an input without a gradient"
+            )
+
+
+def _with_name(name: str, positions: tuple[str, ...]) -> str:
+    """The name of an input that was captured by position."""
+    top, dot, rest = name.partition(".")
+    return f"{positions[int(top)]}{dot}{rest}" if top.isdigit() and int(top) < len(positions) else name
+
+
+def _unlike_captured(what: str) -> CallError:
+    return CallError(
+        f"planc: the plan is not proved for this call: {what}. needed: a call like the captured one, or a capture with "
+        "inputs like these"
+    )
