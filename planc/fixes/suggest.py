@@ -10,12 +10,13 @@ from planc.fixes.edit_plan import PlanEditor, label_after, layout_source
 from planc.fixes.enclosing_boundary import enclose_in_boundary, share_gather
 from planc.fixes.fsdp_units import suggest_unit
 from planc.fixes.input_boundary import sum_input_gradient
+from planc.fixes.recomputed_regions import suggest_region
 from planc.ir.diagnostic import Edit, Fix, Label
 from planc.ir.graph import Call
 from planc.ir.layout import Partial
 from planc.ir.resolved import Located
 from planc.ir.styles import Style, loss_on_split_logits, style_with
-from planc.proof.result import Finding, RepeatedGather, Violation, join_module_path
+from planc.proof.result import Finding, RegionFinding, RepeatedGather, Violation, join_module_path
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, Sharded, SpmdType, sharded_dim
 from planc.proof.violations import (
     UNIT_LAWS,
@@ -57,8 +58,10 @@ class FixContext:
         return self.editor.add_rules(self.editor.patterns_for(names or self.modules), style)
 
 
-def suggest_fix(binding: Binding, finding: Finding) -> Fix | None:
-    """A change of the plan that may mend what the proof found on a tensor axis, or in the units of FSDP."""
+def suggest_fix(binding: Binding, finding: Finding | RegionFinding) -> Fix | None:
+    """A change of the plan that may mend what the proof found on a tensor axis, in the units of FSDP, or in regions."""
+    if isinstance(finding, RegionFinding):
+        return suggest_region(binding, finding)
     if not finding.axis.splits_tensors:
         of_units = isinstance(finding.issue, Violation) and finding.issue.law in UNIT_LAWS
         return suggest_unit(binding, finding) if of_units else None

@@ -96,8 +96,13 @@ def _graph(form: Mapping[str, Any]) -> ModelGraph:
         _infos(form["inputs"], infos),
         modules,
         functions,
-        tuple([tuple([_text(name) for name in _list(tie)]) for tie in _list(form["ties"])]),
+        _ties(form["ties"]),
+        _ties(form.get("buffer_ties", [])),
     )
+
+
+def _ties(form: Any) -> tuple[tuple[str, ...], ...]:
+    return tuple([tuple([_text(name) for name in _list(tie)]) for tie in _list(form)])
 
 
 def _module(form: Mapping[str, Any], number: int, infos: dict[Any, TensorInfo]) -> ModuleDef:

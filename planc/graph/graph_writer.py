@@ -24,6 +24,8 @@ def graph_to_text(graph: ModelGraph) -> str:
         "ties": [list(tie) for tie in graph.ties],
     }
     parts = [f'"{key}": {_dump(value)}' for key, value in head.items()]
+    if graph.buffer_ties:
+        parts.append(f'"buffer_ties": {_dump([list(tie) for tie in graph.buffer_ties])}')
     parts.append(_lines("modules", [_dump(encode_module(module)) for module in graph.modules]))
     parts.append(_lines("functions", [_function_text(function) for function in graph.functions]))
     return "{\n" + ",\n".join(parts) + "\n}\n"

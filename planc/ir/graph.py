@@ -216,6 +216,8 @@ class ModelGraph(Record):
     """A function comes after those that it calls; the last one is the model's."""
     ties: tuple[tuple[str, ...], ...]
     """Names of parameters that are one tensor."""
+    buffer_ties: tuple[tuple[str, ...], ...] = ()
+    """Names of buffers that are one tensor."""
 
     def __repr__(self) -> str:
         return f"<ModelGraph of {self.model}: {len(self.modules_by_name)} modules>"

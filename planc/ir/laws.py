@@ -122,6 +122,7 @@ LAWS = (
     Law("L711", "layouts-meet", "proof"),
     Law("L712", "loss-needs", "proof"),
     Law("L713", "not-proved", "proof", "warning"),
+    Law("L714", "not-repeatable", "proof"),
     Law("L715", "unit-read", "proof"),
     Law("L716", "unit-memory", "proof"),
     Law("L721", "repeated-gather", "proof", "warning"),

@@ -12,6 +12,7 @@ from planc.proof.result import (
     Finding,
     Proof,
     RedundantCollective,
+    RegionFinding,
     RepeatedGather,
     Violation,
     join_module_path,
@@ -27,7 +28,7 @@ from planc.proof.violations import UNIT_LAWS, LayoutLaw
 
 _LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *UNIT_LAWS)
 """Laws that say the same of an axis that splits the batch as of one that splits tensors."""
-Suggest = Callable[[Finding], Fix | None]
+Suggest = Callable[[Finding | RegionFinding], Fix | None]
 
 
 def proof_diagnostics(proof: Proof, binding: Binding, suggest: Suggest) -> Iterator[Diagnostic]:
@@ -44,6 +45,8 @@ def proof_diagnostics(proof: Proof, binding: Binding, suggest: Suggest) -> Itera
         if axis.splits_tensors:
             for finding in _redundant_collectives(axis):
                 yield _redundancy_diagnostic(finding, suggest)
+    for each in _region_findings(proof):
+        yield _region_diagnostic(each, suggest)
 
 
 def _violations(axis: AxisProof) -> list[Finding]:
@@ -56,6 +59,15 @@ def _violations(axis: AxisProof) -> list[Finding]:
             key = (violation.law, start, point.kind, point.name, str(point.operands))
             groups.setdefault(key, (violation, []))[1].append(join_module_path(path, violation.module))
     return [Finding(first, tuple(dict.fromkeys(modules)), axis) for first, modules in groups.values()]
+
+
+def _region_findings(proof: Proof) -> list[RegionFinding]:
+    """The violations of recomputed regions; those of one line and operation are one finding."""
+    groups: dict[object, tuple[Violation, list[str]]] = {}
+    for violation in proof.region_violations:
+        key = (violation.origin, violation.point, violation.cause)
+        groups.setdefault(key, (violation, []))[1].append(violation.module)
+    return [RegionFinding(first, tuple(dict.fromkeys(modules))) for first, modules in groups.values()]
 
 
 def _redundant_collectives(axis: AxisProof) -> list[Finding]:
@@ -118,6 +130,25 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
         module=modules[0] or "root",
         operation=describe_point(violation.point),
         details=None if law == "batch" else violation.cause,
+    )
+
+
+def _region_diagnostic(finding: RegionFinding, suggest: Suggest) -> Diagnostic:
+    violation, modules = finding.issue, finding.modules
+    entry = violation.origin.rule if violation.origin is not None else None
+    assert entry is not None
+    code, headline = HEADLINES[violation.law]
+    got, needed = describe_cause(violation.cause)
+    notes = [*_others_note(modules), f"needed: {needed}"] if needed else _others_note(modules)
+    return diagnostic(
+        code,
+        entry.location.label(got),
+        headline,
+        *notes,
+        fix=suggest(finding),
+        module=modules[0] or "root",
+        operation=describe_point(violation.point),
+        details=violation.cause,
     )
 
 

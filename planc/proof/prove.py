@@ -18,6 +18,7 @@ from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.interpreter import Interpreter
 from planc.proof.model_outputs import is_logits, output_paths
 from planc.proof.redundant_collectives import logits_gathers
+from planc.proof.regions.repeatable import region_violations
 from planc.proof.result import (
     UNKNOWN_VALUE,
     AbstractValue,
@@ -49,7 +50,7 @@ _UNKNOWN_BATCH = AbstractValue(UNKNOWN)
 
 
 def prove(binding: Binding) -> Proof:
-    """Follow the model on every axis that the plan splits over."""
+    """Follow the model on every axis that the plan splits over, and the regions that it recomputes."""
     sizes = binding.resolved.axis_sizes
     proofs: list[AxisProof] = []
     unsized: list[str] = []
@@ -70,7 +71,7 @@ def prove(binding: Binding) -> Proof:
             unsized.append(axis)
         else:
             proofs.append(_AxisProver(binding, number, size).prove(axis))
-    return Proof(tuple(proofs), tuple(unsized), tuple(unsupported))
+    return Proof(tuple(proofs), tuple(unsized), tuple(unsupported), region_violations(binding))
 
 
 def prove_tensor_axes(binding: Binding, proof: Proof) -> Proof:

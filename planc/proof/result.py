@@ -269,11 +269,14 @@ class Proof(Record):
     """Axes without a size: nothing is proved of them."""
     unsupported_axes: tuple[str, ...] = ()
     """Axes of blocks in a role that planc cannot prove yet."""
+    region_violations: tuple[Violation, ...] = ()
+    """What keeps recomputed regions from doing the same twice."""
 
     @property
     def has_findings(self) -> bool:
-        """Whether there is a violation or a redundant collective on any axis."""
-        return any(each.has_findings for axis in self.axes for each in axis.analysis.distinct_analyses())
+        """Whether there is a violation or a redundant collective on any axis, or in a region."""
+        analyses = (each for axis in self.axes for each in axis.analysis.distinct_analyses())
+        return bool(self.region_violations) or any(each.has_findings for each in analyses)
 
 
 class Finding(Record):
@@ -283,6 +286,14 @@ class Finding(Record):
     modules: tuple[str, ...]
     """Their names in the model."""
     axis: AxisProof
+
+
+class RegionFinding(Record):
+    """A violation of recomputed regions, at all modules that have it."""
+
+    issue: Violation
+    modules: tuple[str, ...]
+    """Their names in the model."""
 
 
 def join_module_path(path: str, name: str) -> str:

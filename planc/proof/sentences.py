@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from planc.proof.regions.causes import MemoryChange, NotRepeatable
 from planc.proof.result import GatheredLogits, GatherThenSlice, ProgramPoint, Redundancy, RepeatedGather
 from planc.proof.types import NumberSource
 from planc.proof.unproved import (
@@ -80,6 +81,7 @@ HEADLINES: Mapping[LayoutLaw, tuple[str, str]] = {
     "leaves": ("L710", "the model returns a value that is not full on every rank"),
     "meet": ("L711", "operands have incompatible layouts"),
     "loss-needs": ("L712", "the loss gets logits in another layout than it needs"),
+    "repeat": ("L714", "a recomputed region is not repeatable"),
     "unit-read": ("L715", "a parameter is read while its FSDP unit does not run"),
     "unit-memory": ("L716", "the code uses memory in a way that an FSDP unit does not allow"),
     "no-rule": ("L713", "not proved"),
@@ -142,6 +144,8 @@ def _phrases(cause: Cause) -> Mapping[str, str]:
         return {"what": _OPAQUE[cause.is_parameter]}
     if isinstance(cause, SeveralLayouts):
         return {"verb": "is called with" if cause.is_input else "returns"}
+    if isinstance(cause, NotRepeatable):
+        return {"what_happens": _MEMORY_CHANGES[cause.change].format(memory=cause.memory)}
     if isinstance(cause, FreedMemory):
         return {"use": _MEMORY_USES[cause.direction]}
     if isinstance(cause, NumberEscapes):
@@ -322,6 +326,7 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     OutputNotBatch: ("it leaves as {type}", "each rank's part of the batch"),
     LogitsNotSharded: ("it leaves as {type}",
                        "shard({dim}): a loss on logits that are sharded over the vocabulary"),
+    NotRepeatable: ("{what_happens}", "code that leaves it as it is, or a pattern that leaves this module out of the region"),
     ParameterNotGathered: ("{parameter} is read while its unit, {unit}, is not gathered",
                            "its reader in the same unit, or a unit that is gathered then"),
     ArgumentChanged: ("the code changes an argument of the unit {unit} in place, which autograd refuses behind FSDP's node",
@@ -329,6 +334,13 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     FreedMemory: ("{use} parameters of the unit {unit}, which it has freed",
                   "a result of the module that is no view of its parameters, or a unit that keeps them"),
 }  # fmt: skip
+
+_MEMORY_CHANGES: Mapping[MemoryChange, str] = {
+    "own": "the code changes {memory}, and reads it: the second run begins with what the first has left",
+    "later": "the code changes {memory} after the region has read it: the second run reads something else",
+    "order": "the code writes {memory} after the region has: the second run undoes that",
+}
+"""What a second run of a region does wrong, by what changes the memory."""
 
 _MEMORY_USES: Mapping[str, str] = {
     "forward": "a view that the code uses here lies in the memory of",

@@ -14,7 +14,7 @@ from planc.proof.types import LocalIndex, NumberSource, PackedShard, Sharded, Sp
 
 LayoutLaw = Literal[
     "arrives", "partial", "cut-dim", "cut-along", "sequence", "gradient", "size-read", "size-written", "batch",
-    "meet", "leaves", "loss-needs", "unit-read", "unit-memory", "no-rule",
+    "meet", "leaves", "loss-needs", "repeat", "unit-read", "unit-memory", "no-rule",
 ]  # fmt: skip
 """The laws of layouts; `planc.checks` has a page for each."""
 UNIT_LAWS: tuple[LayoutLaw, ...] = ("unit-read", "unit-memory")

@@ -28,11 +28,13 @@ def dropout_uses_rng(operation: Operation) -> bool:
 
 add_rows(
     "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
-    saves=dropout_saves, uses_rng=dropout_uses_rng,
+    saves=dropout_saves, uses_rng=dropout_uses_rng, inplace_position=3,
 )  # fmt: skip
 
 
-@op_rule("dropout", inplace_variant=True, saves=dropout_saves, uses_rng=dropout_uses_rng)
+@op_rule(
+    "dropout", inplace_variant=True, saves=dropout_saves, uses_rng=dropout_uses_rng, inplace_position=3,
+)  # fmt: skip
 def dropout_rule(operation: Operation) -> SpmdType:
     """x -> as x: not linear where it drops, since each rank would drop other terms of a partial value."""
     x, p, training, _ = operation.bind_arguments("input", p=0.5, training=True, inplace=False)

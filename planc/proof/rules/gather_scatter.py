@@ -76,7 +76,8 @@ def scatter_rule(operation: Operation) -> SpmdType:
     return _scattered_type(operation, (x, labels), (index, labels), (source, labels), is_linear=is_linear)
 
 
-@op_rule("index_add", "index_copy", "index_fill", inplace_variant=True, may_alias=False)
+@op_rule("index_add", inplace_variant=True, may_alias=False)
+@op_rule("index_copy", "index_fill", inplace_variant=True, may_alias=False, writes="part")
 def index_add_rule(operation: Operation) -> SpmdType:
     """x (..., n, ...), index (m), source (..., m, ...) or a number -> as x"""
     fills = operation.name.startswith("index_fill")

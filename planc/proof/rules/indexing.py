@@ -76,7 +76,7 @@ def index_select_rule(operation: Operation) -> SpmdType:
                   need_replication=("along",), use="index", linear_in=(0,))  # fmt: skip
 
 
-@op_rule("__setitem__", accepts_rank_dependent=True)
+@op_rule("__setitem__", accepts_rank_dependent=True, writes="part")
 def setitem_rule(operation: Operation) -> SpmdType:
     """x (a, b), x[:, 0] = y (a) or a number -> x (a, b)"""
     x, index, value = operation.bind_arguments("input", "index", "value")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from planc.ir.graph import Op
 from planc.proof.rules.arguments import bind_ignoring, normalize_dim
 from planc.proof.rules.einsum_rule import LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation
 from planc.proof.rules.reductions import reduction_dims
-from planc.proof.rules.registry import op_rule
+from planc.proof.rules.registry import add_rows, op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import SpmdType, sharded
 from planc.proof.violations import UnevenGroups
@@ -73,7 +76,22 @@ def group_norm_rule(operation: Operation) -> SpmdType:
     return einsum_rule(operands, dims, need_replication=dims[2:], use="normalization")
 
 
-@op_rule("batch_norm", saves=batch_norm_saves, may_alias=False)
+def running_statistics(step: Op) -> tuple[Any, ...]:
+    """The running mean and variance that a norm moves towards those of the batch, unless it uses them."""
+    arguments, keywords = step.arguments, step.keywords
+    given = arguments[5] if len(arguments) > 5 else step.name == "instance_norm"
+    if keywords.get("training", keywords.get("use_input_stats", given)) is False:
+        return ()
+    # torch.batch_norm takes them after weight and bias, and a ninth argument that the functional one has not.
+    is_native = len(arguments) > 8 or "cudnn_enabled" in keywords
+    positions = arguments[3:5] if is_native else arguments[1:3]
+    return (*positions, *(keywords[name] for name in ("running_mean", "running_var") if name in keywords))
+
+
+add_rows("instance_norm", may_alias=False, updates=running_statistics)
+
+
+@op_rule("batch_norm", saves=batch_norm_saves, may_alias=False, updates=running_statistics)
 def batch_norm_rule(operation: Operation) -> SpmdType:
     """x (b, c, ...), running_mean (c), running_var (c), weight (c), bias (c) -> as x"""
     x, *vectors, training, _, _ = operation.bind_arguments(

@@ -12,7 +12,7 @@ from planc.proof.types import PARTIAL, SpmdType
 from planc.proof.violations import PartialOperand
 
 
-@op_rule("copy_", saves=saves_nothing)
+@op_rule("copy_", saves=saves_nothing, writes="all")
 def copy_rule(operation: Operation) -> SpmdType:
     """target (a, b), source (b) -> target (a, b): what is written has the type of the source"""
     target, source, _ = operation.bind_arguments("self", "src", non_blocking=False)
@@ -25,7 +25,7 @@ def copy_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule(operands, labels, linear_in="all"))
 
 
-@op_rule("zero_", "fill_", saves=saves_nothing)
+@op_rule("zero_", "fill_", saves=saves_nothing, writes="all")
 def fill_rule(operation: Operation) -> SpmdType:
     """target (a, b), a number -> target (a, b), which keeps its type"""
     target, value = operation.bind_arguments("self", value=0)

@@ -54,18 +54,23 @@ def add_adds_bias(step: Op, _: str) -> bool:
 
 
 @op_rule(
-    "exp", "exp2", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid", "relu",
+    "exp", "exp2", "expm1", "sqrt", "rsqrt", "reciprocal", "tan", "tanh", "sigmoid",
     inplace_variant=True, saves=saves("result"), may_alias=False,
 )  # fmt: skip
+@op_rule("relu", inplace_variant=True, saves=saves("result"), may_alias=False, inplace_position=1)
+@op_rule("relu6", "selu", inplace_variant=True, saves=saves(0), may_alias=False, inplace_position=1)
+@op_rule("silu", "mish", "hardswish", "hardsigmoid", saves=saves(0), may_alias=False, inplace_position=1)
+@op_rule(
+    "elu", "celu", "leaky_relu", inplace_variant=True, saves=saves(0), may_alias=False, inplace_position=2
+)
+@op_rule("hardtanh", "threshold", inplace_variant=True, saves=saves(0), may_alias=False, inplace_position=3)
 @op_rule(
     "abs", "absolute", "log", "log2", "log10", "log1p", "square", "sin", "cos", "asin", "acos", "atan",
     "arctan", "sinh", "cosh", "erf", "erfc", "erfinv", "logit", "lgamma", "digamma", "sinc", "clamp",
-    "clip", "clamp_min", "clamp_max", "nan_to_num", "relu6", "elu", "selu", "celu", "leaky_relu",
-    "hardtanh", "threshold", inplace_variant=True, saves=saves(0), may_alias=False,
+    "clip", "clamp_min", "clamp_max", "nan_to_num", inplace_variant=True, saves=saves(0), may_alias=False,
 )  # fmt: skip
 @op_rule(
-    "silu", "gelu", "mish", "softplus", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "__abs__",
-    saves=saves(0), may_alias=False,
+    "gelu", "softplus", "hardshrink", "softshrink", "__abs__", saves=saves(0), may_alias=False,
 )  # fmt: skip
 @op_rule(
     "sign", "floor", "ceil", "round", "trunc", "fix", "frac", "floor_divide", "eq", "ne", "lt", "le", "gt",

@@ -10,7 +10,7 @@ from planc.proof.types import SpmdType
 @op_rule(
     "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli",
     "multinomial", "poisson", "normal_", "uniform_", "bernoulli_", "exponential_", "random_", "geometric_",
-    "trunc_normal_", accepts_rank_dependent=True, uses_rng=always,
+    "trunc_normal_", accepts_rank_dependent=True, uses_rng=always, writes="all",
 )  # fmt: skip
 def random_rule(operation: Operation) -> SpmdType:
     """Random numbers: the ranks' seeds decide whether they are the same on all ranks."""

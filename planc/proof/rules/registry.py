@@ -35,7 +35,13 @@ def always(*_: Any) -> bool:
     return True
 
 
+def nothing(*_: Any) -> tuple[Any, ...]:
+    """No operand."""
+    return ()
+
+
 Entries = Literal["same", "scaled", "other"]
+Writes = Literal["all", "part", "update"]
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
@@ -51,6 +57,10 @@ if TYPE_CHECKING:
         entries: Entries
         adds_bias: Callable[[Op, str], bool]
         looks_up_rows: bool
+        writes: Writes
+        inplace_position: int | None
+        updates: Callable[[Op], tuple[Any, ...]]
+        may_copy: bool
 
 
 class OpRow(Record):
@@ -75,6 +85,15 @@ class OpRow(Record):
     """Whether a call adds the parameter of that name, once and unchanged, to its result."""
     looks_up_rows: bool = False
     """Whether it looks up rows of a table by their numbers, which a rowwise style takes over."""
+    writes: Writes = "update"
+    """What it does to the tensor that it writes to: all of it, or a part, gets a content that does not depend on the old
+    one; or the content changes from what it was."""
+    inplace_position: int | None = None
+    """The position of the argument `inplace`."""
+    updates: Callable[[Op], tuple[Any, ...]] = nothing
+    """The arguments that a call changes besides its result, such as running statistics."""
+    may_copy: bool = False
+    """Whether the result may share memory with an operand, and may also be a copy."""
 
 
 OPS: dict[str, OpRow] = {}

@@ -144,7 +144,7 @@ def view_rule(operation: Operation) -> SpmdType:
     return _requested_view(operation, *tensor_and_varargs(operation, "size"))
 
 
-@op_rule("reshape", accepts_rank_dependent=True, saves=saves_nothing, entries="same")
+@op_rule("reshape", accepts_rank_dependent=True, saves=saves_nothing, entries="same", may_copy=True)
 def reshape_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (c, d), the same entries in the same order"""
     return _requested_view(operation, *tensor_and_varargs(operation, "shape"))
@@ -159,7 +159,7 @@ def _requested_view(operation: Operation, x: Operand, sizes: tuple[Any, ...]) ->
     )
 
 
-@op_rule("flatten", "ravel", saves=saves_nothing, entries="same")
+@op_rule("flatten", "ravel", saves=saves_nothing, entries="same", may_copy=True)
 def flatten_rule(operation: Operation) -> SpmdType:
     """x (a, b, c) -> (a, b * c)"""
     x, start, end = bind_with_aliases(operation, "input", start_dim=0, end_dim=-1)
@@ -181,7 +181,8 @@ def unflatten_rule(operation: Operation) -> SpmdType:
     return _requested_view(operation, x, requested)
 
 
-@op_rule("view_as", "reshape_as", saves=saves_nothing, entries="same")
+@op_rule("view_as", saves=saves_nothing, entries="same")
+@op_rule("reshape_as", saves=saves_nothing, entries="same", may_copy=True)
 def view_as_rule(operation: Operation) -> SpmdType:
     """x (a, b), other (c, d) -> (c, d)"""
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))

@@ -30,7 +30,7 @@ def where_rule(operation: Operation) -> SpmdType:
     return masked_selection_type(operation, first, (second, third))
 
 
-@op_rule("masked_fill", inplace_variant=True, saves=saves(1), may_alias=False)
+@op_rule("masked_fill", inplace_variant=True, saves=saves(1), may_alias=False, writes="part")
 def masked_fill_rule(operation: Operation) -> SpmdType:
     """x, mask, value: all broadcast -> as x, with the value where the mask is True"""
     x, mask, value = operation.bind_arguments("input", "mask", "value")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 
 
@@ -20,14 +22,10 @@ class NameScope:
                 names = by_identity.setdefault(id(owner), [])
                 names.append(name)
                 self._synonyms[name] = names
-        self.ties = tuple(
-            sorted(
-                tuple(names)
-                for names in {id(p): by_identity[id(p)] for p in model.parameters()}.values()
-                if len(names) > 1
-            )
-        )
+        self.ties = _several(by_identity[id(p)] for p in model.parameters())
         """The names of each parameter that has several."""
+        self.buffer_ties = _several(by_identity[id(b)] for b in model.buffers())
+        """The names of each buffer that has several."""
 
     def name_below(self, name: str, module: str) -> str:
         """The name of a module or a weight, relative to a module if it lies below that."""
@@ -50,3 +48,7 @@ class NameScope:
         prefix = f"{module}." if module else ""
         inside = next((n for n in self._synonyms[name] if n.startswith(prefix)), None)
         return None if inside is None else inside.removeprefix(prefix)
+
+
+def _several(weights: Iterable[list[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(sorted({tuple(names) for names in weights if len(names) > 1}))

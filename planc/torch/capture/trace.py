@@ -124,6 +124,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
         module_definitions(model, attributes_used(root, names)),
         functions,
         names.ties,
+        names.buffer_ties,
     )
 
 

@@ -27,6 +27,7 @@ PLAIN_MODELS = (
     "doubled",
     "weight_read",
     "auxiliary",
+    "in_place",
 )
 """The factories of `nets.py`."""
 _TINY = "hidden_size=64&intermediate_size=128&num_hidden_layers=2&num_attention_heads=8&vocab_size=256"

@@ -234,6 +234,31 @@ class Auxiliary(nn.Module):
         return self.head(self.block(x)), self.block.loss
 
 
+class ScalesInput(nn.Module):
+    """A block that scales its argument in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.mlp = nn.LayerNorm(WIDTH), Mlp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x *= 0.5
+        after: Tensor = x + self.mlp(self.norm(x))
+        return after
+
+
+class InPlace(nn.Module):
+    """A layer, and a block that changes its result in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Linear(WIDTH, WIDTH), ScalesInput()
+
+    def forward(self, x: Tensor) -> Tensor:
+        after: Tensor = self.block(self.stem(x))
+        return after
+
+
 Made = tuple[nn.Module, dict[str, Tensor]]
 
 
@@ -295,3 +320,7 @@ def weight_read() -> Made:
 
 def auxiliary() -> Made:
     return Auxiliary(), {"x": torch.zeros(BATCH, LENGTH, WIDTH)}
+
+
+def in_place() -> Made:
+    return InPlace(), {"x": torch.zeros(BATCH, LENGTH, WIDTH)}

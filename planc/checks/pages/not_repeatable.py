@@ -1,0 +1,16 @@
+"""A recomputed region does not do the same in its second run.
+
+The forward pass of a region runs again in the backward pass, on the same arguments, with the random numbers of the
+first run. It must find what the first run found. So what it reads from outside may not change in between: neither by
+the region itself, as an argument that it scales in place, nor by code that runs after it. Memory that the
+region overwrites before it reads it is fine, and so is everything that it makes itself. Write `x = x * 0.5` in place of
+`x *= 0.5`, or leave the module out of the region.
+
+Wrong (planc check --model in_place.graph.json.gz):
+
+    recompute { block }
+
+Right (planc check --model in_place.graph.json.gz):
+
+    recompute { block.mlp }
+"""

@@ -1,0 +1,20 @@
+"""Why the proof refuses to recompute a region."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planc.proof.violations import Cause
+
+MemoryChange = Literal["own", "later", "order"]
+"""What changes memory between the two runs of a region: the first run itself, or code that runs after it. With
+`order`, the second run undoes what such code has written."""
+
+
+class NotRepeatable(Cause):
+    """The second run of a recomputed region finds, or leaves, other content in memory from outside."""
+
+    LAW = "repeat"
+    memory: str
+    """The memory in words, as `the buffer running_mean`."""
+    change: MemoryChange
