@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from planc.bind.binding import Binding, BoundModule
 from planc.forecast.collectives import Collective
-from planc.forecast.mixed_precision import TORCH_DTYPES
+from planc.forecast.mixed_precision import fsdp_dtypes
 from planc.ir.blocks import Unit
 from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
@@ -42,9 +42,7 @@ def fsdp_collectives(binding: Binding, proof: Proof, number: int) -> Iterator[Co
 
 
 def _unit_collectives(binding: Binding, number: int, block: ResolvedBlock) -> Iterator[Collective]:
-    settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
-    param_dtype = TORCH_DTYPES.get(settings.get("params", ""))
-    reduce_dtype = TORCH_DTYPES.get(settings.get("reduce", "")) or param_dtype
+    param_dtype, reduce_dtype = fsdp_dtypes(block)
     axis, *replicate_axes = (axis.value for axis in block.axes)
     ranks = binding.resolved.axis_sizes[axis]
     for unit in _units(binding, number):

@@ -7,9 +7,18 @@ from collections.abc import Mapping
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.blocks import Unit
 from planc.ir.graph import TensorInfo
+from planc.ir.resolved import ResolvedBlock
 
 TORCH_DTYPES: Mapping[str, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 """torch's names of the dtypes that a plan names."""
+
+
+def fsdp_dtypes(block: ResolvedBlock) -> tuple[str | None, str | None]:
+    """The dtypes in which a block of units gathers parameters and reduces gradients: `params` and `reduce`, which
+    is `params` where the plan does not say it. None: that of the model's own parameters."""
+    settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
+    params = TORCH_DTYPES.get(settings.get("params", ""))
+    return params, TORCH_DTYPES.get(settings.get("reduce", "")) or params
 
 
 class MixedPrecision:
@@ -18,9 +27,10 @@ class MixedPrecision:
     def __init__(self, binding: Binding) -> None:
         self._casts: dict[str, tuple[str, str]] = {}
         """For each module in a unit that casts: the captured dtype of the unit's parameters, and the cast one."""
+        self._reduce: str | None = None
+        """The dtype in which gradients are reduced; None: their own."""
         for number, block in binding.resolved.active_blocks_of(Unit):
-            settings = {setting.value.name: str(setting.value.value) for setting in block.settings}
-            dtype = TORCH_DTYPES.get(settings.get("params", ""))
+            dtype, self._reduce = fsdp_dtypes(block)
             if dtype is not None:
                 self._add_casts(binding, number, dtype, "", binding.root, None)
 
@@ -29,6 +39,10 @@ class MixedPrecision:
         parameters keeps it: the code casts it by itself."""
         captured, cast = self._casts.get(module, (info.dtype, info.dtype))
         return TensorInfo(info.shape, cast if info.dtype == captured else info.dtype, info.grad)
+
+    def of_summed_gradient(self, info: TensorInfo) -> TensorInfo:
+        """A gradient, whose parameter is given, in the dtype in which it is summed over ranks."""
+        return TensorInfo(info.shape, self._reduce or info.dtype, info.grad)
 
     def _add_casts(
         self, binding: Binding, number: int, dtype: str, name: str, bound: BoundModule, captured: str | None

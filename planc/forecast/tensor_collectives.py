@@ -75,6 +75,6 @@ def _gradient_all_reduces(binding: Binding, axis: AxisProof, dtypes: MixedPrecis
                 continue
             done.add(param)
             module, _, own_name = full_name.rpartition(".")
-            at_run_time = dtypes.at_run_time(module, info)
-            yield Collective("all_reduce", axis.axis, "backward", at_run_time.dtype, at_run_time.bytes,
+            summed = dtypes.of_summed_gradient(dtypes.at_run_time(module, info))
+            yield Collective("all_reduce", axis.axis, "backward", summed.dtype, summed.bytes,
                              f"gradient of {own_name}", module or "root", 1, rule)  # fmt: skip

@@ -18,7 +18,6 @@ from planc.torch.apply.param_swap import ParamSwap
 from planc.torch.apply.redistribute import (
     Redistribution,
     RedistributionCache,
-    all_reduce_grad,
     apply_redistribution,
     redistribution,
 )
@@ -186,8 +185,6 @@ class DeferredBias(HookStep):
 
     def _add(self, swap: ParamSwap, result: Tensor) -> Tensor:
         bias = swap.deferred_bias
-        if swap.reduces_grad:
-            bias = all_reduce_grad(bias, self.group)
         if result.ndim - 1 in self.sharded_dims or -1 in self.sharded_dims:
             bias = apply_redistribution(bias, _REPLICATED_TO_SHARD0, self.group)
         # In the dtype of the result, as the module itself would add it under autocast.

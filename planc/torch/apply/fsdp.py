@@ -14,8 +14,7 @@ from torch.distributed.tensor import Shard
 
 from planc.ir.lowered import Lowered, LoweredFsdp, LoweredUnit
 from planc.torch.apply.dtensor_params import local_param
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+from planc.torch.apply.reduce_dtype import reduce_dtype, torch_dtype, units_with_partial_grads, widen_grads
 
 
 def fsdp_unit_names(lowered: Lowered) -> frozenset[str]:
@@ -30,6 +29,7 @@ def apply_fsdp(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     if fsdp is None:
         return
     ranks, seen = mesh[fsdp.axis].size(), set()
+    dtype, partial_units = reduce_dtype(fsdp), units_with_partial_grads(lowered)
     for unit, options in zip(fsdp.units, _unit_options(fsdp, mesh), strict=True):
         modules: Any = [m for m in map(model.get_submodule, unit.modules) if m not in seen]
         seen.update(modules)
@@ -38,6 +38,8 @@ def apply_fsdp(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
             options["shard_placement_fn"] = partial(_shard_placement, ranks)
         if modules:
             fully_shard(modules[0] if len(modules) == 1 else modules, **options)
+            if dtype is not None and not partial_units.isdisjoint(unit.modules):
+                widen_grads(modules, dtype, fsdp.axis)
 
 
 def is_inside(name: str, units: frozenset[str]) -> bool:
@@ -52,11 +54,9 @@ def _unit_options(fsdp: LoweredFsdp, mesh: DeviceMesh) -> list[dict[str, Any]]:
     common: dict[str, Any] = {"mesh": mesh[names]}
     if fsdp.settings.get("offload") == "cpu":
         common["offload_policy"] = CPUOffloadPolicy(pin_memory=torch.accelerator.is_available())
-    inner = MixedPrecisionPolicy(
-        param_dtype=_torch_dtype(fsdp, "params"), reduce_dtype=_torch_dtype(fsdp, "reduce")
-    )
+    inner = MixedPrecisionPolicy(param_dtype=torch_dtype(fsdp, "params"), reduce_dtype=reduce_dtype(fsdp))
     # The output of an inner unit keeps the dtype of the parameters: so do the modules between units.
-    outer = replace(inner, output_dtype=_torch_dtype(fsdp, "output"))
+    outer = replace(inner, output_dtype=torch_dtype(fsdp, "output"))
     every = frozenset(name for unit in fsdp.units for name in unit.modules)
 
     def options(unit: LoweredUnit) -> dict[str, Any]:
@@ -71,7 +71,3 @@ def _shard_placement(ranks: int, parameter: nn.Parameter) -> Shard | None:
     """The first dim that the ranks divide; None: FSDP2's default, the first dim with padding."""
     sizes = local_param(parameter).shape
     return next((Shard(dim) for dim, size in enumerate(sizes) if size and size % ranks == 0), None)
-
-
-def _torch_dtype(fsdp: LoweredFsdp, name: str) -> torch.dtype | None:
-    return _DTYPES.get(str(fsdp.settings.get(name)))

@@ -22,9 +22,18 @@ class ParamSwap:
     """A parameter of a module, exchanged for this rank's local tensor and back. All modules whose code uses
     the parameter share one swap."""
 
-    def __init__(self, owner: nn.Module, name: str, layout: LoweredParam, group: ProcessGroup) -> None:
-        self.owner, self.name, self.group = owner, name, group
-        self.is_deferred_bias, self.reduces_grad = layout.deferred_bias, layout.reduce_grad
+    def __init__(
+        self,
+        owner: nn.Module,
+        name: str,
+        layout: LoweredParam,
+        group: ProcessGroup,
+        sum_dtype: torch.dtype | None,
+    ) -> None:
+        self.owner, self.name = owner, name
+        self.is_deferred_bias = layout.deferred_bias
+        self._grad_group = group if layout.reduce_grad else None
+        self._sum_dtype = sum_dtype
         self.installed = False
         """Whether the local tensor is in the parameter's place."""
         self._parameter: Any = None
@@ -35,7 +44,7 @@ class ParamSwap:
         """The local tensor of a deferred bias, which the module computes without."""
         if self._deferred is not None:
             return self._deferred
-        return local_param(own_parameters(self.owner)[self.name])  # type: ignore[arg-type]
+        return self._local_param(own_parameters(self.owner)[self.name])  # type: ignore[arg-type]
 
     def local(self) -> Tensor:
         """The local tensor of a parameter that is no deferred bias, installed or not."""
@@ -48,7 +57,7 @@ class ParamSwap:
         self._parameter, self.installed = parameter, True
         if parameter is not None:
             # Made here and not when it is needed: a compiled region must see local tensors only.
-            self._deferred = local_param(parameter) if self.is_deferred_bias else None
+            self._deferred = self._local_param(parameter) if self.is_deferred_bias else None
             own_parameters(self.owner)[self.name] = self._replacement(parameter)  # type: ignore[assignment]
 
     def restore(self) -> None:
@@ -64,7 +73,7 @@ class ParamSwap:
         return self._local_param(parameter)
 
     def _local_param(self, parameter: Tensor) -> Tensor:
-        return local_param(parameter, self.group if self.reduces_grad else None)
+        return local_param(parameter, self._grad_group, self._sum_dtype)
 
 
 class LocalForward(ForwardStep):
@@ -114,13 +123,16 @@ class ParamSwaps:
         modules: Mapping[str, nn.Module],
         lowered: Mapping[str, LoweredModule],
         group: ProcessGroup,
+        sum_dtype: torch.dtype | None,
     ) -> None:
         """
         Args:
             modules: all modules of the model, by all of their dotted names.
             lowered: instructions for modules, by dotted name.
+            sum_dtype: the dtype in which gradients are summed over the axis; None: their own.
         """
         self._modules, self._lowered, self._group = modules, lowered, group
+        self._sum_dtype = sum_dtype
         self._swaps: dict[tuple[int, str], ParamSwap] = {}
 
     def of_code(self, name: str) -> list[ParamSwap]:
@@ -149,7 +161,7 @@ class ParamSwaps:
         if key not in self._swaps:
             lowered = self._lowered.get(owner)
             layout = lowered.parameters.get(own, UNSPLIT) if lowered is not None else UNSPLIT
-            self._swaps[key] = ParamSwap(module, own, layout, self._group)
+            self._swaps[key] = ParamSwap(module, own, layout, self._group, self._sum_dtype)
         return self._swaps[key]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -16,6 +17,7 @@ from planc.torch.apply.module_runtime import HookStep, ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_swap import UNSPLIT, LocalForward, ParamSwaps
+from planc.torch.apply.reduce_dtype import reduce_dtype
 from planc.torch.compat import own_parameters
 
 _UNCHANGED = LoweredModule()
@@ -26,14 +28,14 @@ def apply_tensor_axes(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> N
     if lowered.tensor:
         follow_checkpoints()
     for axis in lowered.tensor:
-        _apply_axis(model, axis, mesh[axis.axis])
+        _apply_axis(model, axis, mesh[axis.axis], reduce_dtype(lowered.fsdp))
 
 
-def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh) -> None:
+def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype: torch.dtype | None) -> None:
     modules = dict(model.named_modules(remove_duplicate=False))
     _distribute_params(modules, axis, mesh)
     group = mesh.get_group()
-    swaps = ParamSwaps(modules, axis.modules, group)
+    swaps = ParamSwaps(modules, axis.modules, group, sum_dtype)
     first_names: dict[int, str] = {}
     for name, module in modules.items():
         first_names.setdefault(id(module), name)

@@ -28,7 +28,7 @@ def test_mixed_precision() -> None:
     assert all(unit["dtypes"] == ["bfloat16", "float32", "None"] for unit in found.values())
     found = fsdp_state({"dp": 4}, "params: fp16, output: fp32", *UNITS)
     assert [found[name]["dtypes"] for name in ("blocks.0", "")] == [
-        ["float16", "None", "None"], ["float16", "None", "float32"],
+        ["float16", "float16", "None"], ["float16", "float16", "float32"],
     ]  # fmt: skip
     assert all(unit["offload"] == "OffloadPolicy" for unit in found.values())
     assert run_on_ranks(4, "torch.apply.fsdp:compute_dtypes")[0] == {
