@@ -90,6 +90,9 @@ class LoweredAxis(Record):
     """Where the logits are in the model's result."""
     overlapped_gathers: Mapping[str, tuple[OverlappedGather, ...]] = {}
     """The gathers of each module that products overlap, by dotted name; empty without `overlap` in the plan."""
+    uncalled: Mapping[str, bool] = {}
+    """Modules with parameters or a rule that the captured call does not use, by dotted name, and whether a rule names them:
+    nothing is proved of a call of them."""
 
     @property
     def splits_logits(self) -> bool:

@@ -117,7 +117,9 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         if self._session is None or not isinstance(optimizer, Optimizer):
             return super().optimizer_step(optimizer, **kwargs)
         with step_per_mesh(optimizer):
-            return super().optimizer_step(optimizer, **kwargs)
+            result = super().optimizer_step(optimizer, **kwargs)
+        self._session.check_outside_grads()
+        return result
 
     def all_reduce(
         self, tensor: Tensor, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"

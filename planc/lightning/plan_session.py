@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -29,6 +30,7 @@ from planc.lightning.plan_arguments import PlanArguments, plan_digest, read_plan
 from planc.lightning.plan_mesh import PlanAxes, WorldSizes, make_meshes, resolve_axes
 from planc.lightning.reinitialize import rebuild_via_reset_parameters
 from planc.prepare_plan import NotApplicable, PreparedPlan
+from planc.torch.train.outside_grads import OutsideGrads
 from planc.torch.train.precision_conflicts import needs_loss_scaling, precision_conflicts
 from planc.torch.train.sync_params import sync_params
 from planc.torch.train.sync_rng import sync_rng
@@ -48,6 +50,8 @@ class PlanSession:
         """Lightning's mesh, of the axes `data_parallel` and `tensor_parallel`."""
         self.plan_mesh: DeviceMesh
         """The same ranks, with the plan's axes."""
+        self._outside_grads: list[OutsideGrads] = []
+        """Of each module whose part is split."""
 
     def setup_mesh(self, module: nn.Module | None, sizes: WorldSizes, device: torch.device) -> DeviceMesh:
         """Read the plan on all ranks, and make its mesh. From here on the ranks of a tensor group draw
@@ -94,7 +98,18 @@ class PlanSession:
         applied = apply_to_module(module, self.arguments, self.document, prepared, self.axes, self.plan_mesh)
         self._materialize(module, rebuild_target)
         self._move_to_device(module, applied)
+        group = self.mesh["tensor_parallel"].get_group()
+        self._outside_grads.append(OutsideGrads(module, self.arguments.target or "", group))
         return applied
+
+    def check_outside_grads(self) -> None:
+        """After a step of an optimizer: check the gradients of trained parameters that the plan does not cover.
+
+        Raises:
+            PlanAbort: the ranks of a tensor group have different ones.
+        """
+        for error in filter(None, [grads.check() for grads in self._outside_grads]):
+            run_on_all_ranks(partial(_raise_not_applicable, error), "the step was made")
 
     def checkpoint_metadata(self) -> dict[str, Any]:
         """What a checkpoint keeps of the plan: its text, the digest and the sizes of the mesh."""
@@ -159,6 +174,10 @@ class PlanSession:
         for tensor in _tensors(module):
             if id(tensor) not in offloaded:
                 tensor.data = tensor.data.to(self.device)
+
+
+def _raise_not_applicable(reason: str) -> None:
+    raise NotApplicable((), (reason,))
 
 
 def _materialize_example(module: nn.Module, device: torch.device) -> None:

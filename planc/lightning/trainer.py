@@ -163,7 +163,9 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         if self._session is None:
             return super().optimizer_step(optimizer, closure, model, **kwargs)
         with step_per_mesh(optimizer):
-            return super().optimizer_step(optimizer, closure, model, **kwargs)
+            result = super().optimizer_step(optimizer, closure, model, **kwargs)
+        self._session.check_outside_grads()
+        return result
 
     def reduce(
         self, tensor: Tensor | Any, group: Any | None = None, reduce_op: ReduceOp | str | None = "mean"

@@ -42,12 +42,24 @@ def _lower_axis(binding: Binding, proof: AxisProof, number: int, wrapped: Wrappe
     modules = _lower_modules(binding, proof, ParamTypes(binding, number, proof.ranks))
     settings = {setting.value.name: setting.value.value for setting in block.settings}
     overlaps = overlapped_gathers(binding.graph, modules, wrapped) if settings.get("overlap") is True else {}
+    uncalled = uncalled_modules(binding, number, proof)
     if block.loss is None:
-        return LoweredAxis(proof.axis, modules, None, overlapped_gathers=overlaps)
+        return LoweredAxis(proof.axis, modules, None, overlapped_gathers=overlaps, uncalled=uncalled)
     logits = find_logits(binding.graph.main_function)
     if logits is None:
         raise LoweringError("it is not clear which of the model's results the loss is computed from")
-    return LoweredAxis(proof.axis, modules, block.loss.value.style, logits[0], overlaps)
+    return LoweredAxis(proof.axis, modules, block.loss.value.style, logits[0], overlaps, uncalled)
+
+
+def uncalled_modules(binding: Binding, number: int, proof: AxisProof) -> Mapping[str, bool]:
+    """The modules with parameters or a rule that the captured call does not use, and whether a rule of a block names
+    them."""
+    called = {name for name, _ in proof.analysis.walk()}
+    return {
+        name: binding.entry_for(bound, number) is not None
+        for name, bound in binding.root.named_modules()
+        if name not in called and (bound.module.parameters or binding.entry_for(bound, number) is not None)
+    }
 
 
 def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Mapping[str, LoweredModule]:

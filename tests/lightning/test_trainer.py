@@ -214,6 +214,16 @@ def test_a_plan_of_a_part() -> None:
         as_one_process(found, [1, 2])
 
 
+def test_a_trained_layer_before_the_part() -> None:
+    for found in run_on_ranks(2, "lightning.plan_targets:part_before_the_target", noisy=False):
+        assert found["weights"] < 1e-5
+
+
+def test_a_layer_outside_of_the_part_that_ranks_compute_differently() -> None:
+    for found in run_on_ranks(2, "lightning.plan_targets:part_before_the_target", noisy=True):
+        assert any("2 trained parameters outside of 'body'" in reason for reason in found["reasons"])
+
+
 @pytest.mark.parametrize(
     ("target", "inputs", "codes", "message"),
     [

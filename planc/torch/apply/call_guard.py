@@ -17,6 +17,7 @@ from planc.ir.errors import CallError
 from planc.ir.lowered import LoweredInput
 from planc.ir.tree import leaves
 from planc.torch.apply.argument_names import positional_names
+from planc.torch.apply.module_runtime import HookStep
 
 _NODES = (tuple, list, dict)
 
@@ -93,6 +94,23 @@ class CallGuard:
                 f"it. needed: a boundary that sums it, such as 'root  inputs({self.keys[name]}: replicate -> replicate)', "
                 "or an input without a gradient"
             )
+
+
+class UncapturedCall(HookStep):
+    """Refuses calls of a module that the captured call did not use: another branch of the code runs than was proved.
+
+    Without a rule, a module is only refused where gradients are computed: its values are those of its input.
+    """
+
+    def __init__(self, name: str, has_rule: bool) -> None:
+        self.name, self.has_rule = name, has_rule
+
+    def enter(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if self.has_rule or torch.is_grad_enabled():
+            raise _unlike_captured(f"it calls '{self.name}', and the captured one did not")
+        return args, kwargs
 
 
 def _with_name(name: str, positions: tuple[str, ...]) -> str:

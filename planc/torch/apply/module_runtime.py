@@ -6,6 +6,7 @@ lines replace its forward, once:
     CallGuard               refuses calls that the proof does not cover, at the model itself, before all others
     VocabParallelOutput     the logits leave the model as a `VocabParallelLogits`
     (hooks of FSDP2)
+    UncapturedCall          refuses calls of a module that the captured call did not use
     DeferredBias            adds a bias after the all-reduce of the output
     InputRedistribution     changes the layout of arguments
     OutputRedistribution    changes the layout of results

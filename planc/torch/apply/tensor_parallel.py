@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule, TensorPath
 from planc.torch.apply.boundary import MaskedLookup, boundary_steps
+from planc.torch.apply.call_guard import UncapturedCall
 from planc.torch.apply.checkpointed_functions import follow_checkpoints
 from planc.torch.apply.dtensor_params import distribute_param
 from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_attributes
@@ -34,6 +35,7 @@ def apply_tensor_axes(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> N
 def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype: torch.dtype | None) -> None:
     modules = dict(model.named_modules(remove_duplicate=False))
     _distribute_params(modules, axis, mesh)
+    _refuse_uncalled(modules, axis)
     group = mesh.get_group()
     swaps = ParamSwaps(modules, axis.modules, group, sum_dtype)
     first_names: dict[int, str] = {}
@@ -59,6 +61,15 @@ def _localize_rows(module: nn.Module, names: tuple[str, ...], steps: Sequence[Ho
             rows = LocalRowAttributes(module, names, step.first_row, step.rows)
             if rows.names:
                 ModuleRuntime.of(module).add_forward_step(module, rows)
+
+
+def _refuse_uncalled(modules: Mapping[str, nn.Module], axis: LoweredAxis) -> None:
+    # A module with several names is called by one of them.
+    called = {id(module) for name, module in modules.items() if name not in axis.uncalled}
+    for name, has_rule in axis.uncalled.items():
+        if name in modules and id(modules[name]) not in called:
+            called.add(id(modules[name]))
+            ModuleRuntime.of(modules[name]).add_hook_steps(modules[name], [UncapturedCall(name, has_rule)])
 
 
 def _distribute_params(modules: Mapping[str, nn.Module], axis: LoweredAxis, mesh: DeviceMesh) -> None:

@@ -92,6 +92,39 @@ def unplanned_part(shard: bool) -> Report:
     return {"weights": max_difference(model, reference)}
 
 
+class Before(Model):
+    """A trained layer before the part that the plan covers; `noisy`: with other numbers on each rank."""
+
+    def __init__(self, noisy: bool = False) -> None:
+        super().__init__()
+        self.pre, self.noisy = nn.Linear(WIDTH, WIDTH), noisy
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pre(x)
+        return self.body(x * (1 + dist.get_rank()) if self.noisy else x)
+
+
+def part_before_the_target(noisy: bool) -> Report:
+    """Training of a layer before the target: its gradient's distance from one process's, or the report."""
+    torch.manual_seed(models.SEED)
+    model = Before(noisy)
+    torch.manual_seed(models.SEED)
+    reference = Before()
+    optimizer = reference.configure_optimizers()
+    for step in range(3):
+        x, y = models.dataset()[models.batch_indices(step)]
+        mse_loss(reference(x), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    given = {"plan": body_plan(), "plan_target": "body", "tensor_parallel_size": 2, "plan_inputs": INPUTS}
+    made = make_trainer(ModelParallelStrategy(**given), dist.get_world_size(), max_steps=3)
+    try:
+        made.fit(model)
+    except PlanAbort as stop:
+        return {"reasons": stop.reasons, "steps": made.global_step}
+    return {"weights": max_difference(model, reference)}
+
+
 def rejected_plan(where: str) -> Report:
     """A plan that is refused, on all ranks or on one: what is said, and that all go on to stop."""
     text = planc.to_text(body_plan("body."))

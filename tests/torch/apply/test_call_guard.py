@@ -97,3 +97,16 @@ def test_a_call_that_it_does_not_cover(
     ):
         assert message in found
         assert "needed: a call like the captured one" in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "grad", "name"),
+    [("", True, ""), ("other", True, "second"), ("other", False, "second"), ("training", True, "norm"), ("training", False, "")],
+)  # fmt: skip
+def test_a_branch_that_was_not_captured(setting: str, grad: bool, name: str) -> None:
+    case = {"model": "branches", "plan": "branches", "captured": [DEEP], "given": {"0": DEEP}}
+    found = run_on_ranks(2, "torch.apply.calls:call", **case, setting=setting, grad=grad)
+    if name:
+        assert all(f"it calls '{name}', and the captured one did not" in each for each in found), found
+    else:
+        assert is_right(found), found

@@ -71,16 +71,31 @@ class Inner(nn.Module):
         return self.body(x=x) if self.by_name else self.body(x)
 
 
+class Branches(nn.Module):
+    """Two ways, of which the captured call takes one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.other = Body(), Body(), False
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self.norm(self.first(x))
+        return self.second(x) if self.other else self.first(x)
+
+
 PLANS = {
     "bare": "up colwise; down rowwise",
     "root": "root inputs(0: replicate -> replicate); up colwise; down rowwise",
     "scale": "root inputs(1: replicate -> replicate); up colwise; down rowwise",
     "up": "up colwise replicate ->; down rowwise",
     "head": "head colwise -> replicate",
+    "branches": "{first,second}.up colwise; {first,second}.down rowwise",
     "inner": "body inputs(x: replicate -> replicate); body.up colwise; body.down rowwise",
 }
 MODELS: dict[str, Callable[[], nn.Module]] = {
-    "body": Body, "residual": Residual, "head": Head, "inner": Inner,
+    "body": Body, "residual": Residual, "head": Head, "inner": Inner, "branches": Branches,
 }  # fmt: skip
 
 
@@ -111,8 +126,12 @@ def _full(x: Tensor) -> Tensor:
 
 
 def _grad_errors(whole: nn.Module, split: nn.Module) -> float:
-    pairs = zip(whole.parameters(), split.parameters(), strict=True)
-    return max(float((_full(b.grad) - a.grad).abs().max() / a.grad.abs().max()) for a, b in pairs)  # type: ignore[arg-type, union-attr, operator]
+    worst = 0.0
+    for own, other in zip(whole.parameters(), split.parameters(), strict=True):
+        assert (own.grad is None) == (other.grad is None)
+        if own.grad is not None and other.grad is not None:
+            worst = max(worst, float((_full(other.grad) - own.grad).abs().max() / own.grad.abs().max()))
+    return worst
 
 
 def part_after_trained_layers(model: str, plan: str, scaled: bool, asked: bool) -> str | float:
@@ -138,29 +157,40 @@ def part_after_trained_layers(model: str, plan: str, scaled: bool, asked: bool) 
     return _grad_errors(whole, split)
 
 
-def call(model: str, plan: str, captured: list[list[int]], given: dict[str, Any], setting: str = "") -> Any:
+def call(
+    model: str,
+    plan: str,
+    captured: list[list[int]],
+    given: dict[str, Any],
+    setting: str = "",
+    grad: bool = True,
+) -> Any:
     """Call a split model that was captured with other inputs: the worst relative error, or the message.
 
     Args:
         captured: the shapes of the inputs of the capture.
         given: the shapes of the inputs of the call, by name or by position; `int` before a shape of integers.
         setting: an attribute to change after the capture.
+        grad: whether gradients are computed.
     """
     whole, split = _built(MODELS[model])
     example = [torch.zeros(*shape) for shape in captured]
     planc.parallelize(split, planc.parse(plan_text(plan)), make_mesh(), inputs=example)
     if setting:
         for each in (whole, split):
-            setattr(each, setting, not getattr(each, setting))
+            each.eval() if setting == "training" else setattr(each, setting, not getattr(each, setting))
     tensors = {key: _tensor(shape) for key, shape in given.items()}
     args = [tensor for key, tensor in tensors.items() if key.isdigit()]
     kwargs = {key: tensor for key, tensor in tensors.items() if not key.isdigit()}
     try:
-        found = split(*args, **kwargs)
+        with torch.set_grad_enabled(grad):
+            found = split(*args, **kwargs)
     except planc.CallError as error:
         return str(error)
     expected = whole(*args, **kwargs)
     assert found.shape == expected.shape
+    if not grad:
+        return float((found - expected).abs().max())
     expected.square().sum().backward()
     found.square().sum().backward()
     return max(float((found - expected).abs().max()), _grad_errors(whole, split))
