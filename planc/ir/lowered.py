@@ -132,6 +132,8 @@ class LoweredInput(Record):
 
     ndim: int
     kind: NumberKind
+    ones: tuple[int, ...] = ()
+    """Its dims that must have size 1, as in the capture: a view merges such a dim with a sharded one."""
     takes_grad: bool = True
     """Whether it may need a gradient: the plan is proved for that too."""
 

@@ -6,16 +6,28 @@ from collections.abc import Collection, Mapping
 
 from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.lowered import LoweredInput, NumberKind
+from planc.proof.result import Proof
 
 
-def call_inputs(graph: ModelGraph, without_grad: Collection[int]) -> Mapping[str, LoweredInput]:
+def call_inputs(graph: ModelGraph, proof: Proof, without_grad: Collection[int]) -> Mapping[str, LoweredInput]:
     """The inputs of a model, by name.
 
     Args:
         without_grad: the numbers of those for which the plan is right only if they need no gradient.
     """
+    keeps_ones = any(
+        each.merges_size_one
+        for axis in proof.axes
+        if axis.splits_tensors
+        for each in axis.analysis.distinct_analyses()
+    )
     return {
-        name: LoweredInput(len(info.shape), number_kind(info), number not in without_grad)
+        name: LoweredInput(
+            len(info.shape),
+            number_kind(info),
+            tuple(dim for dim, size in enumerate(info.shape) if size == 1) if keeps_ones else (),
+            number not in without_grad,
+        )
         for number, (name, info) in enumerate(graph.inputs.items())
     }
 

@@ -20,14 +20,14 @@ def lower_binding(binding: Binding, proof: Proof) -> Lowered:
     """
     bound, proved, without_grad = prove_with_input_gradients(binding, proof)
     try:
-        return _lower(bound, proved, Lowered(inputs=call_inputs(binding.graph, without_grad)))
+        return _lower(bound, proved, Lowered(inputs=call_inputs(binding.graph, proof, without_grad)))
     except LoweringError:
         if bound is binding:
             raise
     # One instruction may serve all calls of a module only if the inputs of the model need no gradient.
     infos = binding.graph.inputs.values()
     without_grad = frozenset(number for number, info in enumerate(infos) if not info.grad)
-    return _lower(binding, proof, Lowered(inputs=call_inputs(binding.graph, without_grad)))
+    return _lower(binding, proof, Lowered(inputs=call_inputs(binding.graph, proof, without_grad)))
 
 
 def _lower(binding: Binding, proof: Proof, lowered: Lowered) -> Lowered:

@@ -175,6 +175,7 @@ class Analysis:
         "full_gradients",
         "has_unknown",
         "has_violations",
+        "merges_size_one",
         "redundant_collectives",
         "results",
         "rng_uses",
@@ -196,6 +197,8 @@ class Analysis:
         """Parameters whose full gradient every rank computes, with the rules of their modules."""
         self.calls: list[tuple[str, Analysis]] = []
         """The modules that it calls, by their names."""
+        self.merges_size_one = False
+        """Whether a view in it is right only as long as a dim of size 1 has that size."""
         self.has_violations = False
         """Whether there is a violation here or in a module that it calls."""
         self.has_unknown = False

@@ -22,6 +22,7 @@ from planc.proof.result import AbstractValue, Analysis, ProgramPoint
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.operation import Operand, Operation, RankDependent
 from planc.proof.rules.registry import OpRow
+from planc.proof.rules.views import merges_size_one
 from planc.proof.style_assumptions import broken_style_assumption, with_row_numbers
 from planc.proof.types import (
     CONSTANT,
@@ -113,6 +114,9 @@ def _run_op(frame: Frame, step: Op) -> None:
     for number, spmd_type, info in zip(step.results, result.types, infos, strict=True):
         normal = _normalize_type(frame, spmd_type, info, operation.name)
         frame.values[number] = AbstractValue(normal, origin, copied=copied)
+        if row is not None and row.entries == "same" and operands:
+            first = operands[0]
+            analysis.merges_size_one |= merges_size_one(first.type, first.shape, normal, info.shape)
 
 
 def _infer(

@@ -102,6 +102,22 @@ def _reshaped_packed_shard(packed: PackedShard, before: Shape, after: Shape, ran
     return packed_shard(new[0], tuple(part // inner for part in parts))
 
 
+def merges_size_one(before: SpmdType, shape: Shape, after: SpmdType, new_shape: Shape) -> bool:
+    """Whether a view leaves out a dim of size 1 before the sharded one: with another size, the slices of each rank
+    would lie apart in the merged dim."""
+    dim, new_dim = sharded_dim(before), sharded_dim(after)
+    if dim is None or new_dim is None:
+        return False
+    return _ones_before(shape, dim) > _ones_before(new_shape, new_dim)
+
+
+def _ones_before(shape: Shape, dim: int) -> int:
+    count = 0
+    while count < dim and shape[dim - 1 - count] == 1:
+        count += 1
+    return count
+
+
 def _group(dim: int, before: Shape, after: Shape) -> tuple[list[int], list[int]]:
     """The group of a sharded dim before and after a view. The dim has to be the first of its group."""
     old, new = next(group for group in dim_groups(before, after) if dim in group[0])

@@ -84,6 +84,12 @@ class CallGuard:
             raise _unlike_captured(
                 f"'{name}' has shape {tuple(tensor.shape)}, {tensor.dim()} dims, and had {known.ndim} dims"
             )
+        for dim in known.ones:
+            if tensor.shape[dim] != 1:
+                raise _unlike_captured(
+                    f"'{name}' has size {tensor.shape[dim]} in dim {dim}, and had size 1, which a view merges with a dim "
+                    "that ranks share"
+                )
         dtype = tensor.dtype
         kind = "complex" if dtype.is_complex else "real" if dtype.is_floating_point else "integer"
         if kind != known.kind:

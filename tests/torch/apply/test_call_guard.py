@@ -101,7 +101,7 @@ def test_a_call_that_it_does_not_cover(
 
 @pytest.mark.parametrize(
     ("setting", "grad", "name"),
-    [("", True, ""), ("other", True, "second"), ("other", False, "second"), ("training", True, "norm"), ("training", False, "")],
+    [("", True, ""), ("other", True, "second.up"), ("other", False, "second.up"), ("training", True, "norm"), ("training", False, "")],
 )  # fmt: skip
 def test_a_branch_that_was_not_captured(setting: str, grad: bool, name: str) -> None:
     case = {"model": "branches", "plan": "branches", "captured": [DEEP], "given": {"0": DEEP}}
@@ -110,3 +110,17 @@ def test_a_branch_that_was_not_captured(setting: str, grad: bool, name: str) -> 
         assert all(f"it calls '{name}', and the captured one did not" in each for each in found), found
     else:
         assert is_right(found), found
+
+
+def test_a_batch_of_one_that_a_view_merges_with_the_sequence() -> None:
+    case = {"model": "flat", "plan": "flat", "captured": [[1, LENGTH, WIDTH]]}
+    found = run_on_ranks(2, "torch.apply.calls:call", **case, given={"0": [1, 4, WIDTH]})
+    assert is_right(found), found
+    for message in run_on_ranks(2, "torch.apply.calls:call", **case, given={"0": DEEP}):
+        assert "'x' has size 4 in dim 0, and had size 1, which a view merges" in message
+
+
+def test_a_batch_of_one_that_stays_a_dim() -> None:
+    case = {"model": "head", "plan": "head", "captured": [[1, LENGTH, WIDTH]]}
+    found = run_on_ranks(2, "torch.apply.calls:call", **case, given={"0": DEEP})
+    assert is_right(found), found

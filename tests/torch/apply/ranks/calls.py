@@ -85,7 +85,19 @@ class Branches(nn.Module):
         return self.second(x) if self.other else self.first(x)
 
 
+class Flat(nn.Module):
+    """Works on positions in one row, and gathers them there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.flat = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.flat(self.norm(x).view(-1, WIDTH))
+
+
 PLANS = {
+    "flat": "root inputs(0: replicate -> shard(1)); norm sequence; flat replicate inputs(0: shard(0) -> replicate)",
     "bare": "up colwise; down rowwise",
     "root": "root inputs(0: replicate -> replicate); up colwise; down rowwise",
     "scale": "root inputs(1: replicate -> replicate); up colwise; down rowwise",
@@ -95,7 +107,7 @@ PLANS = {
     "inner": "body inputs(x: replicate -> replicate); body.up colwise; body.down rowwise",
 }
 MODELS: dict[str, Callable[[], nn.Module]] = {
-    "body": Body, "residual": Residual, "head": Head, "inner": Inner, "branches": Branches,
+    "body": Body, "residual": Residual, "head": Head, "inner": Inner, "branches": Branches, "flat": Flat,
 }  # fmt: skip
 
 
