@@ -34,6 +34,8 @@ class LoweredChange(Record):
     after: LocalLayout
     ndims: tuple[int, ...] = ()
     """How many dims the tensor had where the plan was proved; empty: the change is right for any number."""
+    written: bool = False
+    """Whether the module's code changes the tensor in place: it then gets memory of its own."""
 
 
 class LoweredParam(Record):

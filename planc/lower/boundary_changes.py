@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from planc.bind.binding import Binding
 from planc.ir.graph import Op
@@ -68,6 +69,21 @@ def _merge(change: LoweredChange, known: LoweredChange) -> LoweredChange | None:
     if (change.before, change.after) == (known.before, known.after):
         return known.with_(ndims=tuple(sorted({*known.ndims, *change.ndims})))
     return change if _serves(change, known) else known if _serves(known, change) else None
+
+
+def mark_written(changes: BoundaryChanges, written: Mapping[str, AbstractSet[TensorPath]]) -> BoundaryChanges:
+    """The changes, with a mark at the arguments that a module's code changes in place.
+
+    Args:
+        written: the paths of these arguments, by the names of modules.
+    """
+    return {
+        (module, is_input): tuple(
+            change.with_(written=True) if is_input and change.path in written.get(module, ()) else change
+            for change in changed
+        )
+        for (module, is_input), changed in changes.items()
+    }
 
 
 def _serves(instruction: LoweredChange, needed: LoweredChange) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from planc.bind.binding import Binding
 from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule
-from planc.lower.boundary_changes import boundary_changes, reject_changed_parameters
+from planc.lower.boundary_changes import boundary_changes, mark_written, reject_changed_parameters
 from planc.lower.lowering_error import LoweringError
 from planc.lower.module_params import (
     local_attributes,
@@ -15,6 +15,7 @@ from planc.lower.module_params import (
     params_with_summed_gradient,
 )
 from planc.lower.overlapped_gathers import WrappedModules, overlapped_gathers
+from planc.lower.written_inputs import written_inputs
 from planc.proof.model_outputs import find_logits
 from planc.proof.param_types import ParamTypes
 from planc.proof.result import Analysis, AxisProof, Proof
@@ -65,7 +66,7 @@ def uncalled_modules(binding: Binding, number: int, proof: AxisProof) -> Mapping
 def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Mapping[str, LoweredModule]:
     """The instructions of each module that has any, by its name."""
     calls = list(proof.analysis.walk())
-    changes = boundary_changes(calls)
+    changes = mark_written(boundary_changes(calls), written_inputs(binding.graph))
     reject_changed_parameters(binding, changes)
     summed = params_with_summed_gradient(binding, calls)
     draws = per_rank_rng_calls(calls)

@@ -64,7 +64,13 @@ class InputRedistribution(HookStep):
     def __init__(self, module: nn.Module, changes: Sequence[LoweredChange], group: ProcessGroup) -> None:
         self.group = group
         self.changes = [
-            (c.path, _other_path(module, c.path), redistribution(c.before, c.after), c.ndims) for c in changes
+            (
+                c.path,
+                _other_path(module, c.path),
+                redistribution(c.before, c.after, written=c.written),
+                c.ndims,
+            )
+            for c in changes
         ]
 
     def enter(

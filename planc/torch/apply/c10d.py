@@ -3,6 +3,8 @@
 They run on the current stream. Slices along a dim that follows others, as the sequence follows the batch, are
 not contiguous in memory: large slices are sent piece by piece in one coalesced call, from where they lie to where
 they belong; small ones are copied together first.
+
+Tensors are of any dtype and strides (`sendable`). A result is no view: autograd lets code change it in place.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from torch import Tensor
 from torch.distributed import ProcessGroup, ReduceOp, Work
 from torch.distributed.distributed_c10d import ReduceScatterOptions
 
-from planc.torch.compat import all_gather_options
+from planc.torch.apply.sendable import as_sent, contiguous
+from planc.torch.compat import all_gather_options, unsafe_view
 
 MIN_SLICE_BYTES = 1 << 20
 """Bytes from which a piece is sent by itself: below, the calls cost more than the copy."""
@@ -37,20 +40,25 @@ def all_reduce_tensor(x: Tensor, group: ProcessGroup, op: str) -> Tensor:
         op: `sum` or `max`.
     """
     reduced = x.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(reduced, _REDUCE_OPS[op], group)
+    dist.all_reduce(as_sent(reduced), _REDUCE_OPS[op], group)
     return reduced
 
 
 def all_gather_into_tensor(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """Concatenate the ranks' slices along a dim: (..., n, ...) becomes (..., ranks * n, ...)."""
-    x, ranks = x.contiguous(), group.size()
+    x, ranks = contiguous(x), group.size()
     if _sent_separately(x, dim, 1):
         gathered, work = all_gather_coalesced(x, dim, group, async_op=False)
         _wait_if_pending(work)
         return gathered
-    gathered = x.new_empty((ranks * x.shape[0], *x.shape[1:]))
-    _ALL_GATHER(gathered, x, group=group)
-    return dim0_to_dim(gathered, dim, ranks)
+    stacked_shape = (ranks * x.shape[0], *x.shape[1:])
+    if slices_are_contiguous(x.shape, dim):
+        gathered = x.new_empty((*x.shape[:dim], ranks * x.shape[dim], *x.shape[dim + 1 :]))
+        _ALL_GATHER(as_sent(gathered.view(stacked_shape)), as_sent(x), group=group)
+        return gathered
+    stacked = x.new_empty(stacked_shape)
+    _ALL_GATHER(as_sent(stacked), as_sent(x), group=group)
+    return dim0_to_dim(stacked, dim, ranks)
 
 
 def all_gather_coalesced(
@@ -62,9 +70,9 @@ def all_gather_coalesced(
         The gathered tensor, and the work to wait for before it is used. With `async_op`, other kernels run
         during the collective.
     """
-    x = x.contiguous()
+    x = contiguous(x)
     gathered = x.new_empty((*x.shape[:dim], group.size() * x.shape[dim], *x.shape[dim + 1 :]))
-    outputs, inputs = _contiguous_pieces(gathered, dim), _contiguous_pieces(x, dim)
+    outputs, inputs = _contiguous_pieces(as_sent(gathered), dim), _contiguous_pieces(as_sent(x), dim)
     work = group.allgather_into_tensor_coalesced(outputs, inputs, all_gather_options(async_op))
     return gathered, work
 
@@ -72,13 +80,13 @@ def all_gather_coalesced(
 def reduce_scatter_tensor(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """This rank's slice along a dim of the sum of all ranks' tensors: (..., ranks * n, ...) becomes
     (..., n, ...)."""
-    x, ranks = x.contiguous(), group.size()
+    x, ranks = contiguous(x), group.size()
     if _sent_separately(x, dim, ranks):
         own, work = reduce_scatter_coalesced(x, dim, group, async_op=False)
         _wait_if_pending(work)
         return own
     own = x.new_empty((*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :]))
-    _REDUCE_SCATTER(own, dim_to_dim0(x, dim, ranks), group=group)
+    _REDUCE_SCATTER(as_sent(own), as_sent(dim_to_dim0(x, dim, ranks)), group=group)
     return own
 
 
@@ -91,29 +99,33 @@ def reduce_scatter_coalesced(
         This rank's slice, and the work to wait for before it is used. With `async_op`, other kernels run
         during the collective.
     """
-    x = x.contiguous()
+    x = contiguous(x)
     own = x.new_empty((*x.shape[:dim], x.shape[dim] // group.size(), *x.shape[dim + 1 :]))
     options = ReduceScatterOptions()
     options.reduceOp, options.asyncOp = ReduceOp(ReduceOp.SUM), async_op
-    outputs, inputs = _contiguous_pieces(own, dim), _contiguous_pieces(x, dim)
+    outputs, inputs = _contiguous_pieces(as_sent(own), dim), _contiguous_pieces(as_sent(x), dim)
     return own, group.reduce_scatter_tensor_coalesced(outputs, inputs, options)
 
 
 def all_to_all_single(x: Tensor, group: ProcessGroup) -> Tensor:
     """Exchange rows: row r of (ranks, ...) goes to rank r; row r of the result comes from rank r."""
-    x = x.contiguous()
+    x = contiguous(x)
     received = torch.empty_like(x)
-    dist.all_to_all_single(received, x, group=group)
+    dist.all_to_all_single(as_sent(received), as_sent(x), group=group)
     return received
 
 
 def dim0_to_dim(gathered: Tensor, dim: int, ranks: int) -> Tensor:
-    """Rearrange the ranks' slices, concatenated along the first dim, so that they are concatenated along `dim`."""
+    """Rearrange the ranks' slices, concatenated along the first dim, so that they are concatenated along `dim`.
+
+    `gathered` is used up: the result may lie in its memory.
+    """
     shape = (gathered.shape[0] // ranks, *gathered.shape[1:])
     full_shape = (*shape[:dim], ranks * shape[dim], *shape[dim + 1 :])
     if slices_are_contiguous(shape, dim):
-        return gathered.view(full_shape)
-    return gathered.view(ranks, *shape).movedim(0, dim).reshape(full_shape)
+        return unsafe_view(gathered, full_shape)
+    moved = gathered.view(ranks, *shape).movedim(0, dim)
+    return unsafe_view(moved.clone(memory_format=torch.contiguous_format), full_shape)
 
 
 def dim_to_dim0(x: Tensor, dim: int, ranks: int) -> Tensor:

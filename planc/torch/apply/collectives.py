@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.torch.apply import c10d
+from planc.torch.apply.sendable import addition_dtype, as_received, as_sent, contiguous
 from planc.torch.compat import FUNCTIONAL_COLLECTIVES as _OPS
-from planc.torch.compat import dispatch_mode_depth, group_by_name
+from planc.torch.compat import dispatch_mode_depth, group_by_name, unsafe_view
 
 _PLAIN_TYPES = (Tensor, nn.Parameter)
 
@@ -25,9 +26,13 @@ def all_reduce(x: Tensor, group: ProcessGroup, op: str = "sum") -> Tensor:
     Args:
         op: `sum` or `max`.
     """
+    wide = addition_dtype(x.dtype)
+    if wide != x.dtype:
+        return all_reduce(x.to(wide), group, op).to(x.dtype)
     if _calls_c10d(x):
         return c10d.all_reduce_tensor(x, group, op)
-    return _wait(_OPS.all_reduce.default(x.contiguous(), op, group.group_name))
+    reduced = _wait(_OPS.all_reduce.default(as_sent(contiguous(x)), op, group.group_name))
+    return as_received(reduced, x.dtype)
 
 
 def all_gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
@@ -38,22 +43,26 @@ def all_gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     if torch.compiler.is_compiling() and not c10d.slices_are_contiguous(x.shape, dim):
         gathered: Tensor = _all_gather_op(x, dim, ranks, group.group_name)
         return gathered
-    stacked = _wait(_OPS.all_gather_into_tensor.default(x.contiguous(), ranks, group.group_name))
-    return c10d.dim0_to_dim(stacked, dim, ranks)
+    stacked = _wait(_OPS.all_gather_into_tensor.default(as_sent(contiguous(x)), ranks, group.group_name))
+    return as_received(c10d.dim0_to_dim(stacked, dim, ranks), x.dtype)
 
 
 def reduce_scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """This rank's slice along a dim of the sum of all ranks' tensors. The size of the dim must be a multiple of
     the ranks."""
+    wide = addition_dtype(x.dtype)
+    if wide != x.dtype:
+        return reduce_scatter(x.to(wide), dim, group).to(x.dtype)
     if _calls_c10d(x):
         return c10d.reduce_scatter_tensor(x, dim, group)
     ranks = group.size()
     if torch.compiler.is_compiling() and not c10d.slices_are_contiguous(x.shape, dim):
         result: Tensor = _reduce_scatter_op(x, dim, ranks, group.group_name)
         return result
-    stacked = c10d.dim_to_dim0(x.contiguous(), dim, ranks)
+    stacked = c10d.dim_to_dim0(as_sent(contiguous(x)), dim, ranks)
     own = _wait(_OPS.reduce_scatter_tensor.default(stacked, "sum", ranks, group.group_name))
-    return own.view(*x.shape[:dim], x.shape[dim] // ranks, *x.shape[dim + 1 :])
+    shape = (*x.shape[:dim], x.shape[dim] // ranks, *stacked.shape[dim + 1 :])
+    return as_received(unsafe_view(own, shape), x.dtype)
 
 
 def all_to_all(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -61,7 +70,9 @@ def all_to_all(x: Tensor, group: ProcessGroup) -> Tensor:
     if _calls_c10d(x):
         return c10d.all_to_all_single(x, group)
     splits = [1] * group.size()
-    return _wait(_OPS.all_to_all_single.default(x.contiguous(), splits, splits, group.group_name))
+    sent = as_sent(contiguous(x))
+    received = _wait(_OPS.all_to_all_single.default(sent, splits, splits, group.group_name))
+    return as_received(received, x.dtype)
 
 
 @torch.library.custom_op("planc::all_gather", mutates_args=())

@@ -17,6 +17,8 @@ from planc.ir.errors import CallError
 from planc.ir.lowered import LocalLayout
 from planc.torch.apply.collectives import all_gather, all_reduce, all_to_all, reduce_scatter
 
+_IDENTITY, _COPIED = "invariant replicated", "invariant replicated, copied"
+
 
 def redistribute(x: Tensor, before: LocalLayout, after: LocalLayout, group: ProcessGroup) -> Tensor:
     """Change the layout of a tensor on one axis. Each rank of the group calls this.
@@ -32,9 +34,15 @@ Redistribution = tuple[str, int, int]
 dims count from the last."""
 
 
-def redistribution(before: LocalLayout, after: LocalLayout) -> Redistribution:
-    """The change from one layout to another, as plain data."""
-    return (f"{before.kind} {after.kind}", before.dim or 0, after.dim or 0)
+def redistribution(before: LocalLayout, after: LocalLayout, *, written: bool = False) -> Redistribution:
+    """The change from one layout to another, as plain data.
+
+    Args:
+        written: code changes the result in place. Autograd would refuse that for a view, which is the result where
+            nothing but the gradient changes.
+    """
+    kinds = f"{before.kind} {after.kind}"
+    return (_COPIED if written and kinds == _IDENTITY else kinds, before.dim or 0, after.dim or 0)
 
 
 def dims_of_tensor(x: Tensor, change: Redistribution, ndims: tuple[int, ...] = ()) -> Redistribution:
@@ -102,7 +110,7 @@ class RedistributionCache:
         return result
 
 
-_INVARIANT_TO_REPLICATED: Redistribution = ("invariant replicated", 0, 0)
+_INVARIANT_TO_REPLICATED: Redistribution = (_IDENTITY, 0, 0)
 
 
 def all_reduce_grad(x: Tensor, group: ProcessGroup) -> Tensor:
@@ -134,12 +142,12 @@ def _forward(x: Tensor, kinds: str, before: int, after: int, group: ProcessGroup
             return all_reduce(x, group)
         case "partial shard":
             return _reduce_scatter(x, after, group)
-    return x.view_as(x)
+    return x.clone() if kinds == _COPIED else x.view_as(x)
 
 
 def _backward(gradient: Tensor, kinds: str, before: int, after: int, group: ProcessGroup) -> Tensor:
     match kinds:
-        case "invariant replicated" | "partial replicated":
+        case "invariant replicated" | "invariant replicated, copied" | "partial replicated":
             return all_reduce(gradient, group)
         case "invariant shard" | "partial shard":
             return all_gather(gradient, after, group)
@@ -162,7 +170,8 @@ def _reduce_scatter(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
 def _local_slice(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     _check_divisible(x, dim, group)
     size = x.shape[dim] // group.size()
-    return x.narrow(dim, group.rank() * size, size).contiguous()
+    # A copy also where the slice is contiguous: autograd lets code change no view of a custom function in place.
+    return x.narrow(dim, group.rank() * size, size).clone(memory_format=torch.contiguous_format)
 
 
 def _check_divisible(x: Tensor, dim: int, group: ProcessGroup) -> None:
