@@ -18,7 +18,8 @@ _ADDED_AS = {
 def contiguous(x: Tensor) -> Tensor:
     """The numbers of a tensor as they lie in memory: strides, and lazy conjugates and negatives, are carried out."""
     if torch.compiler.is_compiling():
-        return (x.resolve_conj() if x.is_complex() else x).contiguous()  # it traces no questions about these bits
+        # A compiler traces no questions about these bits.
+        return (x.resolve_conj() if x.is_complex() else x).contiguous()
     if x.is_conj() or x.is_neg():
         x = x.resolve_conj().resolve_neg()
     return x.contiguous()
