@@ -7,7 +7,7 @@ says what breaks in planc. Where torch gets a public name, use that and drop the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -149,11 +149,6 @@ assert_async: Callable[[Tensor, str], None] = torch._assert_async
 """Checks a condition on the GPU without waiting for it."""
 
 
-unsafe_view: Callable[[Tensor, Sequence[int]], Tensor] = torch.ops.aten._unsafe_view.default
-"""The same memory in another shape, and no view to autograd: for a tensor that nobody else has. Code may change what a
-function with its own gradient returns in place, unless that is a view."""
-
-
 def all_gather_options(async_op: bool) -> Any:
     """The options of a coalesced all-gather, whose class torch does not export."""
     from torch.distributed.distributed_c10d import AllgatherOptions  # type: ignore[attr-defined]
@@ -270,6 +265,6 @@ __all__ = [
     "foreach_mul_", "foreach_norm", "fsdp_param_groups", "function_mode_depth", "grad_scaler_device",
     "group_by_name", "group_device_types", "has_grad_hooks", "is_strided_shard", "local_tensor",
     "make_wrapper_subclass", "mutation_count", "non_persistent_buffers", "op_basename", "op_namespace", "op_schema",
-    "own_buffers", "own_modules", "own_parameters", "storage_id", "unflatten_state_dict", "unsafe_view", "unscale_and_check_",
+    "own_buffers", "own_modules", "own_parameters", "storage_id", "unflatten_state_dict", "unscale_and_check_",
     "unset_fake_temporarily", "use_count",
 ]  # fmt: skip

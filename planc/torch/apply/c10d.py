@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.distributed import ProcessGroup, ReduceOp, Work
 from torch.distributed.distributed_c10d import ReduceScatterOptions
 
+from planc.torch.apply.compat import unsafe_view
 from planc.torch.apply.sendable import as_sent, contiguous
-from planc.torch.compat import all_gather_options, unsafe_view
+from planc.torch.compat import all_gather_options
 
 MIN_SLICE_BYTES = 1 << 20
 """Bytes from which a piece is sent by itself: below, the calls cost more than the copy."""

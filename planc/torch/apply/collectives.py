@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from planc.torch.apply import c10d
+from planc.torch.apply.compat import unsafe_view
 from planc.torch.apply.sendable import addition_dtype, as_received, as_sent, contiguous
 from planc.torch.compat import FUNCTIONAL_COLLECTIVES as _OPS
-from planc.torch.compat import dispatch_mode_depth, group_by_name, unsafe_view
+from planc.torch.compat import dispatch_mode_depth, group_by_name
 
 _PLAIN_TYPES = (Tensor, nn.Parameter)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils import checkpoint
+
+unsafe_view: Callable[[Tensor, Sequence[int]], Tensor] = torch.ops.aten._unsafe_view.default
+"""The same memory in another shape, and no view to autograd: for a tensor that nobody else has. Code may change what a
+function with its own gradient returns in place, unless that is a view."""
 
 
 def wrap_checkpointed_functions(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -28,4 +34,4 @@ def wrap_checkpointed_functions(wrap: Callable[[Callable[..., Any]], Callable[..
     frame.__init__, reentrant.forward = init, staticmethod(forward)
 
 
-__all__ = ["wrap_checkpointed_functions"]
+__all__ = ["unsafe_view", "wrap_checkpointed_functions"]

@@ -52,3 +52,12 @@ def _checkpointed_functions() -> None:
             assert ran == ["wrapped", "again"]
             ran.clear()
     assert torch.equal(x.grad, 2 * x.detach().exp())
+
+
+@canary("unsafe_view", breaks="apply: code that changes what a boundary gave in place raises")
+def _unsafe_view() -> None:
+    memory = torch.zeros(2, 3)
+    seen = compat.unsafe_view(memory, (3, 2))
+    seen.fill_(1)
+    assert memory.sum() == 6
+    assert not seen._is_view()
