@@ -49,8 +49,9 @@ bench: $(READY) ## speed, as ratios within one run
 fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
 	PLANC_FUZZ=100000 $(BIN)/python -m pytest tests/syntax/test_fuzz.py
 
-hunt: $(READY) ## thousands of right and wrong plans before both judges; writes docs/soundness.md
+hunt: $(READY) ## thousands of plans and of mutated models before both judges; writes docs/soundness.md
 	$(BIN)/python -m tests.hunt
+	$(BIN)/python -m tests.hunt.models
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

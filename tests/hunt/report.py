@@ -48,12 +48,12 @@ def _lines(table: AgreementTable, seed: int) -> Iterator[str]:
     yield f"on {len(table.by('reference'))} models. Another {len(table.same):,} say the same as their base plan in other words;"
     yield f"{table.no_plan:,} are not valid plans; {len(table.untrue)} make a false statement without effect ({_codes(table.untrue)})."
     yield ""
-    yield from _rows("", [("all", table.mutants), ("in other words", table.same)])
+    yield from outcome_rows("", [("all", table.mutants), ("in other words", table.same)])
     yield ""
     for title, key in (("family", "base"), ("mesh", "mesh"), ("options", "options")):
-        yield from _rows(title, list(table.by(key).items()))
+        yield from outcome_rows(title, list(table.by(key).items()))
         yield ""
-    yield from _rows("change", list(table.by_change().items()))
+    yield from outcome_rows("change", list(table.by_change().items()))
     yield ""
     fixes = Counter((f["fix"], f["fixed"]) for f in table.fixes())
     proved = sum(count for (verdict, _), count in fixes.items() if verdict == "proved")
@@ -73,7 +73,8 @@ def _codes(mutants: Iterable[Finding]) -> str:
     return ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
 
 
-def _rows(title: str, groups: Iterable[tuple[str, list[Finding]]]) -> Iterator[str]:
+def outcome_rows(title: str, groups: Iterable[tuple[str, list[Finding]]]) -> Iterator[str]:
+    """A table of the outcomes in each group."""
     yield f"| {title} | mutants | right, proved | wrong, refuted | **wrong, proved** | right, refuted | unproved |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for name, found in groups:

@@ -1,6 +1,7 @@
 """One process of the hunt: jobs come in as lines of JSON, what both judges say goes out so.
 
-{"base": "llama", "seed": 6, "variant": 0, "numbers": [0, 1, 2]}
+{"base": "llama", "seed": 6, "variant": 0, "numbers": [0, 1, 2]}     mutants of a plan
+{"base": "llama", "seed": 6, "models": [0, 1, 2]}                    mutated models
 
 Codes of laws as arguments make the checker blind to them: a hunt that does not notice is no judge.
 """
@@ -45,6 +46,22 @@ def judge_cases(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
             court.close()
 
 
+def judge_job(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What is said of a job of either kind."""
+    if "models" not in job:
+        yield from judge_cases(job)
+        return
+    from tests.hunt.models.model_judge import ModelJudges
+    from tests.hunt.models.mutated_model import Key
+
+    court = ModelJudges()
+    try:
+        for number in job["models"]:
+            yield from court.judge(Key(job["base"], job["seed"], number), job.get("setting"))
+    finally:
+        court.close()
+
+
 def _ignore_laws(codes: Sequence[str]) -> None:
     from planc.proof import diagnose
 
@@ -57,7 +74,7 @@ def _ignore_laws(codes: Sequence[str]) -> None:
 def judge_jobs(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What both judges say of the cases of some jobs."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    return [found for job in jobs for found in judge_cases(job)]
+    return [found for job in jobs for found in judge_job(job)]
 
 
 def main() -> None:
@@ -71,7 +88,7 @@ def main() -> None:
     _ignore_laws(sys.argv[1:])
     for line in sys.stdin:
         try:
-            for found in judge_cases(json.loads(line)):
+            for found in judge_job(json.loads(line)):
                 answers.write(json.dumps(found) + "\n")
                 answers.flush()
             answers.write("{}\n")

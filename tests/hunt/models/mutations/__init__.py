@@ -1,0 +1,1 @@
+"""The mutations, in files by what they are about."""

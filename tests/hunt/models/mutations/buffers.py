@@ -1,0 +1,106 @@
+"""Buffers that the forward pass writes to or reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from tests.hunt.models.edits import Target, after, before, row_numbers
+from tests.hunt.models.mutation_table import mutation
+
+STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
+    "1.0": lambda y: y.new_ones(()),
+    "y.mean()": lambda y: y.detach().mean(),
+    "y.abs().amax()": lambda y: y.detach().abs().amax(),
+}
+"""Of the first, every rank has the same value; the others are a number of the whole batch."""
+
+
+@mutation("buffer-read")
+def read_running_mean(target: Target) -> str | None:
+    text, when = target.pick(*STATISTICS), target.pick("before", "after")
+    target.module.register_buffer("running", torch.zeros(()))
+
+    def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
+        if when == "before":
+            y = y * (1 + module.running)
+        module.running.mul_(0.9).add_(0.1 * STATISTICS[text](y))
+        return y * (1 + module.running) if when == "after" else y
+
+    after(target.module, change)
+    return f"running.mul_(0.9).add_(0.1 * {text}), {when} that y * (1 + running)"
+
+
+@mutation("buffer-write")
+def write_statistic(target: Target) -> str | None:
+    text = target.pick(*STATISTICS)
+    target.module.register_buffer("seen", torch.zeros(()))
+
+    def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
+        module.seen.copy_(STATISTICS[text](y))
+        return y
+
+    after(target.module, change)
+    return f"seen.copy_({text})"
+
+
+@mutation("buffer-idempotent")
+def write_constant(target: Target) -> str | None:
+    target.module.register_buffer("factor", torch.ones(()))
+
+    def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
+        module.factor.fill_(0.75)
+        return y * module.factor
+
+    after(target.module, change)
+    return "factor.fill_(0.75); y * factor"
+
+
+@mutation("buffer-count")
+def count_calls(target: Target) -> str | None:
+    reads, first = target.pick(True, False), target.pick(True, False)
+    target.module.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def change(module: nn.Module, y: Tensor) -> Tensor:
+        module.steps.add_(1)
+        return y * (1 + 0.1 * module.steps) if reads else y
+
+    if first:
+        before(target.module, change)
+    else:
+        after(target.module, lambda module, y, _: change(module, y))
+    return f"steps.add_(1){'; y * (1 + 0.1 * steps)' if reads else ''}, {'first' if first else 'last'}"
+
+
+@mutation("buffer-replace")
+def replace_buffer(target: Target) -> str | None:
+    text = target.pick(*STATISTICS)
+    target.module.register_buffer("state", torch.zeros(()))
+
+    def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
+        y = y * (1 + module.state)
+        module.state = 0.5 * module.state + STATISTICS[text](y)
+        return y
+
+    after(target.module, change)
+    return f"y * (1 + state); state = 0.5 * state + {text}"
+
+
+@mutation("buffer-table")
+def add_constant(target: Target) -> str | None:
+    if target.leaving is None or len(target.leaving) < 2:
+        return None
+    target.module.register_buffer("table", row_numbers(target.leaving[-1]))
+    after(target.module, lambda module, y, _: y * module.table)
+    return "y * table, a buffer of the width"
+
+
+@mutation("batch-norm")
+def normalize_batch(target: Target) -> str | None:
+    if target.leaving is None or len(target.leaving) != 3:
+        return None
+    target.module.over_batch = nn.BatchNorm1d(target.leaving[-1], affine=target.pick(True, False))
+    after(target.module, lambda module, y, _: y + module.over_batch(y.flatten(0, 1)).view(y.shape))
+    return "y + BatchNorm1d(y)"
