@@ -1,7 +1,7 @@
 """One process of the hunt: jobs come in as lines of JSON, what both judges say goes out so.
 
 {"base": "llama", "seed": 6, "variant": 0, "numbers": [0, 1, 2]}     mutants of a plan
-{"base": "llama", "seed": 6, "models": [0, 1, 2]}                    mutated models
+{"base": "llama", "seed": 6, "models": [0, 1, 2]}                    mutated models; perhaps with `kinds` of mutations
 
 Codes of laws as arguments make the checker blind to them: a hunt that does not notice is no judge.
 """
@@ -57,7 +57,8 @@ def judge_job(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     court = ModelJudges()
     try:
         for number in job["models"]:
-            yield from court.judge(Key(job["base"], job["seed"], number), job.get("setting"))
+            key = Key(job["base"], job["seed"], number, tuple(job.get("kinds", ())))
+            yield from court.judge(key, job.get("settings"))
     finally:
         court.close()
 
@@ -71,8 +72,9 @@ def _ignore_laws(codes: Sequence[str]) -> None:
     ]
 
 
-def judge_jobs(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What both judges say of the cases of some jobs."""
+def judge_jobs(jobs: list[dict[str, Any]], ignored_laws: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What both judges say of the cases of some jobs, in a process of their own."""
+    _ignore_laws(ignored_laws)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     return [found for job in jobs for found in judge_job(job)]
 

@@ -113,7 +113,7 @@ def _replay(words: str) -> int:
 
     base, *numbers = words.split(":")
     seed, model, setting = map(int, numbers)
-    for found in judge_job({"base": base, "seed": seed, "models": [model], "setting": setting}):
+    for found in judge_job({"base": base, "seed": seed, "models": [model], "settings": [setting]}):
         print(json.dumps(found, indent=2))
     return 0
 

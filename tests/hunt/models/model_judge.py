@@ -6,7 +6,8 @@ import itertools
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -66,14 +67,14 @@ class ModelJudges:
             ranks.close()
         self._folder.cleanup()
 
-    def judge(self, key: Key, only: int | None = None) -> Iterator[dict[str, Any]]:
-        """What is said of a model under each of its settings, or under one."""
+    def judge(self, key: Key, only: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
+        """What is said of a model under each of its settings, or under some."""
         made = mutated_model(key)
         begun = time.monotonic()
         graph, why = self.capture(key)
         captured = time.monotonic() - begun
         for index, setting in enumerate(settings_of(key)):
-            if only is not None and index != only:
+            if only is not None and index not in only:
                 continue
             begun = time.monotonic()
             said = self.sentence(key, setting, graph, why)
@@ -145,10 +146,7 @@ class ModelJudges:
     ) -> tuple[str, str]:
         meeting = f"{self._folder.name}/{next(self._tasks)}"
         task = MutantTask(
-            key.base,
-            key.seed,
-            key.number,
-            key.without,
+            key,
             meeting,
             lowered,
             setting.mesh,
@@ -170,7 +168,7 @@ class ModelJudges:
     def shrink(self, key: Key, setting: PlanSetting, said: Sentence) -> str:
         """What a finding needs: it stays one without all the rest."""
         for index in range(len(mutated_model(key).changes)):
-            fewer = Key(key.base, key.seed, key.number, (index,))
+            fewer = replace(key, without=(index,))
             if self._agrees(fewer, setting, said):
                 key = fewer
                 break
@@ -192,4 +190,4 @@ class ModelJudges:
 
 def settings_of(key: Key) -> list[PlanSetting]:
     """The settings that a model is crossed with."""
-    return draw_settings(key.base, key.data_ranks, Random(f"settings:{key}"), SETTINGS)
+    return draw_settings(key.base, key.data_ranks, Random(f"{key.base}:{key.seed}:{key.number}"), SETTINGS)

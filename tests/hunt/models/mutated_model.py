@@ -30,6 +30,8 @@ class Key:
     base: str
     seed: int
     number: int
+    kinds: tuple[str, ...] = ()
+    """Mutations that are drawn from; all of them where none is named."""
     without: tuple[int, ...] = ()
     """Mutations that are left out: a finding is shrunk so."""
 
@@ -69,7 +71,7 @@ def _mutate(model: nn.Module, shapes: Shapes, key: Key, index: int) -> tuple[str
     inner = [name for name in names if any(True for _ in model.get_submodule(name).children())]
     rng = Random(f"{key.base}:{key.seed}:{key.number}:{index}")
     for _ in range(TRIES):
-        kind, change = draw_mutation(rng)
+        kind, change = draw_mutation(rng, key.kinds)
         for _ in range(TRIES):
             # Users write modules with children; few write their own kinds of Linear.
             known = inner if inner and rng.random() < SHARE_WITH_CHILDREN else names

@@ -41,9 +41,9 @@ def mutation(name: str, share: float = 1.0) -> Callable[[Mutation], Mutation]:
     return add
 
 
-def draw_mutation(rng: Random) -> tuple[str, Mutation]:
-    """A row, with its name."""
-    rows = mutations()
+def draw_mutation(rng: Random, kinds: tuple[str, ...] = ()) -> tuple[str, Mutation]:
+    """A row with its name, of these where any are named."""
+    rows = {name: row for name, row in mutations().items() if not kinds or name in kinds}
     name = rng.choices(list(rows), [share for _, share in rows.values()])[0]
     return name, rows[name][0]
 

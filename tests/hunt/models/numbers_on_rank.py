@@ -35,10 +35,7 @@ NO_MODEL = "no model"
 class MutantTask(Record):
     """A mutated model, and how to split it."""
 
-    base: str
-    seed: int
-    number: int
-    without: tuple[int, ...]
+    key: Key
     meeting: str
     """The begin of the names of files by which ranks say that they have ended."""
     lowered: Lowered | None
@@ -100,7 +97,7 @@ def _compare(task: MutantTask) -> str:
         names, sizes = zip(*task.sizes, strict=True)
         _meshes[task.sizes] = init_device_mesh("cpu", sizes, mesh_dim_names=names)
     mesh = _meshes[task.sizes]
-    key, lowered = Key(task.base, task.seed, task.number, task.without), task.lowered
+    key, lowered = task.key, task.lowered
     losses = [axis for axis in lowered.tensor if axis.splits_logits] if lowered is not None else []
     logits = ".".join(map(str, losses[0].logits_path)) if losses else None
     try:
