@@ -20,7 +20,7 @@ from planc.torch.apply.apply_lowered import apply_lowered
 from planc.torch.apply.full_tensor import full_tensor
 from planc.torch.apply.vocab_parallel import VocabParallelLogits
 from planc.torch.verify.local_view import LocalView
-from planc.torch.verify.no_dropout import NoDropout
+from planc.torch.verify.no_dropout import disable_dropout
 from planc.torch.verify.random_loss import named_outputs
 from planc.torch.verify.reference_run import cast_floats
 from tests.hunt.models.model_bases import Call, model_base
@@ -124,14 +124,13 @@ def unsplit_steps(key: Key, logits: str | None) -> tuple[Step, ...]:
 
 
 def _train(key: Key, logits: str | None) -> Iterator[Step]:
-    base, model = model_base(key.base), mutated_model(key).model.double()
+    base, model = model_base(key.base), _model(key)
     for number in range(STEPS):
         args, kwargs = in_float64(base.call(key.rows, number + 1))
-        with NoDropout():
-            outputs = named_outputs(model(*args, **kwargs))
-            loss = random_loss(outputs, outputs, logits, number, {})
-            if loss.requires_grad:
-                torch.autograd.backward([loss])
+        outputs = named_outputs(model(*args, **kwargs))
+        loss = random_loss(outputs, outputs, logits, number, {})
+        if loss.requires_grad:
+            torch.autograd.backward([loss])
         step = Step(
             {name: output.detach().clone() for name, output in outputs.items()},
             float(loss),
@@ -145,6 +144,13 @@ def _train(key: Key, logits: str | None) -> Iterator[Step]:
         descend(model)
 
 
+def _model(key: Key) -> nn.Module:
+    """The model in float64, without dropout: planc draws other numbers than the unsplit model."""
+    model = mutated_model(key).model.double()
+    disable_dropout(model)
+    return model
+
+
 class SplitRun:
     """A split model, and its differences from the unsplit one."""
 
@@ -153,7 +159,7 @@ class SplitRun:
     ) -> None:
         self.base, self.key, self.task, self.logits = model_base(key.base), key, task, logits
         self.view = LocalView(lowered, mesh)
-        self.model = mutated_model(key).model.double()
+        self.model = _model(key)
         apply_lowered(self.model, lowered, mesh)
 
     def differences(self, expected: tuple[Step, ...]) -> Iterator[str]:
@@ -164,15 +170,14 @@ class SplitRun:
     def _step(self, number: int, expected: Step) -> Iterator[str]:
         rows = self.key.rows
         args, kwargs = in_float64(self.view.local_batch(self.base.call(rows, number + 1), rows))
-        with NoDropout():
-            outputs = named_outputs(self.model(*args, **kwargs))
-            yield from self._compare_outputs(outputs, expected, number)
-            loss = random_loss(
-                outputs, expected.outputs, self.logits, number,
-                {name: self._piece(name, full, outputs) for name, full in expected.outputs.items()},
-            )  # fmt: skip
-            if loss.requires_grad:
-                torch.autograd.backward([loss])
+        outputs = named_outputs(self.model(*args, **kwargs))
+        yield from self._compare_outputs(outputs, expected, number)
+        loss = random_loss(
+            outputs, expected.outputs, self.logits, number,
+            {name: self._piece(name, full, outputs) for name, full in expected.outputs.items()},
+        )  # fmt: skip
+        if loss.requires_grad:
+            torch.autograd.backward([loss])
         yield from self._compare_gradients(expected, number)
         yield from self._compare_buffers(expected, number)
         descend(self.model)
