@@ -151,8 +151,13 @@ def on_argument(
     return args, on_first(dict(kwargs), change)
 
 
-def after(module: nn.Module, change: Callable[[nn.Module, Tensor, Tensor | None], Any]) -> None:
-    """Change what the forward pass of a module gives: `change(module, result, argument)`."""
+Change = Callable[[nn.Module, Tensor, Tensor | None], Any]
+"""`change(module, result, argument)`: another result."""
+
+
+def after(place: nn.Module | Target, change: Change) -> None:
+    """Change what the forward pass of a module gives."""
+    module = place.module if isinstance(place, Target) else place
 
     def code(self: nn.Module, forward: Code, *args: Any, **kwargs: Any) -> Any:
         x = first_float(args, kwargs)
@@ -161,14 +166,17 @@ def after(module: nn.Module, change: Callable[[nn.Module, Tensor, Tensor | None]
     change_forward(module, code)
 
 
-def around(module: nn.Module, change: Callable[[nn.Module, Tensor, Tensor | None], Any]) -> None:
-    """Change what the parent of a module does with the result: `change(module, result, argument)`."""
+def around(target: Target, change: Change) -> None:
+    """Change what the parent of a module does with the result. Nobody calls the root but code outside of the model."""
+    if not target.name:
+        after(target, change)
+        return
 
     def code(self: nn.Module, call: Code, *args: Any, **kwargs: Any) -> Any:
         x = first_float(args, kwargs)
         return on_first(call(*args, **kwargs), lambda y: change(self, y, x))
 
-    change_call(module, code)
+    change_call(target.module, code)
 
 
 def before(module: nn.Module, change: Callable[[nn.Module, Tensor], Any]) -> None:

@@ -52,7 +52,7 @@ def add_argument(target: Target) -> str | None:
     if not target.keeps_shape:
         return None
     outside, detached = target.pick(True, False), target.pick(True, False)
-    (around if outside else after)(target.module, lambda _, y, x: y + (x.detach() if detached else x))
+    (around if outside else after)(target, lambda _, y, x: y + (x.detach() if detached else x))
     return f"y + x{'.detach()' if detached else ''}, {'in the parent' if outside else 'in the module'}"
 
 
@@ -80,7 +80,7 @@ def mix_places(target: Target) -> str | None:
     if target.leaving is None or len(target.leaving) != 3:
         return None
     (text, mix), outside = target.rng.choice(list(MIXES.items())), target.pick(True, False)
-    (around if outside else after)(target.module, lambda _, y, __: mix(y))
+    (around if outside else after)(target, lambda _, y, __: mix(y))
     return f"{text}, {'in the parent' if outside else 'in the module'}"
 
 
@@ -98,7 +98,7 @@ def change_pointwise(target: Target) -> str | None:
     if place == "before":
         before(target.module, lambda _, x: change(x))
     else:
-        (after if place == "in" else around)(target.module, lambda _, y, __: change(y))
+        (after if place == "in" else around)(target, lambda _, y, __: change(y))
     return f"{text}, {place} the module"
 
 

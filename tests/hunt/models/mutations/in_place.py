@@ -73,7 +73,7 @@ def change_childs_result(target: Target) -> str | None:
         _slice(y, which).mul_(1.5)
         return y
 
-    around(target.module, change)
+    around(target, change)
     return f"y.mul_(1.5) of {which}, in the parent"
 
 
@@ -91,7 +91,7 @@ def add_to_argument(target: Target) -> str | None:
         y += x
         return y
 
-    around(target.module, change)
+    around(target, change)
     return f"{way}, in the parent"
 
 

@@ -72,7 +72,7 @@ def read_own_weight(target: Target) -> str | None:
     if not isinstance(getattr(target.module, "weight", None), Tensor):
         return None
     text, outside = target.pick(*READS), target.pick(True, False)
-    (around if outside else after)(target.module, lambda module, y, _: y * (1 + READS[text](module.weight)))
+    (around if outside else after)(target, lambda module, y, _: y * (1 + READS[text](module.weight)))
     return f"y * (1 + {text}), {'in the parent' if outside else 'in the module'}"
 
 
@@ -148,7 +148,7 @@ def use_siblings_weight(target: Target) -> str | None:
     if not others:
         return None
     other = target.model.get_submodule(target.rng.choice(others))
-    around(target.module, lambda _, y, x: y + 0.5 * functional.linear(x, other.weight))
+    around(target, lambda _, y, x: y + 0.5 * functional.linear(x, other.weight))
     return "child(x) + 0.5 * F.linear(x, its sibling's weight)"
 
 

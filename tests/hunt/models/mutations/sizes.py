@@ -29,7 +29,7 @@ def scale_by_weights_size(target: Target) -> str | None:
     if not _has_weight(target.module):
         return None
     (text, size), outside = target.rng.choice(list(WEIGHT_SIZES.items())), target.pick(True, False)
-    (around if outside else after)(target.module, lambda module, y, _: y * size(module) ** -0.25)
+    (around if outside else after)(target, lambda module, y, _: y * size(module) ** -0.25)
     return f"y * {text} ** -0.25, {'in the parent' if outside else 'in the module'}"
 
 
@@ -45,7 +45,7 @@ def view_by_weights_size(target: Target) -> str | None:
             return y.reshape(-1, width).cumsum(-1).view(y.shape)
         return y.view(*y.shape[:-1], 4, width // 4).cumsum(-1).flatten(-2)
 
-    (around if outside else after)(target.module, change)
+    (around if outside else after)(target, change)
     return f"a view of y by weight.shape[0], {way}, {'in the parent' if outside else 'in the module'}"
 
 
@@ -107,7 +107,7 @@ def scale_by_size(target: Target) -> str | None:
     if target.leaving is None or len(target.leaving) < 2:
         return None
     (text, size), outside = target.rng.choice(list(TENSOR_SIZES.items())), target.pick(True, False)
-    (around if outside else after)(target.module, lambda _, y, __: y * size(y) ** -0.25)
+    (around if outside else after)(target, lambda _, y, __: y * size(y) ** -0.25)
     return f"y * {text} ** -0.25, {'in the parent' if outside else 'in the module'}"
 
 
@@ -139,7 +139,7 @@ def add_positions(target: Target) -> str | None:
         places = torch.arange(y.shape[dim], device=y.device, dtype=y.dtype).sin()
         return y * (1 + (places if dim == 2 else places[:, None]))
 
-    (around if outside else after)(target.module, change)
+    (around if outside else after)(target, change)
     return f"y * (1 + arange(y.shape[{dim}]).sin()), {'in the parent' if outside else 'in the module'}"
 
 
