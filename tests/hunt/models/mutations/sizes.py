@@ -55,7 +55,7 @@ def view_by_features(target: Target) -> str | None:
         return None
     outside = target.pick(True, False)
     (around if outside else after)(
-        target.module,
+        target,
         lambda module, y, _: y.view(*y.shape[:-1], 4, module.out_features // 4).cumsum(-1).flatten(-2),
     )
     return f"y.view(..., 4, child.out_features // 4), {'in the parent' if outside else 'in the module'}"
