@@ -7,7 +7,7 @@ from typing import Any
 
 from planc.check_result import Result
 from planc.compile import apply, check_document, lower
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import Diagnostic, ModelFault
 from planc.ir.document import Document
 from planc.ir.expr import ExprValue
 from planc.ir.graph import ModelGraph
@@ -16,6 +16,7 @@ from planc.ir.record import Record
 from planc.ir.resolved import Settings
 from planc.ir.sync import Sync
 from planc.lower.lowering_error import LoweringError
+from planc.lower.merge_lowered import merge_lowered
 
 
 class NotApplicable(Exception):
@@ -63,8 +64,12 @@ def prepare_plan(
     known = graph if graph is not None else capture_module(model, inputs)
     if reason := graph_mismatch(model, known):
         raise NotApplicable((), (reason,))
-    result = check_document(document, Settings(sizes, options=dict(options)), known)
-    return PreparedPlan(result, _lower_if_proved(result, tuple(sizes)))
+    settings = Settings(sizes, options=dict(options))
+    result = check_document(document, settings, known)
+    lowered = _lower_if_proved(result, tuple(sizes))
+    if graph is None:
+        lowered = _serve_eval_mode(lowered, model, document, settings, inputs)
+    return PreparedPlan(result, lowered)
 
 
 def prove_and_apply(
@@ -123,6 +128,25 @@ def _sync(model: Any, mesh: Any, sync: Sync | None, error: Exception | None = No
     except ValueError as reason:
         if error is None:
             raise NotApplicable((), (str(reason),)) from None
+
+
+def _serve_eval_mode(
+    lowered: Lowered, model: Any, document: Document, settings: Settings, inputs: Any
+) -> Lowered:
+    """The instructions of a model that trains, for eval mode too, where its code may take another branch."""
+    from planc.torch.apply.module_graph import capture_module
+    from planc.torch.capture.training_branches import branches_on_training
+
+    if not lowered.tensor or not branches_on_training(model):
+        return lowered
+    try:
+        result = check_document(document, settings, capture_module(model, inputs, training=False))
+        if result.verdict == "proved":
+            return merge_lowered(lowered, lower(result))
+        found = [*(each.headline for each in result.diagnostics if each.is_error), result.verdict]
+        return lowered.with_(eval_error=found[0])
+    except (LoweringError, ModelFault) as error:
+        return lowered.with_(eval_error=str(error))
 
 
 def _lower_if_proved(result: Result, axis_names: tuple[str, ...]) -> Lowered:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.errors import CallError
-from planc.ir.lowered import LoweredInput
+from planc.ir.lowered import Lowered, LoweredInput
 from planc.ir.tree import leaves
 from planc.torch.apply.argument_names import positional_names
 from planc.torch.apply.module_runtime import HookStep
@@ -22,10 +22,11 @@ from planc.torch.apply.module_runtime import HookStep
 _NODES = (tuple, list, dict)
 
 
-def guard_calls(model: nn.Module, inputs: Mapping[str, LoweredInput]) -> None:
+def guard_calls(model: nn.Module, lowered: Lowered) -> None:
     """Check every later call of a model. Call this last: the check runs before all other hooks."""
-    if inputs:
-        model.register_forward_pre_hook(CallGuard(model, inputs), with_kwargs=True, prepend=True)
+    if lowered.inputs:
+        guard = CallGuard(model, lowered.inputs, lowered.eval_error)
+        model.register_forward_pre_hook(guard, with_kwargs=True, prepend=True)
 
 
 class CallGuard:
@@ -35,7 +36,8 @@ class CallGuard:
     may be missing. A real tensor in the place of a captured input, as `inputs_embeds` of `input_ids`, is refused.
     """
 
-    def __init__(self, model: nn.Module, inputs: Mapping[str, LoweredInput]) -> None:
+    def __init__(self, model: nn.Module, inputs: Mapping[str, LoweredInput], eval_error: str) -> None:
+        self.eval_error = eval_error
         self.positions = positional_names(model)
         self.inputs = {_with_name(name, self.positions): known for name, known in inputs.items()}
         self.keys = dict(zip(self.inputs, inputs, strict=True))
@@ -49,6 +51,11 @@ class CallGuard:
         Raises:
             CallError: the call is of another kind than the captured one.
         """
+        if self.eval_error and not module.training:
+            raise CallError(
+                f"planc: code of the model may take another branch in eval mode, and the plan is not proved for it: "
+                f"{self.eval_error}"
+            )
         new, has_main = "", False
         for name, item in self._named(args, kwargs):
             if isinstance(item, Tensor):

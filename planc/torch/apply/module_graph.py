@@ -33,11 +33,12 @@ class MissingInputs(ValueError):
         )
 
 
-def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph:
+def capture_module(model: nn.Module, inputs: ExampleInputs | None, *, training: bool = True) -> ModelGraph:
     """Capture a module. planc runs a copy of it on the meta device; the module itself stays as it is.
 
     Args:
         inputs: example arguments, as a sequence or by keyword; None: planc makes those of a transformers model.
+        training: whether it is captured in training, or in eval mode.
 
     Raises:
         ModelFault: the module cannot be captured.
@@ -65,7 +66,8 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None) -> ModelGraph
     if isinstance(inputs, Mapping) and "use_cache" in inspect.signature(model.forward).parameters:
         kwargs.setdefault("use_cache", False)
     args = () if isinstance(inputs, Mapping) else tuple(inputs)
-    return capture_target(CaptureTarget(source.text, on_meta, args, kwargs, facts, versions), source)
+    target = CaptureTarget(source.text, on_meta, args, kwargs, facts, versions, training)
+    return capture_target(target, source)
 
 
 def _meta_copy(model: nn.Module) -> nn.Module:

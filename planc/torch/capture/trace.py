@@ -47,6 +47,8 @@ class CaptureTarget(Record):
     keywords: Mapping[str, Any]
     facts: Mapping[str, int | bool]
     versions: Mapping[str, str]
+    training: bool = True
+    """Whether the model is captured in training, or in eval mode."""
 
 
 class TraceError(Exception):
@@ -69,7 +71,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
     Raises:
         TraceError: the model raises, or does something that planc cannot capture.
     """
-    model = target.model.train()
+    model = target.model.train(target.training)
     hooks = gradient_hooks(model)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     try:

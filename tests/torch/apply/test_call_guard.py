@@ -101,7 +101,7 @@ def test_a_call_that_it_does_not_cover(
 
 @pytest.mark.parametrize(
     ("setting", "grad", "name"),
-    [("", True, ""), ("other", True, "second.up"), ("other", False, "second.up"), ("training", True, "norm"), ("training", False, "")],
+    [("", True, ""), ("other", True, "second.up"), ("other", False, "second.up"), ("training", True, ""), ("training", False, "")],
 )  # fmt: skip
 def test_a_branch_that_was_not_captured(setting: str, grad: bool, name: str) -> None:
     case = {"model": "branches", "plan": "branches", "captured": [DEEP], "given": {"0": DEEP}}
@@ -123,4 +123,17 @@ def test_a_batch_of_one_that_a_view_merges_with_the_sequence() -> None:
 def test_a_batch_of_one_that_stays_a_dim() -> None:
     case = {"model": "head", "plan": "head", "captured": [[1, LENGTH, WIDTH]]}
     found = run_on_ranks(2, "torch.apply.calls:call", **case, given={"0": DEEP})
+    assert is_right(found), found
+
+
+def test_a_branch_of_eval_mode() -> None:
+    case = {"model": "evaluates", "plan": "bare", "setting": "training"}
+    found = run_on_ranks(2, "torch.apply.calls:call", **case, captured=[DEEP], given={"0": DEEP})
+    assert is_right(found), found
+    both = [DEEP, [BATCH, LENGTH, 1]]
+    given = {str(i): shape for i, shape in enumerate(both)}
+    for message in run_on_ranks(2, "torch.apply.calls:call", **case, captured=both, given=given):
+        assert "another branch in eval mode, and the plan is not proved for it" in message
+        assert "a dim cannot be reduced" in message or "sharded" in message
+    found = run_on_ranks(2, "torch.apply.calls:call", **{**case, "setting": ""}, captured=both, given=given)
     assert is_right(found), found

@@ -77,11 +77,11 @@ class Branches(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second, self.other = Body(), Body(), False
-        self.norm = nn.LayerNorm(WIDTH)
+        self.extra = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return self.norm(self.first(x))
+            return self.extra(self.first(x))
         return self.second(x) if self.other else self.first(x)
 
 
@@ -96,6 +96,16 @@ class Flat(nn.Module):
         return self.flat(self.norm(x).view(-1, WIDTH))
 
 
+class Evaluates(Body):
+    """Does something else in eval mode."""
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        y = torch.relu(self.up(x))
+        if not self.training:
+            y = y - (2 if scale is None else y.mean(-1, keepdim=True))
+        return self.down(y)
+
+
 PLANS = {
     "flat": "root inputs(0: replicate -> shard(1)); norm sequence; flat replicate inputs(0: shard(0) -> replicate)",
     "bare": "up colwise; down rowwise",
@@ -107,7 +117,7 @@ PLANS = {
     "inner": "body inputs(x: replicate -> replicate); body.up colwise; body.down rowwise",
 }
 MODELS: dict[str, Callable[[], nn.Module]] = {
-    "body": Body, "residual": Residual, "head": Head, "inner": Inner, "branches": Branches, "flat": Flat,
+    "body": Body, "residual": Residual, "head": Head, "inner": Inner, "branches": Branches, "flat": Flat, "evaluates": Evaluates,
 }  # fmt: skip
 
 
