@@ -11,7 +11,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from planc.ir.graph import ARGUMENT_NODES, Slice, SymNumber, TensorInfo, TorchConstant, Value, WeightRef
+from planc.ir.graph import (
+    ARGUMENT_NODES,
+    SIZE_ORIGINS,
+    Slice,
+    SymNumber,
+    TensorInfo,
+    TorchConstant,
+    Value,
+    WeightRef,
+)
 from planc.ir.number_ops import MAX_EXPONENT, NUMBER_OPS
 from planc.ir.tree import transform
 
@@ -19,9 +28,7 @@ MAX_DEPTH = 100
 MAX_NUMBER = 1 << 62
 """The largest size or other integer."""
 
-ORIGIN_ARITY = {"size": 2, "numel": 1, "len": 1, "attribute": 1} | {
-    row.name: row.operands for row in NUMBER_OPS.values()
-}
+ORIGIN_ARITY = SIZE_ORIGINS | {"attribute": 1} | {row.name: row.operands for row in NUMBER_OPS.values()}
 """The origins of a number, and how many arguments each has."""
 
 
@@ -127,9 +134,16 @@ def _decode_number(data: Mapping[str, Any], on_value: Callable[[Value], object],
     if isinstance(captured, bool) or not isinstance(captured, int | float) or not isinstance(given, list):
         raise GraphFormatError(f"not a number: {shortened(data)}")
     arguments = tuple([decode_argument(part, on_value, depth) for part in given])
-    if ORIGIN_ARITY.get(op) != len(arguments) or not all(map(_position_test(op), arguments, range(2))):
+    own = arguments[:-1] if _has_reader(op, arguments) else arguments
+    if ORIGIN_ARITY.get(op) != len(own) or not all(map(_position_test(op), own, range(2))):
         raise GraphFormatError(f"not the origin of a number: {shortened(data)}")
     return SymNumber(op, arguments, _checked_number(captured))
+
+
+def _has_reader(op: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether the last argument of an origin names the module that read the size of a weight."""
+    is_read = op in SIZE_ORIGINS and len(arguments) > SIZE_ORIGINS[op]
+    return is_read and isinstance(arguments[0], WeightRef) and isinstance(arguments[-1], str)
 
 
 def _position_test(op: str) -> Callable[[Any, int], bool]:

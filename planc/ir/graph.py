@@ -58,19 +58,36 @@ class WeightRef(Record):
     name: str
 
 
+SIZE_ORIGINS = {"size": 2, "numel": 1, "len": 1}
+"""The origins of a number that is read off a tensor, and how many arguments each has, without a reader."""
+
+
 class SymNumber(Record):
     """A number that the model's code read off a tensor or a module, or computed from such.
 
     `op` and its arguments: `size` (a tensor, a dim), `numel` (a tensor), `attribute` (a
     dotted name below the module that runs, as `num_heads` or `config.num_heads`; one that
     begins with `/` is `/MODULE:NAME`), `len` (a tensor), or an operator of Python: `add`,
-    `sub`, `mul`, `floordiv`, `truediv`, `mod`, `pow`, `neg`.
+    `sub`, `mul`, `floordiv`, `truediv`, `mod`, `pow`, `neg`. A size of a weight has one more
+    argument where another module read it and passed the number on: that module's name, as
+    `Call.module` has it.
     """
 
     op: str
     arguments: tuple[Any, ...]
     captured: int | float
     """What it was in the captured run."""
+
+    @property
+    def reads_size(self) -> bool:
+        """Whether it is read off a tensor."""
+        return self.op in SIZE_ORIGINS
+
+    @property
+    def reader(self) -> str | None:
+        """The module that read a weight's size; None: the one whose code uses the number."""
+        known = self.reads_size and len(self.arguments) > SIZE_ORIGINS[self.op]
+        return str(self.arguments[-1]) if known else None
 
     def tree_children(self) -> Iterator[tuple[int, Any]]:
         """For walks of `planc.ir.tree`: the arguments."""

@@ -66,7 +66,9 @@ class LoweredModule(Record):
     """Its attributes that name a row of that table: while its own forward runs they have the rank's number of the row,
     or None."""
     descendant_params: tuple[str, ...] = ()
-    """Parameters of modules below it that its own code uses, by dotted name."""
+    """Parameters of modules below it that its own code uses, by dotted name: it finds local tensors."""
+    whole_params: tuple[str, ...] = ()
+    """Those of which it reads only the global size: it finds DTensors, also where code around it finds local ones."""
     per_rank_rng: tuple[bool, ...] = ()
     """For each of its calls in one forward pass, in order: whether its own code draws random numbers for values
     that differ between ranks. Empty: it never draws, or no module draws for such values."""

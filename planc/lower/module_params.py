@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from planc.bind.binding import Binding, BoundModule
-from planc.ir.graph import Call, Op, WeightRef
 from planc.ir.lowered import LoweredParam
-from planc.ir.tree import leaves
 from planc.proof.param_types import ParamTypes
 from planc.proof.result import Analysis, join_module_path
 from planc.proof.types import DEFERRED_BIAS, PackedShard, sharded_dim
@@ -47,29 +45,3 @@ def local_attributes(bound: BoundModule, types: ParamTypes) -> Mapping[str, int]
     numbers = bound.module.attributes
     local = {name: types.local_attribute(bound, name, number) for name, number in numbers.items()}
     return {name: int(local[name]) for name, number in numbers.items() if local[name] != number}
-
-
-def params_of_descendants(binding: Binding) -> Mapping[str, tuple[str, ...]]:
-    """The parameters of other modules that the code of each module uses itself."""
-    found: dict[str, dict[str, None]] = {}
-    by_function: dict[int, tuple[str, ...]] = {}
-
-    def visit(number: int, module: str) -> None:
-        function = binding.graph.functions[number]
-        if number not in by_function:
-            by_function[number] = tuple(_params_elsewhere(function.steps))
-        for name in by_function[number]:
-            found.setdefault(module, {})[name] = None
-        for step in function.steps:
-            if not isinstance(step, Op):
-                visit(step.function, join_module_path(module, step.module))
-
-    visit(len(binding.graph.functions) - 1, "")
-    return {module: tuple(names) for module, names in found.items()}
-
-
-def _params_elsewhere(steps: Iterable[Op | Call]) -> Iterator[str]:
-    """The parameters of other modules that steps compute with, or pass to a module that they call."""
-    for ref in leaves([(step.arguments, *step.keywords.values()) for step in steps], WeightRef):
-        if "." in ref.name or ref.name.startswith("/"):
-            yield ref.name

@@ -28,6 +28,7 @@ from planc.proof.result import (
     Proof,
     Violation,
 )
+from planc.proof.size_views import choose_views
 from planc.proof.types import (
     CONSTANT,
     INVARIANT,
@@ -70,7 +71,7 @@ def prove(binding: Binding) -> Proof:
         elif size is None:
             unsized.append(axis)
         else:
-            proofs.append(_AxisProver(binding, number, size).prove(axis))
+            proofs.append(_prove_tensor_axis(binding, number, size, axis))
     return Proof(tuple(proofs), tuple(unsized), tuple(unsupported), region_violations(binding))
 
 
@@ -78,7 +79,7 @@ def prove_tensor_axes(binding: Binding, proof: Proof) -> Proof:
     """A proof with its tensor axes proved once more, as those of another binding of the same plan."""
     numbers = {id(block): number for number, block in enumerate(binding.resolved.blocks)}
     axes = [
-        _AxisProver(binding, numbers[id(axis.block.value)], axis.ranks).prove(axis.axis)
+        _prove_tensor_axis(binding, numbers[id(axis.block.value)], axis.ranks, axis.axis)
         if axis.splits_tensors
         else axis
         for axis in proof.axes
@@ -86,14 +87,29 @@ def prove_tensor_axes(binding: Binding, proof: Proof) -> Proof:
     return proof.with_(axes=tuple(axes))
 
 
+def _prove_tensor_axis(binding: Binding, number: int, ranks: int, axis: str) -> AxisProof:
+    def attempt(local_entries: frozenset[int]) -> AxisProof:
+        proved = _AxisProver(binding, number, ranks, local_entries).prove(axis)
+        return proved.with_(local_sizes=local_entries)
+
+    return choose_views(binding, number, attempt)
+
+
 class _AxisProver:
     """Proves a plan on one axis."""
 
-    def __init__(self, binding: Binding, number: int, ranks: int) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        number: int,
+        ranks: int,
+        local_entries: frozenset[int] = frozenset(),
+    ) -> None:
         self.binding, self.ranks = binding, ranks
         self.graph, self.main = binding.graph, binding.graph.main_function
         self.block = binding.resolved.blocks[number]
-        self.context = AxisContext(binding, number if self.block.splits_tensors else None, ranks)
+        block = number if self.block.splits_tensors else None
+        self.context = AxisContext(binding, block, ranks, local_entries)
         self.rule = self.context.param_types.rule_of(binding.root)
 
     def prove(self, axis: str) -> AxisProof:

@@ -256,6 +256,8 @@ class AxisProof(Record):
     """Of a caller of the model, whose boundary is the model's own."""
     results: Mapping[str, SpmdType]
     """The types of the model's outputs, by name."""
+    local_sizes: frozenset[int] = frozenset()
+    """The entries of the block of whose parameters other modules read the rank's size, not the global one."""
 
     @property
     def splits_tensors(self) -> bool:

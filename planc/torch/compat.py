@@ -84,6 +84,11 @@ def storage_id(tensor: Tensor) -> int:
             return id(tensor)
 
 
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Whether code runs around a module's forward, in each call."""
+    return bool(module._forward_pre_hooks) or bool(module._forward_hooks)
+
+
 def has_grad_hooks(parameter: Tensor) -> bool:
     """Whether hooks change or read a parameter's gradient."""
     return bool(parameter._backward_hooks) or bool(getattr(parameter, "_post_accumulate_grad_hooks", None))
@@ -263,7 +268,7 @@ __all__ = [
     "FakeTensorMode", "FsspecReader", "FsspecWriter", "TorchDispatchMode", "UnsupportedFakeTensorException", "UnsupportedOperatorException",
     "all_gather_options", "assert_async", "dispatch_mode_depth", "dtensor_spec", "flatten_mesh", "foreach_clamp_max_", "foreach_clamp_min_",
     "foreach_mul_", "foreach_norm", "fsdp_param_groups", "function_mode_depth", "grad_scaler_device",
-    "group_by_name", "group_device_types", "has_grad_hooks", "is_strided_shard", "local_tensor",
+    "group_by_name", "group_device_types", "has_forward_hooks", "has_grad_hooks", "is_strided_shard", "local_tensor",
     "make_wrapper_subclass", "mutation_count", "non_persistent_buffers", "op_basename", "op_namespace", "op_schema",
     "own_buffers", "own_modules", "own_parameters", "storage_id", "unflatten_state_dict", "unscale_and_check_",
     "unset_fake_temporarily", "use_count",

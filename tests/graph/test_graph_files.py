@@ -45,6 +45,8 @@ def small() -> ModelGraph:
         (
             Op("linear", (Value(0), WeightRef("weight"), None), {}, (1,)),
             Op("number.compare", ("lt", half, SymNumber("attribute", ("n",), 3)), {}, ()),
+            Op("number.lost", (SymNumber("size", (WeightRef("weight"), 0, "/"), 8),), {}, ()),
+            Op("number.lost", (SymNumber("numel", (WeightRef("weight"), "/"), 64),), {}, ()),
             Op(
                 "odd",
                 (Value(1), (Slice(None, half, None), TorchConstant("...")), "text", True, -1.5, float("inf")),
@@ -265,6 +267,10 @@ def test_definitions_that_multiply_are_refused() -> None:
         {"pow": [10, {"size": ["%0", 0], "is": 10**9}], "is": 1},
         {"size": ["%0", "x"], "is": 1},
         {"size": [3, 0], "is": 1},
+        {"size": ["%0", 0, "'reader"], "is": 1},
+        {"size": ["@weight", "'reader"], "is": 1},
+        {"size": ["@weight", 0, 1], "is": 1},
+        {"numel": ["@weight", "'reader", "'reader"], "is": 1},
         {"add": ["%0", 0], "is": 1},
         {"add": [1, 2], "is": "3"},
         {"add": [1], "is": 1},

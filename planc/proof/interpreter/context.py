@@ -6,6 +6,7 @@ from planc.bind.binding import Binding, BoundModule
 from planc.proof.aliasing import has_live_aliases
 from planc.proof.interpreter.mutated_inputs import MutatedInputs
 from planc.proof.param_types import ParamTypes
+from planc.proof.size_views import SizeViews
 
 
 class AxisContext:
@@ -15,9 +16,17 @@ class AxisContext:
         binding: the plan and the model.
         block: the number of the block whose rules shard parameters on this axis; None: no block does.
         ranks: the size of the axis.
+        local_entries: the entries of the block of whose parameters all modules find the rank's sizes.
     """
 
-    def __init__(self, binding: Binding, block: int | None, ranks: int) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        block: int | None,
+        ranks: int,
+        local_entries: frozenset[int] = frozenset(),
+    ) -> None:
+        self.size_views = SizeViews(binding, block, local_entries)
         self.binding, self.graph, self.ranks = binding, binding.graph, ranks
         self.param_types = ParamTypes(binding, block, ranks)
         self.mutated_inputs = MutatedInputs(binding.graph)

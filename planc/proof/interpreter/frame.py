@@ -23,6 +23,7 @@ from planc.proof.result import (
     join_module_path,
 )
 from planc.proof.rules.operation import Operand, RankDependent
+from planc.proof.size_views import sizes_of_weights
 from planc.proof.types import (
     CONSTANT,
     INVARIANT,
@@ -33,6 +34,7 @@ from planc.proof.types import (
     PackedShard,
     Sharded,
     SpmdType,
+    sharded_dim,
 )
 from planc.proof.violations import Cause
 
@@ -72,7 +74,7 @@ class Frame:
         self.sliced_inputs: dict[int, int] = {}
         """Tensors that a module's input slices, and the dim."""
         self.follows_input_type = _type_that_follows(inputs)
-        self._evaluator = NumberEvaluator(self.operand, self.local_attribute, context.ranks)
+        self._evaluator = NumberEvaluator(self._sized_operand, self.local_attribute, context.ranks)
         self._numbers: list[SymNumber] = []
         """The numbers that the arguments of the current step are computed from."""
         self.rank_dependent: list[RankDependent] = []
@@ -129,6 +131,24 @@ class Frame:
         origin = Origin(join_module_path(self.path, module), rule)
         return Operand(spmd_type, info.shape, info.grad, info.dtype, origin)
 
+    def _sized_operand(self, item: Value | WeightRef, reader: str | None) -> Operand:
+        """A tensor whose size the code reads. Reading a size gives the tensor no gradient."""
+        if not isinstance(item, WeightRef):
+            return self.operand(item)
+        module, _, own_name = item.name.removeprefix("/").rpartition(".")
+        bound = self.context.find_module(f"/{module}" if item.name.startswith("/") else module, self.bound)
+        if bound is None or (reader is not None and self.context.find_module(reader, self.bound) is None):
+            return Operand(UNKNOWN, ())
+        info = bound.module.parameters.get(own_name) or bound.module.buffers.get(own_name)
+        if info is None:
+            return Operand(UNKNOWN, ())
+        spmd_type = self.context.param_types.types_of(bound).get(own_name, CONSTANT)
+        if sharded_dim(spmd_type) is not None and not self.context.size_views.is_local(
+            join_module_path(self.path, reader or ""), join_module_path(self.path, item.name)
+        ):
+            spmd_type = CONSTANT  # of a DTensor, the code reads the global size
+        return Operand(spmd_type, info.shape, info.grad, info.dtype)
+
     def local_attribute(self, name: str, global_value: float) -> int | float | None:
         """What a rank has for a number that the code reads off a module; `module:name` is another module's, and so
         is `child.name`. None: ranks have different numbers."""
@@ -158,7 +178,20 @@ class Frame:
             if operand.type not in SAME_ON_ALL_RANKS and operand.origin is not None:
                 return operand.origin  # type: ignore[no-any-return]
         values = [self.values[number] for number in tensors_with_sizes_read(self._numbers)]
-        return next((value.origin for value in values if value.type not in SAME_ON_ALL_RANKS), None)
+        of_weights = map(self._origin_of_weight, sizes_of_weights(tuple(self._numbers)))
+        found = [value.origin for value in values if value.type not in SAME_ON_ALL_RANKS]
+        return next((origin for origin in (*found, *of_weights) if origin is not None), None)
+
+    def _origin_of_weight(self, number: SymNumber) -> Origin | None:
+        """The module of a split parameter whose size the code reads, and its rule."""
+        module, _, own_name = number.arguments[0].name.removeprefix("/").rpartition(".")
+        path = join_module_path(self.path, number.arguments[0].name).rpartition(".")[0]
+        bound = self.context.binding.root.find_submodule(path)
+        if not module or bound is None:
+            return None
+        spmd_type = self.context.param_types.types_of(bound).get(own_name, CONSTANT)
+        rule = self.context.param_types.rule_of(bound)
+        return None if sharded_dim(spmd_type) is None else Origin(path, rule)
 
 
 def _owner_of_attribute(bound: BoundModule, name: str) -> tuple[BoundModule, str]:

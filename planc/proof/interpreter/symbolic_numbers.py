@@ -17,7 +17,7 @@ class NumberEvaluator:
     """Finds what a number of the model's code is on a rank.
 
     Args:
-        operand: gives the operand of a tensor.
+        operand: gives the tensor whose size a module reads; None: the module whose code uses the number.
         attribute: gives what a rank has for an attribute, by its name and its value in the whole model; None:
             ranks have different numbers.
         ranks: the size of the axis.
@@ -25,7 +25,7 @@ class NumberEvaluator:
 
     def __init__(
         self,
-        operand: Callable[[Any], Operand],
+        operand: Callable[[Any, str | None], Operand],
         attribute: Callable[[str, int | float], int | float | None],
         ranks: int,
     ) -> None:
@@ -42,7 +42,7 @@ class NumberEvaluator:
         """The number on a rank, None where that is not known, and where it comes from."""
         if not isinstance(item, SymNumber):
             return item, None
-        if item.op in ("size", "numel", "len"):
+        if item.reads_size:
             return self._size(item)
         if item.op == "attribute":
             name = str(item.arguments[0])
@@ -61,7 +61,7 @@ class NumberEvaluator:
             return None, source
 
     def _size(self, item: SymNumber) -> tuple[int | None, NumberSource | None]:
-        operand = self.operand(item.arguments[0])
+        operand = self.operand(item.arguments[0], item.reader)
         if operand.type is UNKNOWN:
             return None, None
         shape = operand.local_shape(self.ranks)

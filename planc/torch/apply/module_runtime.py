@@ -12,6 +12,7 @@ lines replace its forward, once:
     OutputRedistribution    changes the layout of results
     MaskedLookup            looks up the rows of the rank's slice of a table
     RngScope                chooses the stream of random numbers
+    LocalHooks              puts local tensors in the place of the parameters, for the hooks below
     (hooks that the module had before the plan was applied: the proof saw them inside of the boundary)
     ------
     CompiledForward         torch.compile

@@ -17,9 +17,9 @@ from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_att
 from planc.torch.apply.module_runtime import HookStep, ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
-from planc.torch.apply.param_swap import UNSPLIT, LocalForward, ParamSwaps
+from planc.torch.apply.param_swap import UNSPLIT, LocalForward, LocalHooks, ParamSwap, ParamSwaps, WholeParam
 from planc.torch.apply.reduce_dtype import reduce_dtype
-from planc.torch.compat import own_parameters
+from planc.torch.compat import has_forward_hooks, own_parameters
 
 _UNCHANGED = LoweredModule()
 
@@ -42,16 +42,21 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
     for name, module in modules.items():
         first_names.setdefault(id(module), name)
     used = {name: swaps.of_code(name) for name in first_names.values()}
+    local: dict[str, list[ParamSwap | WholeParam]] = {
+        name: [*params, *swaps.whole_of_code(name)] for name, params in used.items()
+    }
+    for name, found in local.items():
+        if found:
+            ModuleRuntime.of(modules[name]).add_forward_step(modules[name], LocalForward(found))
     for name, params in used.items():
-        if params:
-            ModuleRuntime.of(modules[name]).add_forward_step(modules[name], LocalForward(params))
-    for name, params in used.items():
-        if params or name in axis.modules:
+        if local[name] or name in axis.modules:
             lowered = axis.modules.get(name, _UNCHANGED)
             set_local_attributes(modules[name], lowered.attributes)
             overlapped = _overlapped_linears(modules, name, axis, swaps)
             steps = boundary_steps(modules[name], lowered, group, params, overlapped)
             _localize_rows(modules[name], lowered.row_attributes, steps)
+            if local[name] and has_forward_hooks(modules[name]):
+                steps.append(LocalHooks(local[name]))
             ModuleRuntime.of(modules[name]).add_hook_steps(modules[name], steps)
 
 

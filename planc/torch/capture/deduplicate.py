@@ -128,6 +128,7 @@ class _FunctionBuilder:
         self, deduplicator: FunctionDeduplicator, record: CallRecord, inputs: Iterable[tuple[int, int | None]]
     ) -> None:
         self.deduplicator, self.record = deduplicator, record
+        self._own_names = deduplicator.names.all_names(record.module)
         self.local_numbers: dict[int, int] = {}
         self.infos: list[TensorInfo] = []
         self.input_count = len(self._results(inputs))
@@ -183,4 +184,11 @@ class _FunctionBuilder:
         if isinstance(node, SymNumber) and node.op == "attribute":
             name = self.deduplicator.names.attribute_below(node.arguments[0], self.record.module)
             return SymNumber("attribute", (name,), node.captured)
+        if isinstance(node, SymNumber) and isinstance(node.arguments[-1], str):
+            # A module that reads a size itself is not named.
+            own = node.arguments[-1] in self._own_names
+            reader = (
+                () if own else (self.deduplicator.names.name_below(node.arguments[-1], self.record.module),)
+            )
+            return SymNumber(node.op, (*parts[:-1], *reader), node.captured)
         return rebuild(node, parts)

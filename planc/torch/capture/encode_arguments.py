@@ -51,7 +51,12 @@ class ArgumentEncoder:
 
     def numel_origin(self, tensor: Tensor) -> SymNumber:
         """The number of elements of a tensor, as a graph holds it."""
-        return SymNumber("numel", (self.encode(tensor),), untracked_numel(tensor))
+        encoded = self.encode(tensor)
+        return SymNumber("numel", (encoded, *self.size_reader(encoded)), untracked_numel(tensor))
+
+    def size_reader(self, tensor: Value | WeightRef) -> tuple[str, ...]:
+        """The module whose code reads the size of a weight: modules may find different sizes. Empty for other tensors."""
+        return (self.open_calls[-1].module,) if isinstance(tensor, WeightRef) and self.open_calls else ()
 
     # ---- arguments -------------------------------------------------------------
 

@@ -72,9 +72,10 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
 
     def _size(self, tensor: Tensor, result: Any, dims: Sequence[Any]) -> Any:
         encoded = self.encode(tensor)
+        reader = self.size_reader(encoded)
 
         def tracked(size: int, dim: int) -> TrackedInt:
-            return TrackedInt(size, SymNumber("size", (encoded, dim), size), self)
+            return TrackedInt(size, SymNumber("size", (encoded, dim, *reader), size), self)
 
         self.mark_escaped((), dims)
         if isinstance(result, int):
@@ -97,7 +98,9 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
             return self.tracked_numel(args[0]) * args[0].element_size()
         result = self._call(func, args, keywords)
         if name == "__len__":  # `len` makes a plain int of any result
-            self.record_use("number.lost", (SymNumber("len", (self.encode(args[0]),), result),))
+            encoded = self.encode(args[0])
+            number = SymNumber("len", (encoded, *self.size_reader(encoded)), result)
+            self.record_use("number.lost", (number,))
             return result
         if name == "stride" and len(args) == 1 and not keywords:
             strides = tracked_strides(self._size(args[0], args[0].shape, ()), result)

@@ -61,6 +61,19 @@ def test_a_number_of_a_weight() -> None:
     assert steps_of(graph_of(linear, x())) == [["mul", ["%0", {"size": ["@weight", 0], "is": 3}], {}, [1]]]
 
 
+def test_a_number_names_the_module_that_read_a_weight() -> None:
+    inner = FunctionModule(lambda x, rows: x * rows)
+    linear = nn.Linear(6, 3)
+    linear.inner = inner
+    linear.forward = lambda x: inner(x, linear.weight.numel()) * linear.weight.shape[0]
+    graph = graph_of(linear, x())
+    called, caller = (
+        [step.arguments[1] for step in f.steps if hasattr(step, "name")] for f in graph.functions
+    )
+    assert [number.reader for number in (*called, *caller)] == ["/", None]
+    assert [number.arguments[0].name for number in (*called, *caller)] == ["/weight", "weight"]
+
+
 def test_branches_and_bare_numbers_are_noted() -> None:
     compare = ["number.compare", ["'gt", SIZE, 3], {}, []]
     assert steps(lambda x: x.cos() if x.shape[1] > 3 else x)[:1] == [compare]
