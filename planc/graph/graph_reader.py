@@ -98,7 +98,15 @@ def _graph(form: Mapping[str, Any]) -> ModelGraph:
         functions,
         _ties(form["ties"]),
         _ties(form.get("buffer_ties", [])),
+        _second_runs(form.get("second_runs", {}), len(functions)),
     )
+
+
+def _second_runs(form: Mapping[str, Any], functions: int) -> dict[int, str]:
+    runs = {int(number): _text(text) for number, text in form.items()}
+    if not all(0 <= number < functions for number in runs):
+        raise GraphFormatError("a second run is of a function that does not exist")
+    return runs
 
 
 def _ties(form: Any) -> tuple[tuple[str, ...], ...]:

@@ -26,6 +26,10 @@ def graph_to_text(graph: ModelGraph) -> str:
     parts = [f'"{key}": {_dump(value)}' for key, value in head.items()]
     if graph.buffer_ties:
         parts.append(f'"buffer_ties": {_dump([list(tie) for tie in graph.buffer_ties])}')
+    if graph.second_runs:
+        parts.append(
+            f'"second_runs": {_dump({str(number): text for number, text in graph.second_runs.items()})}'
+        )
     parts.append(_lines("modules", [_dump(encode_module(module)) for module in graph.modules]))
     parts.append(_lines("functions", [_function_text(function) for function in graph.functions]))
     return "{\n" + ",\n".join(parts) + "\n}\n"

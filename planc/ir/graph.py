@@ -164,6 +164,11 @@ class Call(Record):
         """The distinct tensors of its arguments and keywords, in order."""
         return distinct_tensors((self.arguments, self.keywords))
 
+    @property
+    def found_tensors(self) -> frozenset[int]:
+        """Its free tensors that are no arguments."""
+        return frozenset(self.free_tensors).difference(self.argument_tensors)
+
 
 class Function(Record):
     """What a module does when it is called: straight-line code on numbered tensors."""
@@ -183,6 +188,11 @@ class Function(Record):
     def returned_tensors(self) -> tuple[int, ...]:
         """The distinct tensors of its result, in order: the first of its exports."""
         return distinct_tensors(self.result)
+
+    @property
+    def left_tensors(self) -> tuple[int, ...]:
+        """The tensors that code outside uses without getting them from it: its other exports."""
+        return self.exports[len(self.returned_tensors) :]
 
 
 ARGUMENT_NODES: tuple[type, ...] = (tuple, Mapping, Slice, SymNumber)
@@ -235,6 +245,9 @@ class ModelGraph(Record):
     """Names of parameters that are one tensor."""
     buffer_ties: tuple[tuple[str, ...], ...] = ()
     """Names of buffers that are one tensor."""
+    second_runs: Mapping[int, str] = {}
+    """By its number, for each function that leaves tensors for later code or finds some: the first operation in which a
+    second run, after the pass, does not compute what the first did; '' where there is none."""
 
     def __repr__(self) -> str:
         return f"<ModelGraph of {self.model}: {len(self.modules_by_name)} modules>"

@@ -72,7 +72,9 @@ def prove(binding: Binding) -> Proof:
             unsized.append(axis)
         else:
             proofs.append(_prove_tensor_axis(binding, number, size, axis))
-    return Proof(tuple(proofs), tuple(unsized), tuple(unsupported), region_violations(binding))
+    return Proof(
+        tuple(proofs), tuple(unsized), tuple(unsupported), region_violations(binding, has_axes=bool(proofs))
+    )
 
 
 def prove_tensor_axes(binding: Binding, proof: Proof) -> Proof:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from planc.proof.regions.causes import MemoryChange, NotRepeatable
+from planc.proof.regions.causes import (
+    MemoryChange,
+    NotRepeatable,
+    OwnGenerator,
+    SecondRunDiffers,
+    SecondRunUnknown,
+)
 from planc.proof.result import GatheredLogits, GatherThenSlice, ProgramPoint, Redundancy, RepeatedGather
 from planc.proof.types import NumberSource
 from planc.proof.unproved import (
@@ -327,6 +333,12 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     LogitsNotSharded: ("it leaves as {type}",
                        "shard({dim}): a loss on logits that are sharded over the vocabulary"),
     NotRepeatable: ("{what_happens}", "code that leaves it as it is, or a pattern that leaves this module out of the region"),
+    SecondRunDiffers: ("run again after the pass, the region does something else here: it finds what its first run, or code "
+                       "after it, has left", "a result that depends on the arguments alone, or a pattern that leaves this module out"),
+    OwnGenerator: ("the code draws from a generator of its own, which the second run does not put back",
+                   "torch's default generator, or a pattern that leaves this module out of the region"),
+    SecondRunUnknown: ("the region leaves tensors for later code, or finds some, and the graph does not say whether a second run "
+                       "does the same: capture it again", ""),
     ParameterNotGathered: ("{parameter} is read while its unit, {unit}, is not gathered",
                            "its reader in the same unit, or a unit that is gathered then"),
     ArgumentChanged: ("the code changes an argument of the unit {unit} in place, which autograd refuses behind FSDP's node",

@@ -1,4 +1,4 @@
-"""Blocks that run once or twice, and models of two of them: does recomputation change what they compute?"""
+"""Models of two blocks, and what they compute with and without recomputation."""
 
 from __future__ import annotations
 
@@ -8,28 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, one_hot
 from torch.utils.checkpoint import checkpoint
 
 from planc.ir.record import Record
+from tests.proof import recomputed_blocks as blocks
+from tests.proof.recomputed_blocks import BATCH, LENGTH, WIDTH, Block
 
-WIDTH, BATCH, LENGTH = 8, 4, 6
 Forward = Callable[[Any, Any], Any]
-
-
-class Block(nn.Module):
-    """Layers and buffers for a forward pass that a function defines."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-        self.up, self.down = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.norm, self.spectral = nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.register_buffer("mean", torch.ones(WIDTH))
-        self.register_buffer("seen", torch.zeros(4))
-
-    def forward(self, *inputs: Any) -> Any:
-        return self.function(self, *inputs)
 
 
 class Model(nn.Module):
@@ -44,137 +29,6 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.function(self, x)
-
-
-# ---- what a block does -------------------------------------------------------------------------
-
-
-def plain(self: Any, x: Tensor) -> Tensor:
-    return x + self.down(self.up(x).relu())
-
-
-def shifted(self: Any, x: Tensor) -> Tensor:
-    return plain(self, x + 0.5)
-
-
-def in_place_argument(self: Any, x: Tensor) -> Tensor:
-    x *= 0.5
-    return plain(self, x)
-
-
-def in_place_view(self: Any, x: Tensor) -> Tensor:
-    x.view(-1, WIDTH)[0].mul_(2.0)
-    return plain(self, x)
-
-
-def in_place_relu(self: Any, x: Tensor) -> Tensor:
-    return self.down(self.up(nn.functional.relu(x, inplace=True)))
-
-
-def zeroed_argument(self: Any, x: Tensor) -> Tensor:
-    y = self.up(x.clone())
-    x.zero_()
-    return y + self.down(x)
-
-
-def overwritten_argument(self: Any, x: Tensor) -> Tensor:
-    x.fill_(0.25)
-    return self.up(x) * 2.0
-
-
-def filled_cache(self: Any, x: Tensor, cache: Tensor) -> Tensor:
-    cache.copy_(x.detach().abs())
-    return plain(self, x) + cache
-
-
-def filled_cache_in_tuple(self: Any, x: Tensor, caches: tuple[Tensor]) -> Tensor:
-    return filled_cache(self, x, caches[0])
-
-
-def updated_cache(self: Any, x: Tensor, cache: Tensor) -> Tensor:
-    cache.add_(x.detach().abs())
-    return plain(self, x * cache)
-
-
-def in_place_tuple(self: Any, state: tuple[Tensor, Tensor]) -> Tensor:
-    x, gate = state
-    gate *= 0.5
-    return plain(self, x * gate)
-
-
-def in_place_own(self: Any, x: Tensor) -> Tensor:
-    y = self.up(x)
-    y.mul_(2.0).add_(1.0)
-    return x + self.down(y.relu_())
-
-
-def in_place_copy(self: Any, x: Tensor) -> Tensor:
-    y = x.transpose(0, 1).contiguous().mul_(2.0)
-    return x + self.down(y.transpose(0, 1))
-
-
-def running_mean(self: Any, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        self.mean.mul_(0.9).add_(x.abs().mean((0, 1)), alpha=0.1)
-    return plain(self, x / self.mean)
-
-
-def running_mean_after(self: Any, x: Tensor) -> Tensor:
-    y = plain(self, x + self.mean)
-    with torch.no_grad():
-        self.mean.mul_(0.9).add_(x.abs().mean((0, 1)), alpha=0.1)
-    return y
-
-
-def assigned_mean(self: Any, x: Tensor) -> Tensor:
-    self.mean = 0.9 * self.mean + 0.1 * x.detach().abs().mean((0, 1))
-    return plain(self, x / self.mean)
-
-
-def overwritten_buffer(self: Any, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        self.mean.copy_(x.abs().mean((0, 1)))
-    return plain(self, x + self.mean)
-
-
-def overwritten_in_part(self: Any, x: Tensor) -> Tensor:
-    self.mean[:4] = x.detach().abs().mean((0, 1))[:4]
-    return plain(self, x / self.mean)
-
-
-def read_then_overwritten(self: Any, x: Tensor) -> Tensor:
-    y = plain(self, x + self.mean)
-    self.mean[:] = x.detach().abs().mean((0, 1))
-    return y
-
-
-def router_bias(self: Any, x: Tensor) -> Tensor:
-    scores = self.up(x)[..., :4].sigmoid()
-    chosen = one_hot((scores + self.seen).topk(2, -1).indices, 4).sum(-2).to(x.dtype)
-    with torch.no_grad():
-        load = chosen.sum((0, 1))
-        self.seen.add_((load.mean() - load).sign(), alpha=0.1)
-    return x * (scores * chosen).sum(-1, keepdim=True)
-
-
-def counted_load(self: Any, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        self.seen.add_(x[..., :4].abs().sum((0, 1)))
-    return plain(self, x)
-
-
-def batch_norm(self: Any, x: Tensor) -> Tensor:
-    return plain(self, self.norm(x.transpose(1, 2)).transpose(1, 2))
-
-
-def with_dropout(self: Any, x: Tensor) -> Tensor:
-    return plain(self, dropout(x, 0.5, training=True))
-
-
-def auxiliary(self: Any, x: Tensor) -> Tensor:
-    y = self.up(x)
-    self.loss = y.square().mean()
-    return x + self.down(y)
 
 
 # ---- what the model does -----------------------------------------------------------------------
@@ -194,11 +48,84 @@ def with_cache(self: Any, x: Tensor) -> Tensor:
     return self.head(x)
 
 
+def with_read_caches(self: Any, x: Tensor) -> Tensor:
+    x, cache = self.stem(x), torch.zeros(BATCH, LENGTH, WIDTH)
+    for block in self.blocks:
+        x = block(x, (cache,)) + cache
+        cache = torch.zeros(BATCH, LENGTH, WIDTH)
+    return self.head(x)
+
+
 def with_caches(self: Any, x: Tensor) -> Tensor:
     x = self.stem(x)
     for block in self.blocks:
         x = block(x, (torch.zeros(BATCH, LENGTH, WIDTH),))
     return self.head(x)
+
+
+def with_dict(self: Any, x: Tensor) -> Tensor:
+    x, shared = self.stem(x), {}
+    for block in self.blocks:
+        x = block(x, shared)
+    return self.head(x)
+
+
+def with_cleared_dict(self: Any, x: Tensor) -> Tensor:
+    x, shared = self.stem(x), {}
+    for block in self.blocks:
+        x = block(x, shared)
+    shared.clear()
+    return self.head(x)
+
+
+def with_skips(self: Any, x: Tensor) -> Tensor:
+    skips = [self.stem(x), x]
+    for block in self.blocks:
+        x = block(x, skips)
+    return self.head(x)
+
+
+def with_pushed(self: Any, x: Tensor) -> Tensor:
+    skips: list[Tensor] = []
+    for block in self.blocks:
+        x = block(x, skips)
+    return self.head(x) + sum(skips)
+
+
+def with_losses(self: Any, x: Tensor) -> Tensor:
+    x = in_a_row(self, x)
+    return x + sum(block.loss for block in self.blocks)
+
+
+def with_last(self: Any, x: Tensor) -> Tensor:
+    return in_a_row(self, x) + self.blocks[0].last
+
+
+def with_other(self: Any, x: Tensor) -> Tensor:
+    x = self.blocks[0](self.stem(x), None)
+    return self.head(self.blocks[1](x, self.blocks[0]))
+
+
+def with_holder(self: Any, x: Tensor) -> Tensor:
+    holder = [self.stem(x)]
+    for block in self.blocks:
+        block.holder = holder
+        x = block(x)
+    holder.clear()
+    return self.head(x)
+
+
+def with_generator(self: Any, x: Tensor) -> Tensor:
+    for block in self.blocks:
+        block.generator = torch.Generator().manual_seed(0)
+    return in_a_row(self, x)
+
+
+def with_dict_results(self: Any, x: Tensor) -> Tensor:
+    x = self.stem(x)
+    for block in self.blocks:
+        x = block(x)
+    return self.head(x["x"])
 
 
 def with_gate(self: Any, x: Tensor) -> Tensor:
@@ -256,32 +183,48 @@ class Case(Record):
 
 
 CASES = {
-    "plain": Case(plain, verdict="proved"),
-    "argument in place": Case(in_place_argument),
-    "view of an argument in place": Case(in_place_view),
-    "relu in place": Case(in_place_relu),
-    "argument set to zero": Case(zeroed_argument),
-    "argument overwritten": Case(overwritten_argument),
-    "cache filled": Case(filled_cache, with_cache),
-    "cache filled in a tuple": Case(filled_cache_in_tuple, with_caches, verdict="proved"),
-    "cache updated": Case(updated_cache, with_cache),
-    "argument in place in a tuple": Case(in_place_tuple, with_gate),
-    "own value in place": Case(in_place_own, verdict="proved"),
-    "own copy in place": Case(in_place_copy, verdict="proved"),
-    "running mean": Case(running_mean),
-    "running mean after its use": Case(running_mean_after),
-    "assigned running mean": Case(assigned_mean),
-    "buffer overwritten": Case(overwritten_buffer, verdict="proved"),
-    "buffer overwritten in part": Case(overwritten_in_part, verdict="proved"),
-    "buffer read, then overwritten": Case(read_then_overwritten),
-    "buffer overwritten by two calls": Case(overwritten_buffer, one_block_twice),
-    "router's bias": Case(router_bias),
-    "counted load": Case(counted_load),
-    "batch norm": Case(batch_norm),
-    "dropout": Case(with_dropout, verdict="proved"),
-    "argument changed by the model": Case(shifted, added_in_place),
-    "result changed by the model": Case(plain, changed_copy, verdict="proved"),
+    "plain": Case(blocks.plain, verdict="proved"),
+    "argument in place": Case(blocks.in_place_argument),
+    "view of an argument in place": Case(blocks.in_place_view),
+    "relu in place": Case(blocks.in_place_relu),
+    "argument set to zero": Case(blocks.zeroed_argument),
+    "argument overwritten": Case(blocks.overwritten_argument),
+    "cache filled": Case(blocks.filled_cache, with_cache),
+    "cache filled in a tuple": Case(blocks.filled_cache_in_tuple, with_caches, verdict="proved"),
+    "cache filled, and read": Case(blocks.filled_cache_in_tuple, with_read_caches, verdict="proved"),
+    "cache updated": Case(blocks.updated_cache, with_cache),
+    "argument in place in a tuple": Case(blocks.in_place_tuple, with_gate),
+    "own value in place": Case(blocks.in_place_own, verdict="proved"),
+    "own copy in place": Case(blocks.in_place_copy, verdict="proved"),
+    "running mean": Case(blocks.running_mean),
+    "running mean after its use": Case(blocks.running_mean_after),
+    "assigned running mean": Case(blocks.assigned_mean),
+    "buffer overwritten": Case(blocks.overwritten_buffer, verdict="proved"),
+    "buffer overwritten in part": Case(blocks.overwritten_in_part, verdict="proved"),
+    "buffer read, then overwritten": Case(blocks.read_then_overwritten),
+    "buffer overwritten by two calls": Case(blocks.overwritten_buffer, one_block_twice),
+    "router's bias": Case(blocks.router_bias),
+    "counted load": Case(blocks.counted_load),
+    "batch norm": Case(blocks.batch_norm),
+    "dropout": Case(blocks.with_dropout, verdict="proved"),
+    "argument changed by the model": Case(blocks.shifted, added_in_place),
+    "result changed by the model": Case(blocks.plain, changed_copy, verdict="proved"),
     "buffer changed by the model": Case(scaled_by_step, steps, shares="step"),
+    "memo in a dictionary": Case(blocks.memo, with_dict),
+    "constant memo in a dictionary": Case(blocks.constant_memo, with_dict, verdict="proved"),
+    "constant memo, cleared": Case(blocks.constant_memo, with_cleared_dict, verdict="proved"),
+    "mask in a dictionary": Case(blocks.mask_memo, with_dict),
+    "count in a dictionary": Case(blocks.counted_calls, with_dict),
+    "popped from a list": Case(blocks.popped, with_skips),
+    "pushed to a list": Case(blocks.pushed, with_pushed, verdict="proved"),
+    "auxiliary loss": Case(blocks.auxiliary, with_losses, verdict="proved"),
+    "result in an attribute": Case(blocks.last_seen, with_last, verdict="proved"),
+    "attribute of another block": Case(blocks.reads_other, with_other, verdict="proved"),
+    "holder outside": Case(blocks.reads_holder, with_holder),
+    "generator of its own": Case(blocks.own_generator, with_generator),
+    "count in a new attribute": Case(blocks.count_attribute),
+    "unused count": Case(blocks.unused_count, verdict="unproved"),
+    "dictionary returned": Case(blocks.returns_dict, with_dict_results, verdict="proved"),
 }
 
 

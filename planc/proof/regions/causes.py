@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from planc.proof.unproved import Unproved
 from planc.proof.violations import Cause
 
 MemoryChange = Literal["own", "later", "order"]
@@ -18,3 +19,19 @@ class NotRepeatable(Cause):
     memory: str
     """The memory in words, as `the buffer running_mean`."""
     change: MemoryChange
+
+
+class SecondRunDiffers(Cause):
+    """The captured run has run the region again, after the pass, and it has done something else."""
+
+    LAW = "repeat"
+
+
+class OwnGenerator(Cause):
+    """Code of the region draws from a generator of its own, which recomputation does not put back."""
+
+    LAW = "repeat"
+
+
+class SecondRunUnknown(Unproved):
+    """The region leaves tensors for later code, or finds some, and the graph does not say what a second run does."""

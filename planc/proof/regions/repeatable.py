@@ -9,28 +9,39 @@ from planc.ir.blocks import Recompute
 from planc.proof.regions.causes import MemoryChange, NotRepeatable
 from planc.proof.regions.changing import may_change_memory
 from planc.proof.regions.events import Event, ForwardEvents, Memory, RegionRun
+from planc.proof.regions.second_runs import second_run_violations, state_violations
 from planc.proof.result import Origin, ProgramPoint, Violation
 
 WRITES = ("overwrite", "write", "update", "project")
 READS = ("read", "update", "project")
 
 
-def region_violations(binding: Binding) -> tuple[Violation, ...]:
+def region_violations(binding: Binding, *, has_axes: bool) -> tuple[Violation, ...]:
     """Everything that lets the second run of a recomputed region differ from the first.
 
     The region runs a second time, in the backward pass, when the whole forward pass has run. So memory that it reads
     before it has overwritten it must not change from then on.
+
+    Args:
+        binding: the plan and the model.
+        has_axes: whether the proof of an axis reports state that changes.
     """
     blocks = [number for number, _ in binding.resolved.blocks_of(Recompute)]
-    if not blocks or not may_change_memory(binding, blocks):
+    if not blocks:
         return ()
+    found = second_run_violations(binding, blocks)
+    found += () if has_axes else state_violations(binding, blocks)
+    if not may_change_memory(binding, blocks):
+        return tuple(found)
     forward = ForwardEvents(binding, blocks)
     forward.run()
     writes: dict[Memory, list[int]] = {}
     for number, event in enumerate(forward.events):
         if event.kind in WRITES:
             writes.setdefault(event.memory, []).append(number)
-    return tuple([found for run in forward.runs for found in _changes(forward.events, run, writes, binding)])
+    for run in forward.runs:
+        found += _changes(forward.events, run, writes, binding)
+    return tuple(found)
 
 
 def _changes(

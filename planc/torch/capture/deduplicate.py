@@ -42,6 +42,8 @@ class FunctionDeduplicator:
     def __init__(self, tensors: TraceTensors, names: NameScope) -> None:
         self.tensors, self.names = tensors, names
         self.functions: list[Function] = []
+        self.function_of: dict[int, int] = {}
+        """The function of each call, by its number."""
         self._by_text: dict[str, int] = {}
         self._users: dict[int, tuple[int, int]] = {}
         """The first and the last call that uses a tensor."""
@@ -73,7 +75,7 @@ class FunctionDeduplicator:
                 builder.add_op(step)
             else:
                 builder.add_call(step, inner[step.number])
-        function = self._store(builder.build([*returned, *kept]))
+        function = self.function_of[call.number] = self._store(builder.build([*returned, *kept]))
         results = [(n, call.output_aliases.get(n)) for n in returned]
         return _CallSummary(function, outer, [*results, *((n, n) for n in kept)])
 

@@ -18,6 +18,7 @@ from planc.torch.capture.boundary_aliases import BoundaryAliases
 from planc.torch.capture.decompose import decomposed, is_decomposed
 from planc.torch.capture.encode_arguments import ArgumentEncoder
 from planc.torch.capture.fake_workarounds import pin_random_scalar
+from planc.torch.capture.hidden_flows import mutable_state
 from planc.torch.capture.op_names import DATA_READS, GRADIENT_ACCESS, is_in_place, op_name, reads_size
 from planc.torch.capture.size_leaks import has_plain_value, reveals_size, tracked_strides
 from planc.torch.capture.tensor_table import is_fake_constant, tensors_in
@@ -211,7 +212,10 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
         self.open_calls.append(call)
         aliases = BoundaryAliases(self.table, call.number, call.input_aliases, call.shared_inputs)
         passed = tuple([aliases.alias_tensors(part) for part in args])
-        return passed, {key: aliases.alias_tensors(part) for key, part in keywords.items()}
+        call.passed = passed, {key: aliases.alias_tensors(part) for key, part in keywords.items()}
+        call.target, call.mutable_inputs = module, mutable_state(*call.passed)
+        call.has_grad = torch.is_grad_enabled()
+        return call.passed
 
     def end_call(self, result: Any, *, unshared: bool) -> Any:
         """The module that was called last returns. Returns the result with aliases for its tensors: a tensor that the

@@ -26,6 +26,7 @@ from planc.torch.compat import MODULE_TABLES, has_grad_hooks, own_buffers, own_p
 
 _FOLLOWED = (*MODULE_TABLES, "training")
 """What `module.__dict__` holds besides plain attributes."""
+_MISSING = object()
 MAX_DEPTH = 4
 """Levels of lists and dictionaries in attributes of modules that are compared."""
 
@@ -44,12 +45,19 @@ class StateSnapshot:
         self.model, self.plain_state = model, _plain_state(model)
         self.weights = dict(_weights(model))
         self.random_state = _random_state()
+        self.changed_modules: set[str] = set()
+        """The modules that have other plain attributes after the run, or new ones."""
         self.attribute_tensors = {id(tensor): tensor for tensor in _attribute_tensors(model)}
 
     def changes_since(self, recorder: Recorder) -> list[OpRecord]:
         """The changes that the next pass will meet."""
         steps = [*self._assigned_weights(recorder), *self._mutated_weights(recorder)]
         now = _plain_state(self.model)
+        self.changed_modules = {
+            name.rpartition(".")[0]
+            for name in (*self.plain_state, *now)
+            if [self.plain_state.get(name, _MISSING)] != [now.get(name, _MISSING)]
+        }
         if changed := [name for name, value in self.plain_state.items() if [now.get(name, value)] != [value]]:
             steps.append(_without_rule("attribute.changed", *changed))
         if any(weight.grad is not None for weight in self.model.parameters()):

@@ -25,6 +25,8 @@ class TensorTable:
         self.tensors = TraceTensors()
         self.weights: dict[int, str] = {}
         """The first name of a weight, by its identity."""
+        self.weight_versions: dict[int, str] = {}
+        """The weight of each number that a write to one has given."""
         self._numbers: dict[int, int] = {}
         self._origins: dict[int, tuple[Tensor, list[SymNumber]]] = {}
         self._storages: dict[int, list[Tensor]] = {}
@@ -79,6 +81,8 @@ class TensorTable:
             self._track(tensor)
         self._states[id(tensor)] = mutation_state(tensor)
         number = self._numbers[id(tensor)] = self.tensors.add(tensor_info(tensor), call)
+        if id(tensor) in self.weights:
+            self.weight_versions[number] = self.weights[id(tensor)]
         return number
 
     def set_origins(self, constants: Iterable[Tensor], origins: list[SymNumber]) -> None:

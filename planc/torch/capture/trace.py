@@ -25,6 +25,7 @@ from planc.torch.capture.fake_workarounds import (
 from planc.torch.capture.module_definitions import attributes_used, module_definitions
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.recorder import Recorder
+from planc.torch.capture.second_runs import rerun_hidden_flows, second_runs_of_functions
 from planc.torch.capture.side_effects import (
     StateSnapshot,
     gradient_hooks,
@@ -33,6 +34,7 @@ from planc.torch.capture.side_effects import (
 )
 from planc.torch.capture.size_leaks import resolve_maybe_escaped
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
+from planc.torch.capture.trace_records import OpRecord
 from planc.torch.capture.tracked_attributes import track_attributes
 from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode
 
@@ -106,8 +108,12 @@ def trace(target: CaptureTarget) -> ModelGraph:
         ):
             snapshot = StateSnapshot(model)
             forward()
-            changes = snapshot.changes_since(recorder) if recorder.root is not None else []
-            changes += state_read_by_next_pass(recorder, snapshot, forward)
+            again: dict[int, str] = {}
+            changes: list[OpRecord] = []
+            if recorder.root is not None:
+                recorder.root.steps += snapshot.changes_since(recorder)
+                again = rerun_hidden_flows(recorder, model, snapshot.changed_modules)
+                changes = state_read_by_next_pass(recorder, snapshot, forward)
     except Exception as raised:
         module_name = recorder.open_calls[-1].module if recorder.open_calls else ""
         raise TraceError(module_name, recorder.last_op, raised) from raised
@@ -117,7 +123,8 @@ def trace(target: CaptureTarget) -> ModelGraph:
     root.steps[:] = [*hooks, *root.steps, *changes]
     resolve_maybe_escaped(root)
     eliminate_dead_code(root)
-    functions = FunctionDeduplicator(recorder.table.tensors, names).deduplicate(root)
+    deduplicator = FunctionDeduplicator(recorder.table.tensors, names)
+    functions = deduplicator.deduplicate(root)
     return ModelGraph(
         target.reference,
         dict(target.versions),
@@ -127,6 +134,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
         functions,
         names.ties,
         names.buffer_ties,
+        second_runs_of_functions(functions, deduplicator.function_of, again),
     )
 
 

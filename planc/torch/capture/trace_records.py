@@ -45,6 +45,14 @@ class CallRecord:
     """Tensors that the module returns, and the numbers that they have for the caller."""
     shared_outputs: dict[int, None] = field(default_factory=dict)
     """Tensors that the module returns in a list or another shared object: they keep their numbers."""
+    target: Any = None
+    """The module."""
+    passed: tuple[tuple[Any, ...], dict[str, Any]] = field(default_factory=lambda: ((), {}))
+    """The arguments that it gets, by position and by keyword."""
+    mutable_inputs: Any = None
+    """What lists, dictionaries and objects among them held when it began."""
+    has_grad: bool = True
+    """Whether autograd records it."""
     last_call: int = 0
     """The number of the last call inside."""
 
