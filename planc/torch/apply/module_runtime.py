@@ -11,6 +11,7 @@ lines replace its forward, once:
     InputRedistribution     changes the layout of arguments
     OutputRedistribution    changes the layout of results
     MaskedLookup            looks up the rows of the rank's slice of a table
+    RngPass                 counts calls anew, on the model itself
     RngScope                chooses the stream of random numbers
     LocalHooks              puts local tensors in the place of the parameters, for the hooks below
     (hooks that the module had before the plan was applied: the proof saw them inside of the boundary)

@@ -7,7 +7,7 @@ inside of it that draws for replicated values switches back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
@@ -47,8 +47,10 @@ class RngScope(HookStep):
         self.rank, self.per_rank_calls = group.rank(), per_rank_calls
         """Whether each call of the module in one forward pass draws for sharded values."""
         self.calls = 0
-        """How often the module has been called."""
-        if len(set(per_rank_calls)) > 1:
+        """How often the module has been called in this pass."""
+        self.is_counted = len(set(per_rank_calls)) > 1
+        """Whether calls differ, so that their number matters."""
+        if self.is_counted:
             _COUNTED.add(self)
         self._streams = _STREAMS.setdefault(group.group_name, _RngStreams())
         self._undo: list[Callable[[], None]] = []
@@ -83,6 +85,27 @@ class RngScope(HookStep):
     def _leave_per_rank(self) -> None:
         self._swap_streams()
         self._streams.other = None
+
+
+class RngPass(HookStep):
+    """Counts calls anew with each call of the model: one that raised between two calls of a module leaves no trace. A
+    module that is called on its own, outside of the model, counts on."""
+
+    def __init__(self, scopes: Sequence[RngScope]) -> None:
+        self.scopes = scopes
+        self._depth = 0
+
+    def enter(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self._depth:
+            for scope in self.scopes:
+                scope.calls = 0
+        self._depth += 1
+        return args, kwargs
+
+    def close(self) -> None:
+        self._depth = max(self._depth - 1, 0)  # an outer step may have raised before
 
 
 class StreamsAtFirstRun:

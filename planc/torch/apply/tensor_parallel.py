@@ -19,6 +19,7 @@ from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_swap import UNSPLIT, LocalForward, LocalHooks, ParamSwap, ParamSwaps, WholeParam
 from planc.torch.apply.reduce_dtype import reduce_dtype
+from planc.torch.apply.rng import RngPass, RngScope
 from planc.torch.compat import has_forward_hooks, own_parameters
 
 _UNCHANGED = LoweredModule()
@@ -48,6 +49,7 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
     for name, found in local.items():
         if found:
             ModuleRuntime.of(modules[name]).add_forward_step(modules[name], LocalForward(found))
+    counted: list[RngScope] = []
     for name, params in used.items():
         if local[name] or name in axis.modules:
             lowered = axis.modules.get(name, _UNCHANGED)
@@ -58,6 +60,9 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
             if local[name] and has_forward_hooks(modules[name]):
                 steps.append(LocalHooks(local[name]))
             ModuleRuntime.of(modules[name]).add_hook_steps(modules[name], steps)
+            counted += [step for step in steps if isinstance(step, RngScope) and step.is_counted]
+    if counted:
+        ModuleRuntime.of(model).add_hook_steps(model, [RngPass(counted)])
 
 
 def _localize_rows(module: nn.Module, names: tuple[str, ...], steps: Sequence[HookStep]) -> None:
