@@ -20,7 +20,6 @@ from planc.resolve.options import option_error
 from planc.syntax.read_file import PlanFileError, read_path
 
 if TYPE_CHECKING:
-    from planc.ir.graph import ModelGraph
     from planc.ir.verify_result import VerifyResult
 
 MAX_RANKS = 16
@@ -131,23 +130,31 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
         ModelFault: planc cannot find or build the model.
     """
     from planc.compile import check_document
-    from planc.graph.model_source import reference_for_plan
+    from planc.graph.model_source import graph_for_plan, reference_for_plan
     from planc.report.verify_report import progress_bar
     from planc.torch.capture.from_reference import capture_reference
+    from planc.torch.verify.choose_model import choose_model
     from planc.torch.verify.dropout import verify_dropout
-    from planc.torch.verify.lowering import lower_for_verify
+    from planc.torch.verify.lowering import VerifyPlan, lower_for_verify
     from planc.torch.verify.model_under_test import build_model_under_test
     from planc.torch.verify.shrink_model import resolve_reference
-    from planc.torch.verify.verify_plan import verify_plan
+    from planc.torch.verify.verify_plan import report_unapplied, verify_plan
 
     with progress_bar() as show_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reference = resolve_reference(reference_for_plan(document, arguments.model))
         notes: list[str] = []
-        graph = None
-        if not arguments.full:
-            reference, graph, notes = _shrink_model(document, reference, given)
-        graph = graph or capture_reference(reference)
+        if arguments.full:
+            graph = capture_reference(reference)
+        else:
+            chosen = choose_model(
+                document, given, reference, lambda: graph_for_plan(document, arguments.model)
+            )
+            reference, graph, notes = chosen.reference, chosen.graph, list(chosen.notes)
+            if chosen.unlike is not None:
+                why = f"planc check calls the plan {chosen.unlike.verdict} on the full model, and not on a smaller one: --full runs the full model"
+                plan = VerifyPlan(chosen.unlike, None, (), (why,))
+                return report_unapplied(plan, reference, arguments.seed), notes
         plan = lower_for_verify(check_document(document, given, graph))
         options: dict[str, Any] = {
             "seed": arguments.seed, "timeout": arguments.timeout, "progress": show_progress,
@@ -156,34 +163,6 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
             return verify_dropout(plan, reference, **options), notes
         subject = build_model_under_test(reference, arguments.seed)
         return verify_plan(plan, reference, subject=subject, steps=arguments.steps, **options), notes
-
-
-def _shrink_model(document: Document, reference: str, given: Settings) -> tuple[str, ModelGraph, list[str]]:
-    """A smaller model with its graph, and notes on it. If the plan names layers that the smaller model lacks,
-    it keeps all layers.
-
-    Raises:
-        ModelFault: planc cannot find or build the model.
-    """
-    from planc.compile import diagnose
-    from planc.torch.capture.from_reference import capture_reference
-    from planc.torch.verify.shrink_model import shrink_model
-
-    sizes = _tensor_axis_sizes(document, given)
-    for keep_depth in (False, True):
-        small = shrink_model(reference, sizes, keep_depth=keep_depth)
-        graph = capture_reference(small.reference)
-        if not any(found.law.name == "no-match" for found in diagnose(document, given, graph).diagnostics):
-            break
-    notes = [f"made smaller: {', '.join(small.changes)}"] if small.changes else []
-    return small.reference, graph, [*notes, *small.notes]
-
-
-def _tensor_axis_sizes(document: Document, given: Settings) -> dict[str, int]:
-    """The sizes of the axes whose ranks share dims of the model."""
-    blocks = resolve(document, given).blocks
-    names = {axis.value for block in blocks if block.splits_tensors for axis in block.axes}
-    return {name: size for name, size in given.axis_sizes.items() if name in names}
 
 
 def _print_report(report: VerifyResult, notes: list[str], arguments: Namespace) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from planc.bind.binding import Binding, BoundModule
 from planc.fixes.edit_plan import PlanEditor, label_after, layout_source
 from planc.fixes.enclosing_boundary import enclose_in_boundary, share_gather
+from planc.fixes.fact_names import fact_of_attribute
 from planc.fixes.fsdp_units import suggest_unit
 from planc.fixes.input_boundary import sum_input_gradient
 from planc.fixes.recomputed_regions import suggest_region
@@ -273,8 +274,7 @@ def _fix_literal_size(context: FixContext) -> Fix | None:
     names = [name for name, value in context.bound.module.attributes.items() if value == number]
     if len(names) != 1:
         return None
-    facts = context.editor.binding.graph.facts
-    global_value = names[0] if facts.get(names[0]) == number else str(number)
+    global_value = fact_of_attribute(names[0], number, context.editor.binding.graph.facts) or str(number)
     declaration = f"attributes({names[0]}: {global_value} // {context.axis})"
     if rule is None:
         return context.add_style(declaration)

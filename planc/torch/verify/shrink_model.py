@@ -7,7 +7,7 @@ both or for neither. Sizes are recognized by the names that configurations of tr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -24,6 +24,7 @@ from planc.torch.verify.shrink_widths import (
     ConfigSizes,
     config_value,
     integer_settings,
+    keeps_named_size,
     nested_configs,
     shrink_widths,
 )
@@ -77,13 +78,22 @@ def resolve_reference(reference: str) -> str:
     return model
 
 
-def shrink_model(reference: str, sizes: Mapping[str, int], *, keep_depth: bool = False) -> ShrunkModel:
+def shrink_model(
+    reference: str,
+    sizes: Mapping[str, int],
+    *,
+    keep_depth: bool = False,
+    kept: Collection[int] = (),
+    kept_groups: Collection[str] = (),
+) -> ShrunkModel:
     """A smaller model. A factory's model stays as it is.
 
     Args:
         reference: what `planc capture` takes.
         sizes: of the axes whose ranks divide dims of the model.
         keep_depth: keep all layers: a plan may name them by number.
+        kept: sizes that stay: a plan may name them.
+        kept_groups: groups of sizes that stay: `widths`, `experts`, `vocabulary`, `positions`.
 
     Raises:
         planc.graph.capture_error.CaptureError: there is no such model.
@@ -93,10 +103,12 @@ def shrink_model(reference: str, sizes: Mapping[str, int], *, keep_depth: bool =
     if parsed.kind == "factory":
         return ShrunkModel(reference, (), ("the factory's model is run as it is",))
     _, config = hugging_face.class_and_config(parsed, source)
-    changes = shrink_widths(config, prod(sizes.values()))
+    changes = shrink_widths(config, prod(sizes.values()), kept)
+    changes = {group: {} if group in kept_groups else found for group, found in changes.items()}
     notes: list[str] = []
     if not keep_depth:
-        changes["depth"] = _shrink_depths(parsed, config, changes, notes)
+        depths = _shrink_depths(parsed, config, changes, notes)
+        changes["depth"] = {} if keeps_named_size(config, depths, kept) else depths
     small = _smallest_buildable(parsed, source, config, changes, notes)
     return small.with_(notes=(*small.notes, *_divisibility_notes(parsed, small, sizes)))
 

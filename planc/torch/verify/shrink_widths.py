@@ -65,15 +65,30 @@ def integer_settings(config: Any) -> ConfigSizes:
     return {name: value for name, value in values.items() if type(value) is int}
 
 
-def shrink_widths(config: Any, ranks: int) -> dict[str, ConfigSizes]:
+def keeps_named_size(config: Any, sizes: ConfigSizes, kept: Collection[int]) -> bool:
+    """Whether smaller sizes would change one that is to be kept."""
+
+    def current(name: str) -> Any:
+        found = config
+        for part in name.split("."):
+            found = config_value(found, part)
+        return found
+
+    return any(value in kept and value != size for name, size in sizes.items() for value in [current(name)])
+
+
+def shrink_widths(config: Any, ranks: int, kept: Collection[int] = ()) -> dict[str, ConfigSizes]:
     """Smaller sizes, in groups each of which can be left out.
 
     Args:
         ranks: how many ranks divide dims of the model; the small sizes are divisible as the large ones are.
+        kept: sizes that stay. A group that cannot keep one stays as it is.
     """
     changes: dict[str, ConfigSizes] = {"positions": {}, "experts": {}, "vocabulary": {}, "widths": {}}
     for prefix, nested in nested_configs(config):
-        for group, sizes in _ConfigShrinker(nested, ranks).changes().items():
+        for group, sizes in _ConfigShrinker(nested, ranks, kept).changes().items():
+            if keeps_named_size(nested, sizes, kept):
+                continue
             changes[group].update({f"{prefix}{name}": size for name, size in sizes.items()})
     return changes
 
@@ -81,8 +96,8 @@ def shrink_widths(config: Any, ranks: int) -> dict[str, ConfigSizes]:
 class _ConfigShrinker:
     """Smaller sizes of one configuration."""
 
-    def __init__(self, config: Any, ranks: int) -> None:
-        self.config, self.ranks = config, ranks
+    def __init__(self, config: Any, ranks: int, kept: Collection[int]) -> None:
+        self.config, self.ranks, self.kept = config, ranks, kept
         self.settings = integer_settings(config)
 
     def changes(self) -> Mapping[str, ConfigSizes]:
@@ -166,7 +181,9 @@ class _ConfigShrinker:
         if canonical_hidden is None:
             return
         hidden_name, hidden = canonical_hidden
-        divisor = largest_head_divisor(heads.values(), self.ranks)
+        # All of them or none: the ratio of query heads to key and value heads stays.
+        are_kept = any(count in self.kept for count in heads.values())
+        divisor = 1 if are_kept else largest_head_divisor(heads.values(), self.ranks)
         small_heads = {name: count // divisor if count > 1 else count for name, count in heads.items()}
         canonical_head_dim = self._canonical("head_dim")
         if canonical_head_dim is not None:
@@ -261,7 +278,9 @@ class _ConfigShrinker:
                 continue
             if value not in known:
                 least = min(max(small_hidden * value // hidden, lower), small_hidden * 5 // 4)
-                known[value] = smallest_equivalent(
-                    value, self.ranks, max(least, 8), avoid=set(known.values())
+                known[value] = (
+                    value
+                    if value in self.kept
+                    else smallest_equivalent(value, self.ranks, max(least, 8), avoid=set(known.values()))
                 )
             yield name, known[value]

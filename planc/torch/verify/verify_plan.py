@@ -75,6 +75,11 @@ def verify_plan(
     return builder.build()
 
 
+def report_unapplied(plan: VerifyPlan, reference: str, seed: int) -> VerifyResult:
+    """The result for a plan that is not run, for the reasons that it has."""
+    return VerifyResultBuilder(plan, reference, dict(plan_axis_sizes(plan)), seed).build_unapplied()
+
+
 def plan_axis_sizes(plan: VerifyPlan) -> tuple[tuple[str, int], ...]:
     """The axes of a plan with their sizes, outermost first."""
     return tuple((axis.name, axis.size or 1) for axis in plan.result.resolved.axes)
