@@ -52,9 +52,20 @@ class CheckpointedForward(ForwardStep):
 
     def __init__(self, context_fn: Any) -> None:
         self.options = {} if context_fn is None else {"context_fn": context_fn}
+        self.compiled_options = self.options or {"context_fn": _SAVE_NOTHING}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        return checkpoint(self.inner, *args, use_reentrant=False, **self.options, **kwargs)
+        options = self.compiled_options if torch.compiler.is_compiling() else self.options
+        return checkpoint(self.inner, *args, use_reentrant=False, **options, **kwargs)
+
+
+def _recompute(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_RECOMPUTE
+
+
+_SAVE_NOTHING = partial(create_selective_checkpoint_contexts, _recompute)
+"""The contexts of a compiled region that keeps its inputs alone. Without them a compiler keeps what it finds cheaper to
+keep, and torch 2.11 does not see that what autograd functions compute, such as gathers, belongs to the region."""
 
 
 def _selective_context(save: Sequence[str]) -> Any:

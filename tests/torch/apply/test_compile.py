@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from tests.rank_pool import run_on_ranks
+from tests.torch.apply.ranks.saved_for_backward import INNER
 
 LAYERS = 10
 """More than torch compiles anew before it gives up."""
@@ -82,3 +84,20 @@ def test_options() -> None:
         assert reason.startswith("compile with backend 'inducktor': this torch has ")
         assert "inductor" in reason
         assert not changed
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_full_keeps_the_inputs_of_the_region_alone(compiles: bool) -> None:
+    kept = partial(run_on_ranks, 2, "torch.apply.saved_for_backward:saved_by_blocks", compiles=compiles)
+    assert kept(recompute="model.layers.*  full") == [[], []]
+    assert all(len(shapes) > 10 for shapes in kept(recompute=""))
+
+
+def test_full_in_what_is_compiled() -> None:
+    """A region in a compiled module: nothing of its inside is kept."""
+    kept = partial(run_on_ranks, 2, "torch.apply.saved_for_backward:saved_by_blocks", compiles=True)
+    for with_region, without in zip(
+        kept(recompute="model.layers.*.mlp  full"), kept(recompute=""), strict=True
+    ):
+        assert [shape for shape in with_region if shape[-1] == INNER] == []
+        assert [shape for shape in without if shape[-1] == INNER] != []

@@ -48,7 +48,7 @@ _counting_backend = aot_autograd(
 
 
 @contextmanager
-def _compile_enabled() -> Iterator[None]:
+def compile_enabled() -> Iterator[None]:
     """Compiling, which these processes have turned off."""
     torch._dynamo.reset()
     counters.clear()
@@ -80,7 +80,7 @@ def compiled_step(
         f"compile {{\nbackend: planc_counted, fullgraph: true\n{'' if name == 'llama' else 'block'}\n}}\n"
     )
     lines += f"recompute {{ {'remove block' if mode is None else f'override block {mode}'} }}\n"
-    with _compile_enabled(), count_overlapped():
+    with compile_enabled(), count_overlapped():
         planc.parallelize(model, planc.parse(lines), mesh)
         ids, rows, part = example_inputs(name)["input_ids"], BATCH // sizes["dp"], mesh["dp"].get_local_rank()
         whole(input_ids=ids, use_cache=False).logits.square().sum().backward()
