@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
@@ -62,20 +63,26 @@ def mutated_model(key: Key) -> MutatedModel:
     model, shapes = model_base(key.base).model(), shapes_in(key.base, key.rows)
     draw = Random(f"{key.base}:{key.seed}:{key.number}")
     count = 0 if key.number < UNCHANGED else 2 if draw.random() < SHARE_OF_TWO else 1
-    found = (_mutate(model, shapes, key, index) for index in range(count) if index not in key.without)
-    return MutatedModel(model, tuple(change for change in found if change is not None))
+    changes: dict[str, str] = {}
+    for index in range(count):
+        if index not in key.without:
+            changes |= _mutate(model, shapes, key, index, changes)
+    return MutatedModel(model, tuple(changes.items()))
 
 
-def _mutate(model: nn.Module, shapes: Shapes, key: Key, index: int) -> tuple[str, str] | None:
+def _mutate(model: nn.Module, shapes: Shapes, key: Key, index: int, known: Collection[str]) -> dict[str, str]:
+    """One more mutation, of a kind that the model does not have: the kind, and its line."""
     names = list(shapes.calls)
     inner = [name for name in names if any(True for _ in model.get_submodule(name).children())]
     rng = Random(f"{key.base}:{key.seed}:{key.number}:{index}")
     for _ in range(TRIES):
         kind, change = draw_mutation(rng, key.kinds)
+        if kind in known:
+            continue
         for _ in range(TRIES):
             # Users write modules with children; few write their own kinds of Linear.
-            known = inner if inner and rng.random() < SHARE_WITH_CHILDREN else names
-            line = change(target := Target(model, rng.choice(known), rng, shapes))
+            places = inner if inner and rng.random() < SHARE_WITH_CHILDREN else names
+            line = change(target := Target(model, rng.choice(places), rng, shapes))
             if line is not None:
-                return kind, f"{target.label}: {line}"
-    return None
+                return {kind: f"{target.label}: {line}"}
+    return {}
