@@ -21,13 +21,13 @@ STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
 @mutation("buffer-read")
 def read_running_mean(target: Target) -> str | None:
     text, when = target.pick(*STATISTICS), target.pick("before", "after")
-    target.module.register_buffer("running", torch.zeros(()))
+    target.module.register_buffer("own_running", torch.zeros(()))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
         if when == "before":
-            y = y * (1 + module.running)
-        module.running.mul_(0.9).add_(0.1 * STATISTICS[text](y))
-        return y * (1 + module.running) if when == "after" else y
+            y = y * (1 + module.own_running)
+        module.own_running.mul_(0.9).add_(0.1 * STATISTICS[text](y))
+        return y * (1 + module.own_running) if when == "after" else y
 
     after(target.module, change)
     return f"running.mul_(0.9).add_(0.1 * {text}), {when} that y * (1 + running)"
@@ -36,10 +36,10 @@ def read_running_mean(target: Target) -> str | None:
 @mutation("buffer-write")
 def write_statistic(target: Target) -> str | None:
     text = target.pick(*STATISTICS)
-    target.module.register_buffer("seen", torch.zeros(()))
+    target.module.register_buffer("own_seen", torch.zeros(()))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        module.seen.copy_(STATISTICS[text](y))
+        module.own_seen.copy_(STATISTICS[text](y))
         return y
 
     after(target.module, change)
@@ -48,11 +48,11 @@ def write_statistic(target: Target) -> str | None:
 
 @mutation("buffer-idempotent")
 def write_constant(target: Target) -> str | None:
-    target.module.register_buffer("factor", torch.ones(()))
+    target.module.register_buffer("own_factor", torch.ones(()))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        module.factor.fill_(0.75)
-        return y * module.factor
+        module.own_factor.fill_(0.75)
+        return y * module.own_factor
 
     after(target.module, change)
     return "factor.fill_(0.75); y * factor"
@@ -61,11 +61,11 @@ def write_constant(target: Target) -> str | None:
 @mutation("buffer-count")
 def count_calls(target: Target) -> str | None:
     reads, first = target.pick(True, False), target.pick(True, False)
-    target.module.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+    target.module.register_buffer("own_steps", torch.zeros((), dtype=torch.int64))
 
     def change(module: nn.Module, y: Tensor) -> Tensor:
-        module.steps.add_(1)
-        return y * (1 + 0.1 * module.steps) if reads else y
+        module.own_steps.add_(1)
+        return y * (1 + 0.1 * module.own_steps) if reads else y
 
     if first:
         before(target.module, change)
@@ -77,11 +77,11 @@ def count_calls(target: Target) -> str | None:
 @mutation("buffer-replace")
 def replace_buffer(target: Target) -> str | None:
     text = target.pick(*STATISTICS)
-    target.module.register_buffer("state", torch.zeros(()))
+    target.module.register_buffer("own_state", torch.zeros(()))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        y = y * (1 + module.state)
-        module.state = 0.5 * module.state + STATISTICS[text](y)
+        y = y * (1 + module.own_state)
+        module.own_state = 0.5 * module.own_state + STATISTICS[text](y)
         return y
 
     after(target.module, change)
@@ -92,8 +92,8 @@ def replace_buffer(target: Target) -> str | None:
 def add_constant(target: Target) -> str | None:
     if target.leaving is None or len(target.leaving) < 2:
         return None
-    target.module.register_buffer("table", row_numbers(target.leaving[-1]))
-    after(target.module, lambda module, y, _: y * module.table)
+    target.module.register_buffer("own_table", row_numbers(target.leaving[-1]))
+    after(target.module, lambda module, y, _: y * module.own_table)
     return "y * table, a buffer of the width"
 
 

@@ -30,10 +30,10 @@ def checkpoint_lambda(target: Target) -> str | None:
     if not target.keeps_shape:
         return None
     reentrant = target.pick(True, False)
-    target.module.register_parameter("slope", nn.Parameter(torch.full((1,), 0.5)))
+    target.module.register_parameter("own_slope", nn.Parameter(torch.full((1,), 0.5)))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Any:
-        return checkpoint(lambda z: torch.tanh(z * module.slope), y, use_reentrant=reentrant)
+        return checkpoint(lambda z: torch.tanh(z * module.own_slope), y, use_reentrant=reentrant)
 
     after(target.module, change)
     return f"checkpoint(lambda z: torch.tanh(z * self.slope), y, use_reentrant={reentrant})"
