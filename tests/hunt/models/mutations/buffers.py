@@ -48,11 +48,11 @@ def write_statistic(target: Target) -> str | None:
 
 @mutation("buffer-idempotent")
 def write_constant(target: Target) -> str | None:
-    target.module.register_buffer("own_factor", torch.ones(()))
+    target.module.register_buffer("own_constant", torch.ones(()))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        module.own_factor.fill_(0.75)
-        return y * module.own_factor
+        module.own_constant.fill_(0.75)
+        return y * module.own_constant
 
     after(target.module, change)
     return "factor.fill_(0.75); y * factor"
