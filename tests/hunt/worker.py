@@ -15,9 +15,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from tests.hunt.bases import base_plan, capture, cases_of
+
+if TYPE_CHECKING:
+    from tests.hunt.models.model_judge import ModelJudges
 
 
 def judge_cases(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -51,16 +55,20 @@ def judge_job(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "models" not in job:
         yield from judge_cases(job)
         return
-    from tests.hunt.models.model_judge import ModelJudges
     from tests.hunt.models.mutated_model import Key
 
-    court = ModelJudges()
-    try:
-        for number in job["models"]:
-            key = Key(job["base"], job["seed"], number, tuple(job.get("kinds", ())))
-            yield from court.judge(key, job.get("settings"))
-    finally:
-        court.close()
+    court = _model_judges()
+    for number in job["models"]:
+        key = Key(job["base"], job["seed"], number, tuple(job.get("kinds", ())))
+        yield from court.judge(key, job.get("settings"))
+
+
+@cache
+def _model_judges() -> ModelJudges:
+    """The judges of all jobs; their ranks end with this process."""
+    from tests.hunt.models.model_judge import ModelJudges
+
+    return ModelJudges()
 
 
 def _ignore_laws(codes: Sequence[str]) -> None:

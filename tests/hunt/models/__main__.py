@@ -29,7 +29,7 @@ from tests.rank_pool import ROOT
 SEED = 6
 MODELS = 56
 """Of each base: with six settings each, and some that are no models, 10,000 mutants and more."""
-MODELS_OF_A_JOB = 8
+MODELS_OF_A_JOB = 4
 MOST_STRICT, MOST_UNPROVED = 0.01, 0.03
 RESULTS_FOLDER = ROOT / "build" / "hunt"
 
@@ -60,6 +60,7 @@ def main() -> int:
     done = {(f["base"], f["number"]) for f in found}
     wanted = [(name, number) for number in range(given.models) for name in given.only or known]
     jobs: list[Job] = []
+    # In turn: what is found in the first minutes is of all bases.
     for start in range(0, given.models, MODELS_OF_A_JOB):
         for name in given.only or known:
             numbers = [

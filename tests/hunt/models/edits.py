@@ -48,6 +48,10 @@ class Target:
         return self.shapes.calls[self.name].leaving
 
     @property
+    def has_children(self) -> bool:
+        return any(True for _ in self.module.children())
+
+    @property
     def keeps_shape(self) -> bool:
         """Whether a stream of three dims goes through it."""
         return self.entering is not None and self.entering == self.leaving and len(self.entering) == 3

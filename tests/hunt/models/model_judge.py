@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -159,6 +160,8 @@ class ModelJudges:
             # A process that the machine has ended is no verdict: it is asked once more.
             if not any(each.lost == "died" for each in results):
                 break
+        for rank in range(count):
+            Path(f"{meeting}.{rank}").unlink(missing_ok=True)
         errors = sorted((each.lost is not None, each.error) for each in results if each.error is not None)
         why = [str(error) for _, error in errors] + [str(each.value) for each in results if each.value]
         if not why:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hunt.models.model_table import ModelTable, faults_in
+from tests.hunt.models.mutation_table import mutations
 from tests.rank_pool import call_in_fork
 
 SEED = 12
@@ -43,3 +44,9 @@ def test_a_checker_blind_to_a_law_is_caught(law: str) -> None:
     for ignored in ([], [law]):
         found = call_in_fork("tests.hunt.worker:judge_jobs", seconds=300, jobs=jobs, ignored_laws=ignored)
         assert bool(ModelTable(found).unsound()) == bool(ignored)
+
+
+def test_every_mutation_changes_some_model() -> None:
+    found = call_in_fork("tests.hunt.models.drawn_mutations:effects", base="decoder", seed=SEED)
+    assert all(found.values())
+    assert len(found) == len(mutations())

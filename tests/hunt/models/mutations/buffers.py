@@ -60,18 +60,16 @@ def write_constant(target: Target) -> str | None:
 
 @mutation("buffer-count")
 def count_calls(target: Target) -> str | None:
-    reads, first = target.pick(True, False), target.pick(True, False)
+    """The count comes first: torch ends a second run at the last tensor that it needs."""
+    reads = target.pick(True, False)
     target.module.register_buffer("own_steps", torch.zeros((), dtype=torch.int64))
 
-    def change(module: nn.Module, y: Tensor) -> Tensor:
+    def change(module: nn.Module, x: Tensor) -> Tensor:
         module.own_steps.add_(1)
-        return y * (1 + 0.1 * module.own_steps) if reads else y
+        return x * (1 + 0.1 * module.own_steps) if reads else x
 
-    if first:
-        before(target.module, change)
-    else:
-        after(target.module, lambda module, y, _: change(module, y))
-    return f"steps.add_(1){'; y * (1 + 0.1 * steps)' if reads else ''}, {'first' if first else 'last'}"
+    before(target.module, change)
+    return f"steps.add_(1){'; x * (1 + 0.1 * steps)' if reads else ''}"
 
 
 @mutation("buffer-replace")

@@ -97,6 +97,9 @@ def add_to_argument(target: Target) -> str | None:
 
 @mutation("in-place-sum")
 def accumulate(target: Target) -> str | None:
+    if not target.has_children:
+        return None
+
     def change(_module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
         total = torch.zeros_like(y)
         total += y
@@ -109,7 +112,7 @@ def accumulate(target: Target) -> str | None:
 
 @mutation("in-place-fill")
 def fill_slots(target: Target) -> str | None:
-    if target.leaving is None or len(target.leaving) != 3:
+    if target.leaving is None or len(target.leaving) != 3 or not target.has_children:
         return None
 
     def code(module: nn.Module, forward: Code, *args: object, **kwargs: object) -> object:

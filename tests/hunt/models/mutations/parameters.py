@@ -114,7 +114,8 @@ def add_penalty(target: Target) -> str | None:
 
 @mutation("tied-head")
 def use_embedding_twice(target: Target) -> str | None:
-    names = list(target.at("").below(nn.Embedding))
+    target = target.at("")
+    names = list(target.below(nn.Embedding))
     if not names or target.leaving is None:
         return None
     name = target.rng.choice(names)
@@ -133,7 +134,7 @@ def use_embedding_twice(target: Target) -> str | None:
     if target.leaving[-1] not in (words, width) or target.name:
         return None
     after(target.module, change)
-    return f"y + 0.1 * {way} of y with {name}.weight, there and back"
+    return f"the root: y + 0.1 * {way} of y with {name}.weight, there and back"
 
 
 @mutation("sibling-weight")
