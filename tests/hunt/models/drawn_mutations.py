@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tests.hunt.models.model_bases import model_base
-from tests.hunt.models.mutated_model import UNCHANGED, Key, mutated_model
+from tests.hunt.models.mutated_model import Key, mutated_model
 from tests.hunt.models.mutation_table import mutations
 
 
@@ -14,7 +14,7 @@ def effects(base: str, seed: int) -> dict[str, bool]:
     module of the base is missing."""
     found = {}
     for kind in mutations():
-        key = Key(base, seed, UNCHANGED, (kind,))
+        key = Key(base, seed, 0, (kind,))
         made, again = mutated_model(key), mutated_model(key)
         if made.changes:
             args, kwargs = model_base(base).call(key.rows, 0)

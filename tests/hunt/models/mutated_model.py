@@ -13,15 +13,13 @@ from tests.hunt.models.model_bases import model_base, shapes_in
 from tests.hunt.models.mutation_table import draw_mutation
 from tests.hunt.models.shapes import Shapes
 
-SHARE_OF_TWO = 0.3
-"""Of the models, the share with two mutations."""
+SHARE_OF_NONE, SHARE_OF_TWO = 0.03, 0.3
+"""Of the models, the share without a mutation, and that with two."""
 SHARE_WITH_CHILDREN = 0.6
 TRIES = 12
 BATCHES = (1, 4)
 """Rows on each data rank."""
 DATA_RANKS = (1, 2)
-UNCHANGED = len(BATCHES) * len(DATA_RANKS)
-"""The first models of each base are not mutated."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,11 @@ class MutatedModel:
 
 
 def mutated_model(key: Key) -> MutatedModel:
-    """Make the model of a key. The first ones of each base are not mutated."""
+    """Make the model of a key."""
     model, shapes = model_base(key.base).model(), shapes_in(key.base, key.rows)
     draw = Random(f"{key.base}:{key.seed}:{key.number}")
-    count = 0 if key.number < UNCHANGED else 2 if draw.random() < SHARE_OF_TWO else 1
+    share = draw.random()
+    count = 0 if share < SHARE_OF_NONE and not key.kinds else 2 if share > 1 - SHARE_OF_TWO else 1
     changes: dict[str, str] = {}
     for index in range(count):
         if index not in key.without:

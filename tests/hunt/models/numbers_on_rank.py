@@ -178,7 +178,9 @@ class SplitRun:
         )  # fmt: skip
         if loss.requires_grad:
             torch.autograd.backward([loss])
-        yield from self._compare_gradients(expected, number)
+        if number == STEPS - 1:
+            # Each comparison gathers a tensor. Those of the first step are in the weights of the second.
+            yield from self._compare_gradients(expected, number)
         yield from self._compare_buffers(expected, number)
         descend(self.model)
 
