@@ -129,6 +129,8 @@ class LoweredRegion(Record):
     save: tuple[str, ...] = ()
     options: Mapping[str, str | bool] = {}
     """Arguments of `torch.compile`."""
+    restored_buffers: Mapping[str, tuple[str, ...]] = {}
+    """By the module of a region, buffers of the model that its second run finds as the first did, and leaves as they are."""
 
 
 class LoweredInput(Record):

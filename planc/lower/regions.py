@@ -9,12 +9,26 @@ from planc.proof.result import Proof
 
 def lower_recompute(binding: Binding, proof: Proof, number: int, lowered: Lowered) -> Lowered:
     """Add the modules that are recomputed: a `BlockKind.lowering`."""
-    return lowered.with_(recompute=(*lowered.recompute, *_regions(binding, number)))
+    regions = [
+        region.with_(restored_buffers=_restored_buffers(region, binding, proof))
+        for region in _regions(binding, number)
+    ]
+    return lowered.with_(recompute=(*lowered.recompute, *regions))
 
 
 def lower_compile(binding: Binding, proof: Proof, number: int, lowered: Lowered) -> Lowered:
     """Add the modules that are compiled: a `BlockKind.lowering`."""
     return lowered.with_(compile=(*lowered.compile, *_regions(binding, number)))
+
+
+def _restored_buffers(region: LoweredRegion, binding: Binding, proof: Proof) -> dict[str, tuple[str, ...]]:
+    """The buffers that are put back for the modules of a region, under all of their names."""
+    ties = {tie[0]: tie for tie in binding.graph.buffer_ties}
+    return {
+        module: tuple([each for name in proof.restored_buffers[module] for each in ties.get(name, (name,))])
+        for module in region.modules
+        if module in proof.restored_buffers
+    }
 
 
 def _regions(binding: Binding, number: int) -> list[LoweredRegion]:

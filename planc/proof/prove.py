@@ -18,7 +18,7 @@ from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.interpreter import Interpreter
 from planc.proof.model_outputs import is_logits, output_paths
 from planc.proof.redundant_collectives import logits_gathers
-from planc.proof.regions.repeatable import region_violations
+from planc.proof.regions.repeatable import prove_regions
 from planc.proof.result import (
     UNKNOWN_VALUE,
     AbstractValue,
@@ -72,8 +72,9 @@ def prove(binding: Binding) -> Proof:
             unsized.append(axis)
         else:
             proofs.append(_prove_tensor_axis(binding, number, size, axis))
+    regions = prove_regions(binding, has_axes=bool(proofs))
     return Proof(
-        tuple(proofs), tuple(unsized), tuple(unsupported), region_violations(binding, has_axes=bool(proofs))
+        tuple(proofs), tuple(unsized), tuple(unsupported), regions.violations, regions.restored_buffers
     )
 
 

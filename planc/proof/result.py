@@ -276,6 +276,8 @@ class Proof(Record):
     """Axes of blocks in a role that planc cannot prove yet."""
     region_violations: tuple[Violation, ...] = ()
     """What keeps recomputed regions from doing the same twice."""
+    restored_buffers: Mapping[str, tuple[str, ...]] = {}
+    """By the module of a recomputed region, the buffers that are put back before its second run, and then again."""
 
     @property
     def has_findings(self) -> bool:

@@ -6,21 +6,32 @@ from collections.abc import Iterator, Mapping
 
 from planc.bind.binding import Binding
 from planc.ir.blocks import Recompute
+from planc.ir.record import Record
 from planc.proof.regions.causes import MemoryChange, NotRepeatable
 from planc.proof.regions.changing import may_change_memory
 from planc.proof.regions.events import Event, ForwardEvents, Memory, RegionRun
+from planc.proof.regions.restorable import can_restore
 from planc.proof.regions.second_runs import second_run_violations, state_violations
 from planc.proof.result import Origin, ProgramPoint, Violation
 
-WRITES = ("overwrite", "write", "update", "project")
-READS = ("read", "update", "project")
+WRITES = ("overwrite", "write", "update")
+READS = ("read", "update")
 
 
-def region_violations(binding: Binding, *, has_axes: bool) -> tuple[Violation, ...]:
+class RegionProof(Record):
+    """What the proof found about the recomputed regions of a plan."""
+
+    violations: tuple[Violation, ...] = ()
+    restored_buffers: Mapping[str, tuple[str, ...]] = {}
+    """The buffers, by their names in the model, that a region has to find as its first run did, and to leave as they
+    were: by the module of the region."""
+
+
+def prove_regions(binding: Binding, *, has_axes: bool) -> RegionProof:
     """Everything that lets the second run of a recomputed region differ from the first.
 
     The region runs a second time, in the backward pass, when the whole forward pass has run. So memory that it reads
-    before it has overwritten it must not change from then on.
+    before it has overwritten it must not change from then on. Buffers may: they are put back for the second run.
 
     Args:
         binding: the plan and the model.
@@ -28,38 +39,43 @@ def region_violations(binding: Binding, *, has_axes: bool) -> tuple[Violation, .
     """
     blocks = [number for number, _ in binding.resolved.blocks_of(Recompute)]
     if not blocks:
-        return ()
+        return RegionProof()
     found = second_run_violations(binding, blocks)
     found += () if has_axes else state_violations(binding, blocks)
     if not may_change_memory(binding, blocks):
-        return tuple(found)
+        return RegionProof(tuple(found))
     forward = ForwardEvents(binding, blocks)
     forward.run()
     writes: dict[Memory, list[int]] = {}
     for number, event in enumerate(forward.events):
         if event.kind in WRITES:
             writes.setdefault(event.memory, []).append(number)
+    restored: dict[str, set[Memory]] = {}
     for run in forward.runs:
-        found += _changes(forward.events, run, writes, binding)
-    return tuple(found)
+        for memory, number, change in _changes(forward.events, run, writes):
+            if can_restore(binding, run, memory):
+                restored.setdefault(run.module, set()).add(memory)
+            else:
+                found.append(_violation(run, forward.events[number], change, binding))
+    names = {module: tuple(sorted(map(str, memory))) for module, memory in restored.items()}
+    return RegionProof(tuple(found), names)
 
 
 def _changes(
-    events: list[Event], run: RegionRun, writes: Mapping[Memory, list[int]], binding: Binding
-) -> Iterator[Violation]:
-    """The memory that changes between the two runs of a region, each with the first operation that changes it."""
+    events: list[Event], run: RegionRun, writes: Mapping[Memory, list[int]]
+) -> Iterator[tuple[Memory, int, MemoryChange]]:
+    """The memory that changes between the two runs of a region, each with the first event that changes it."""
     read = _first_reads(events, run)
     for memory, number in read.items():
         first = next((n for n in writes.get(memory, ()) if n >= number), None)
         if first is not None:
-            change: MemoryChange = "own" if first < run.stop else "later"
-            yield _violation(run, events[first], change, binding)
+            yield memory, first, "own" if first < run.stop else "later"
     for memory, numbers in writes.items():
         if memory in read or _is_own(memory, run) or not any(run.start <= n < run.stop for n in numbers):
             continue
         later = next((n for n in numbers if n >= run.stop), None)
         if later is not None:
-            yield _violation(run, events[later], "order", binding)
+            yield memory, later, "order"
 
 
 def _first_reads(events: list[Event], run: RegionRun) -> dict[Memory, int]:

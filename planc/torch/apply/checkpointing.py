@@ -12,6 +12,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from planc.ir.lowered import Lowered
+from planc.torch.apply.buffer_state import BufferSlot, buffer_slots, preserve_buffers
 from planc.torch.apply.module_runtime import ForwardStep, ModuleRuntime
 from planc.torch.compat import FUNCTIONAL_COLLECTIVE_NAMES
 
@@ -43,20 +44,23 @@ def apply_recompute(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> Non
             module = model.get_submodule(name)
             if module not in seen:
                 seen.add(module)
-                ModuleRuntime.of(module).add_forward_step(module, CheckpointedForward(context))
+                slots = buffer_slots(model, region.restored_buffers.get(name, ()))
+                ModuleRuntime.of(module).add_forward_step(module, CheckpointedForward(context, slots))
 
 
 class CheckpointedForward(ForwardStep):
     """Runs the forward under `torch.utils.checkpoint`. The steps inside of it install local parameters each
     time that it runs; `follow_checkpoints` restores the random streams."""
 
-    def __init__(self, context_fn: Any) -> None:
+    def __init__(self, context_fn: Any, slots: Sequence[BufferSlot]) -> None:
+        self.slots = slots
         self.options = {} if context_fn is None else {"context_fn": context_fn}
         self.compiled_options = self.options or {"context_fn": _SAVE_NOTHING}
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         options = self.compiled_options if torch.compiler.is_compiling() else self.options
-        return checkpoint(self.inner, *args, use_reentrant=False, **options, **kwargs)
+        forward = preserve_buffers(self.inner, self.slots) if self.slots else self.inner
+        return checkpoint(forward, *args, use_reentrant=False, **options, **kwargs)
 
 
 def _recompute(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
