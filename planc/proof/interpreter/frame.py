@@ -10,6 +10,7 @@ from planc.ir.graph import Function, Slice, SymNumber, Value, WeightRef
 from planc.ir.resolved import Located
 from planc.ir.tree import map_leaves
 from planc.proof.interpreter.context import AxisContext
+from planc.proof.interpreter.copied_memory import CopiedMemory
 from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, tensors_with_sizes_read
 from planc.proof.param_types import FOLLOWS_INPUT
 from planc.proof.result import (
@@ -69,6 +70,7 @@ class Frame:
         self.values: list[AbstractValue] = [*inputs, *unset]
         """The function's tensors, by number."""
         self.analysis = Analysis()
+        self.memory = CopiedMemory()
         self.gathered_outputs: dict[int, CollectiveEvent] = {}
         """Tensors that a module's output gathers, by number."""
         self.sliced_inputs: dict[int, int] = {}

@@ -111,6 +111,8 @@ def _run_op(frame: Frame, step: Op) -> None:
         per_rank = any(isinstance(operand.type, Sharded | PackedShard) for operand in operands)
         analysis.rng_uses.add("per rank" if per_rank else "same on all ranks")
     origin = frame.origin_of(operands)
+    if copied:
+        frame.memory.follow(step, frame.values)
     for number, spmd_type, info in zip(step.results, result.types, infos, strict=True):
         normal = _normalize_type(frame, spmd_type, info, operation.name)
         frame.values[number] = AbstractValue(normal, origin, copied=copied)
@@ -141,7 +143,7 @@ def _infer(
             hides_attributes=frame.hides_attributes,
         )
         broken = None if assumption is None else BrokenAssumption(assumption)
-    if copied and step.name == "aliased":
+    if copied and step.name == "aliased" and not frame.memory.is_one(step, frame.values):
         broken = AliasOfCopy()
     if broken is None:
         return eval_op(operation, operands, frame.rank_dependent, row)

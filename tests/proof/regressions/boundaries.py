@@ -57,6 +57,19 @@ def written_part(of: Callable[[Tensor], Tensor]) -> FunctionModule:
     return FunctionModule(forward, norm=nn.LayerNorm(D), one=FunctionModule(identity), last=linear())
 
 
+def written_copy() -> FunctionModule:
+    """Two modules return one tensor, of which boundaries make two."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        y, z = self.one(x), self.two(x)
+        y[:, 0].mul_(2.0)
+        return self.last(y + z)
+
+    one, two = FunctionModule(identity), FunctionModule(identity)
+    return FunctionModule(forward, norm=nn.LayerNorm(D), one=one, two=two, last=linear())
+
+
 def scaled() -> FunctionModule:
     return FunctionModule(lambda self, x: self.gain * x, gain=nn.Parameter(torch.ones(D)))
 
@@ -126,9 +139,13 @@ CASES = [
             "last colwise shard(1) -> replicate",
         ],
     ),
-    SoundnessCase("a part of a copy is written", lambda: written_part(lambda x: x[:]), "unproved", COPY),
+    SoundnessCase("a part of a copy is written", lambda: written_part(lambda x: x[:]), "proved", COPY),
     SoundnessCase("a part of a copy is written, that an activation has in place",
-         lambda: written_part(lambda x: nn.functional.relu(x, True)), "unproved", COPY),
+         lambda: written_part(lambda x: nn.functional.relu(x, True)), "proved", COPY),
+    SoundnessCase("a part of a copy is written, and another copy is read", written_copy, "unproved",
+         [*COPY, "two outputs(0: shard(1) -> replicate)"]),
+    SoundnessCase("a part of a tensor is written that two modules return", written_copy, "proved",
+         ["last colwise -> replicate"]),
     SoundnessCase("a part of a new tensor is written", lambda: written_part(lambda x: x * 3.0), "proved", COPY),
     SoundnessCase("what is written behind no boundary", chain, "proved", ["last colwise -> replicate"]),
     SoundnessCase("the model's input is split, and nobody says how the result leaves", scaled, "refuted",

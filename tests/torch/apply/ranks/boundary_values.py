@@ -98,6 +98,26 @@ def _after_norm(net: Net, x: Tensor) -> Tensor:
     return net.last(x)
 
 
+def _row_after_norm(net: Net, x: Tensor) -> Tensor:
+    x = net.norm(net.first(x))
+    row = x[0, 1]
+    row.zero_()
+    return net.last(x)
+
+
+def _flat_after_norm(net: Net, x: Tensor) -> Tensor:
+    x = net.norm(net.first(x))
+    flat = x.reshape(-1, WIDTH)
+    flat *= 2.0
+    return net.last(flat).view(x.shape)
+
+
+def _both_rows_doubled_mlp(block: Block, x: Tensor) -> Tensor:
+    first = x[:, 0]
+    x.mul_(2)
+    return _mlp(block, x) + first.unsqueeze(1)
+
+
 def _rotated(net: Net, x: Tensor) -> Tensor:
     rotated = net.block(net.norm(net.first(x)))
     rotated *= 2.0
@@ -123,6 +143,9 @@ MODELS = {
     "a slice, of some": Example(_before_norm, _mlp, SLICED, batch=3),
     "a gathered one": Example(_after_norm, _mlp, GATHERED),
     "a gathered one, of some": Example(_after_norm, _mlp, GATHERED, batch=3),
+    "a row of a gathered one": Example(_row_after_norm, _mlp, GATHERED),
+    "a view of a gathered one": Example(_flat_after_norm, _mlp, GATHERED, batch=3),
+    "an argument, and a row of it": Example(_through_block, _both_rows_doubled_mlp, SPLIT, batch=3),
     "a sum": Example(lambda net, x: net.last(net.block(x).mul_(2)), _mlp, SPLIT),
     "an argument": Example(_through_block, _doubled_mlp, SPLIT),
     "a row of an argument": Example(_through_block, _row_doubled_mlp, SPLIT, batch=3),
