@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planc.ir.graph import ModelGraph, Op, Value
+from planc.ir.graph import Op, Value
 from planc.proof.result import AbstractValue
 from planc.proof.rules.registry import OpRow
 from planc.proof.style_assumptions import iter_tensor_references
-
-
-def has_live_aliases(graph: ModelGraph) -> bool:
-    """Whether the model writes to a tensor that has views which it uses afterwards."""
-    return any(isinstance(s, Op) and s.name == "aliased" for f in graph.functions for s in f.steps)
 
 
 def may_alias_copy(step: Op, row: OpRow | None, values: Sequence[AbstractValue]) -> bool:

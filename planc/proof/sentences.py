@@ -33,6 +33,7 @@ from planc.proof.unproved import (
     UnreadableArguments,
     UnsupportedCall,
     UnsupportedLayout,
+    WriteToView,
 )
 from planc.proof.violations import (
     ArgumentChanged,
@@ -277,6 +278,8 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     OpaqueTensor: ("{what}", ""),
     BrokenAssumption: ("{what}", ""),
     AliasOfCopy: ("it writes to a copy that a boundary has made: in the split model, views of the original do not change", ""),
+    WriteToView: ("it writes to a tensor that may lie in the memory of one that the code uses later: without a plan, strides "
+                  "make it a copy", ""),
     GradientFromNothing: ("its result has a gradient, but none of its operands has one", ""),
     NumberEscapes: ("the code turns {number} into a plain number, and planc cannot follow its uses", ""),
     MissingModule: ("the graph calls a module that it does not have", ""),

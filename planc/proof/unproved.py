@@ -81,6 +81,10 @@ class AliasOfCopy(Unproved):
     """The code writes to a copy that a boundary has made, and uses views of the original."""
 
 
+class WriteToView(Unproved):
+    """The code writes to a tensor and uses another one, which lies in its memory in the split model alone."""
+
+
 class GradientFromNothing(Unproved):
     """A result has a gradient, but none of its operands has one."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from planc.bind.binding import Binding, BoundModule
-from planc.proof.aliasing import has_live_aliases
 from planc.proof.interpreter.mutated_inputs import MutatedInputs
+from planc.proof.memory_effects import MemoryEffectsOf, writes_anywhere
 from planc.proof.param_types import ParamTypes
 from planc.proof.size_views import SizeViews
 
@@ -30,8 +30,9 @@ class AxisContext:
         self.binding, self.graph, self.ranks = binding, binding.graph, ranks
         self.param_types = ParamTypes(binding, block, ranks)
         self.mutated_inputs = MutatedInputs(binding.graph)
-        self.tracks_aliasing = has_live_aliases(binding.graph)
+        self.tracks_aliasing = writes_anywhere(binding.graph)
         """Whether it matters which values share memory."""
+        self.memory_effects = MemoryEffectsOf(binding.graph)
 
     def find_module(self, name: str, caller: BoundModule) -> BoundModule | None:
         """The module of a name below its caller; a name that begins with `/` counts from the root."""

@@ -12,6 +12,7 @@ from planc.ir.tree import map_leaves
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.copied_memory import CopiedMemory
 from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, tensors_with_sizes_read
+from planc.proof.interpreter.views_or_copies import ViewsOrCopies
 from planc.proof.param_types import FOLLOWS_INPUT
 from planc.proof.result import (
     UNKNOWN_VALUE,
@@ -71,6 +72,7 @@ class Frame:
         """The function's tensors, by number."""
         self.analysis = Analysis()
         self.memory = CopiedMemory()
+        self.views_or_copies = ViewsOrCopies(function, context.ranks) if context.tracks_aliasing else None
         self.gathered_outputs: dict[int, CollectiveEvent] = {}
         """Tensors that a module's output gathers, by number."""
         self.sliced_inputs: dict[int, int] = {}

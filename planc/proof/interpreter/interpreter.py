@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planc.bind.binding import BoundModule
-from planc.ir.graph import Function, Op, SymNumber, TensorInfo
+from planc.ir.graph import Call, Function, Op, SymNumber, TensorInfo
 from planc.ir.resolved import Located
 from planc.ir.tree import leaves
 from planc.proof.aliasing import may_alias_copy
@@ -17,8 +17,9 @@ from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.eval_call import eval_call
 from planc.proof.interpreter.eval_op import OpResult, check_size_use, eval_op, size_read
 from planc.proof.interpreter.frame import Frame
+from planc.proof.interpreter.views_or_copies import ViewsOrCopies
 from planc.proof.redundant_collectives import gather_then_slice, repeated_gathers
-from planc.proof.result import AbstractValue, Analysis, ProgramPoint
+from planc.proof.result import UNKNOWN_VALUE, AbstractValue, Analysis, ProgramPoint
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.operation import Operand, Operation, RankDependent
 from planc.proof.rules.registry import OpRow
@@ -34,7 +35,7 @@ from planc.proof.types import (
     Sharded,
     SpmdType,
 )
-from planc.proof.unproved import AliasOfCopy, BrokenAssumption, GradientFromNothing, Unproved
+from planc.proof.unproved import AliasOfCopy, BrokenAssumption, GradientFromNothing, Unproved, WriteToView
 
 
 class Interpreter:
@@ -70,13 +71,16 @@ class Interpreter:
 
     def _run(self, frame: Frame) -> Analysis:
         function, analysis = frame.function, frame.analysis
-        for step in function.steps:
+        for index, step in enumerate(function.steps):
             if not isinstance(step, Op):
                 eval_call(frame, step, self.analyze)
             elif step.name.startswith("number."):
                 _use_number(frame, step)
+                continue
             else:
                 _run_op(frame, step)
+            if frame.views_or_copies is not None:
+                _check_write(frame, frame.views_or_copies, index, step)
         if function is self.context.graph.main_function:
             _check_returned_numbers(frame)
         analysis.results = tuple([frame.values[number] for number in function.exports])
@@ -119,6 +123,23 @@ def _run_op(frame: Frame, step: Op) -> None:
         if row is not None and row.entries == "same" and operands:
             first = operands[0]
             analysis.merges_size_one |= merges_size_one(first.type, first.shape, normal, info.shape)
+
+
+def _check_write(frame: Frame, views: ViewsOrCopies, index: int, step: Op | Call) -> None:
+    """A write must change nothing that the unsplit model has copied before; all results of the step are unknown else."""
+    if isinstance(step, Op):
+        is_seen = views.follow_op(index, step, frame.values)
+        point = ProgramPoint("operation", step.name)
+    else:
+        effects = frame.context.memory_effects(step.function)
+        called = frame.context.graph.functions[step.function]
+        is_seen = views.follow_call(index, step, called, effects, frame.values)
+        point = ProgramPoint("call", step.module)
+    if is_seen:
+        frame.add_violation(WriteToView(), point)
+        frame.analysis.has_unknown = True
+        for number in step.results:
+            frame.values[number] = UNKNOWN_VALUE
 
 
 def _infer(

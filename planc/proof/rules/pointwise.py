@@ -140,7 +140,7 @@ def div_rule(operation: Operation) -> SpmdType:
 @op_rule("__neg__", "deg2rad", "rad2deg", saves=saves_nothing, may_alias=False)
 @op_rule("positive", "__pos__", "detach", "detach_", saves=saves_nothing)
 @op_rule("clone", saves=saves_nothing, may_alias=False, entries="same")
-@op_rule("contiguous", saves=saves_nothing, entries="same")
+@op_rule("contiguous", saves=saves_nothing, entries="same", may_copy=True)
 def linear_unary_rule(operation: Operation) -> SpmdType:
     """x -> as x, linear"""
     operands, result = broadcast_operands(operation)

@@ -70,6 +70,31 @@ def written_copy() -> FunctionModule:
     return FunctionModule(forward, norm=nn.LayerNorm(D), one=one, two=two, last=linear())
 
 
+def written_copy_of_strides(of: Callable[[Tensor], Tensor], *, reads: bool = True) -> FunctionModule:
+    """A tensor of unusual strides passes a boundary, which makes them plain; what `of` makes of it is written."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        y = self.one(self.norm(x))
+        z = of(y)
+        z.mul_(2.0)
+        return self.last(y.reshape(z.shape) + z if reads else z)
+
+    one = FunctionModule(lambda _, x: x.transpose(0, 1))
+    return FunctionModule(forward, norm=nn.LayerNorm(D), one=one, last=linear())
+
+
+def written_heads(count: int) -> FunctionModule:
+    """A contiguous copy of heads is written; of one head it is no copy."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        heads = self.up(x).unflatten(-1, (-1, D // count)).transpose(1, 2)
+        copy = heads.contiguous()
+        copy.mul_(2.0)
+        return self.down((heads + copy).transpose(1, 2).flatten(2))
+
+    return FunctionModule(forward, up=linear(), down=linear())
+
+
 def scaled() -> FunctionModule:
     return FunctionModule(lambda self, x: self.gain * x, gain=nn.Parameter(torch.ones(D)))
 
@@ -120,6 +145,12 @@ COPY = [
     "last colwise -> replicate",
 ]
 
+STRIDES = [
+    "norm sequence replicate -> shard(1)",
+    "one outputs(0: shard(0) -> replicate)",
+    "last colwise -> replicate",
+]
+
 CASES = [
     SoundnessCase("an input that is changed in place", lambda: changing(FunctionModule(doubles, own=linear())), "unproved",
          ["child inputs(0: replicate -> replicate)", "child.own colwise -> replicate"]),
@@ -147,6 +178,18 @@ CASES = [
     SoundnessCase("a part of a tensor is written that two modules return", written_copy, "proved",
          ["last colwise -> replicate"]),
     SoundnessCase("a part of a new tensor is written", lambda: written_part(lambda x: x * 3.0), "proved", COPY),
+    SoundnessCase("a contiguous copy is written that plain strides need not make",
+         lambda: written_copy_of_strides(lambda x: x.contiguous()), "unproved", STRIDES),
+    SoundnessCase("a reshaped copy is written that plain strides need not make",
+         lambda: written_copy_of_strides(lambda x: x.reshape(-1, D)), "unproved", STRIDES),
+    SoundnessCase("a flat copy is written, in a module", lambda: written_copy_of_strides(nn.Flatten(0, 1)), "unproved", STRIDES),
+    SoundnessCase("a copy is written, and nothing else read",
+         lambda: written_copy_of_strides(lambda x: x.contiguous(), reads=False), "proved", STRIDES),
+    SoundnessCase("a clone is written", lambda: written_copy_of_strides(lambda x: x.contiguous().clone()), "proved", STRIDES),
+    SoundnessCase("a contiguous copy is written of one head a rank", lambda: written_heads(2), "unproved",
+         ["up colwise", "down rowwise"]),
+    SoundnessCase("a contiguous copy is written of two heads a rank", lambda: written_heads(4), "proved",
+         ["up colwise", "down rowwise"]),
     SoundnessCase("what is written behind no boundary", chain, "proved", ["last colwise -> replicate"]),
     SoundnessCase("the model's input is split, and nobody says how the result leaves", scaled, "refuted",
          ["root inputs(x: replicate -> shard(1)) params(gain: replicate)"]),
