@@ -30,7 +30,7 @@ class SizeViews:
         self, binding: Binding, block: int | None, local_entries: frozenset[int] = frozenset()
     ) -> None:
         self.binding, self.block, self.local_entries = binding, block, local_entries
-        self._uses: tuple[Mapping[int, frozenset[str]], frozenset[_ParamId]] | None = None
+        self._uses: _Uses | None = None
         self._ties = {name: tie for tie in binding.graph.ties for name in tie}
         self._units = [
             UnitMap(binding, number)
@@ -46,10 +46,13 @@ class SizeViews:
             return True
         if self._uses is None:
             self._uses = _params_used(self.binding)
-        used, handed_on = self._uses
+        used, handed_on, called = self._uses
         if name in used.get(id(bound), ()) or _identity(self.binding, parameter) in handed_on:
             return True
-        return self._entry(parameter) in self.local_entries and self._can_install(reader, parameter)
+        # Where code calls `child.forward`, a graph has the child's code as that of its caller.
+        is_chosen = self._entry(parameter) in self.local_entries
+        is_called = _identity(self.binding, parameter)[0] in called
+        return (is_chosen or not is_called) and self._can_install(reader, parameter)
 
     def name_below(self, parameter: str, module: str) -> str:
         """The name of a parameter as a graph has it in the code of a module."""
@@ -62,7 +65,7 @@ class SizeViews:
         """The parameters of other modules of which each module's code finds local tensors, and those of which it reads
         the global size: by the module's name, relative to it."""
         names: dict[str, dict[str, bool]] = {}
-        used, _ = self._uses = self._uses or _params_used(self.binding)
+        used, *_ = self._uses = self._uses or _params_used(self.binding)
         for module, bound in self.binding.root.named_modules():
             for name in used.get(id(bound), ()):
                 names.setdefault(module, {})[name] = True
@@ -138,9 +141,14 @@ def _identity(binding: Binding, parameter: str) -> _ParamId:
     return id(binding.root.find_submodule(owner)), own
 
 
-def _params_used(binding: Binding) -> tuple[Mapping[int, frozenset[str]], frozenset[_ParamId]]:
+_Uses = tuple[Mapping[int, frozenset[str]], frozenset[_ParamId], frozenset[int]]
+
+
+def _params_used(binding: Binding) -> _Uses:
     """The parameters of other modules with whose entries the code of each bound module computes, by the module's
-    identity; and the parameters that modules hand to others: these find what the first one finds."""
+    identity; the parameters that modules hand to others: these find what the first one finds; and the modules that are
+    called."""
+    called: set[int] = set()
     used: dict[int, set[str]] = {}
     handed_on: set[_ParamId] = set()
     by_function: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
@@ -148,6 +156,7 @@ def _params_used(binding: Binding) -> tuple[Mapping[int, frozenset[str]], frozen
         if number not in by_function:
             by_function[number] = _params_of_function(binding.graph.functions[number])
         other, passed = by_function[number]
+        called.add(id(bound))
         if other:
             used.setdefault(id(bound), set()).update(other)
         handed_on.update(_identity(binding, join_module_path(path, name)) for name in passed)
@@ -155,7 +164,7 @@ def _params_used(binding: Binding) -> tuple[Mapping[int, frozenset[str]], frozen
         names = {_identity(binding, name) for name in tie}
         if not handed_on.isdisjoint(names):
             handed_on |= names
-    return {key: frozenset(names) for key, names in used.items()}, frozenset(handed_on)
+    return {key: frozenset(names) for key, names in used.items()}, frozenset(handed_on), frozenset(called)
 
 
 def _params_of_function(function: Function) -> tuple[frozenset[str], frozenset[str]]:
