@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from planc.check_result import Result
-from planc.fixes.try_fixes import apply_edits
+from planc.fixes.chained_fixes import apply_edits
 from planc.ir.document import Document
 from planc.ir.source import Source
 from planc.syntax.read_file import read_source

@@ -25,6 +25,7 @@ from planc.proof.violations import (
     FusedSlice,
     LayoutLaw,
     LiteralSize,
+    ShardedWithFull,
     SliceBounds,
 )
 
@@ -198,8 +199,11 @@ def _shard_producers(context: FixContext) -> Fix | None:
 
 
 def _fix_incompatible_layouts(context: FixContext) -> Fix | None:
-    """rowwise where a sharded input meets a full weight; colwise for a sibling that lacks it."""
+    """rowwise where a sharded input meets a full weight; colwise for a sibling that lacks it; a layout for a parameter
+    of the module itself, as a table with a column for each head."""
     editor, origin = context.editor, context.violation.origin
+    if (fix := _fix_own_parameter(context)) is not None:
+        return fix
     if context.violation.rule is None and context.is_layer():
         output = editor.reduced_output(context.modules[0])
         return context.add_style(style_with(reduces_output=True).name + (f"  -> {output}" if output else ""))
@@ -214,6 +218,25 @@ def _fix_incompatible_layouts(context: FixContext) -> Fix | None:
         and editor.rule_for_name(join_module_path(module, name)) is None
     ]  # fmt: skip
     return context.add_style(_split_outputs(), *missing) if missing else None
+
+
+def _fix_own_parameter(context: FixContext) -> Fix | None:
+    """`params(...)` for the one parameter of the module that has a dim of the size that is split elsewhere."""
+    cause, rule, bound = context.violation.cause, context.violation.rule, context.bound
+    if not isinstance(cause, ShardedWithFull) or bound is None or context.is_layer():
+        return None
+    dim = sharded_dim(cause.type)
+    if dim is None or dim >= len(cause.shape) or (rule is not None and rule.value.params):
+        return None
+    size, parameters = cause.shape[dim], bound.module.parameters
+    fitting = [(name, info.shape) for name, info in parameters.items() if info.shape.count(size) == 1]
+    if len(fitting) != 1:
+        return None
+    name, shape = fitting[0]
+    declaration = f"params({name}: shard({shape.index(size)}))"
+    if rule is None:
+        return context.add_style(declaration)
+    return _replace_text(label_after(rule), f" {declaration}", f"add '{declaration}'")
 
 
 def _fix_fused_projection(context: FixContext) -> Fix | None:

@@ -1,5 +1,5 @@
 """A diagnostic keeps its fix only if the plan, with the fix applied, loses the violation and gets no other
-one. The fix of an error may bring warnings of redundant communication."""
+one, or one that a further fix mends. The fix of an error may bring warnings of redundant communication."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from planc.ir.diagnostic import Diagnostic, Edit, Fix
+from planc.fixes.chained_fixes import apply_edits, chain_fixes
+from planc.ir.diagnostic import Diagnostic, Fix
 from planc.ir.document import Document
 from planc.ir.resolved import Settings
 from planc.ir.source import Source
@@ -33,34 +34,47 @@ def keep_working_fixes(
         diagnose: checks the plan with a fix applied.
     """
     offered = [d for d in found if d.fix is not None and d.fix.edits]
-    tried = {
-        id(d)
-        for d in offered[: min(MAX_FIXES_TRIED, 1 + MAX_CHARACTERS_READ // (1 + len(document.source.text)))]
-        if _fix_works(d, document, settings, found, diagnose)
-    }
-    return tuple(d if d.fix is None or id(d) in tried else _without_fix(d) for d in found)
+    limit = min(MAX_FIXES_TRIED, 1 + MAX_CHARACTERS_READ // (1 + len(document.source.text)))
+    trial = _Trial(document, settings, found, diagnose)
+    working = {id(d): trial.working_fix(d) for d in offered[:limit]}
+    return tuple(d if d.fix is None else d.with_(fix=working.get(id(d))) for d in found)
 
 
-def _fix_works(
-    diagnostic: Diagnostic,
-    document: Document,
-    settings: Settings,
-    found: tuple[Diagnostic, ...],
-    diagnose: DiagnoseFn,
-) -> bool:
-    # A fix of a base plan would change the other plans that extend it.
-    if diagnostic.label.source is not document.source or diagnostic.fix is None:
-        return False
-    from planc.syntax.read_file import read_source
+class _Trial:
+    """Tries fixes of one plan."""
 
-    edited = read_source(_edit_source(document.source, diagnostic.fix))
-    after = diagnose(edited, settings).diagnostics
-    # An edit moves spans, so a violation is found again by its data.
-    before = Counter(_identity(d) for d in found)
-    left = Counter(
-        _identity(d) for d in after if d.is_error or not diagnostic.is_error or d.law.name == "not-proved"
-    )
-    return left[_identity(diagnostic)] < before[_identity(diagnostic)] and left <= before
+    def __init__(
+        self, document: Document, settings: Settings, found: tuple[Diagnostic, ...], diagnose: DiagnoseFn
+    ) -> None:
+        self.document, self.settings, self.found, self.diagnose = document, settings, found, diagnose
+        self.before = Counter(_identity(d) for d in found)
+
+    def working_fix(self, diagnostic: Diagnostic) -> Fix | None:
+        """The fix of a diagnostic if it works, alone or with others that it makes necessary."""
+        # A fix of a base plan would change the other plans that extend it.
+        fix = diagnostic.fix
+        if fix is None or diagnostic.label.source is not self.document.source:
+            return None
+        _, after = self.check(fix)
+        # An edit moves spans, so a violation is found again by its data.
+        left = Counter(
+            _identity(d) for d in after if d.is_error or not diagnostic.is_error or d.law.name == "not-proved"
+        )
+        own = _identity(diagnostic)
+        if left[own] >= self.before[own]:
+            return None
+        if left <= self.before:
+            return fix
+        if not diagnostic.is_error:
+            return None
+        return chain_fixes(fix, self.document, self.found, self.check, _identity)
+
+    def check(self, fix: Fix) -> tuple[Document, tuple[Diagnostic, ...]]:
+        """The plan with a fix, and its diagnostics."""
+        from planc.syntax.read_file import read_source
+
+        edited = read_source(_edit_source(self.document.source, fix))
+        return edited, self.diagnose(edited, self.settings).diagnostics
 
 
 def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
@@ -70,16 +84,5 @@ def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
     return diagnostic.law.code, diagnostic.message, diagnostic.label.text
 
 
-def apply_edits(text: str, edits: tuple[Edit, ...]) -> str:
-    """The text with the edits made; they do not overlap."""
-    for edit in sorted(edits, key=lambda e: e.span.start, reverse=True):
-        text = text[: edit.span.start] + edit.text + text[edit.span.end :]
-    return text
-
-
 def _edit_source(source: Source, fix: Fix) -> Source:
     return Source(source.name, apply_edits(source.text, fix.edits), source.format, source.folder)
-
-
-def _without_fix(d: Diagnostic) -> Diagnostic:
-    return d.with_(fix=None)
