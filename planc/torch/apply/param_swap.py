@@ -88,7 +88,7 @@ class ParamSwap:
         return local_param(parameter, self._grad_group, self._sum_dtype)
 
 
-class WholeParam:
+class GlobalSizeParam:
     """A parameter that stands in its own place, as a DTensor, while code runs that reads its global size: also where a
     step around has installed the local tensor. It is used as a swap is."""
 
@@ -109,7 +109,7 @@ class WholeParam:
         self.installed, self._resume = False, None
 
 
-AnySwap = ParamSwap | WholeParam
+AnySwap = ParamSwap | GlobalSizeParam
 
 
 class LocalForward(ForwardStep):
@@ -205,11 +205,13 @@ class ParamSwaps:
         saw it use."""
         return self._swaps_of(self._params_used_by(name))
 
-    def whole_of_code(self, name: str) -> list[WholeParam]:
+    def with_global_size(self, name: str) -> list[GlobalSizeParam]:
         """The parameters of which the code of a module reads the global size, where other code finds local tensors."""
         lowered = self._lowered.get(name)
         names = () if lowered is None else lowered.whole_params
-        return [WholeParam(swap) for swap in self._swaps_of(self._every_place(_split_names(name, names)))]
+        return [
+            GlobalSizeParam(swap) for swap in self._swaps_of(self._every_place(_split_names(name, names)))
+        ]
 
     def _swaps_of(self, names: Iterable[tuple[str, str]]) -> list[ParamSwap]:
         swaps = [

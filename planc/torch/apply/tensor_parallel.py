@@ -17,7 +17,14 @@ from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_att
 from planc.torch.apply.module_runtime import HookStep, ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
-from planc.torch.apply.param_swap import UNSPLIT, LocalForward, LocalHooks, ParamSwap, ParamSwaps, WholeParam
+from planc.torch.apply.param_swap import (
+    UNSPLIT,
+    LocalForward,
+    LocalHooks,
+    ParamSwap,
+    ParamSwaps,
+    GlobalSizeParam,
+)
 from planc.torch.apply.reduce_dtype import reduce_dtype
 from planc.torch.apply.rng import RngPass, RngScope
 from planc.torch.compat import has_forward_hooks, own_parameters
@@ -43,8 +50,8 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
     for name, module in modules.items():
         first_names.setdefault(id(module), name)
     used = {name: swaps.of_code(name) for name in first_names.values()}
-    local: dict[str, list[ParamSwap | WholeParam]] = {
-        name: [*params, *swaps.whole_of_code(name)] for name, params in used.items()
+    local: dict[str, list[ParamSwap | GlobalSizeParam]] = {
+        name: [*params, *swaps.with_global_size(name)] for name, params in used.items()
     }
     for name, found in local.items():
         if found:
