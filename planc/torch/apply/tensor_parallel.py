@@ -19,11 +19,11 @@ from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_swap import (
     UNSPLIT,
+    GlobalSizeParam,
     LocalForward,
     LocalHooks,
     ParamSwap,
     ParamSwaps,
-    GlobalSizeParam,
 )
 from planc.torch.apply.reduce_dtype import reduce_dtype
 from planc.torch.apply.rng import RngPass, RngScope
