@@ -59,6 +59,7 @@ from planc.proof.violations import (
     PackedWithUnpacked,
     ParameterNotGathered,
     PartialOperand,
+    ResultChanged,
     ShapeOfOther,
     ShardedDimChanged,
     ShardedRowNumbers,
@@ -346,6 +347,8 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
                            "its reader in the same unit, or a unit that is gathered then"),
     ArgumentChanged: ("the code changes an argument of the unit {unit} in place, which autograd refuses behind FSDP's node",
                       "code that leaves its arguments as they are, or no unit here"),
+    ResultChanged: ("the code changes a result of the unit {unit} in place: it is a view, and autograd drops FSDP's hook on it",
+                    "a new tensor in place of the change, or a unit that keeps its parameters"),
     FreedMemory: ("{use} parameters of the unit {unit}, which it has freed",
                   "a result of the module that is no view of its parameters, or a unit that keeps them"),
 }  # fmt: skip

@@ -378,6 +378,13 @@ class FreedMemory(Cause):
     """Whether it uses a view of the parameter, or needs the parameter for a gradient."""
 
 
+class ResultChanged(Cause):
+    """Code changes a unit's result in place, and the result is a view: autograd drops FSDP's hook on it."""
+
+    LAW = "unit-memory"
+    unit: str
+
+
 class ArgumentChanged(Cause):
     """The module of a unit changes an argument in place, which autograd refuses behind FSDP's node of the arguments."""
 

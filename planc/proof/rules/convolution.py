@@ -17,7 +17,16 @@ from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType, sharded, sharded
 from planc.proof.violations import PartialOperand, UnevenGroups
 
 
-@op_rule("conv1d", "conv2d", "conv3d", accepts_rank_dependent=True, saves=saves_factors(), may_alias=False)
+def adds_batch_dim(operation: Operation) -> bool:
+    """Whether the input has no batch dim: torch adds one, and returns a view of the result."""
+    x, weight = operation.operands()[:2]
+    return x.ndim < weight.ndim
+
+
+@op_rule(
+    "conv1d", "conv2d", "conv3d", accepts_rank_dependent=True, saves=saves_factors(), may_alias=False,
+    returns_view=adds_batch_dim,
+)  # fmt: skip
 def convolution_rule(operation: Operation) -> SpmdType:
     """x (b, in, *spatial), weight (out, in / groups, *window), bias (out) -> (b, out, *spatial)"""
     x, weight, bias, *geometry, groups = operation.bind_arguments(

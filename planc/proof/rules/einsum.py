@@ -6,11 +6,11 @@ from typing import Any
 
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported
-from planc.proof.rules.registry import op_rule
+from planc.proof.rules.registry import always, op_rule
 from planc.proof.types import SpmdType
 
 
-@op_rule("einsum")
+@op_rule("einsum", returns_view=always)
 def torch_einsum_rule(operation: Operation) -> SpmdType:
     """einsum("bij,bjk->bik", a, b): dims by their letters, those of `...` by their places from the last."""
     equation, *given = operation.arguments

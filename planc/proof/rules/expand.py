@@ -17,7 +17,7 @@ from planc.proof.rules.arguments import (
 from planc.proof.rules.dim_mapping import remap_dims
 from planc.proof.rules.einsum_rule import forbid_unreduced_gradients
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation, Unsupported
-from planc.proof.rules.registry import op_rule
+from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import saves_nothing
 from planc.proof.types import (
     PARTIAL,
@@ -115,7 +115,9 @@ def tiled_type(x: Operand, counts: Sequence[Any], operation: Operation) -> SpmdT
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
-@op_rule("repeat_interleave", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
+@op_rule(
+    "repeat_interleave", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False, returns_view=always,
+)  # fmt: skip
 def repeat_interleave_rule(operation: Operation) -> SpmdType:
     """x (a, b), 3 times along dim 1 -> (a, 3 * b), the copies of an entry next to each other"""
     x, count, dim = bind_with_aliases(operation, "input", "repeats", dim=None, output_size=None)[:3]

@@ -7,7 +7,7 @@ from typing import Any
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
-from planc.proof.rules.registry import op_rule
+from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import SpmdType
 
@@ -26,7 +26,7 @@ def cross_entropy_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
     return (made(x.shape, x.dtype), *saved_sources(operation, (1,)), made((), x.dtype))
 
 
-@op_rule("cross_entropy", saves=cross_entropy_saves, may_alias=False)
+@op_rule("cross_entropy", saves=cross_entropy_saves, may_alias=False, returns_view=always)
 def cross_entropy_rule(operation: Operation) -> SpmdType:
     """input (b, classes, ...) or (classes), target (b, ...) or as input, weight (classes)"""
     x, target, weight, size_average, _, reduce, reduction, _ = operation.bind_arguments(

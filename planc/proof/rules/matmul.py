@@ -20,7 +20,13 @@ def addmm_adds_bias(step: Op, name: str) -> bool:
     return step.keywords.get("beta", 1) == 1 and step.arguments[:1] == (WeightRef(name),)
 
 
-@op_rule("linear", saves=saves_factors(), may_alias=False, adds_bias=always)
+def views_product(operation: Operation) -> bool:
+    """Whether torch adds the bias to a product of matrices, and returns a view of that."""
+    x, _, bias = operation.bind_arguments("input", "weight", bias=None)
+    return bias is not None and isinstance(x, Operand) and x.ndim > 2
+
+
+@op_rule("linear", saves=saves_factors(), may_alias=False, adds_bias=always, returns_view=views_product)
 def linear_rule(operation: Operation) -> SpmdType:
     """x (..., in), weight (out, in), bias (out) -> (..., out)"""
     x, weight, bias = operation.bind_arguments("input", "weight", bias=None)

@@ -9,7 +9,7 @@ from planc.proof.rules.arguments import bind_ignoring, normalize_dim
 from planc.proof.rules.einsum_rule import LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation
 from planc.proof.rules.reductions import reduction_dims
-from planc.proof.rules.registry import add_rows, op_rule
+from planc.proof.rules.registry import add_rows, always, op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import SpmdType, sharded
 from planc.proof.violations import UnevenGroups
@@ -88,7 +88,7 @@ def running_statistics(step: Op) -> tuple[Any, ...]:
     return (*positions, *(keywords[name] for name in ("running_mean", "running_var") if name in keywords))
 
 
-add_rows("instance_norm", may_alias=False, updates=running_statistics)
+add_rows("instance_norm", may_alias=False, updates=running_statistics, returns_view=always)
 
 
 @op_rule("batch_norm", saves=batch_norm_saves, may_alias=False, updates=running_statistics)

@@ -10,9 +10,15 @@ from planc.proof.types import SpmdType
 _DIMS = ("1d", "2d", "3d")
 
 
+def pools_one_dim(operation: Operation) -> bool:
+    """torch pools one dim as two, and returns a view of that."""
+    return operation.name.endswith("1d")
+
+
 @op_rule(
     *(f"{kind}_pool{dims}" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for dims in _DIMS),
     may_alias=False,
+    returns_view=pools_one_dim,
 )  # fmt: skip
 def pooling_rule(operation: Operation) -> SpmdType:
     """x (..., *spatial) -> (..., *smaller); an average is linear"""

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         inplace_position: int | None
         updates: Callable[[Op], tuple[Any, ...]]
         may_copy: bool
+        returns_view: Callable[[Operation], bool]
 
 
 class OpRow(Record):
@@ -94,6 +95,8 @@ class OpRow(Record):
     """The arguments that a call changes besides its result, such as running statistics."""
     may_copy: bool = False
     """Whether the result may share memory with an operand, and may also be a copy."""
+    returns_view: Callable[[Operation], bool] = never
+    """Whether autograd may take the result for a view of a tensor that the operation makes inside."""
 
 
 OPS: dict[str, OpRow] = {}

@@ -4,13 +4,13 @@ what leaves it leaves by its result. They need no closer look, and nearly all ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from planc.bind.binding import BoundModule
 from planc.ir.graph import INDEX_NODES, Call, Function, ModelGraph, Op, Value, WeightRef
 from planc.ir.tree import leaves
 from planc.proof.rules.inplace import is_inplace
-from planc.proof.units.memory import viewed_operands
+from planc.proof.units.memory import returns_view, viewed_operands
 from planc.proof.units.unit_map import UnitMap
 
 
@@ -26,6 +26,7 @@ class ConfinedCalls:
         self.units, self.graph = units, graph
         self._confined: dict[tuple[int, int], bool] = {}
         self._passed: dict[int, tuple[int | None, ...]] = {}
+        self._views: dict[int, tuple[int | None, ...]] = {}
         self._reads: dict[tuple[int, int], bool] = {}
 
     def is_confined(self, function: Function, bound: BoundModule) -> bool:
@@ -70,6 +71,45 @@ class ConfinedCalls:
                 return None
             number = (*step.argument_tensors, *step.free_tensors)[passed]
         return number
+
+    def views(self, function: Function) -> tuple[int | None, ...]:
+        """For each export of a function: the input that it is a view of, -1 if it is a view of a tensor made inside, or
+        None if it is no view."""
+        found = self._views.get(id(function))
+        if found is None:
+            made_by = {result: step for step in function.steps for result in step.results}
+            found = tuple([self._viewed(function, made_by, number) for number in function.exports])
+            self._views[id(function)] = found
+        return found
+
+    def _viewed(self, function: Function, made_by: Mapping[int, Op | Call], number: int) -> int | None:
+        if number < function.inputs:
+            return number
+        step = made_by.get(number)
+        if isinstance(step, Call):
+            callee, position = self.graph.functions[step.function], step.results.index(number)
+            inputs = (*step.argument_tensors, *step.free_tensors)
+            passed, view = self.passed_inputs(callee)[position], self.views(callee)[position]
+            if passed is not None:
+                return self._viewed(function, made_by, inputs[passed])
+            return view if view is None or view < 0 else self._view_of(function, made_by, inputs[view])
+        if step is None:
+            return None
+        viewed = viewed_operands(function, step)
+        values = leaves((step.arguments, step.keywords), Value, into=INDEX_NODES)
+        if is_inplace(step) and values:
+            return self._viewed(function, made_by, values[0].number)
+        if step.name == "aliased":
+            return self._viewed(function, made_by, values[1 + step.results.index(number)].number)
+        if viewed:
+            first = viewed[0]
+            return self._view_of(function, made_by, first.number) if isinstance(first, Value) else -1
+        return -1 if returns_view(function, step, lambda _: None) else None
+
+    def _view_of(self, function: Function, made_by: Mapping[int, Op | Call], number: int) -> int:
+        """What a view of a tensor is a view of: an input, or a tensor made inside."""
+        viewed = self._viewed(function, made_by, number)
+        return -1 if viewed is None else viewed
 
     def _call_reads(self, step: Call, bound: BoundModule) -> bool:
         child = bound.find_submodule(step.module)

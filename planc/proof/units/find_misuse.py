@@ -12,7 +12,7 @@ from planc.proof.units.confined import ConfinedCalls
 from planc.proof.units.forward import ForwardPass, Misuse
 from planc.proof.units.tape import Step
 from planc.proof.units.unit_map import FsdpUnit, UnitMap
-from planc.proof.violations import ArgumentChanged, Cause, FreedMemory, ParameterNotGathered
+from planc.proof.violations import ArgumentChanged, Cause, FreedMemory, ParameterNotGathered, ResultChanged
 
 
 def unit_violations(binding: Binding, block: int, kept: Located | None = None) -> Iterator[Violation]:
@@ -35,7 +35,11 @@ def unit_violations(binding: Binding, block: int, kept: Located | None = None) -
         found.setdefault(key, _violation(misuse.unit, misuse.step, _cause(misuse)))
     if not found:  # what a forward pass cannot compute has no gradient
         for unit, step in freed_in_backward(forward.tape, outputs):
-            found.setdefault((unit, step), _violation(unit, step, FreedMemory(unit.name, "backward")))
+            change = forward.tape.dropped.get(unit)
+            if change is not None:
+                found.setdefault((unit, change), _violation(unit, change, ResultChanged(unit.name)))
+            else:
+                found.setdefault((unit, step), _violation(unit, step, FreedMemory(unit.name, "backward")))
     yield from found.values()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.graph import INDEX_NODES, Call, Function, Op, TensorInfo, Value, WeightRef
@@ -12,7 +13,7 @@ from planc.proof.result import join_module_path
 from planc.proof.rules.inplace import is_inplace
 from planc.proof.saved_by_operation import recorded_operation, saved_tensors
 from planc.proof.units.confined import ConfinedCalls
-from planc.proof.units.memory import viewed_operands
+from planc.proof.units.memory import returns_view, viewed_operands
 from planc.proof.units.tape import Node, Step, Tape, Traced
 from planc.proof.units.unit_map import FsdpUnit, UnitMap
 
@@ -145,11 +146,32 @@ class ForwardPass:
                 self.misuses.append(Misuse(unit, step, _first_parameter(path, bound)))
         operands = tuple(dict.fromkeys(tensor.node for tensor in inputs if tensor.node is not None))
         node = self.tape.add(Node(operands, Step(path, step.operation), used, used))
-        results = []
-        for number, passed in zip(function.exports, self.confined.passed_inputs(function), strict=True):
-            made = Traced(node if function.tensors[number].grad else None, base=node)
-            results.append(made if passed is None else inputs[passed])
-        return results
+        passed = self.confined.passed_inputs(function)
+        views = self.confined.views(function)
+        return [
+            self._confined_result(function, number, node, inputs, each, view)
+            for number, each, view in zip(function.exports, passed, views, strict=True)
+        ]
+
+    def _confined_result(
+        self,
+        function: Function,
+        number: int,
+        node: int,
+        inputs: Sequence[Traced],
+        passed: int | None,
+        view: int | None,
+    ) -> Traced:
+        """One result of such a call: an input unchanged, a view, or a tensor of its own."""
+        if passed is not None:
+            return inputs[passed]
+        has_grad = function.tensors[number].grad
+        if view is None:
+            return Traced(node if has_grad else None)
+        viewed = inputs[view] if view >= 0 else Traced(node)
+        made = self.tape.add(Node((node,), Step("", "view"))) if has_grad else None
+        base = viewed.node if viewed.base is None else viewed.base
+        return Traced(made, base=base, argument_of=viewed.argument_of)
 
     def _follow_call(self, path: str, bound: BoundModule, call: Call, values: dict[int, Traced]) -> None:
         start = self.binding.root if call.module.startswith("/") else bound
@@ -183,20 +205,27 @@ class ForwardPass:
             else:
                 operands.append(values.get(item.number, Traced(None)))
                 self._check_memory(operands[-1], step)
+        if is_inplace(op) and operands:
+            self.tape.change(operands[0], step)
         if is_inplace(op) and operands and operands[0].argument_of is not None:
             self.misuses.append(Misuse(operands[0].argument_of, step, "", changes_argument=True))
         viewed = viewed_operands(function, op)
         memory = self._viewed_units(viewed, units, values)
-        node = None
+        node = inside = None
         if any(function.tensors[number].grad for number in op.results):
             parents = [tensor.node for tensor in operands if tensor.node is not None]
-            if is_inplace(op) and operands and operands[0].base is not None:
-                # The view gets its gradient from its base: the hooks on it are gone.
-                parents[:1] = [operands[0].base]
+            # A view that is changed gets its gradient from its base: the hooks on it are gone.
+            changed = operands if op.name == "aliased" else operands[:1] if is_inplace(op) else []
+            for tensor in changed:
+                if tensor.base is not None:
+                    parents = [tensor.base if parent == tensor.node else parent for parent in parents]
             saved = self._saved_units(function, bound, op, units, values)
             accumulates = tuple(dict.fromkeys(units.values()))
             node = self.tape.add(Node(tuple(dict.fromkeys(parents)), step, saved, accumulates))
+            inside = node if returns_view(function, op, partial(self._find, bound=bound)) else None
+            node = node if inside is None else self.tape.add(Node((inside,), step))
         base = self._base(viewed, values) if not is_inplace(op) else (operands[0].base if operands else None)
+        base = inside if base is None else base
         first = viewed[0] if viewed else None
         argument_of = (
             values[first.number].argument_of if isinstance(first, Value) and first.number in values else None

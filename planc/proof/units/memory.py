@@ -8,6 +8,8 @@ from planc.ir.graph import INDEX_NODES, Function, Op, Value, WeightRef
 from planc.ir.tree import leaves
 from planc.proof.rules.catalog import find_op
 from planc.proof.rules.inplace import is_inplace
+from planc.proof.rules.operation import Unsupported
+from planc.proof.saved_by_operation import WeightInfo, recorded_operation
 
 
 def may_be_view(step: Op) -> bool:
@@ -29,6 +31,15 @@ def viewed_operands(function: Function, step: Op) -> list[Value | WeightRef]:
     if step.name == "__getitem__" and _tensors(step.arguments[1:]):
         return []  # rows that a tensor names are copied
     return [] if _is_cast(function, step, first) else first
+
+
+def returns_view(function: Function, step: Op, weight: WeightInfo) -> bool:
+    """Whether autograd may take the result for a view of a tensor that the operation makes inside."""
+    row = find_op(step.name)
+    try:
+        return row is not None and row.returns_view(recorded_operation(function, step, weight))
+    except (Unsupported, IndexError, KeyError, TypeError, ValueError, AttributeError):
+        return False  # a graph that is written by hand: arguments that the row cannot read
 
 
 def _is_cast(function: Function, step: Op, operands: list[Value | WeightRef]) -> bool:

@@ -60,6 +60,10 @@ class Tape:
         """The units that are gathered before a node runs in the backward pass."""
         self.gathered: set[FsdpUnit] = set()
         """The units that are gathered at this moment of the forward pass."""
+        self.viewed: dict[int, list[FsdpUnit]] = {}
+        """The units that have returned views of the tensor that a node computes."""
+        self.dropped: dict[FsdpUnit, Step] = {}
+        """Where code changes such a view in place, so that autograd drops the hooks on it."""
 
     def add(self, node: Node) -> int:
         """Append a node, and give its number."""
@@ -70,3 +74,10 @@ class Tape:
         """Gather a unit before the gradient of a tensor flows on."""
         if tensor.node is not None:
             self.hooks.setdefault(tensor.node, []).append(unit)
+            if tensor.base is not None:
+                self.viewed.setdefault(tensor.base, []).append(unit)
+
+    def change(self, tensor: Traced, step: Step) -> None:
+        """A tensor is changed in place."""
+        for unit in self.viewed.get(-1 if tensor.base is None else tensor.base, ()):
+            self.dropped.setdefault(unit, step)

@@ -70,6 +70,10 @@ def check_row_facts(case: Case) -> None:
         storages = {operand.untyped_storage().data_ptr() for operand in run.operands if operand.numel()}
         if any(result.untyped_storage().data_ptr() in storages for result in run.results):
             raise WrongFact(f"the result of {case!r} shares memory with an operand")
+    is_view = any(result.requires_grad and result._is_view() for result in run.results)
+    known = row.may_alias or is_inplace(run.operation) or row.returns_view(run.operation)
+    if is_view and not known:
+        raise WrongFact(f"autograd takes the result of {case!r} for a view")
     if any(result.requires_grad for result in run.results):
         _check_saved(case, run, row.saves(run.operation))
 

@@ -64,11 +64,13 @@ def test_the_test_finds_a_table():
         ("mul", {"saves": saves()}),
         ("view", {"may_alias": False}),
         ("dropout", {}),
+        ("linear", {"may_alias": False}),
     ],
 )
 def test_torch_finds_a_wrong_row(monkeypatch, name, facts):
     monkeypatch.setitem(OPS, name, type(OPS[name])(OPS[name].infer, **facts))
     x = T(2, 4)
     cases = {"add": (x, x), "mul": (x, x), "view": (x, 8), "dropout": (x, 0.5, True)}
+    cases["linear"] = (T(2, 2, 4), T(3, 4), T(3))
     with pytest.raises(WrongFact):
         check_row_facts(Case(name, *cases.get(name, (x,))))

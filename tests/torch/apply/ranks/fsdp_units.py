@@ -195,6 +195,40 @@ def chained(self: Any, x: Tensor) -> Tensor:
     return self.head(x)
 
 
+def projects(self: Any, x: Tensor) -> Tensor:
+    return self.project(x)
+
+
+def projects_flat(self: Any, x: Tensor) -> Tensor:
+    return (self.up(x) * self.scale[0]).view(x.shape)
+
+
+def returns_argument(self: Any, x: Tensor) -> Tensor:
+    self.router(x)
+    return x[:, :]
+
+
+def changes_result(self: Any, x: Tensor) -> Tensor:
+    for block in self.blocks:
+        x = block(self.head(x))
+        x += 1
+    return self.head(x)
+
+
+def changes_view_of_result(self: Any, x: Tensor) -> Tensor:
+    for block in self.blocks:
+        x = block(self.head(x))
+        x.view(-1).mul_(2)
+    return self.head(x)
+
+
+def changes_detached_result(self: Any, x: Tensor) -> Tensor:
+    for block in self.blocks:
+        x = block(self.head(x))
+        x.detach().mul_(2)
+    return self.head(x)
+
+
 def by_method(self: Any, x: Tensor) -> Tensor:
     for block in self.blocks:
         x = block(block.project(x))
@@ -239,6 +273,15 @@ CASES: dict[str, Case] = {
     "a child's weight in its own unit": (lambda: Blocks(reads_child, chained), ("blocks.*.up", *UNITS), "L715"),
     "an argument changed in place": (lambda: Blocks(changes_argument, with_head_first), UNITS, "L716"),
     "an argument changed in place, no unit": (lambda: Blocks(changes_argument, with_head_first), ("root",), "proved"),
+    "a new result changed in place": (lambda: Blocks(reads_scale, changes_result), UNITS, "proved"),
+    "a view of a new result changed in place": (lambda: Blocks(reads_scale, changes_view_of_result), UNITS, "proved"),
+    "a product with a bias changed in place": (lambda: Blocks(projects, changes_result), UNITS, "L716"),
+    "a product changed by a view": (lambda: Blocks(projects, changes_view_of_result), UNITS, "L716"),
+    "a product changed in place, detached": (lambda: Blocks(projects, changes_detached_result), UNITS, "L716"),
+    "a product changed in place, kept": (lambda: Blocks(projects, changes_result), ("blocks.*  keep", "root"), "proved"),
+    "a product changed in place, no unit": (lambda: Blocks(projects, changes_result), ("root",), "proved"),
+    "a view changed in place": (lambda: Blocks(projects_flat, changes_result), UNITS, "L716"),
+    "a view of an argument changed in place": (lambda: Blocks(returns_argument, changes_result), UNITS, "L716"),
     "a helper method": (lambda: Blocks(reads_scale, by_method), UNITS, "L715"),
     "a helper method that calls units": (lambda: Blocks(reads_scale, by_method), ("blocks.*.up", *UNITS), "proved"),
 }  # fmt: skip
