@@ -226,14 +226,19 @@ def _fix_own_parameter(context: FixContext) -> Fix | None:
     if not isinstance(cause, ShardedWithFull) or bound is None or context.is_layer():
         return None
     dim = sharded_dim(cause.type)
-    if dim is None or dim >= len(cause.shape) or (rule is not None and rule.value.params):
+    if dim is None or (rule is not None and rule.value.params):
         return None
-    size, parameters = cause.shape[dim], bound.module.parameters
-    fitting = [(name, info.shape) for name, info in parameters.items() if info.shape.count(size) == 1]
-    if len(fitting) != 1:
+    # The other operand may lack leading dims.
+    sizes = cause.shape[dim::-1] if dim < len(cause.shape) else cause.shape[::-1]
+    shapes = {name: info.shape for name, info in bound.module.parameters.items()}
+    fitting = [
+        [(name, shape.index(size)) for name, shape in shapes.items() if shape.count(size) == 1]
+        for size in sizes
+    ]
+    found = next((each for each in fitting if each), [])
+    if len(found) != 1:
         return None
-    name, shape = fitting[0]
-    declaration = f"params({name}: shard({shape.index(size)}))"
+    declaration = "params({}: shard({}))".format(*found[0])
     if rule is None:
         return context.add_style(declaration)
     return _replace_text(label_after(rule), f" {declaration}", f"add '{declaration}'")
