@@ -32,7 +32,9 @@ def reduce_dtype(fsdp: LoweredFsdp | None) -> torch.dtype | None:
     Returns:
         None: gradients are summed in the dtype that they have.
     """
-    return None if fsdp is None else torch_dtype(fsdp, "reduce") or torch_dtype(fsdp, "params")
+    if fsdp is None or not fsdp.units:
+        return None
+    return torch_dtype(fsdp, "reduce") or torch_dtype(fsdp, "params")
 
 
 def units_with_partial_grads(lowered: Lowered) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planc.ir.errors import CallError
 from planc.ir.verify_result import (
     ComparedKind,
     NumericVerdict,
@@ -14,6 +15,10 @@ from planc.ir.verify_result import (
 from planc.torch.verify.blame import RuleIndex
 from planc.torch.verify.lowering import VerifyPlan
 from planc.torch.verify.rank_pool import RankResult
+
+
+_PLANC_ERRORS = tuple(f"{error.__name__}: planc: " for error in (ValueError, CallError))
+"""What the text of an error begins with by which planc rejects inputs."""
 
 
 class VerifyResultBuilder:
@@ -91,4 +96,4 @@ def _root_cause(failed: Sequence[RankResult]) -> RankResult:
 
 def _is_planc_error(result: RankResult) -> bool:
     """Whether planc itself rejected the inputs, and names what it needs."""
-    return result.error is not None and result.error.startswith("ValueError: planc: ")
+    return result.error is not None and result.error.startswith(_PLANC_ERRORS)
