@@ -1,11 +1,12 @@
-"""The inputs that a model was captured with, as calls at run time are compared with them."""
+"""The inputs that a model was captured with, and what it returned, as calls at run time are compared with them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 from planc.ir.graph import ModelGraph, TensorInfo
-from planc.ir.lowered import LoweredInput, NumberKind
+from planc.ir.lowered import LoweredInput, NumberKind, TensorPath
+from planc.proof.model_outputs import output_paths
 from planc.proof.result import Proof
 
 
@@ -30,6 +31,13 @@ def call_inputs(graph: ModelGraph, proof: Proof, without_grad: Collection[int]) 
         )
         for number, (name, info) in enumerate(graph.inputs.items())
     }
+
+
+def call_results(graph: ModelGraph) -> tuple[TensorPath, ...]:
+    """Where real tensors of one dim or more are in the model's result."""
+    tensors = graph.main_function.tensors
+    found = output_paths(graph.main_function).values()
+    return tuple(path for path, number in found if tensors[number].shape and tensors[number].is_floating)
 
 
 def number_kind(info: TensorInfo) -> NumberKind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planc.bind.binding import Binding
 from planc.ir.lowered import Lowered
-from planc.lower.call_inputs import call_inputs
+from planc.lower.call_inputs import call_inputs, call_results
 from planc.lower.lowering_error import LoweringError
 from planc.proof.differentiable_inputs import prove_with_input_gradients
 from planc.proof.prove import prove
@@ -19,15 +19,20 @@ def lower_binding(binding: Binding, proof: Proof) -> Lowered:
         LoweringError: no instructions do what the plan says.
     """
     bound, proved, without_grad = prove_with_input_gradients(binding, proof)
+    results = call_results(binding.graph)
     try:
-        return _lower(bound, proved, Lowered(inputs=call_inputs(binding.graph, proof, without_grad)))
+        return _lower(
+            bound, proved, Lowered(inputs=call_inputs(binding.graph, proof, without_grad), results=results)
+        )
     except LoweringError:
         if bound is binding:
             raise
     # One instruction may serve all calls of a module only if the inputs of the model need no gradient.
     infos = binding.graph.inputs.values()
     without_grad = frozenset(number for number, info in enumerate(infos) if not info.grad)
-    return _lower(binding, proof, Lowered(inputs=call_inputs(binding.graph, proof, without_grad)))
+    return _lower(
+        binding, proof, Lowered(inputs=call_inputs(binding.graph, proof, without_grad), results=results)
+    )
 
 
 def _lower(binding: Binding, proof: Proof, lowered: Lowered) -> Lowered:

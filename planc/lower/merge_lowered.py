@@ -18,7 +18,8 @@ def merge_lowered(main: Lowered, other: Lowered) -> Lowered:
         LoweringError: the two calls need different instructions.
     """
     axes = {axis.axis: axis for axis in other.tensor}
-    return main.with_(tensor=tuple(_merge_axis(axis, axes[axis.axis]) for axis in main.tensor))
+    tensor = tuple(_merge_axis(axis, axes[axis.axis]) for axis in main.tensor)
+    return main.with_(tensor=tensor, results=max(main.results, other.results, key=len))
 
 
 def _merge_axis(main: LoweredAxis, other: LoweredAxis) -> LoweredAxis:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.errors import CallError
-from planc.ir.lowered import Lowered, LoweredInput
-from planc.ir.tree import leaves
+from planc.ir.lowered import Lowered, LoweredInput, TensorPath
+from planc.ir.tree import dotted, leaves, leaves_with_paths
 from planc.torch.apply.argument_names import positional_names
 from planc.torch.apply.module_runtime import HookStep
 
@@ -27,6 +27,7 @@ def guard_calls(model: nn.Module, lowered: Lowered) -> None:
     if lowered.inputs:
         guard = CallGuard(model, lowered.inputs, lowered.eval_error)
         model.register_forward_pre_hook(guard, with_kwargs=True, prepend=True)
+        model.register_forward_hook(ResultGuard(lowered.results), prepend=True)
 
 
 class CallGuard:
@@ -106,6 +107,32 @@ class CallGuard:
                 f"planc: '{name}' needs a gradient, and the plan leaves that gradient in parts: no rank would have all of "
                 f"it. needed: a boundary that sums it, such as 'root  inputs({self.keys[name]}: replicate -> replicate)', "
                 "or an input without a gradient"
+            )
+
+
+class ResultGuard:
+    """A hook that refuses a result with more tensors than the captured one, such as hidden states that the caller asks
+    for: they may be slices. A single number, such as a loss, may be added, and a result may be a tuple or a mapping."""
+
+    def __init__(self, results: tuple[TensorPath, ...]) -> None:
+        self.results = results
+
+    def __call__(self, module: nn.Module, args: Any, result: Any) -> None:
+        """
+        Raises:
+            CallError: the result has more tensors.
+        """
+        if isinstance(result, Tensor):
+            return
+        found = [
+            path
+            for path, tensor in leaves_with_paths(result, Tensor)
+            if tensor.is_floating_point() and tensor.dim()
+        ]
+        if len(found) > len(self.results):
+            new = next(path for path in found if path not in self.results)
+            raise _unlike_captured(
+                f"its result has a tensor at '{dotted(new)}', and the captured one had none"
             )
 
 

@@ -4,6 +4,7 @@ Outermost first, a module can have these steps. Those above the first line run i
 lines replace its forward, once:
 
     CallGuard               refuses calls that the proof does not cover, at the model itself, before all others
+    ResultGuard             refuses results that the proof does not cover, at the model itself
     VocabParallelOutput     the logits leave the model as a `VocabParallelLogits`
     (hooks of FSDP2)
     UncapturedCall          refuses calls of a module that the captured call did not use

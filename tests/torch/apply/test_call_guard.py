@@ -137,3 +137,12 @@ def test_a_branch_of_eval_mode() -> None:
         assert "a dim cannot be reduced" in message or "sharded" in message
     found = run_on_ranks(2, "torch.apply.calls:call", **{**case, "setting": ""}, captured=both, given=given)
     assert is_right(found), found
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("mapping", ""), ("tuple", ""), ("more", "its result has a tensor at 'y'")]
+)
+def test_a_result_with_more_tensors_may_have_slices(kind: str, expected: str) -> None:
+    for found in run_on_ranks(2, "torch.apply.calls:returned", kind=kind):
+        assert len(found) == bool(expected), found
+        assert all(expected in message for message in found)

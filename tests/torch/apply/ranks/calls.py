@@ -106,6 +106,34 @@ class Evaluates(Body):
         return self.down(y)
 
 
+class Returns(Body):
+    """Returns a mapping, a tuple, or what it computed on the way too."""
+
+    kind = "mapping"
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Any:
+        y = torch.relu(self.up(x))
+        z = self.down(y)
+        if self.kind == "mapping":
+            return {"z": z}
+        return (z.mean(), z) if self.kind == "tuple" else {"z": z, "y": y}
+
+
+def returned(kind: str) -> list[str]:
+    """What a call says, or nothing where it returns what the whole model does."""
+    whole, split = _built(Returns)
+    planc.parallelize(split, planc.parse(plan_text("bare")), make_mesh(), inputs=[torch.zeros(BATCH, WIDTH)])
+    whole.kind = split.kind = kind  # type: ignore[assignment]
+    x = numbers(BATCH, WIDTH)
+    try:
+        found = split(x)
+    except planc.CallError as error:
+        return [str(error)]
+    expected = whole(x)
+    pairs = zip(found.values(), expected.values()) if kind == "mapping" else zip(found, expected)
+    return [f"off by {float((a - b).abs().max())}" for a, b in pairs if not torch.allclose(a, b, atol=1e-5)]
+
+
 PLANS = {
     "flat": "root inputs(0: replicate -> shard(1)); norm sequence; flat replicate inputs(0: shard(0) -> replicate)",
     "bare": "up colwise; down rowwise",
