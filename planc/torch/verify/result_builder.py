@@ -16,7 +16,6 @@ from planc.torch.verify.blame import RuleIndex
 from planc.torch.verify.lowering import VerifyPlan
 from planc.torch.verify.rank_pool import RankResult
 
-
 _PLANC_ERRORS = tuple(f"{error.__name__}: planc: " for error in (ValueError, CallError))
 """What the text of an error begins with by which planc rejects inputs."""
 

@@ -47,6 +47,6 @@ def test_a_checker_blind_to_a_law_is_caught(law: str) -> None:
 
 
 def test_every_mutation_changes_some_model() -> None:
-    found = call_in_fork("tests.hunt.models.drawn_mutations:effects", base="decoder", seed=SEED)
+    found = call_in_fork("tests.hunt.models.random_mutations:effects", base="decoder", seed=SEED)
     assert all(found.values())
     assert len(found) == len(mutations())
