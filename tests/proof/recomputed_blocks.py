@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, one_hot
+from torch.nn.functional import dropout, leaky_relu, one_hot
+from torch.nn.utils.parametrizations import spectral_norm
 
 WIDTH, BATCH, LENGTH = 8, 4, 6
 Forward = Callable[[Any, Any], Any]
@@ -20,7 +21,8 @@ class Block(nn.Module):
         super().__init__()
         self.function, self.calls = function, 0
         self.up, self.down = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.norm, self.spectral = nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.norm, self.spectral = nn.BatchNorm1d(WIDTH), spectral_norm(nn.Linear(WIDTH, WIDTH))
+        self.instance_norm = nn.InstanceNorm1d(WIDTH, track_running_stats=True)
         self.register_buffer("mean", torch.ones(WIDTH))
         self.register_buffer("seen", torch.zeros(4))
 
@@ -147,6 +149,27 @@ def counted_load(self: Any, x: Tensor) -> Tensor:
 
 def batch_norm(self: Any, x: Tensor) -> Tensor:
     return plain(self, self.norm(x.transpose(1, 2)).transpose(1, 2))
+
+
+def instance_norm(self: Any, x: Tensor) -> Tensor:
+    return plain(self, self.instance_norm(x.transpose(1, 2)).transpose(1, 2))
+
+
+def spectral(self: Any, x: Tensor) -> Tensor:
+    return plain(self, self.spectral(x))
+
+
+def in_place_by_position(self: Any, x: Tensor) -> Tensor:
+    return plain(self, leaky_relu(x, 0.1, True))
+
+
+def own_by_position(self: Any, x: Tensor) -> Tensor:
+    return x + self.down(leaky_relu(self.up(x), 0.1, True))
+
+
+def counted_in_object(self: Any, x: Tensor, record: Any) -> Tensor:
+    record.calls += 1
+    return plain(self, x * record.calls)
 
 
 def with_dropout(self: Any, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -67,6 +68,13 @@ def with_dict(self: Any, x: Tensor) -> Tensor:
     x, shared = self.stem(x), {}
     for block in self.blocks:
         x = block(x, shared)
+    return self.head(x)
+
+
+def with_object(self: Any, x: Tensor) -> Tensor:
+    x, record = self.stem(x), SimpleNamespace(calls=0)
+    for block in self.blocks:
+        x = block(x, record)
     return self.head(x)
 
 
@@ -205,6 +213,11 @@ CASES = {
     "buffer overwritten by two calls": Case(blocks.overwritten_buffer, one_block_twice, verdict="proved"),
     "router's bias": Case(blocks.router_bias, verdict="proved"),
     "counted load": Case(blocks.counted_load, verdict="proved"),
+    "instance norm": Case(blocks.instance_norm, verdict="proved"),
+    "spectral norm": Case(blocks.spectral, verdict="proved"),
+    "argument in place by a flag": Case(blocks.in_place_by_position),
+    "own value in place by a flag": Case(blocks.own_by_position, verdict="proved"),
+    "count in an object": Case(blocks.counted_in_object, with_object),
     "batch norm": Case(blocks.batch_norm, verdict="proved"),
     "dropout": Case(blocks.with_dropout, verdict="proved"),
     "argument changed by the model": Case(blocks.shifted, added_in_place),
