@@ -44,7 +44,9 @@ class SavedTensors:
         self._known = None
 
     def pack(self, tensor: Tensor) -> Tensor:
-        if self._known is not None and _storage(tensor) not in self._known and tensor.dtype != torch.uint8:
+        # An empty tensor has no memory: torch 2.11 saves one in place of what it runs again.
+        is_state = tensor.dtype == torch.uint8 or not tensor.numel()
+        if self._known is not None and not is_state and _storage(tensor) not in self._known:
             self.shapes.append(list(tensor.shape))
             self._tensors.append(tensor)
         return tensor
