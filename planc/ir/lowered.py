@@ -154,7 +154,8 @@ class Lowered(Record):
     inputs: Mapping[str, LoweredInput] = {}
     """The inputs of the model, by keyword or by position written as a number; one in a container has the number
     of the tensor there too, as `0.1`. Empty: calls are not compared with the captured one."""
-    results: tuple[TensorPath, ...] = ()
-    """Where real tensors of one dim or more are in the model's result: the plan is proved for these."""
+    results: tuple[TensorPath, ...] | None = None
+    """Where real tensors of one dim or more are in the model's result: the plan is proved for these. None: others are
+    full, too."""
     eval_error: str = ""
     """Why the plan is not proved for the model in eval mode, whose code may take another branch there; empty: it is."""

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.lowered import LoweredInput, NumberKind, TensorPath
 from planc.proof.model_outputs import output_paths
-from planc.proof.result import Proof
+from planc.proof.result import AxisProof, Proof
+from planc.proof.types import PackedShard, Sharded
 
 
 def call_inputs(graph: ModelGraph, proof: Proof, without_grad: Collection[int]) -> Mapping[str, LoweredInput]:
@@ -33,11 +34,22 @@ def call_inputs(graph: ModelGraph, proof: Proof, without_grad: Collection[int]) 
     }
 
 
-def call_results(graph: ModelGraph) -> tuple[TensorPath, ...]:
-    """Where real tensors of one dim or more are in the model's result."""
+def call_results(graph: ModelGraph, proof: Proof) -> tuple[TensorPath, ...] | None:
+    """Where real tensors of one dim or more are in the model's result. None where every module that calls others
+    returns full tensors: then hidden states that a caller asks for are full, too."""
+    if not any(_returns_slices(axis) for axis in proof.axes if axis.splits_tensors):
+        return None
     tensors = graph.main_function.tensors
     found = output_paths(graph.main_function).values()
     return tuple(path for path, number in found if tensors[number].shape and tensors[number].is_floating)
+
+
+def _returns_slices(proof: AxisProof) -> bool:
+    """Whether a module that calls others, below the model itself, returns a slice."""
+    return any(
+        name and each.calls and any(isinstance(value.type, Sharded | PackedShard) for value in each.results)
+        for name, each in proof.analysis.walk()
+    )
 
 
 def number_kind(info: TensorInfo) -> NumberKind:

@@ -19,7 +19,7 @@ def lower_binding(binding: Binding, proof: Proof) -> Lowered:
         LoweringError: no instructions do what the plan says.
     """
     bound, proved, without_grad = prove_with_input_gradients(binding, proof)
-    results = call_results(binding.graph)
+    results = call_results(binding.graph, proof)
     try:
         return _lower(
             bound, proved, Lowered(inputs=call_inputs(binding.graph, proof, without_grad), results=results)

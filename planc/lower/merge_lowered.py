@@ -19,7 +19,8 @@ def merge_lowered(main: Lowered, other: Lowered) -> Lowered:
     """
     axes = {axis.axis: axis for axis in other.tensor}
     tensor = tuple(_merge_axis(axis, axes[axis.axis]) for axis in main.tensor)
-    return main.with_(tensor=tensor, results=max(main.results, other.results, key=len))
+    results = [each for each in (main.results, other.results) if each is not None]
+    return main.with_(tensor=tensor, results=max(results, key=len) if results else None)
 
 
 def _merge_axis(main: LoweredAxis, other: LoweredAxis) -> LoweredAxis:

@@ -27,6 +27,7 @@ def guard_calls(model: nn.Module, lowered: Lowered) -> None:
     if lowered.inputs:
         guard = CallGuard(model, lowered.inputs, lowered.eval_error)
         model.register_forward_pre_hook(guard, with_kwargs=True, prepend=True)
+    if lowered.results is not None:
         model.register_forward_hook(ResultGuard(lowered.results), prepend=True)
 
 

@@ -140,9 +140,16 @@ def test_a_branch_of_eval_mode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("mapping", ""), ("tuple", ""), ("more", "its result has a tensor at 'y'")]
+    ("model", "plan", "kind", "message"),
+    [
+        ("returns", "bare", "mapping", ""),
+        ("returns", "bare", "tuple", ""),
+        ("layered", "layers", "more", ""),
+        ("layered", "sequence", "mapping", ""),
+        ("layered", "sequence", "more", "its result has a tensor at 'y', and the captured one had none"),
+    ],
 )
-def test_a_result_with_more_tensors_may_have_slices(kind: str, expected: str) -> None:
-    for found in run_on_ranks(2, "torch.apply.calls:returned", kind=kind):
-        assert len(found) == bool(expected), found
-        assert all(expected in message for message in found)
+def test_more_tensors_in_a_result(model: str, plan: str, kind: str, message: str) -> None:
+    for found in run_on_ranks(2, "torch.apply.calls:returned", model=model, plan=plan, kind=kind):
+        assert len(found) == bool(message), found
+        assert all(message in said for said in found)

@@ -119,19 +119,19 @@ class Returns(Body):
         return (z.mean(), z) if self.kind == "tuple" else {"z": z, "y": y}
 
 
-def returned(kind: str) -> list[str]:
-    """What a call says, or nothing where it returns what the whole model does."""
-    whole, split = _built(Returns)
-    planc.parallelize(split, planc.parse(plan_text("bare")), make_mesh(), inputs=[torch.zeros(BATCH, WIDTH)])
-    whole.kind = split.kind = kind  # type: ignore[assignment]
-    x = numbers(BATCH, WIDTH)
-    try:
-        found = split(x)
-    except planc.CallError as error:
-        return [str(error)]
-    expected = whole(x)
-    pairs = zip(found.values(), expected.values()) if kind == "mapping" else zip(found, expected)
-    return [f"off by {float((a - b).abs().max())}" for a, b in pairs if not torch.allclose(a, b, atol=1e-5)]
+class Layered(nn.Module):
+    """Returns the hidden states between its layers where it is asked to."""
+
+    kind = "mapping"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Sequential(nn.LayerNorm(WIDTH), Body()) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.first(x)
+        z = self.second(y)
+        return {"z": z} if self.kind == "mapping" else {"z": z, "y": y}
 
 
 PLANS = {
@@ -141,11 +141,15 @@ PLANS = {
     "scale": "root inputs(1: replicate -> replicate); up colwise; down rowwise",
     "up": "up colwise replicate ->; down rowwise",
     "head": "head colwise -> replicate",
+    "layers": "{first,second}.*.up colwise; {first,second}.*.down rowwise",
+    "sequence": "root inputs(0: replicate -> shard(1)) outputs(0: shard(1) -> replicate); {first,second}.0 sequence; "
+    "{first,second}.1 inputs(0: shard(1) -> replicate); {first,second}.*.up colwise; {first,second}.*.down rowwise -> shard(1)",
     "branches": "{first,second}.up colwise; {first,second}.down rowwise",
     "inner": "body inputs(x: replicate -> replicate); body.up colwise; body.down rowwise",
 }
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "body": Body, "residual": Residual, "head": Head, "inner": Inner, "branches": Branches, "flat": Flat, "evaluates": Evaluates,
+    "returns": Returns, "layered": Layered,
 }  # fmt: skip
 
 
@@ -252,3 +256,19 @@ def _tensor(shape: Any) -> Any:
     if shape[0] == "int":
         return torch.ones(*shape[1:], dtype=torch.int64)
     return [numbers(*each) for each in shape[1]] if shape[0] == "list" else numbers(*shape)
+
+
+def returned(model: str, plan: str, kind: str) -> list[str]:
+    """What a call says, or nothing where it returns what the whole model does."""
+    whole, split = _built(MODELS[model])
+    example = torch.zeros(BATCH, LENGTH, WIDTH)
+    planc.parallelize(split, planc.parse(plan_text(plan)), make_mesh(), inputs=[example])
+    whole.kind = split.kind = kind  # type: ignore[assignment]
+    x = numbers(BATCH, LENGTH, WIDTH)
+    try:
+        found = split(x)
+    except planc.CallError as error:
+        return [str(error)]
+    expected = whole(x)
+    pairs = zip(found, expected) if kind == "tuple" else zip(found.values(), expected.values())
+    return [f"off by {float((a - b).abs().max())}" for a, b in pairs if not torch.allclose(a, b, atol=1e-5)]
