@@ -27,7 +27,8 @@ from tests.hunt.models.model_bases import Call, model_base
 from tests.hunt.models.mutated_model import Key, mutated_model
 
 STEPS = 2
-LEARNING_RATE = 0.05
+LONGEST_MOVE = 0.02
+"""How far the entry with the largest gradient moves between the steps: a model that diverges says nothing."""
 NO_MODEL = "no model"
 """The unsplit model raises, or gives no finite numbers."""
 
@@ -51,6 +52,17 @@ class Step(Record):
     loss: float
     gradients: Mapping[str, Tensor | None]
     buffers: Mapping[str, Tensor]
+
+    @property
+    def largest_gradient(self) -> float:
+        """The largest entry of all gradients."""
+        known = [g for g in self.gradients.values() if g is not None and g.numel()]
+        return max((float(g.abs().max()) for g in known), default=0.0)
+
+    @property
+    def rate(self) -> float:
+        """The length of a step of the optimizer, times the gradient."""
+        return LONGEST_MOVE / max(self.largest_gradient, 1e-6)
 
 
 class NoModelError(Exception):
@@ -141,7 +153,7 @@ def _train(key: Key, logits: str | None) -> Iterator[Step]:
         if not all(bool(torch.isfinite(x).all()) for x in tensors):
             raise NoModelError("not finite")
         yield step
-        descend(model)
+        descend(model, step.rate)
 
 
 def _model(key: Key) -> nn.Module:
@@ -182,7 +194,7 @@ class SplitRun:
             # Each comparison gathers a tensor. Those of the first step are in the weights of the second.
             yield from self._compare_gradients(expected, number)
         yield from self._compare_buffers(expected, number)
-        descend(self.model)
+        descend(self.model, expected.rate)
 
     def _compare_outputs(self, outputs: Mapping[str, Tensor], expected: Step, number: int) -> Iterator[str]:
         for name, full in expected.outputs.items():
@@ -224,10 +236,7 @@ class SplitRun:
 
     def _compare_gradients(self, expected: Step, number: int) -> Iterator[str]:
         params = dict(self.model.named_parameters(remove_duplicate=False))
-        largest = max(
-            (float(g.abs().max()) for g in expected.gradients.values() if g is not None and g.numel()),
-            default=0.0,
-        )
+        largest = expected.largest_gradient
         for name, full in expected.gradients.items():
             grad = params[name].grad if name in params else None
             if full is None and grad is None:
@@ -327,12 +336,12 @@ def mean_of_ranks(x: Tensor) -> Tensor:
     return total / dist.get_world_size()
 
 
-def descend(model: nn.Module) -> None:
+def descend(model: nn.Module, rate: float) -> None:
     """A step of gradient descent, of every rank on its own shards."""
     with torch.no_grad():
         for param in model.parameters():
             if param.grad is not None:
-                _local(param).add_(_local(param.grad), alpha=-LEARNING_RATE)
+                _local(param).add_(_local(param.grad), alpha=-rate)
             param.grad = None
 
 
