@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from planc.torch.apply.module_runtime import ForwardStep
 
@@ -56,25 +57,44 @@ def _index(holder: Sequence[Any], key: str) -> int:
 
 class LocalRowAttributes(ForwardStep):
     """Gives a lookup the numbers that rows have in the rank's slice of its table, while its own forward runs:
-    code elsewhere compares them with ids of the whole table.
+    code elsewhere compares them with ids of the whole table. It is the innermost step.
 
     Args:
+        module: the lookup; it has the attributes.
         names: the attributes that name a row, as `padding_idx`.
         first_row: the first row of the rank's slice.
         rows: how many rows that has.
     """
 
     def __init__(self, module: nn.Module, names: Iterable[str], first_row: int, rows: int) -> None:
-        self.attributes = module.__dict__
-        self.names = [name for name in names if self.attributes.get(name) is not None]
-        self.first_row, self.rows = first_row, rows
+        self.module = module
+        self.numbers = {name: number for name in names if (number := getattr(module, name, None)) is not None}
+        self.local_numbers = {
+            name: number - first_row if first_row <= number < first_row + rows else None
+            for name, number in self.numbers.items()
+        }
+        self.is_torchs = type(module).forward is nn.Embedding.forward and "forward" not in module.__dict__
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        numbers = {name: self.attributes[name] for name in self.names}
-        for name, number in numbers.items():
-            local = number - self.first_row
-            self.attributes[name] = local if 0 <= local < self.rows else None
+        if self.is_torchs:  # no attribute changes: a compiler allows that nowhere
+            return self._look_up(*args, **kwargs)
+        for name, number in self.local_numbers.items():
+            setattr(self.module, name, number)
         try:
             return self.inner(*args, **kwargs)
         finally:
-            self.attributes.update(numbers)
+            for name, number in self.numbers.items():
+                setattr(self.module, name, number)
+
+    def _look_up(self, input: Tensor) -> Tensor:  # noqa: A002  # the name of torch
+        table: Any = self.module
+        padding = self.local_numbers["padding_idx"]
+        return functional.embedding(
+            input,
+            table.weight,
+            padding,
+            table.max_norm,
+            table.norm_type,
+            table.scale_grad_by_freq,
+            table.sparse,
+        )

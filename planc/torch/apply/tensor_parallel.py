@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
+from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered, LoweredAxis, LoweredModule, TensorPath
-from planc.torch.apply.boundary import MaskedLookup, boundary_steps
+from planc.torch.apply.boundary import boundary_steps
 from planc.torch.apply.call_guard import UncapturedCall
 from planc.torch.apply.checkpointed_functions import follow_checkpoints
-from planc.torch.apply.dtensor_params import distribute_param
+from planc.torch.apply.dtensor_params import distribute_param, local_param
 from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_attributes
-from planc.torch.apply.module_runtime import HookStep, ModuleRuntime
+from planc.torch.apply.module_runtime import ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_swap import (
@@ -54,6 +55,7 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
         name: [*params, *swaps.with_global_size(name)] for name, params in used.items()
     }
     for name, found in local.items():
+        _localize_rows(modules[name], axis.modules.get(name, _UNCHANGED).row_attributes, group)
         if found:
             ModuleRuntime.of(modules[name]).add_forward_step(modules[name], LocalForward(found))
     counted: list[RngScope] = []
@@ -63,7 +65,6 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
             set_local_attributes(modules[name], lowered.attributes)
             overlapped = _overlapped_linears(modules, name, axis, swaps)
             steps = boundary_steps(modules[name], lowered, group, params, overlapped)
-            _localize_rows(modules[name], lowered.row_attributes, steps)
             if local[name] and has_forward_hooks(modules[name]):
                 steps.append(LocalHooks(local[name]))
             ModuleRuntime.of(modules[name]).add_hook_steps(modules[name], steps)
@@ -72,12 +73,12 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
         ModuleRuntime.of(model).add_hook_steps(model, [RngPass(counted)])
 
 
-def _localize_rows(module: nn.Module, names: tuple[str, ...], steps: Sequence[HookStep]) -> None:
-    for step in steps:
-        if isinstance(step, MaskedLookup):
-            rows = LocalRowAttributes(module, names, step.first_row, step.rows)
-            if rows.names:
-                ModuleRuntime.of(module).add_forward_step(module, rows)
+def _localize_rows(module: nn.Module, names: tuple[str, ...], group: ProcessGroup) -> None:
+    """The innermost step of a lookup whose table is sharded by rows."""
+    if any(getattr(module, name, None) is not None for name in names):
+        rows = local_param(own_parameters(module)["weight"]).shape[0]  # type: ignore[arg-type]
+        step = LocalRowAttributes(module, names, rows * group.rank(), rows)
+        ModuleRuntime.of(module).add_forward_step(module, step)
 
 
 def _refuse_uncalled(modules: Mapping[str, nn.Module], axis: LoweredAxis) -> None:
