@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from planc.bind.binding import BoundModule
@@ -181,10 +182,12 @@ class Frame:
         for operand in operands:
             if operand.type not in SAME_ON_ALL_RANKS and operand.origin is not None:
                 return operand.origin  # type: ignore[no-any-return]
+        if not self._numbers:
+            return None
         values = [self.values[number] for number in tensors_with_sizes_read(self._numbers)]
         of_weights = map(self._origin_of_weight, sizes_of_weights(tuple(self._numbers)))
-        found = [value.origin for value in values if value.type not in SAME_ON_ALL_RANKS]
-        return next((origin for origin in (*found, *of_weights) if origin is not None), None)
+        found = (value.origin for value in values if value.type not in SAME_ON_ALL_RANKS)
+        return next((origin for origin in chain(found, of_weights) if origin is not None), None)
 
     def _origin_of_weight(self, number: SymNumber) -> Origin | None:
         """The module of a split parameter whose size the code reads, and its rule."""
