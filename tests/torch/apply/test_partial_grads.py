@@ -61,3 +61,11 @@ def test_beside_other_settings(sizes: dict[str, int], settings: str) -> None:
 
 def test_a_recomputed_block() -> None:
     assert bias_gradient(BOTH, "params: bf16, reduce: fp32", more="recompute { block }\n") == 257
+
+
+@pytest.mark.parametrize("syncs", [True, False], ids=["reduced each time", "reduced once"])
+def test_a_compiled_block(syncs: bool) -> None:
+    """Compiled code gives gradients the dtype of its parameters, so FSDP2 computes the sum."""
+    more = "compile {\n    backend: aot_eager, fullgraph: true\n    block\n}\n"
+    settings = "params: bf16, reduce: fp32"
+    assert bias_gradient(BOTH, settings, micro=2, syncs=syncs, more=more, compiled=True) == 514

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import prod
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 import planc
 from planc.torch.train.no_sync import no_sync
+from tests.torch.apply.ranks.compiled import compile_enabled
 
 WIDTH = 4
 
@@ -47,6 +49,7 @@ def bias_gradient(
     syncs: bool = True,
     dtype: str = "float32",
     more: str = "",
+    compiled: bool = False,
 ) -> list[float]:
     """The gradient of the norm's bias, summed over `micro` batches of one sample a data rank."""
     mesh = init_device_mesh("cpu", tuple(sizes.values()), mesh_dim_names=tuple(sizes))
@@ -62,10 +65,15 @@ def bias_gradient(
     text += f"fsdp dp{' replicate pod' if 'pod' in sizes else ''} {{\n    {units}\n}}\n{more}"
     example = torch.zeros(2 * parts, tokens, WIDTH, dtype=getattr(torch, dtype))
     planc.parallelize(model, planc.parse(text), mesh, inputs=[example])
-    for number in range(micro):
-        with no_sync(model, enabled=not syncs and number < micro - 1):
-            model(torch.randn(1, tokens, WIDTH).to(example.dtype)).float().sum().backward()
+    with compile_enabled() if compiled else nullcontext():
+        _accumulate(model, micro, syncs, example)
     gradient: Any = model.block.norm.bias.grad
     assert isinstance(gradient, DTensor)
     assert gradient.dtype == example.dtype
     return gradient.full_tensor().tolist()
+
+
+def _accumulate(model: nn.Module, micro: int, syncs: bool, example: Tensor) -> None:
+    for number in range(micro):
+        with no_sync(model, enabled=not syncs and number < micro - 1):
+            model(torch.randn_like(example[:1])).float().sum().backward()
