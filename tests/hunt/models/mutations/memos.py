@@ -106,7 +106,7 @@ def cache_positions(target: Target) -> str | None:
         return y * (1 + (cache[size] if dim == 2 else cache[size][:, None]))
 
     after(target.module, change)
-    return f"y * (1 + self.places)[y.shape[{dim}]], a cache of arange(size).sin()"
+    return f"y * (1 + self.places[y.shape[{dim}]]), a cache of arange(size).sin()"
 
 
 @mutation("kept-for-next", share=0.2)
