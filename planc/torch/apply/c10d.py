@@ -135,7 +135,8 @@ def dim_to_dim0(x: Tensor, dim: int, ranks: int) -> Tensor:
     stacked_shape = (ranks * shape[0], *shape[1:])
     if slices_are_contiguous(x.shape, dim):
         return x.view(stacked_shape)
-    return x.view(*shape[:dim], ranks, *shape[dim:]).movedim(dim, 0).reshape(stacked_shape)
+    moved = x.view(*shape[:dim], ranks, *shape[dim:]).movedim(dim, 0)
+    return moved.reshape(stacked_shape).contiguous()  # the shape may allow a view with gaps
 
 
 def local_and_remote_rows(size: int, group: ProcessGroup) -> tuple[range, list[range]]:
