@@ -11,10 +11,10 @@ from enum import Enum
 
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.blocks import Recompute
-from planc.ir.graph import Call, Function, Op, TensorInfo
+from planc.ir.graph import Call, Function, Op
 from planc.ir.record import Record
 from planc.proof.result import Analysis, AxisProof, CollectiveEvent, join_module_path
-from planc.proof.saved_by_operation import WeightInfo, saved_tensors
+from planc.proof.saved_by_operation import WeightInfo, saved_tensors, weight_finder
 
 
 class RecomputedCollective(Record):
@@ -78,7 +78,7 @@ class _Walk:
     ) -> Iterator[_Event]:
         forward = [event for event in analysis.collectives if event.direction == "forward"]
         calls = iter(analysis.calls)
-        weight = self._weight_infos(bound)
+        weight = weight_finder(self.binding, bound)
         for step in function.steps:
             if isinstance(step, Op):
                 yield from _saves(function, step, weight)
@@ -90,18 +90,6 @@ class _Walk:
                 yield from _take_events(path, forward, name, is_input=True)
                 yield from self.events_of_call(join_module_path(path, name), child, call, callee)
                 yield from _take_events(path, forward, name, is_input=False)
-
-    def _weight_infos(self, bound: BoundModule) -> WeightInfo:
-        """Finds parameters and buffers by their names below a module."""
-
-        def find(name: str) -> TensorInfo | None:
-            path, _, own_name = name.removeprefix("/").rpartition(".")
-            owner = (self.binding.root if name.startswith("/") else bound).find_submodule(path)
-            if owner is None:
-                return None
-            return owner.module.parameters.get(own_name) or owner.module.buffers.get(own_name)
-
-        return find
 
     def _callee(self, bound: BoundModule, call: Call) -> BoundModule | None:
         """The module of a call; None where the model lacks it, so that the proof has not followed the call."""

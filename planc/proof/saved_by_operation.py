@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from planc.bind.binding import Binding, BoundModule
 from planc.ir.graph import Function, Op, Slice, SymNumber, TensorInfo, Value, WeightRef
 from planc.ir.tree import map_leaves
 from planc.proof.rules.catalog import find_op
@@ -14,6 +15,19 @@ from planc.proof.types import CONSTANT
 
 WeightInfo = Callable[[str], TensorInfo | None]
 """Finds a parameter or a buffer by its name below the module that runs; None: there is none."""
+
+
+def weight_finder(binding: Binding, bound: BoundModule) -> WeightInfo:
+    """Finds parameters and buffers by their names below a module; a leading `/` means the model."""
+
+    def find(name: str) -> TensorInfo | None:
+        path, _, own_name = name.removeprefix("/").rpartition(".")
+        owner = (binding.root if name.startswith("/") else bound).find_submodule(path)
+        if owner is None:
+            return None
+        return owner.module.parameters.get(own_name) or owner.module.buffers.get(own_name)
+
+    return find
 
 
 def saved_tensors(function: Function, step: Op, weight: WeightInfo) -> tuple[SavedTensor, ...] | None:

@@ -357,6 +357,7 @@ _MEMORY_CHANGES: Mapping[MemoryChange, str] = {
     "own": "the code changes {memory}, and reads it: the second run begins with what the first has left",
     "later": "the code changes {memory} after the region has read it: the second run reads something else",
     "order": "the code writes {memory} after the region has: the second run undoes that",
+    "kept": "the code changes a result that 'save' keeps: the second run finds the changed one",
 }
 """What a second run of a region does wrong, by what changes the memory."""
 

@@ -248,3 +248,39 @@ def unused_count(self: Any, x: Tensor) -> Tensor:
 
 def returns_dict(self: Any, x: Any) -> dict[str, Tensor]:
     return {"x": plain(self, x["x"] if isinstance(x, dict) else x)}
+
+
+# ---- what a block does to results that it keeps --------------------------------------------------
+
+
+def in_place_matmul(self: Any, x: Tensor) -> Tensor:
+    y = self.up(x)
+    y.mul_(1.5)
+    return x + self.down(y).sin()
+
+
+def in_place_part(self: Any, x: Tensor) -> Tensor:
+    y = x @ self.up.weight
+    y[..., :1].mul_(1.5)
+    return x + self.down(y.sin())
+
+
+def in_place_matmul_relu(self: Any, x: Tensor) -> Tensor:
+    return x + self.down(nn.functional.relu(self.up(x), inplace=True)).sin()
+
+
+def in_place_product(self: Any, x: Tensor) -> Tensor:
+    y = self.up(x) * 2.0
+    y.mul_(1.5)
+    return x + self.down(y).sin()
+
+
+def in_place_last(self: Any, x: Tensor) -> Tensor:
+    y = self.down(x.sin())
+    y.mul_(1.5)
+    return y
+
+
+def with_middle(self: Any, x: Tensor) -> Any:
+    y = self.up(x)
+    return y, self.down(y.relu()).sin()

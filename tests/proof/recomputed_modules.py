@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from planc.ir.record import Record
 from tests.proof import recomputed_blocks as blocks
@@ -172,6 +173,15 @@ def steps(self: Any, x: Tensor) -> Tensor:
     return x
 
 
+def changed_middle(self: Any, x: Tensor) -> Tensor:
+    x = self.stem(x)
+    for block in self.blocks:
+        middle, x = block(x)
+        middle.mul_(2.0)
+        x = x + middle
+    return self.head(x)
+
+
 class Case(Record):
     """A model, and whether planc proves that its blocks can be recomputed."""
 
@@ -241,6 +251,17 @@ CASES = {
 }
 
 
+KEPT_CASES = {
+    "plain": Case(blocks.plain, verdict="proved"),
+    "matmul in place": Case(blocks.in_place_matmul),
+    "part of a matmul in place": Case(blocks.in_place_part),
+    "relu of a matmul in place": Case(blocks.in_place_matmul_relu),
+    "copy of a matmul in place": Case(blocks.in_place_product, verdict="proved"),
+    "last matmul in place": Case(blocks.in_place_last, verdict="proved"),
+    "matmul changed by the model": Case(blocks.with_middle, changed_middle),
+}
+
+
 # ---- numbers -----------------------------------------------------------------------------------
 
 
@@ -256,19 +277,27 @@ def step_numbers(model: Model) -> list[Tensor]:
     return [*found, *(buffer.clone() for buffer in model.buffers())]
 
 
-def recompute_blocks(model: Model) -> Model:
+def recompute_blocks(model: Model, *, keep_matmuls: bool = False) -> Model:
     """A copy whose blocks run twice, without planc."""
     model = copy.deepcopy(model)
     for block in model.blocks:
-        block.forward = _checkpointed(block.forward)
+        block.forward = _checkpointed(block.forward, _KEEP_MATMULS if keep_matmuls else {})
     return model
 
 
-def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
+def _checkpointed(forward: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
     def run(*inputs: Any) -> Any:
-        return checkpoint(forward, *inputs, use_reentrant=False)
+        return checkpoint(forward, *inputs, use_reentrant=False, **options)
 
     return run
+
+
+def _keep_matmul(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    is_kept = op in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+    return CheckpointPolicy.MUST_SAVE if is_kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+_KEEP_MATMULS = {"context_fn": partial(create_selective_checkpoint_contexts, _keep_matmul)}
 
 
 def step_error(model: Model, other: Model) -> float:

@@ -16,6 +16,7 @@ from planc.torch.capture.trace import CaptureTarget, trace  # noqa: E402
 from tests.proof.recomputed_modules import (  # noqa: E402
     BATCH,
     CASES,
+    KEPT_CASES,
     LENGTH,
     WIDTH,
     Case,
@@ -63,3 +64,16 @@ def test_a_compiler_puts_no_buffers_back(more: str) -> None:
     assert check(CASES["plain"], f"{PLAN}\n{more}").verdict == "proved"
     result = check(CASES["running mean"], f"{PLAN}\n{more}")
     assert {diagnostic.law.code for diagnostic in result.diagnostics} == {"L714"}
+
+
+@pytest.mark.parametrize("name", KEPT_CASES)
+def test_what_a_region_keeps(name: str) -> None:
+    """A result that `save(...)` keeps is not computed again: code that has changed it lets the second run find that."""
+    case = KEPT_CASES[name]
+    result = check(case, "recompute { blocks.*  save(matmul) }")
+    assert (result.verdict, [diagnostic.law.code for diagnostic in result.diagnostics][:1]) == (
+        ("proved", []) if case.verdict == "proved" else ("refuted", ["L714"])
+    )
+    assert check(case).verdict == "proved"
+    split = recompute_blocks(case.model(), keep_matmuls=True)
+    assert (step_error(case.model(), split) == 0) == (case.verdict == "proved")

@@ -7,6 +7,9 @@ region overwrites before it reads it is fine, and so is everything that it makes
 left, as an entry in a dictionary that the first block fills: the capture runs such code again, and compares. Write `x = x * 0.5`
 in place of `x *= 0.5`, or leave the module out of the region.
 
+A result that `save(...)` keeps is found again, so code may not change it in place: write `y = y.relu()` after a matmul whose
+result is kept.
+
 Buffers are put back for the second run, so batch norm and running means are fine; not in a region that is compiled, nor
 with `save(...)`.
 

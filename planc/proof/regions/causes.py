@@ -7,9 +7,9 @@ from typing import Literal
 from planc.proof.unproved import Unproved
 from planc.proof.violations import Cause
 
-MemoryChange = Literal["own", "later", "order"]
+MemoryChange = Literal["own", "later", "order", "kept"]
 """What changes memory between the two runs of a region: the first run itself, or code that runs after it. With
-`order`, the second run undoes what such code has written."""
+`order`, the second run undoes what such code has written. With `kept`, it is a result that the region saves."""
 
 
 class NotRepeatable(Cause):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.graph import Call, Function, ModelGraph, Op, Value, WeightRef
 from planc.proof.regions.accesses import op_accesses, result_memory, writes_memory
+from planc.proof.regions.events import saves_results
 
 
 def may_change_memory(binding: Binding, blocks: Sequence[int]) -> bool:
@@ -20,6 +21,8 @@ def may_change_memory(binding: Binding, blocks: Sequence[int]) -> bool:
     changing = {id(function) for function in graph.functions if _writes(function)}
     if not changing:
         return False
+    if saves_results(binding, blocks):
+        return True  # such a region finds what it has made itself
     if any(_changes_foreign(function) for function in graph.functions if id(function) in changing):
         return True
     # What is left are writes of a function to memory of its own, which a region that it calls may have read.

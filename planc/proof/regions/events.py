@@ -11,7 +11,9 @@ from planc.ir.record import Record
 from planc.ir.resolved import Located
 from planc.ir.tree import leaves_with_paths
 from planc.proof.regions.accesses import AccessKind, Reference, op_accesses, result_memory, write_target
+from planc.proof.regions.selective_saves import SelectiveSaves
 from planc.proof.result import join_module_path
+from planc.proof.saved_by_operation import weight_finder
 
 Memory = int | str
 """Memory of a tensor that an operation made, by a number of the pass; that of a weight, by its name in the model."""
@@ -56,6 +58,11 @@ class RegionRun(Record):
     autograd refuses to change what is saved."""
 
 
+def saves_results(binding: Binding, blocks: Sequence[int]) -> bool:
+    """Whether a region keeps results of operations."""
+    return any(entry.value.save for block in blocks for entry in binding.resolved.blocks[block].entries)
+
+
 class ForwardEvents:
     """Follows a model, and lists what its operations do to memory.
 
@@ -68,6 +75,8 @@ class ForwardEvents:
         self.binding, self.graph, self.blocks = binding, binding.graph, blocks
         self.events: list[Event] = []
         self.runs: list[RegionRun] = []
+        self.kept = SelectiveSaves()
+        self._keeps = saves_results(binding, blocks)
         self._made = 0
         self._names = {name: tie[0] for tie in (*self.graph.ties, *self.graph.buffer_ties) for name in tie}
 
@@ -111,7 +120,7 @@ class ForwardEvents:
             elif step.name == "aliased":
                 self._aliased(path, step, values)
             elif not step.name.startswith("number."):
-                self._op(path, function, step, values)
+                self._op(path, function, bound, step, values)
         return [values.get(number, _NO_MEMORY) for number in function.exports]
 
     def _call(self, path: str, bound: BoundModule, step: Call, values: dict[int, MemoryRange]) -> None:
@@ -135,7 +144,10 @@ class ForwardEvents:
             zip(step.results, self._region(name, function, child, inputs, arguments, saved), strict=False)
         )
 
-    def _op(self, path: str, function: Function, step: Op, values: dict[int, MemoryRange]) -> None:
+    def _op(
+        self, path: str, function: Function, bound: BoundModule, step: Op, values: dict[int, MemoryRange]
+    ) -> None:
+        made = self._made
         for item, kind in op_accesses(function, step):
             self._add(self._place(path, item, values), kind, path, step)
         places = [self._place(path, item, values) for item in result_memory(function, step)]
@@ -146,6 +158,9 @@ class ForwardEvents:
             result = MemoryRange(memory, is_whole=False)
         for number in step.results:
             values[number] = result if result.memory else self._new_memory()
+        if self._keeps:
+            new = range(made + 1, self._made + 1)
+            self.kept.add(function, step, weight_finder(self.binding, bound), new, len(self.events))
 
     def _aliased(self, path: str, step: Op, values: dict[int, MemoryRange]) -> None:
         """The views of a tensor that was written to: other weights in its memory have changed, too."""

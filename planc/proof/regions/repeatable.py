@@ -57,6 +57,8 @@ def prove_regions(binding: Binding, *, has_axes: bool) -> RegionProof:
                 restored.setdefault(run.module, set()).add(memory)
             else:
                 found.append(_violation(run, forward.events[number], change, binding))
+        for _, number in forward.kept.changed(run.start, run.stop, run.entry.value.save, writes):
+            found.append(_violation(run, forward.events[number], "kept", binding))
     names = {module: tuple(sorted(map(str, memory))) for module, memory in restored.items()}
     return RegionProof(tuple(found), names)
 

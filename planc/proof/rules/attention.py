@@ -27,7 +27,10 @@ def attention_uses_rng(operation: Operation) -> bool:
     return bool(operation.keywords.get("dropout_p", given[4] if len(given) > 4 else 0))
 
 
-@op_rule("scaled_dot_product_attention", saves=attention_saves, uses_rng=attention_uses_rng, may_alias=False)
+@op_rule(
+    "scaled_dot_product_attention", saves=attention_saves, uses_rng=attention_uses_rng, may_alias=False,
+    saved_as=("attention", "matmul"),
+)  # fmt: skip
 def attention_rule(operation: Operation) -> SpmdType:
     """query (..., heads, l, e), key (..., kv heads, s, e), value (..., kv heads, s, ev),
     attn_mask (..., l, s) -> (..., heads, l, ev)

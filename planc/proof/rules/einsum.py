@@ -10,7 +10,7 @@ from planc.proof.rules.registry import always, op_rule
 from planc.proof.types import SpmdType
 
 
-@op_rule("einsum", returns_view=always)
+@op_rule("einsum", returns_view=always, saved_as=("matmul",))
 def torch_einsum_rule(operation: Operation) -> SpmdType:
     """einsum("bij,bjk->bik", a, b): dims by their letters, those of `...` by their places from the last."""
     equation, *given = operation.arguments

@@ -26,7 +26,10 @@ def views_product(operation: Operation) -> bool:
     return bias is not None and isinstance(x, Operand) and x.ndim > 2
 
 
-@op_rule("linear", saves=saves_factors(), may_alias=False, adds_bias=always, returns_view=views_product)
+@op_rule(
+    "linear", saves=saves_factors(), may_alias=False, adds_bias=always, returns_view=views_product,
+    saved_as=("matmul",),
+)  # fmt: skip
 def linear_rule(operation: Operation) -> SpmdType:
     """x (..., in), weight (out, in), bias (out) -> (..., out)"""
     x, weight, bias = operation.bind_arguments("input", "weight", bias=None)
@@ -39,6 +42,7 @@ def linear_rule(operation: Operation) -> SpmdType:
 
 @op_rule(
     "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "__rmatmul__", saves=saves_factors(), may_alias=False,
+    saved_as=("matmul",),
 )  # fmt: skip
 def matmul_rule(operation: Operation) -> SpmdType:
     """a (..., n, k), b (..., k, m) -> (..., n, m); a or b may be a vector (k)"""
@@ -65,8 +69,11 @@ def _batch_labels(operand: Operand, last: int, batch: tuple[int, ...]) -> DimLab
     return broadcast_labels(Operand(operand.type, shape), batch)
 
 
-@op_rule("addmm", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False, adds_bias=addmm_adds_bias)
-@op_rule("baddbmm", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False)
+@op_rule(
+    "addmm", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False, adds_bias=addmm_adds_bias,
+    saved_as=("matmul",),
+)  # fmt: skip
+@op_rule("baddbmm", inplace_variant=True, saves=saves_factors(1, 2), may_alias=False, saved_as=("matmul",))
 def addmm_rule(operation: Operation) -> SpmdType:
     """beta * bias + alpha * (a @ b)"""
     names = ("batch1", "batch2") if operation.name.startswith("b") else ("mat1", "mat2")

@@ -42,6 +42,7 @@ def nothing(*_: Any) -> tuple[Any, ...]:
 
 Entries = Literal["same", "scaled", "other"]
 Writes = Literal["all", "part", "update"]
+SavedKind = Literal["matmul", "attention"]
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         updates: Callable[[Op], tuple[Any, ...]]
         may_copy: bool
         returns_view: Callable[[Operation], bool]
+        saved_as: tuple[SavedKind, ...]
 
 
 class OpRow(Record):
@@ -97,6 +99,9 @@ class OpRow(Record):
     """Whether the result may share memory with an operand, and may also be a copy."""
     returns_view: Callable[[Operation], bool] = never
     """Whether autograd may take the result for a view of a tensor that the operation makes inside."""
+    saved_as: tuple[SavedKind, ...] = ()
+    """The kinds of operation, as `save(...)` of a recomputed region calls them, whose saved result may be this result or
+    share its memory."""
 
 
 OPS: dict[str, OpRow] = {}

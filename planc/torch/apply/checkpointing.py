@@ -74,12 +74,17 @@ keep, and torch 2.11 does not see that what autograd functions compute, such as 
 
 def _selective_context(save: Sequence[str]) -> Any:
     """The contexts of a region that saves the results of some kinds of operation."""
-    saved = {op for kind in save for name in _SAVED_OPS[kind] if (op := _find_op(name)) is not None}
+    saved = saved_ops(save)
 
     def policy(_: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
         return CheckpointPolicy.MUST_SAVE if op in saved else CheckpointPolicy.PREFER_RECOMPUTE
 
     return partial(create_selective_checkpoint_contexts, policy)
+
+
+def saved_ops(kinds: Sequence[str]) -> set[Any]:
+    """The overloads of these kinds of operation, those that this release of torch has."""
+    return {op for kind in kinds for name in _SAVED_OPS[kind] if (op := _find_op(name)) is not None}
 
 
 def _find_op(name: str) -> Any:

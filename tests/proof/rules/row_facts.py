@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from planc.ir.graph import TensorInfo
 from planc.proof.rules.catalog import OPS
 from planc.proof.rules.inplace import is_inplace
 from planc.proof.rules.operation import Operand, Operation
 from planc.proof.types import CONSTANT
+from planc.torch.apply.checkpointing import saved_ops
 from tests.proof.rules.cases import Case, substitute_tensors
 
 OTHER_BYTES = {
@@ -27,6 +29,23 @@ class WrongFact(AssertionError):
     """The row of an operation is not what torch does."""
 
 
+class SavedOps(TorchDispatchMode):
+    """Watches the operations whose results a recomputed region may keep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[tuple[str, int]] = []
+        """The kind of each, and where its result lies."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        first = result[0] if isinstance(result, tuple) else result
+        self.kept += [
+            (kind, first.data_ptr()) for kind in ("matmul", "attention") if func in saved_ops((kind,))
+        ]
+        return result
+
+
 class TracedRun:
     """One call of a case on random numbers, and what autograd saved in it."""
 
@@ -38,8 +57,9 @@ class TracedRun:
         self.operands = [leaf * 1 if leaf.requires_grad else leaf for leaf in leaves]
         self.saved: list[torch.Tensor] = []
         state = torch.get_rng_state()
-        with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor), SavedOps() as ops:
             result = _call(case, self.operands)
+        self.kept = ops.kept
         self.draws = not torch.equal(state, torch.get_rng_state())
         self.results = [r for r in ([result] if isinstance(result, torch.Tensor) else result)
                         if isinstance(r, torch.Tensor)]  # fmt: skip
@@ -74,6 +94,9 @@ def check_row_facts(case: Case) -> None:
     known = row.may_alias or is_inplace(run.operation) or row.returns_view(run.operation)
     if is_view and not known:
         raise WrongFact(f"autograd takes the result of {case!r} for a view")
+    kept = {kind for kind, pointer in run.kept if any(r.data_ptr() == pointer for r in run.results)}
+    if kept - {*row.saved_as}:
+        raise WrongFact(f"'save({next(iter(kept))})' keeps the result of {case!r}")
     if any(result.requires_grad for result in run.results):
         _check_saved(case, run, row.saves(run.operation))
 
