@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from planc.torch.apply.compat import wrap_checkpointed_functions
 
 _DROPOUT_OPS = frozenset({
     functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d,
@@ -22,8 +25,27 @@ _SDPA_DROPOUT_ARGUMENT = 4
 
 
 class NoDropout(TorchFunctionMode):
-    """While this mode is active, dropout returns its input. Keep it active during the backward pass, which may
-    recompute parts of the forward pass."""
+    """While this mode is active, dropout returns its input, also in what a backward pass recomputes later."""
+
+    _active = 0
+    """How many of these modes are active."""
+
+    def __enter__(self) -> Self:
+        _follow_checkpoints()
+        NoDropout._active += 1
+        enter: Any = super().__enter__
+        enter()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        NoDropout._active -= 1
+        leave: Any = super().__exit__
+        leave(*exception)
+
+    @classmethod
+    def is_active(cls) -> bool:
+        """Whether dropout returns its input now."""
+        return cls._active > 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -36,6 +58,23 @@ class NoDropout(TorchFunctionMode):
             if len(args) > _SDPA_DROPOUT_ARGUMENT:
                 args = (*args[:_SDPA_DROPOUT_ARGUMENT], 0.0, *args[_SDPA_DROPOUT_ARGUMENT + 1 :])
         return func(*args, **kwargs)
+
+
+@cache
+def _follow_checkpoints() -> None:
+    """Let functions that are checkpointed run again without dropout: autograd's engine does not keep the mode."""
+    wrap_checkpointed_functions(_without_dropout)
+
+
+def _without_dropout(function: Callable[..., Any]) -> Callable[..., Any]:
+    if not NoDropout.is_active():
+        return function
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with NoDropout():
+            return function(*args, **kwargs)
+
+    return run
 
 
 def disable_dropout(model: nn.Module) -> None:
