@@ -181,6 +181,18 @@ def _hooks() -> None:
         assert compat.has_grad_hooks(weight), register
 
 
+@canary(
+    "has_forward_hooks",
+    breaks="parallelize: code of forward hooks finds DTensors, where the proof has local tensors",
+)
+def _forward_hooks() -> None:
+    for register in ("register_forward_pre_hook", "register_forward_hook"):
+        module = nn.Linear(2, 2)
+        assert not compat.has_forward_hooks(module)
+        getattr(module, register)(lambda *_: None)
+        assert compat.has_forward_hooks(module), register
+
+
 # ---- modules and weights -----------------------------------------------------------------------
 
 
