@@ -11,7 +11,7 @@ from planc.ir.expr import Expr
 from planc.ir.layout import Layout
 from planc.ir.pattern import Pattern
 from planc.ir.record import Record
-from planc.ir.scalar import BoundedCount, BoundedInt, DottedName, Identifier, NonEmpty, SingleLine
+from planc.ir.scalar import BoundedCount, BoundedInt, DottedName, Identifier, NonEmpty, ParamName, SingleLine
 from planc.ir.styles import STYLES, Style
 
 
@@ -70,7 +70,8 @@ class Port(Record):
 class ParamLayout(Record):
     """The layout of one parameter of a module."""
 
-    name: Identifier
+    name: ParamName
+    """As the module calls it; in a `ParameterList`, the number of the item."""
     layout: Layout
 
 

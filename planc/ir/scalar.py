@@ -126,6 +126,10 @@ class NonEmpty:
 # The data form allows what the text can express. Names that a plan declares are identifiers; names that
 # planc looks up in a table may be any text of one line, since the lookup reports unknown ones.
 Identifier = Annotated[str, FullMatch("[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and _")]
+ParamName = Annotated[
+    str,
+    FullMatch("[A-Za-z_][A-Za-z0-9_]*|[0-9]+", "a name of letters, digits and _, or the number of an item"),
+]
 DottedName = Annotated[
     str,
     FullMatch(

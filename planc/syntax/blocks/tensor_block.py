@@ -221,7 +221,7 @@ def _port(argument: CallArgument, reader: TreeReader) -> Spanned[Port] | None:
 
 
 def _param(argument: CallArgument, reader: TreeReader) -> Spanned[ParamLayout] | None:
-    if argument.key is None or argument.key.type != "NAME" or argument.after is not None:
+    if argument.key is None or argument.key.type not in ("NAME", "INT") or argument.after is not None:
         return _MALFORMED
     layout = reader.layout(argument.value)
     if layout is None:

@@ -228,6 +228,21 @@ def lookup(function: Callable[[Any, Tensor], Tensor], table: Build, down: Build 
     )
 
 
+def parameter_tables() -> nn.Module:
+    """Two products with parameters of a list, and a gain of a dictionary between."""
+    rows = [
+        nn.Parameter(torch.randn(2 * WIDTH, WIDTH) * 0.2),
+        nn.Parameter(torch.randn(WIDTH, 2 * WIDTH) * 0.2),
+    ]
+    gains = nn.ParameterDict({"inner": nn.Parameter(torch.rand(2 * WIDTH))})
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        inner = functional.linear(x, self.ws[0]).relu() * self.gains["inner"]
+        return functional.linear(inner, self.ws[1])
+
+    return Model(forward, ws=nn.ParameterList(rows), gains=gains)
+
+
 TABLE = ("emb  rowwise", "up  colwise", "down  rowwise")
 Case = tuple[Build, Sequence[str], str]
 CASES: dict[str, Case] = {
@@ -266,6 +281,9 @@ CASES: dict[str, Case] = {
         ("attn.q  colwise", "attn.o  rowwise -> partial",
          "root  inputs(0: replicate -> replicate) outputs(0: partial -> replicate)"), "proved"),
     "a hook that computes with a weight": (hooked, TABLE[1:], "proved"),
+    "a list and a dictionary of parameters": (
+        parameter_tables, ("root  inputs(0: replicate -> replicate) outputs(0: partial -> replicate)",
+                           "ws  params(0: shard(0), 1: shard(1))", "gains  params(inner: shard(0))"), "proved"),
     "a padding row": (lookup(plain_lookup, lambda: nn.Embedding(ROWS, WIDTH, padding_idx=11)), TABLE, "proved"),
     "a padding row that other code reads": (
         lookup(masks_padding, lambda: nn.Embedding(ROWS, WIDTH, padding_idx=11)), TABLE, "proved"),
