@@ -79,6 +79,8 @@ def _without_proof(proof: Proof | None) -> Iterator[SkippedCheck]:
         yield SkippedCheck(f"layouts on the axes {' and '.join(tensor)} together", "each is proved by itself")
     for axis in proof.unsized_axes:
         yield SkippedCheck(f"layouts on axis '{axis}'", "it has no size")
+    for reason in proof.compiled_sizes:
+        yield SkippedCheck("the sizes that compiled code reads", reason)
     for axis in proof.unsupported_axes:
         yield SkippedCheck(f"layouts on axis '{axis}'", "planc cannot prove an axis of this kind yet")
 

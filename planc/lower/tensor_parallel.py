@@ -15,9 +15,10 @@ from planc.lower.module_params import (
 )
 from planc.lower.overlapped_gathers import WrappedModules, overlapped_gathers
 from planc.lower.written_inputs import written_inputs
+from planc.proof.compiled_sizes import compiled_size_reads
 from planc.proof.model_outputs import find_logits
 from planc.proof.param_types import ParamTypes
-from planc.proof.result import Analysis, AxisProof, Proof, join_module_path
+from planc.proof.result import Analysis, AxisProof, Proof
 from planc.proof.size_views import SizeViews
 
 
@@ -41,7 +42,8 @@ def lower_tensor(binding: Binding, proof: Proof, number: int, lowered: Lowered) 
 def _lower_axis(binding: Binding, proof: AxisProof, number: int, wrapped: WrappedModules) -> LoweredAxis:
     block = binding.resolved.blocks[number]
     modules = _lower_modules(binding, proof, ParamTypes(binding, number, proof.ranks))
-    _reject_compiled_sizes(modules, wrapped.compiled)
+    for reason in compiled_size_reads(binding, number, proof):
+        raise LoweringError(reason)
     settings = {setting.value.name: setting.value.value for setting in block.settings}
     overlaps = overlapped_gathers(binding.graph, modules, wrapped) if settings.get("overlap") is True else {}
     uncalled = uncalled_modules(binding, number, proof)
@@ -87,20 +89,6 @@ def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Map
         for name, bound in binding.root.named_modules()
     }
     return {name: module for name, module in modules.items() if module != LoweredModule()}
-
-
-def _reject_compiled_sizes(modules: Mapping[str, LoweredModule], compiled: Iterable[str]) -> None:
-    """A compiled region has the local tensors of all its parameters from its beginning to its end."""
-    for region in compiled:
-        prefix = f"{region}." if region else ""
-        for name, module in modules.items():
-            for parameter in module.whole_params if f"{name}.".startswith(prefix) else ():
-                full = join_module_path(name, parameter)
-                if full.startswith(prefix):
-                    raise LoweringError(
-                        f"{name or 'the model'} reads the global size of '{full}', and is compiled in "
-                        f"'{region}', which has the rank's: compile the modules in it one by one"
-                    )
 
 
 def per_rank_rng_calls(calls: Iterable[tuple[str, Analysis]]) -> Mapping[str, tuple[bool, ...]]:

@@ -13,6 +13,7 @@ from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
 from planc.ir.resolved import Located
 from planc.proof.boundary.module_boundary import ModuleBoundary
 from planc.proof.boundary.ports import input_ports, output_ports
+from planc.proof.compiled_sizes import compiled_size_reads
 from planc.proof.gradient_uses import gradients_used_both_ways
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.interpreter import Interpreter
@@ -73,8 +74,19 @@ def prove(binding: Binding) -> Proof:
         else:
             proofs.append(_prove_tensor_axis(binding, number, size, axis))
     regions = prove_regions(binding, has_axes=bool(proofs))
+    compiled = (
+        reason
+        for proof in proofs
+        if proof.splits_tensors
+        for reason in compiled_size_reads(binding, binding.resolved.blocks.index(proof.block.value), proof)
+    )
     return Proof(
-        tuple(proofs), tuple(unsized), tuple(unsupported), regions.violations, regions.restored_buffers
+        tuple(proofs),
+        tuple(unsized),
+        tuple(unsupported),
+        regions.violations,
+        regions.restored_buffers,
+        tuple(compiled),
     )
 
 

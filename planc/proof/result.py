@@ -278,6 +278,8 @@ class Proof(Record):
     """What keeps recomputed regions from doing the same twice."""
     restored_buffers: Mapping[str, tuple[str, ...]] = {}
     """By the module of a recomputed region, the buffers that are put back before its second run, and then again."""
+    compiled_sizes: tuple[str, ...] = ()
+    """Sizes that code of a compiled region reads, and that it would find otherwise than the proof assumes; in words."""
 
     @property
     def has_findings(self) -> bool:

@@ -128,7 +128,9 @@ class ModelJudges:
         numbers, reason = self._numbers(key, setting, plan)
         if said == "proved" and numbers == "wrong":
             # A case before may have left something behind: once more, in new processes.
-            self._ranks.pop(math.prod(size for _, size in setting.mesh)).close()
+            pool = self._ranks.pop(math.prod(size for _, size in setting.mesh), None)
+            if pool is not None:
+                pool.close()
             numbers, reason = self._numbers(key, setting, plan)
         if said == "unproved":
             texts = [f"{fault.headline}: {'; '.join(fault.all_notes)}" for fault in notable]

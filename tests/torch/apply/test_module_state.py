@@ -31,3 +31,14 @@ def test_numbers() -> None:
     errors = run_on_ranks(2, "torch.apply.module_state:worst_errors", names=right)[0]
     assert errors.keys() == set(right)
     assert {name: error for name, error in errors.items() if error > 1e-5} == {}
+
+
+def test_a_compiled_region_has_the_sizes_of_a_rank() -> None:
+    """Code that needs the global size is not proved where it is compiled: `parallelize` would refuse it."""
+    name = "the width of heads from a weight"
+    factory, rules, _ = CASES[name]
+    graph = trace(CaptureTarget("state", factory(), (example_input(name),), {}, {}, {"torch": "2"}))
+    for region, verdict in ({"attn": "unproved", "attn.o": "proved"}).items():
+        plan = plan_of(rules) + f"compile {{ {region} }}\n"
+        result = check_document(read_source(Source("state.plan", plan)), Settings({"tp": 2}), graph)
+        assert (result.verdict, bool(result.skipped)) == (verdict, verdict == "unproved")
