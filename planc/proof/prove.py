@@ -57,6 +57,7 @@ def prove(binding: Binding) -> Proof:
     proofs: list[AxisProof] = []
     unsized: list[str] = []
     unsupported: list[str] = []
+    compiled: list[str] = []
     for number, block in enumerate(binding.resolved.blocks):
         # Both axes of HSDP split the batch in the same way: one of them is enough.
         split_on = [axis.value for axis in block.axes if sizes.get(axis.value) != 1]
@@ -73,13 +74,8 @@ def prove(binding: Binding) -> Proof:
             unsized.append(axis)
         else:
             proofs.append(_prove_tensor_axis(binding, number, size, axis))
+            compiled += compiled_size_reads(binding, number, proofs[-1])
     regions = prove_regions(binding, has_axes=bool(proofs))
-    compiled = (
-        reason
-        for proof in proofs
-        if proof.splits_tensors
-        for reason in compiled_size_reads(binding, binding.resolved.blocks.index(proof.block.value), proof)
-    )
     return Proof(
         tuple(proofs),
         tuple(unsized),

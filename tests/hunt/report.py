@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 
 from tests.hunt.table import AgreementTable, Finding, replay_of
@@ -20,31 +20,49 @@ def failures_of(table: AgreementTable) -> list[str]:
     faults = [f"wrong and called right: {replay_of(f)}: {f['why']}" for f in table.unsound()]
     faults += [f"wrong with the fix that was offered: {replay_of(f)}" for f in table.bad_fixes()]
     count = len(table.mutants)
-    for what, found, most in (
-        ("right and called wrong", table.strict(), MOST_STRICT),
-        ("unproved", table.unproved(), MOST_UNPROVED),
-    ):
-        if len(found) > most * count:
-            faults.append(f"{what}: {len(found)} of {count}, more than {most:.0%}")
-            faults += [f"  {replay_of(f)} {' '.join(f['codes'])} {f['changes']}" for f in found]
-    return faults
+    return [
+        *faults,
+        *excess("right and called wrong", table.strict(), count, MOST_STRICT, _describe),
+        *excess("unproved", table.unproved(), count, MOST_UNPROVED, _describe),
+    ]
+
+
+def _describe(found: Finding) -> str:
+    return f"{replay_of(found)} {' '.join(found['codes'])} {found['changes']}"
+
+
+def excess(
+    what: str, found: Sequence[Finding], count: int, most: float, describe: Callable[[Finding], str]
+) -> list[str]:
+    """What more mutants of `count` are than the share `most` of them, a line each."""
+    if len(found) <= most * count:
+        return []
+    return [f"{what}: {len(found)} of {count}, more than {most:.0%}", *(f"  {describe(f)}" for f in found)]
 
 
 def write_page(table: AgreementTable, seed: int) -> None:
     """Put the tables between their marks."""
-    page = PAGE.read_text("utf-8")
-    text = "\n".join(_lines(table, seed))
-    between = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
-    PAGE.write_text(between.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page), "utf-8")
+    write_between(BEGIN, END, _lines(table, seed))
+
+
+def write_between(begin: str, end: str, lines: Iterable[str]) -> None:
+    """Put lines between two marks of the page."""
+    text = "\n".join(lines)
+    between = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
+    PAGE.write_text(between.sub(lambda _: f"{begin}\n{text}\n{end}", PAGE.read_text("utf-8")), "utf-8")
+
+
+def versions() -> str:
+    """The releases that the numbers are of."""
+    return ", ".join(
+        f"{name} {metadata.version(name).partition('+')[0]}" for name in ("torch", "transformers")
+    )
 
 
 def _lines(table: AgreementTable, seed: int) -> Iterator[str]:
-    versions = ", ".join(
-        f"{name} {metadata.version(name).partition('+')[0]}" for name in ("torch", "transformers")
-    )
     families = len(table.by("base"))
     yield ""
-    yield f"Seed {seed}, {versions}: {len(table.mutants):,} mutants of {families} families of plans and modules,"
+    yield f"Seed {seed}, {versions()}: {len(table.mutants):,} mutants of {families} families of plans and modules,"
     yield f"on {len(table.by('reference'))} models. Another {len(table.same):,} say the same as their base plan in other words;"
     yield f"{table.no_plan:,} are not valid plans; {len(table.untrue)} make a false statement without effect ({_codes(table.untrue)})."
     yield ""

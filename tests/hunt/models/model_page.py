@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata
 
 from tests.hunt.models.model_table import ModelTable, describe
-from tests.hunt.report import PAGE, outcome_rows
+from tests.hunt.report import outcome_rows, versions, write_between
 
 BEGIN, END = "<!-- hunt of models: written by `make hunt` -->", "<!-- hunt of models: end -->"
 
 
 def write_models_table(table: ModelTable, seed: int) -> None:
     """Put the tables between their marks."""
-    page = PAGE.read_text("utf-8")
-    text = "\n".join(_lines(table, seed))
-    between = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
-    PAGE.write_text(between.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page), "utf-8")
+    write_between(BEGIN, END, _lines(table, seed))
 
 
 def _lines(table: ModelTable, seed: int) -> Iterator[str]:
-    versions = ", ".join(
-        f"{name} {metadata.version(name).partition('+')[0]}" for name in ("torch", "transformers")
-    )
     yield ""
-    yield f"Seed {seed}, {versions}: {len(table.mutants):,} mutants, which are {table.models:,} models of {len(table.by('base'))} families"
+    yield f"Seed {seed}, {versions()}: {len(table.mutants):,} mutants, which are {table.models:,} models of {len(table.by('base'))} families"
     yield f"under up to six settings each. The mutations broke {table.no_model:,} other models; {table.no_plan:,} plans"
     yield f"did not fit theirs; {table.untrue:,} make a false statement without effect."
     yield ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.hunt.judge import NO_PLAN, UNTRUE
 from tests.hunt.models.numbers_on_rank import NO_MODEL
+from tests.hunt.report import excess
 
 Finding = Mapping[str, Any]
 UNCHANGED = "nothing"
@@ -75,13 +76,14 @@ def describe(found: Finding) -> str:
 
 def faults_in(table: ModelTable, most_strict: float, most_unproved: float) -> list[str]:
     """What is not as it must be, a line each."""
-    faults = [f"wrong and called right: {describe(f)}: {f['why']}" for f in table.unsound()]
+    faults = [f"wrong and called right: {_describe_with_reason(f)}" for f in table.unsound()]
     count = len(table.mutants)
-    for what, found, most in (
-        ("right and called wrong", table.strict(), most_strict),
-        ("unproved", table.unproved(), most_unproved),
-    ):
-        if len(found) > most * count:
-            faults.append(f"{what}: {len(found)} of {count}, more than {most:.0%}")
-            faults += [f"  {describe(f)}: {f['why']}" for f in found]
-    return faults
+    return [
+        *faults,
+        *excess("right and called wrong", table.strict(), count, most_strict, _describe_with_reason),
+        *excess("unproved", table.unproved(), count, most_unproved, _describe_with_reason),
+    ]
+
+
+def _describe_with_reason(found: Finding) -> str:
+    return f"{describe(found)}: {found['why']}"
