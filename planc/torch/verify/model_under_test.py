@@ -19,6 +19,7 @@ _VECTOR_NOISE = 0.3
 _MATRIX_GAIN = 1.2
 """The standard deviation of a matrix, times the square root of its inputs: activations neither vanish nor
 explode."""
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _EMBEDDING_SCALE = 0.7
 """The standard deviation of an embedding table."""
 
@@ -78,7 +79,9 @@ def randomize_parameters(model: nn.Module, seed: int) -> None:
     """Set random weights that keep every gradient large: a norm of ones and a bias of zeros would hide that
     they are used wrongly."""
     generator = torch.Generator().manual_seed(seed + 1)
-    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    modules = list(model.modules())
+    embeddings = {id(module.weight) for module in modules if isinstance(module, nn.Embedding)}
+    kernels = {id(module.weight) for module in modules if isinstance(module, _CONVOLUTIONS)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for param in model.parameters():
@@ -90,5 +93,13 @@ def randomize_parameters(model: nn.Module, seed: int) -> None:
             elif id(param) in embeddings:
                 param.copy_(noise * _EMBEDDING_SCALE)
             else:
-                fan_in = param.numel() / max(param.shape[0], 1)
+                fan_in = _fan_in(param, is_kernel=id(param) in kernels)
                 param.copy_(noise * (_MATRIX_GAIN / max(fan_in, 1.0) ** 0.5))
+
+
+def _fan_in(param: nn.Parameter, *, is_kernel: bool) -> float:
+    """How many entries a product with a parameter adds up. One of three dims that is no kernel is a stack of matrices,
+    as experts have them, one way round or the other."""
+    if param.ndim > 2 and not is_kernel:
+        return max(param.shape[-2:])
+    return param.numel() / max(param.shape[0], 1)

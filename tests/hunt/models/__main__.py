@@ -21,8 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.hunt.bases import bases
+from tests.hunt.models.model_judge import SETTINGS
 from tests.hunt.models.model_page import write_models_table
 from tests.hunt.models.model_table import ModelTable, describe, faults_in
+from tests.hunt.models.numbers_on_rank import NO_MODEL
 from tests.hunt.worker_pool import Job, WorkerPool
 from tests.rank_pool import ROOT
 
@@ -57,7 +59,7 @@ def main() -> int:
         path.unlink(missing_ok=True)
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     found = [json.loads(line) for line in lines]
-    done = {(f["base"], f["number"]) for f in found}
+    done = {(f["base"], f["number"]) for f in found if _ends_a_model(f)}
     wanted = [(name, number) for number in range(given.models) for name in given.only or known]
     jobs: list[Job] = []
     # In turn: what is found in the first minutes is of all bases.
@@ -75,6 +77,11 @@ def main() -> int:
     print(f"{len(table.mutants)} mutants, {table.no_model} no models, {table.no_plan} no plans")
     print("\n".join(faults))
     return 1 if faults else 0
+
+
+def _ends_a_model(found: dict[str, Any]) -> bool:
+    """Whether nothing more is found of a model: a hunt may have been broken off between two settings."""
+    return found["setting"] == SETTINGS - 1 or found["numbers"] == NO_MODEL
 
 
 def _hunt(

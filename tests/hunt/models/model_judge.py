@@ -35,7 +35,7 @@ from tests.hunt.models.plan_settings import PlanSetting, draw_settings, plan_doc
 
 SETTINGS = 6
 """Settings of each mutated model."""
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 NOT_CAPTURED = "G802"
 FALSE_STATEMENTS = frozenset({"L701", "L711"})
 """What a plan violates that names, at a boundary that does nothing to a value, a layout that the value does not have."""
@@ -132,9 +132,9 @@ class ModelJudges:
             if pool is not None:
                 pool.close()
             numbers, reason = self._numbers(key, setting, plan)
-        if said == "unproved":
+        if said == "unproved" or (said, numbers) == ("refuted", "right"):
             texts = [f"{fault.headline}: {'; '.join(fault.all_notes)}" for fault in notable]
-            reason = f"{reason} [{' '.join(texts)}]"[:400]
+            reason = f"{reason} [{' '.join(texts)}]"[:600]
         if said == "refuted" and numbers == "right" and not set(codes) - FALSE_STATEMENTS:
             return Sentence(UNTRUE, codes, numbers, reason)
         return Sentence(said, codes, numbers, reason)

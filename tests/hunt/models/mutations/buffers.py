@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from tests.hunt.models.edits import Target, after, before, row_numbers
+from tests.hunt.models.edits import Target, after, before, bend, row_numbers
 from tests.hunt.models.mutation_table import mutation
 
 STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -25,12 +25,12 @@ def read_running_mean(target: Target) -> str | None:
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
         if when == "before":
-            y = y * (1 + module.own_running)
+            y = bend(y, module.own_running)
         module.own_running.mul_(0.9).add_(0.1 * STATISTICS[text](y))
-        return y * (1 + module.own_running) if when == "after" else y
+        return bend(y, module.own_running) if when == "after" else y
 
     after(target.module, change)
-    return f"running.mul_(0.9).add_(0.1 * {text}), {when} that y * (1 + running)"
+    return f"running.mul_(0.9).add_(0.1 * {text}), {when} that y + 0.5 * tanh(y) * running"
 
 
 @mutation("buffer-write")
@@ -78,12 +78,12 @@ def replace_buffer(target: Target) -> str | None:
     target.module.register_buffer("own_state", torch.zeros(()))
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        y = y * (1 + module.own_state)
+        y = bend(y, module.own_state)
         module.own_state = 0.5 * module.own_state + STATISTICS[text](y)
         return y
 
     after(target.module, change)
-    return f"y * (1 + state); state = 0.5 * state + {text}"
+    return f"y + 0.5 * tanh(y) * state; state = 0.5 * state + {text}"
 
 
 @mutation("buffer-table")

@@ -14,6 +14,7 @@ from tests.hunt.models.edits import (
     after,
     around,
     before,
+    bend,
     change_call,
     change_forward,
     on_argument,
@@ -70,8 +71,8 @@ MIXES = {
     "y @ y.mT @ y": lambda y: 0.1 * (y @ y.mT).softmax(-1) @ y,
     "y.chunk(2, -1)": lambda y: torch.cat([part * (i + 1) for i, part in enumerate(y.chunk(2, -1))], -1),
     "y.chunk(2, 1)": lambda y: torch.cat([part * (i + 1) for i, part in enumerate(y.chunk(2, 1))], 1),
-    "y + y.amax()": lambda y: y + y.amax(),
-    "y / y.norm()": lambda y: y / y.norm(),
+    "y + tanh(y) / y.amax()": lambda y: bend(y, 1 / y.amax()),
+    "y + tanh(y) / y.norm()": lambda y: bend(y, 1 / y.norm()),
 }
 
 

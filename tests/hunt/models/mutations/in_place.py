@@ -19,6 +19,21 @@ def _slice(y: Tensor, which: str) -> Tensor:
 
 
 SLICES = ("whole", "y[..., :1]", "y[:, 0]", "y[0]")
+ROWS = ("y[:, 0]", "y[0]")
+"""Those that a norm treats by themselves: it would undo a factor."""
+
+
+def _change(y: Tensor, which: str) -> None:
+    """Change a slice in place."""
+    part = _slice(y, which)
+    if which in ROWS:
+        part.tanh_()
+    else:
+        part.mul_(1.5)
+
+
+def _way(which: str) -> str:
+    return f"y.{'tanh_()' if which in ROWS else 'mul_(1.5)'} of {which}"
 
 
 @mutation("in-place-argument")
@@ -31,11 +46,11 @@ def change_argument(target: Target) -> str | None:
         x = first_float(args, kwargs)
         result = forward(*args, **kwargs) if late else None
         if x is not None:
-            _slice(x, which).mul_(1.5)
+            _change(x, which)
         return result if late else forward(*args, **kwargs)
 
     change_forward(target.module, code)
-    return f"x.mul_(1.5) of {which} of its argument, {'after' if late else 'before'} the rest"
+    return f"{_way(which)} of its argument, {'after' if late else 'before'} the rest"
 
 
 @mutation("in-place-fresh")
@@ -56,11 +71,11 @@ def change_result(target: Target) -> str | None:
         return None
 
     def change(_module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        _slice(y, which).mul_(1.5)
+        _change(y, which)
         return y
 
     after(target.module, change)
-    return f"y.mul_(1.5) of {which}, in the module"
+    return f"{_way(which)}, in the module"
 
 
 @mutation("in-place-of-child")
@@ -70,11 +85,11 @@ def change_childs_result(target: Target) -> str | None:
         return None
 
     def change(_module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
-        _slice(y, which).mul_(1.5)
+        _change(y, which)
         return y
 
     around(target, change)
-    return f"y.mul_(1.5) of {which}, in the parent"
+    return f"{_way(which)}, in the parent"
 
 
 @mutation("in-place-residual")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.hunt.models.edits import Code, Target, after, before, change_forward, on_first
+from tests.hunt.models.edits import Code, Target, after, before, bend, change_forward, on_first
 from tests.hunt.models.mutation_table import mutation
 
 
@@ -86,7 +86,7 @@ def sum_attributes(target: Target) -> str | None:
         if attached:
             for name in names:
                 module.get_submodule(name).auxiliary = None
-        return (result, total) if way == "returned" else on_first(result, lambda y: y * (1 + 0.1 * total))
+        return (result, total) if way == "returned" else on_first(result, lambda y: bend(y, total))
 
     change_forward(target.model, code)
     return f"self.auxiliary = {text} in {', '.join(names)}; the root's sum is {way}"
@@ -114,10 +114,10 @@ def keep_for_next_pass(target: Target) -> str | None:
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
         kept = module.__dict__.get("kept_before")
         module.__dict__["kept_before"] = y.detach()
-        return y if kept is None else y * (1 + 0.5 * kept.mean())
+        return y if kept is None else bend(y, kept.mean())
 
     after(target.module, change)
-    return "y * (1 + 0.5 * the mean that the pass before has kept)"
+    return "y + 0.5 * tanh(y) * the mean that the pass before has kept"
 
 
 @mutation("collected")
@@ -143,7 +143,7 @@ def collect_states(target: Target) -> str | None:
         kept = list(states)
         if way == "returned":
             return result, kept
-        return on_first(result, lambda y: y * (1 + 0.1 * sum(state.mean() for state in kept)))
+        return on_first(result, lambda y: bend(y, sum(state.mean() for state in kept)))
 
     change_forward(target.model, code)
     return f"states.append(y) in {', '.join(names)}; the root: {way}"

@@ -13,6 +13,7 @@ from tests.hunt.models.edits import (
     Target,
     after,
     around,
+    bend,
     change_call,
     change_forward,
     on_first,
@@ -63,8 +64,8 @@ def read_childs_weight(target: Target) -> str | None:
     if name is None:
         return None
     path = name[len(target.name) + 1 :] if target.name else name
-    after(target.module, lambda module, y, _: y * (1 + READS[text](module.get_submodule(path).weight)))
-    return f"y * (1 + {path}.{text})"
+    after(target.module, lambda module, y, _: bend(y, READS[text](module.get_submodule(path).weight)))
+    return f"y + 0.5 * tanh(y) * {path}.{text}"
 
 
 @mutation("own-weight")
@@ -72,8 +73,8 @@ def read_own_weight(target: Target) -> str | None:
     if not isinstance(getattr(target.module, "weight", None), Tensor):
         return None
     text, outside = target.pick(*READS), target.pick(True, False)
-    (around if outside else after)(target, lambda module, y, _: y * (1 + READS[text](module.weight)))
-    return f"y * (1 + {text}), {'in the parent' if outside else 'in the module'}"
+    (around if outside else after)(target, lambda module, y, _: bend(y, READS[text](module.weight)))
+    return f"y + 0.5 * tanh(y) * {text}, {'in the parent' if outside else 'in the module'}"
 
 
 @mutation("functional-linear")
@@ -106,10 +107,10 @@ def add_penalty(target: Target) -> str | None:
             "abs().mean()": lambda p: p.abs().mean(),
             "norm()": lambda p: p.norm(),
         }
-        return y * (1 + 1e-3 * sum(parts[way](p) for p in module.parameters()))
+        return bend(y, 1e-3 * sum(parts[way](p) for p in module.parameters()))
 
     after(target.module, code)
-    return f"y * (1 + 0.001 * sum(p.{way} for p in self.parameters()))"
+    return f"y + 0.0005 * tanh(y) * sum(p.{way} for p in self.parameters())"
 
 
 @mutation("tied-head")

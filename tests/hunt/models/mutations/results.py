@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.hunt.models.edits import Code, Target, change_call, change_forward, first_float, is_float
+from tests.hunt.models.edits import Code, Target, bend, change_call, change_forward, first_float, is_float
 from tests.hunt.models.mutation_table import mutation
 
 
@@ -84,8 +84,8 @@ def return_view_of_argument(target: Target) -> str | None:
     text, view = target.rng.choice(list(views.items()))
     if not _gives_tensor(target) or target.entering is None or len(target.entering) < 2:
         return None
-    _wrapped(target, lambda y, x: (y, view(x)), lambda r: r[0] * (1 + 0.5 * r[1].mean()))
-    return f"return y, {text}; the parent: y * (1 + 0.5 * its mean)"
+    _wrapped(target, lambda y, x: (y, view(x)), lambda r: bend(r[0], r[1].mean()))
+    return f"return y, {text}; the parent: y + 0.5 * tanh(y) * its mean"
 
 
 @mutation("view-of-parameter")
@@ -106,10 +106,10 @@ def return_view_of_parameter(target: Target) -> str | None:
 
     def call_code(_module: nn.Module, call: Code, *args: Any, **kwargs: Any) -> Any:
         y, seen = call(*args, **kwargs)
-        return y * (1 + 0.5 * seen.mean())
+        return bend(y, seen.mean())
 
     change_call(target.module, call_code)
-    return f"return y, {name} {way}; the parent: y * (1 + 0.5 * its mean)"
+    return f"return y, {name} {way}; the parent: y + 0.5 * tanh(y) * its mean"
 
 
 @mutation("view-of-result")
@@ -123,8 +123,8 @@ def return_result_twice(target: Target) -> str | None:
     text, view = target.rng.choice(list(ways.items()))
     if not _gives_tensor(target) or target.leaving is None or len(target.leaving) < 2:
         return None
-    _wrapped(target, lambda y, _: (y, view(y)), lambda r: r[0] * (1 + 0.5 * r[1].mean()))
-    return f"return y, {text}; the parent: y * (1 + 0.5 * its mean)"
+    _wrapped(target, lambda y, _: (y, view(y)), lambda r: bend(r[0], r[1].mean()))
+    return f"return y, {text}; the parent: y + 0.5 * tanh(y) * its mean"
 
 
 @mutation("unlike-results")
@@ -132,9 +132,9 @@ def return_other_kinds(target: Target) -> str | None:
     """Beside the result one that is boolean, complex or an integer."""
     ways = {
         "y > 0": (lambda y: y > 0, lambda y, z: torch.where(z, y, 0.5 * y)),
-        "y.argmax(-1)": (lambda y: y.argmax(-1), lambda y, z: y + 0.1 * z.unsqueeze(-1)),
+        "y.argmax(-1)": (lambda y: y.argmax(-1), lambda y, z: bend(y, z.unsqueeze(-1))),
         "torch.complex(y, y)": (lambda y: torch.complex(y, 0.5 * y), lambda y, z: y + z.imag),
-        "y.abs().amax()": (lambda y: y.abs().amax(), lambda y, z: y / z),
+        "y.abs().amax()": (lambda y: y.abs().amax(), lambda y, z: bend(y, 1 / z)),
         "y.shape": (lambda y: tuple(y.shape), lambda y, z: y.view(z)),
     }
     text, (make, use) = target.rng.choice(list(ways.items()))
