@@ -27,8 +27,7 @@ def apply_lowered(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
     for axis in lowered.tensor:
         if axis.splits_logits:
             apply_vocab_parallel_loss(model, axis, mesh)
-    if lowered.tensor:
-        guard_calls(model, lowered)
+    guard_calls(model, lowered)
 
 
 def _flatten_used_axes(lowered: Lowered, mesh: DeviceMesh) -> None:

@@ -24,10 +24,11 @@ _NODES = (tuple, list, dict)
 
 def guard_calls(model: nn.Module, lowered: Lowered) -> None:
     """Check every later call of a model. Call this last: the check runs before all other hooks."""
-    if lowered.inputs:
-        guard = CallGuard(model, lowered.inputs, lowered.eval_error)
+    splits_tensors = bool(lowered.tensor)
+    if lowered.inputs and (splits_tensors or lowered.fsdp is not None):
+        guard = CallGuard(model, lowered.inputs, lowered.eval_error, splits_tensors=splits_tensors)
         model.register_forward_pre_hook(guard, with_kwargs=True, prepend=True)
-    if lowered.results is not None:
+    if lowered.results is not None and splits_tensors:
         model.register_forward_hook(ResultGuard(lowered.results), prepend=True)
 
 
@@ -36,10 +37,20 @@ class CallGuard:
 
     Inputs that were not captured may be given too where they are masks, labels or the like; inputs that were captured
     may be missing. A real tensor in the place of a captured input, as `inputs_embeds` of `input_ids`, is refused.
+
+    Where no axis splits tensors, each rank computes with full weights on its own samples. Then the proof is about gradients:
+    calls without them pass, and so does another input in the place of the first.
     """
 
-    def __init__(self, model: nn.Module, inputs: Mapping[str, LoweredInput], eval_error: str) -> None:
-        self.eval_error = eval_error
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, LoweredInput],
+        eval_error: str,
+        *,
+        splits_tensors: bool = True,
+    ) -> None:
+        self.eval_error, self.splits_tensors = eval_error, splits_tensors
         self.positions = positional_names(model)
         self.inputs = {_with_name(name, self.positions): known for name, known in inputs.items()}
         self.keys = dict(zip(self.inputs, inputs, strict=True))
@@ -53,6 +64,8 @@ class CallGuard:
         Raises:
             CallError: the call is of another kind than the captured one.
         """
+        if not self.splits_tensors and not torch.is_grad_enabled():
+            return
         if self.eval_error and not module.training:
             raise CallError(
                 f"planc: code of the model may take another branch in eval mode, and the plan is not proved for it: "
@@ -71,7 +84,7 @@ class CallGuard:
             elif isinstance(item, _NODES):
                 self._check_container(name, item)
             has_main = has_main or (name == self.main and item is not None)
-        if new and not has_main:
+        if new and not has_main and self.splits_tensors:
             raise _unlike_captured(f"'{new}' is given in the place of '{self.main}'")
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:

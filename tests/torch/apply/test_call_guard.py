@@ -100,6 +100,22 @@ def test_a_call_that_it_does_not_cover(
 
 
 @pytest.mark.parametrize(
+    ("given", "grad", "message"),
+    [
+        ({"0": FLAT}, True, "'x' has shape (4, 8), 2 dims, and had 3 dims"),
+        ({"0": FLAT}, False, ""),
+        ({"0": DEEP, "extra": [BATCH, LENGTH, 1]}, True, ""),
+    ],
+)
+def test_under_units_alone_only_gradients_need_a_call_like_the_captured_one(
+    given: dict[str, Any], grad: bool, message: str
+) -> None:
+    case = {"model": "head", "plan": "units", "captured": [DEEP], "given": given, "grad": grad}
+    found = run_on_ranks(2, "torch.apply.calls:call", **case)
+    assert all(message in each for each in found) if message else is_right(found), found
+
+
+@pytest.mark.parametrize(
     ("setting", "grad", "name"),
     [("", True, ""), ("other", True, "second.up"), ("other", False, "second.up"), ("training", True, ""), ("training", False, "")],
 )  # fmt: skip

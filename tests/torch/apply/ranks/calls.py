@@ -153,14 +153,20 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 
 
+UNITS = "units"
+"""The plan of FSDP units alone."""
+
+
 def plan_text(name: str) -> str:
-    """A plan for one tensor axis."""
+    """A plan for one axis: a tensor axis, or the data axis of FSDP units."""
+    if name == UNITS:
+        return "mesh dp\nfsdp dp {\n    root\n}\n"
     rules = "".join(f"    {rule.strip()}\n" for rule in PLANS[name].split(";"))
     return f"mesh tp\ntensor tp {{\n{rules}}}\n"
 
 
-def make_mesh() -> DeviceMesh:
-    return init_device_mesh("cpu", (2,), mesh_dim_names=("tp",))
+def make_mesh(axis: str = "tp") -> DeviceMesh:
+    return init_device_mesh("cpu", (2,), mesh_dim_names=(axis,))
 
 
 def _built(make: Callable[[], nn.Module]) -> tuple[nn.Module, nn.Module]:
@@ -229,7 +235,8 @@ def call(
     """
     whole, split = _built(MODELS[model])
     example = [torch.zeros(*shape) for shape in captured]
-    planc.parallelize(split, planc.parse(plan_text(plan)), make_mesh(), inputs=example)
+    mesh = make_mesh("dp" if plan == UNITS else "tp")
+    planc.parallelize(split, planc.parse(plan_text(plan)), mesh, inputs=example)
     if setting:
         for each in (whole, split):
             each.eval() if setting == "training" else setattr(each, setting, not getattr(each, setting))
