@@ -192,7 +192,7 @@ class _AxisProver:
         if spmd_type is UNKNOWN:
             return None
         if self.block.splits_batch:
-            part = spmd_type in SAME_ON_ALL_RANKS or spmd_type is sharded(0)
+            part = spmd_type in SAME_ON_ALL_RANKS or isinstance(spmd_type, Sharded)
             return None if part else OutputNotBatch(spmd_type)
         if logits and self.block.splits_logits:
             return None if spmd_type is sharded(last) else LogitsNotSharded(spmd_type, last)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -70,36 +69,34 @@ def reshaped_type(spmd_type: SpmdType, before: Shape, after: Shape, ranks: int) 
         return spmd_type
     if prod(before) != prod(after) or not prod(before):
         raise Unsupported("a view of an empty tensor, or of another number of entries")
+    old, new = next(group for group in dim_groups(before, after) if spmd_type.dim in group[0])
+    position = old.index(spmd_type.dim)
+    own = spmd_type.parts if isinstance(spmd_type, PackedShard) else (before[spmd_type.dim],)
+    inner = prod(before[d] for d in old[position + 1 :])
+    # As one dim, the group has a copy of the parts for each entry of the dims before the sharded one.
+    parts = tuple(part * inner for part in own) * prod(before[d] for d in old[:position])
+    found = _shard_of_group(parts, [after[d] for d in new], ranks)
+    if found is not None:
+        place, parts = found
+        return sharded(new[place]) if len(parts) == 1 else packed_shard(new[place], parts)
+    if position:
+        raise RuleViolation(MergedInnerDim(spmd_type.dim, old[position - 1]))
     if isinstance(spmd_type, PackedShard):
-        try:
-            return _reshaped_packed_shard(spmd_type, before, after, ranks)
-        except RuleViolation:
-            if len(set(spmd_type.parts)) > 1:
-                raise
-            # (..., k * m, ...) of k equal parts is (..., k, m, ...) with m sharded.
-            within = (
-                *before[: spmd_type.dim],
-                len(spmd_type.parts),
-                spmd_type.parts[0],
-                *before[spmd_type.dim + 1 :],
-            )
-            with suppress(RuleViolation, Unsupported):
-                return reshaped_type(sharded(spmd_type.dim + 1), within, after, ranks)
-            raise
-    _, new = _group(spmd_type.dim, before, after)
-    dim, size = new[0], after[new[0]]
-    if size % ranks:
-        raise RuleViolation(UnevenDim(dim, size, ranks))
-    return sharded(dim)
+        raise RuleViolation(UnevenParts(new[0], after[new[0]], own, ranks))
+    raise RuleViolation(UnevenDim(new[0], after[new[0]], ranks))
 
 
-def _reshaped_packed_shard(packed: PackedShard, before: Shape, after: Shape, ranks: int) -> SpmdType:
-    old, new = _group(packed.dim, before, after)
-    inner = prod(after[d] for d in new[1:])
-    parts = [part * prod(before[d] for d in old[1:]) for part in packed.parts]
-    if any(part % (inner * ranks) for part in parts):
-        raise RuleViolation(UnevenParts(new[0], after[new[0]], packed.parts, ranks))
-    return packed_shard(new[0], tuple(part // inner for part in parts))
+def _shard_of_group(parts: Shape, sizes: Sequence[int], ranks: int) -> tuple[int, Shape] | None:
+    """Which of several dims is sharded, and the sizes of its parts, if all of them as one dim are sharded in these
+    parts: (b, b, b), as the dims (3, b), is the second dim in one part. None: no dim is."""
+    for place in range(len(sizes)):
+        repeats, inner = prod(sizes[:place]), prod(sizes[place + 1 :])
+        if len(parts) % repeats:
+            continue
+        period = parts[: len(parts) // repeats]
+        if period * repeats == parts and not any(part % (inner * ranks) for part in period):
+            return place, tuple(part // inner for part in period)
+    return None
 
 
 def merges_size_one(before: SpmdType, shape: Shape, after: SpmdType, new_shape: Shape) -> bool:
@@ -116,14 +113,6 @@ def _ones_before(shape: Shape, dim: int) -> int:
     while count < dim and shape[dim - 1 - count] == 1:
         count += 1
     return count
-
-
-def _group(dim: int, before: Shape, after: Shape) -> tuple[list[int], list[int]]:
-    """The group of a sharded dim before and after a view. The dim has to be the first of its group."""
-    old, new = next(group for group in dim_groups(before, after) if dim in group[0])
-    if position := old.index(dim):
-        raise RuleViolation(MergedInnerDim(dim, old[position - 1]))
-    return old, new
 
 
 def check_requested_sizes(

@@ -60,8 +60,9 @@ class LocalView:
             may_be_sharded: whether the plan says that a tensor axis shards it.
         """
         local = full
-        if self.batch_shards(full, shape) > 1:
-            local = _even_chunk(local, 0, self.data_rank, self.data_ranks)
+        batch_dim = self._batch_dim(full, shape)
+        if batch_dim is not None:
+            local = _even_chunk(local, batch_dim, self.data_rank, self.data_ranks)
         for rank, ranks in self.tensor_coordinates if may_be_sharded else ():
             for dim in range(min(local.ndim, len(shape))):
                 if local.shape[dim] != shape[dim] and local.shape[dim] == shape[dim] * ranks:
@@ -69,9 +70,16 @@ class LocalView:
         return local, False
 
     def batch_shards(self, full: Tensor, shape: torch.Size) -> int:
-        """How many data ranks share the rows of a full output, given the shape of this rank's output."""
-        is_split = full.ndim and len(shape) == full.ndim and full.shape[0] == shape[0] * self.data_ranks
-        return self.data_ranks if is_split else 1
+        """How many data ranks share a full output, given the shape of this rank's output."""
+        return 1 if self._batch_dim(full, shape) is None else self.data_ranks
+
+    def _batch_dim(self, full: Tensor, shape: torch.Size) -> int | None:
+        """The dim of a full output that the data ranks share: mostly the first, that of a recurrent state the second.
+        A tensor axis shards a later one."""
+        if self.data_ranks == 1 or len(shape) != full.ndim:
+            return None
+        shared = (d for d in range(full.ndim) if full.shape[d] == shape[d] * self.data_ranks)
+        return next(shared, None)
 
     def in_shard_order(self, full: Tensor, name: str) -> Tensor:
         """A full parameter in the order in which the ranks' shards lie one after the other: of a packed parameter,

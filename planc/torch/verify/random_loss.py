@@ -56,7 +56,7 @@ class RandomLoss:
         Args:
             outputs: of this rank.
             coefficients: this rank's slices of `self.coefficients`.
-            batch_shards: by output, how many data ranks share its rows, each with a loss of its own.
+            batch_shards: by output, how many data ranks share it, each with a loss of its own.
         """
         terms: dict[str, Tensor] = {}
         for name, coefficient in coefficients.items():
@@ -68,6 +68,6 @@ class RandomLoss:
                 terms[name] = functional.cross_entropy(flat, coefficient.reshape(-1))
             else:
                 rows = self.coefficients[name].shape[0] if output.ndim else 1
-                own_rows = rows // (batch_shards or {}).get(name, 1)
+                own_rows = rows / (batch_shards or {}).get(name, 1)
                 terms[name] = (output * coefficient.to(output.dtype)).sum() / own_rows
         return terms

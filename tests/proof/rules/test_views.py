@@ -141,6 +141,13 @@ def go(kind, before, after, ranks):
         ((10, 32), (10, 16, 2), packed_shard(1, (16, 8, 8)), packed_shard(1, (8, 4, 4))),
         ((10, 16, 2), (10, 32), packed_shard(1, (8, 4, 4)), packed_shard(1, (16, 8, 8))),
         ((2, 5, 24), (10, 24), packed_shard(2, (8, 16)), packed_shard(1, (8, 16))),
+        ((2, 8, 16), (16, 16), sharded(1), packed_shard(0, (8, 8))),
+        ((16, 16), (2, 8, 16), packed_shard(0, (8, 8)), sharded(1)),
+        ((1, 8, 16), (8, 16), sharded(1), sharded(0)),
+        ((2, 16), (4, 8), packed_shard(1, (8, 8)), sharded(1)),
+        ((6, 8, 3), (2, 24, 3), sharded(1), packed_shard(1, (8, 8, 8))),
+        ((3, 24), (72,), packed_shard(1, (8, 16)), packed_shard(0, (8, 16) * 3)),
+        ((72,), (3, 24), packed_shard(0, (8, 16) * 3), packed_shard(1, (8, 16))),
     ],
 )
 def test_views_of_shards(before, after, kind, result):
@@ -151,10 +158,9 @@ def test_views_of_shards(before, after, kind, result):
     ("before", "after", "kind", "cause"),
     [
         ((2, 5, 32), (2, 5, 4, 8), sharded(2), UnevenDim(2, 4, ranks=8)),
-        ((2, 8, 16), (16, 16), sharded(1), MergedInnerDim(1, outer=0)),
+        ((3, 8), (2, 12), sharded(1), MergedInnerDim(1, outer=0)),
         ((2, 24), (2, 3, 8), packed_shard(1, (8, 16)), UnevenParts(1, 3, (8, 16), ranks=8)),
         ((108,), (3, 36), packed_shard(0, (36, 24, 48)), UnevenParts(0, 3, (36, 24, 48), ranks=4)),
-        ((3, 24), (72,), packed_shard(1, (8, 16)), MergedInnerDim(1, outer=0)),
     ],
 )
 def test_refused_views(before, after, kind, cause):

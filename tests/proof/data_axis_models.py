@@ -1,0 +1,110 @@
+"""Models on an axis that splits the batch, each with the verdict that the numbers of half batches demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+BATCH, LENGTH, WIDTH, WORDS = 4, 6, 16, 32
+
+
+@dataclass
+class BatchCase:
+    """A model and its verdict under `fsdp dp { root }`."""
+
+    name: str
+    module: Callable[[], nn.Module]
+    verdict: str = "proved"
+    inputs: Callable[[], dict[str, Tensor]] = lambda: {"x": torch.randn(BATCH, LENGTH, WIDTH)}
+
+
+class Attention(nn.Module):
+    """Self-attention of torch's module, by default with the sequence before the batch."""
+
+    def __init__(self, *, batch_first: bool = False, **settings: object) -> None:
+        super().__init__()
+        self.before = nn.Linear(WIDTH, WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, 4, batch_first=batch_first, **settings)
+        self.after = nn.Linear(WIDTH, WIDTH)
+        self.batch_first = batch_first
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.before(x)
+        x = x if self.batch_first else x.transpose(0, 1)
+        y, weights = self.attention(x, x, x)
+        return self.after(y if self.batch_first else y.transpose(0, 1)), weights
+
+
+class CrossAttention(nn.Module):
+    """Keys of another width, some of them masked, without the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = nn.Linear(WIDTH, 12)
+        self.attention = nn.MultiheadAttention(WIDTH, 4, kdim=12, vdim=12)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        keys = self.keys(x).transpose(0, 1)
+        y, _ = self.attention(x.transpose(0, 1), keys, keys, key_padding_mask=mask, need_weights=False)
+        return y.transpose(0, 1)
+
+
+class BatchAttention(Attention):
+    """Attention from sample to sample: the batch is taken for the sequence."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, weights = self.attention(x, x, x)
+        return self.after(y), weights
+
+
+class Translator(nn.Module):
+    """torch's encoder and decoder."""
+
+    def __init__(self, *, batch_first: bool, norm_first: bool) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, WIDTH)
+        self.inner = nn.Transformer(
+            WIDTH, 4, 2, 2, 32, dropout=0.0, batch_first=batch_first, norm_first=norm_first
+        )
+        self.head = nn.Linear(WIDTH, WORDS)
+        self.batch_first = batch_first
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(target.shape[1])
+        pair = self.words(source), self.words(target)
+        if not self.batch_first:
+            pair = pair[0].transpose(0, 1), pair[1].transpose(0, 1)
+        y = self.inner(*pair, tgt_mask=mask, tgt_is_causal=True)
+        return self.head(y if self.batch_first else y.transpose(0, 1))
+
+
+def sentences() -> dict[str, Tensor]:
+    return {
+        "source": torch.randint(WORDS, (BATCH, LENGTH)),
+        "target": torch.randint(WORDS, (BATCH, LENGTH - 1)),
+    }
+
+
+def masked() -> dict[str, Tensor]:
+    mask = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
+    mask[:, -2:] = True
+    return {"x": torch.randn(BATCH, LENGTH, WIDTH), "mask": mask}
+
+
+ATTENTION = [
+    BatchCase("attention, batch first", lambda: Attention(batch_first=True)),
+    BatchCase("attention, sequence first", Attention),
+    BatchCase("attention, biases", lambda: Attention(add_bias_kv=True, add_zero_attn=True)),
+    BatchCase("attention, no biases", lambda: Attention(bias=False)),
+    BatchCase("cross attention", CrossAttention, inputs=masked),
+    BatchCase("attention over the batch", BatchAttention, "refuted"),
+    BatchCase("transformer", lambda: Translator(batch_first=True, norm_first=False), inputs=sentences),
+    BatchCase(
+        "transformer, sequence first",
+        lambda: Translator(batch_first=False, norm_first=True),
+        inputs=sentences,
+    ),
+]
