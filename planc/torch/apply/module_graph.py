@@ -50,13 +50,9 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None, *, training: 
     facts: dict[str, int | bool] = {}
     config = getattr(model, "config", None)
     if hasattr(config, "to_dict"):
-        from planc.torch.models import hugging_face
+        from planc.torch.models import hugging_face, kernels
 
-        on_meta.config = copy.deepcopy(config)
-        hugging_face.use_traceable_kernels(on_meta.config)
-        for module in on_meta.modules():
-            if getattr(module, "config", None) is config:
-                module.config = on_meta.config
+        kernels.use_traceable_kernels(on_meta)
         facts = hugging_face.config_facts(config)
         if inputs is None:
             inputs = hugging_face.example_inputs_for(on_meta, config)

@@ -25,6 +25,7 @@ from planc.torch.compat import (
 from planc.torch.models import factory, hugging_face
 from planc.torch.models.example_inputs import check_signature, override_inputs, parse_input_options
 from planc.torch.models.exception_text import exception_line, exception_location
+from planc.torch.models.model_class import import_transformers
 from planc.torch.models.model_reference import parse_reference
 
 _READS_VALUES = (DataDependentOutputException, DynamicOutputShapeException)
@@ -61,7 +62,7 @@ def capture_reference(
         model, arguments, keywords = factory.build_from_factory(parsed, source)
     else:
         model, keywords, facts = hugging_face.build_transformers_model(parsed, source)
-        versions["transformers"] = hugging_face.import_transformers().__version__
+        versions["transformers"] = import_transformers().__version__
     arguments, keywords = override_inputs(model, arguments, keywords, options)
     check_signature(model, arguments, keywords, source)
     name = _without_folders(reference)

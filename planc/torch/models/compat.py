@@ -16,6 +16,17 @@ def use_attention(config: Any, implementation: str) -> None:
     config._attn_implementation = implementation
 
 
+def attention_of(config: Any) -> str | None:
+    """The attention kernel of a configuration; None: transformers has not chosen one."""
+    kernel: str | None = getattr(config, "_attn_implementation", None)
+    return kernel
+
+
+def has_sdpa(model: Any) -> bool:
+    """Whether a class of models, or a model, can compute attention with `scaled_dot_product_attention`."""
+    return bool(getattr(model, "_supports_sdpa", False))
+
+
 def use_experts(config: Any, implementation: str) -> None:
     """Choose how experts are computed.
 
@@ -74,6 +85,8 @@ def weight_conversion(model: Any) -> WeightConversion:
 
 __all__ = [
     "WeightConversion",
+    "attention_of",
+    "has_sdpa",
     "ignored_weight_patterns",
     "masking_module",
     "stored_initializers",

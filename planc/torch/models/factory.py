@@ -66,14 +66,19 @@ def _type_text(built: Any) -> str:
 def _find_function(reference: ModelReference, source: Source) -> Callable[[], Any]:
     found: Any = _import_module(reference, source)
     for name in reference.factory.split("."):
-        if not hasattr(found, name):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
             raise_capture_error(
                 "G803",
                 word_label(source, name),
                 f"{reference.name} has no '{name}'",
                 suggestion=closest_name(name, dir(found)),
             )
-        found = getattr(found, name)
+        except (Exception, SystemExit) as raised:  # noqa: BLE001  # a module may import its names late
+            raise_capture_error(
+                "G802", word_label(source, name), f"'{name}' cannot be imported", *exception_notes(raised)
+            )
     if not callable(found):
         raise_capture_error(
             "G803",

@@ -14,29 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
 from planc.regular_files import open_regular_file
-from planc.torch.models import compat
 from planc.torch.models.default_inputs import default_inputs
 from planc.torch.models.example_inputs import meta_tensor
 from planc.torch.models.exception_text import exception_line
+from planc.torch.models.kernels import KERNEL_SETTINGS, choose_kernels
+from planc.torch.models.model_class import find_model_class
 from planc.torch.models.model_reference import ModelReference, parse_setting, raise_unknown_setting
 
 MAX_CONFIG_BYTES = 4 << 20
-_DROPPED = ("quantization_config", "attn_implementation", "experts_implementation", "torch_dtype", "dtype")
+_DROPPED = ("quantization_config", *KERNEL_SETTINGS, "torch_dtype", "dtype")
 """Settings of a file that choose kernels or load something; a plan sets the dtype."""
-
-
-def import_transformers() -> Any:
-    """The module transformers, offline and without warnings."""
-    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import transformers
-    return transformers
 
 
 def build_transformers_model(
@@ -82,12 +72,14 @@ def class_and_config(reference: ModelReference, source: Source) -> tuple[Any, An
     if reference.kind == "config":
         model_class, values = _read_model_config(reference, source)
     else:
-        model_class, values = _model_class(reference.name, source), {}
+        model_class, values = find_model_class(reference.name, source), {}
     config = _build_config(model_class, values, source)
-    if reference.settings:
-        values = _apply_settings(values, config, reference, source)
+    settings = {name: text for name, text in reference.settings.items() if name not in KERNEL_SETTINGS}
+    if settings:
+        values = _apply_settings(values, config, settings, source)
         config = _build_config(model_class, values, source)
-    use_traceable_kernels(config)
+    kernels = {name: text for name, text in reference.settings.items() if name in KERNEL_SETTINGS}
+    choose_kernels(config, kernels, source)
     return model_class, config
 
 
@@ -96,44 +88,6 @@ def example_inputs_for(model: Any, config: Any) -> dict[str, Any]:
     accepted = set(inspect.signature(model.forward).parameters)
     infos = default_inputs(config, str(model.main_input_name), accepted)
     return {name: meta_tensor(info) for name, info in infos.items()}
-
-
-def use_traceable_kernels(config: Any) -> None:
-    """Choose kernels for attention and experts that fake tensors can follow."""
-    compat.use_attention(config, "sdpa")
-    with contextlib.suppress(AttributeError, ValueError):
-        compat.use_experts(config, "batched_mm")
-
-
-def _model_class(name: str, source: Source) -> Any:
-    transformers = import_transformers()
-    found: Any = None
-    with contextlib.suppress(AttributeError, ImportError):
-        found = getattr(transformers, name)
-    if _is_model_class(found, transformers):
-        return found
-    if found is None:
-        names = [n for n in dir(transformers) if "For" in n or n.endswith("Model")]
-        raise_capture_error(
-            "G803",
-            word_label(source, name),
-            f"transformers has no class '{name}'",
-            suggestion=closest_name(name, names),
-        )
-    return raise_capture_error(
-        "G803",
-        word_label(source, name),
-        f"'{name}' of transformers is not a model class with a configuration",
-        "needed: a class such as LlamaForCausalLM",
-    )
-
-
-def _is_model_class(found: Any, transformers: Any) -> bool:
-    return (
-        isinstance(found, type)
-        and issubclass(found, transformers.PreTrainedModel)
-        and getattr(found, "config_class", None) is not None
-    )
 
 
 # ---- configurations --------------------------------------------------------------------------
@@ -181,18 +135,18 @@ def _read_model_config(reference: ModelReference, source: Source) -> tuple[Any, 
     # The command line does not contain the class: a diagnostic shows the file that names it.
     named_by = Source(reference.name, names[0]) if names[0].isidentifier() else source
     values = {k: v for k, v in data.items() if k not in _DROPPED and not k.startswith("_")}
-    return _model_class(names[0], named_by), values
+    return find_model_class(names[0], named_by), values
 
 
 def _apply_settings(
-    values: Mapping[str, Any], config: Any, reference: ModelReference, source: Source
+    values: Mapping[str, Any], config: Any, settings: Mapping[str, str], source: Source
 ) -> dict[str, Any]:
     """The values that a configuration is built from, with the settings of the query.
 
     Only values that a file or the query names: a configuration computes some of its numbers from others.
     """
     changed = copy.deepcopy(dict(values))
-    for key, text in reference.settings.items():
+    for key, text in settings.items():
         *path, last = key.split(".")
         inner, section = changed, config
         for name in path:
@@ -207,7 +161,7 @@ def _apply_settings(
             raise_unknown_setting(source, key, [*known, *aliases], type(section).__name__)
         inner.pop(aliases.get(last, last), None)
         inner[last] = parse_setting(source, key, text, getattr(section, last, None))
-        if last == "num_hidden_layers" and "layer_types" not in reference.settings:
+        if last == "num_hidden_layers" and "layer_types" not in settings:
             inner.pop("layer_types", None)
     return changed
 

@@ -15,6 +15,7 @@ from planc.cli import main
 from planc.graph.capture_error import CaptureError
 from planc.graph.graph_reader import read_graph_file
 from planc.graph.load_graph import load_graph
+from planc.ir.graph import Op
 from tests.torch.capture.transformers_models import reference
 
 torch = pytest.importorskip("torch")
@@ -73,6 +74,11 @@ def sparse():
     model.table = [torch.ones(2, 2, device="cpu").to_sparse()]
     return model, torch.empty(2, 4)
 constant = 3
+
+def __getattr__(name):
+    if name == "late":
+        import a_module_that_is_missing
+    raise AttributeError(name)
 """
 
 
@@ -125,6 +131,10 @@ def test_an_input_replaces_an_example(folder: Path) -> None:
 
 
 LLAMA = "hf:LlamaForCausalLM"
+SMALL_OSS = (
+    "hidden_size=64&intermediate_size=64&num_hidden_layers=2&num_attention_heads=4&num_key_value_heads=2"
+    "&head_dim=16&vocab_size=256&num_local_experts=4"
+)
 WRONG = [
     ("own.py:no_model", [], "G802", ["does not return a model", "got: int"]),
     ("own.py:no_inputs", [], "G802", ["does not return a model", "a tuple of Doubled, int"]),
@@ -142,6 +152,7 @@ WRONG = [
     ("needs:build", [], "G802", ["a_module_that_is_missing"]),
     ("own.py:biuld", [], "G803", ["did you mean 'build'?"]),
     ("own:constant", [], "G803", ["is not callable"]),
+    ("own.py:late", [], "G802", ["'late' cannot be imported", "No module named 'a_module_that_is_missing'"]),
     ("none.py:build", [], "G803", ["no such file"]),
     ("none.at.all:build", [], "G803", ["there is no module 'none'"]),
     ("own", [], "G803", ["does not name a model"]),
@@ -165,6 +176,9 @@ WRONG = [
     ("hf:LlamaConfig", [], "G803", ["not a model class"]),
     ("hf:meta-llama/Llama-3.1-8B", [], "G803", ["fetches nothing"]),
     ("hf:", [], "G803", ["is not the name of a class"]),
+    (f"{LLAMA}?attn_implementation=flash", [], "G803", ["cannot capture 'flash'", "sdpa or eager"]),
+    (f"{LLAMA}?attn_implementation=egaer", [], "G803", ["did you mean 'eager'?"]),
+    ("hf:GptOssForCausalLM?attn_implementation=sdpa", [], "G803", ["does not support", "sdpa"]),
     (f"{LLAMA}?hiden_size=3", [], "G803", ["did you mean 'hidden_size'?"]),
     (f"{LLAMA}?hidden_size=x", [], "G803", ["a whole number"]),
     (f"{LLAMA}?use_cache=3", [], "G803", ["true or false"]),
@@ -289,3 +303,40 @@ def test_a_kept_graph_needs_no_torch(folder: Path) -> None:
         "assert not {'torch', 'transformers', 'pydantic', 'importlib.metadata'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program, name], check=True)
+
+
+def operations(reference: str) -> set[str]:
+    """The names of the operations of a model."""
+    return {
+        op.name for function in load_graph(reference).functions for op in function.steps if isinstance(op, Op)
+    }
+
+
+def test_attention_is_sdpa_where_a_class_has_it_else_eager(folder: Path) -> None:
+    llama, oss = reference("LlamaForCausalLM"), f"hf:GptOssForCausalLM?{SMALL_OSS}"
+    assert "scaled_dot_product_attention" in operations(llama)
+    assert "softmax" not in operations(llama)
+    eager = operations(f"{llama}&attn_implementation=eager")
+    assert "softmax" in eager
+    assert "scaled_dot_product_attention" not in eager
+    assert "softmax" in operations(oss)
+
+
+def test_a_broken_import_is_not_a_missing_class(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks inside of transformers, the first cause is reported."""
+    import transformers
+
+    def fail_to_import(_name: str) -> Any:
+        try:
+            import a_module_that_is_missing  # type: ignore[import-not-found]  # noqa: F401
+        except ImportError as cause:
+            raise ModuleNotFoundError("Could not import module 'LlamaForCausalLM'.") from cause
+
+    monkeypatch.setattr(type(transformers), "__getattr__", lambda _module, name: fail_to_import(name))
+    monkeypatch.delitem(vars(transformers), "LlamaForCausalLM", raising=False)
+    with pytest.raises(CaptureError) as raised:
+        load_graph("hf:LlamaForCausalLM?num_hidden_layers=1", use_cache=False)
+    found = raised.value.diagnostic
+    assert found.law.code == "G802"
+    assert "cannot be imported" in found.message
+    assert any("No module named 'a_module_that_is_missing'" in note for note in found.notes)

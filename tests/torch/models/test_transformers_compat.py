@@ -41,6 +41,14 @@ def _kernels() -> None:
     assert config._experts_implementation == "batched_mm"
 
 
+@canary("attention_of", "has_sdpa", breaks="parallelize: a model with flash attention is not captured")
+def _kernels_of_a_model() -> None:
+    config = _llama().config
+    assert compat.attention_of(config) == "sdpa"
+    assert compat.has_sdpa(transformers.LlamaForCausalLM)
+    assert not compat.has_sdpa(transformers.GptOssForCausalLM)
+
+
 @canary("masking_module", breaks="capture: masks of packed sequences stand in every graph")
 def _masks() -> None:
     import transformers.masking_utils as masks
