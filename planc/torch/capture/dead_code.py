@@ -42,7 +42,8 @@ def _is_live(step: OpRecord, live: set[int]) -> bool:
         step.results[:] = [number for _, number in kept]
     if step.name.startswith(_OPAQUE) or step.name in _COUNTABLE:
         return True
-    return step.effect or any(number in live for number in step.results)
+    # A change in place that no later code sees: the second run of a recomputed region sees it.
+    return step.effect or step.writes or any(number in live for number in step.results)
 
 
 def _mark_live(item: Any, live: set[int]) -> None:

@@ -176,7 +176,7 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
         effect = any(id(tensor) in self.table.weights for tensor in changed)
         versions = [self.table.version(tensor) for tensor in changed]
         results = [self.table.add(tensor, call.number) for tensor in fresh.values()]
-        call.steps.append(OpRecord(name, *encoded, results, effect))
+        call.steps.append(OpRecord(name, *encoded, results, effect, writes=bool(changed)))
         for tensor, version in zip(changed, versions, strict=True):
             self._renumber_sharing(tensor, version, call)
 

@@ -24,6 +24,8 @@ class OpRecord:
     results: list[int]
     effect: bool = False
     """Whether it changes something that outlives the run, such as a buffer."""
+    writes: bool = False
+    """Whether it changes a tensor in place."""
 
 
 @dataclass
