@@ -219,12 +219,22 @@ def test_a_buffer_that_is_written_to_is_kept() -> None:
 
 def test_what_nobody_uses_is_dropped() -> None:
     def forward(x: Any) -> Any:
-        unused = x.cos().sin()
-        unused += 1
+        x.cos().sin() + 1
         torch.zeros(3)
         return x.exp()
 
     assert [step[0] for step in steps(forward)] == ["exp"]
+
+
+def test_a_change_in_place_is_never_dropped() -> None:
+    """A second run of the code would see it."""
+
+    def forward(x: Any) -> Any:
+        y = x.exp()
+        x[0].tanh_()
+        return y
+
+    assert [step[0] for step in steps(forward)] == ["exp", "__getitem__", "tanh_"]
 
 
 def test_what_computes_nothing_is_dropped() -> None:
