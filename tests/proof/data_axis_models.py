@@ -108,3 +108,48 @@ ATTENTION = [
         inputs=sentences,
     ),
 ]
+
+
+class DropPath(nn.Module):
+    """Leaves out what it gets, by a draw for each sample; `mode` says how the code draws."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.inner, self.mode, self.keep = nn.Linear(WIDTH, WIDTH), mode, 0.9
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
+        if self.mode == "new_empty":
+            kept = x.new_empty(shape).bernoulli_(self.keep).div_(self.keep)
+        elif self.mode == "floor":
+            kept = (self.keep + torch.rand(shape, dtype=x.dtype, device=x.device)).floor_()
+        elif self.mode == "batch":
+            kept = torch.empty([1] * x.ndim, dtype=x.dtype).bernoulli_(self.keep)
+        elif self.mode == "noise":
+            kept = 1 + 0.1 * torch.randn_like(x)
+        else:
+            return x + self.inner(x)[torch.randperm(x.shape[0])]
+        return x + self.inner(x) * kept
+
+
+class MaskedTokens(nn.Module):
+    """Keeps some tokens of each sample, as masked autoencoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        kept = torch.rand(batch, length, device=x.device).argsort(dim=1)[:, :3]
+        return self.inner(torch.gather(x, 1, kept.unsqueeze(-1).repeat(1, 1, width)))
+
+
+RANDOM = [
+    BatchCase("a draw for each sample", lambda: DropPath("new_empty")),
+    BatchCase("a draw for each sample, rounded", lambda: DropPath("floor")),
+    BatchCase("noise", lambda: DropPath("noise")),
+    BatchCase("random tokens", MaskedTokens),
+    BatchCase("a draw for the batch", lambda: DropPath("batch"), "unproved"),
+    BatchCase("samples in random order", lambda: DropPath("permuted"), "unproved"),
+]

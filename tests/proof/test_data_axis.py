@@ -11,10 +11,11 @@ from planc.ir.resolved import Settings
 from planc.ir.source import Source
 from planc.syntax.read_file import read_source
 from planc.torch.capture.trace import CaptureTarget, trace
+from planc.torch.verify.no_dropout import NoDropout
 from planc.torch.verify.random_loss import named_outputs
-from tests.proof.data_axis_models import ATTENTION, BATCH, BatchCase
+from tests.proof.data_axis_models import ATTENTION, BATCH, RANDOM, BatchCase
 
-CASES = [*ATTENTION]
+CASES = [*ATTENTION, *RANDOM]
 PLAN = "mesh dp\nfsdp dp {\n    root\n}\n"
 
 
@@ -26,7 +27,8 @@ def verdict(case: BatchCase) -> tuple[str, list[str]]:
 
 def run(model: nn.Module, inputs: dict[str, Tensor], batch: int) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The outputs, and the gradients of a loss that is a mean over the batch."""
-    outputs = {name: out for name, out in named_outputs(model(**inputs)).items() if out.requires_grad}
+    with NoDropout():
+        outputs = {name: out for name, out in named_outputs(model(**inputs)).items() if out.requires_grad}
     loss = sum((out * torch.cos(out.detach())).sum() / batch for out in outputs.values())
     grads = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
     return outputs, list(grads)
@@ -56,4 +58,5 @@ def halves_agree(case: BatchCase) -> bool:
 def test_the_verdict_is_that_of_the_numbers(case: BatchCase) -> None:
     found, messages = verdict(case)
     assert found == case.verdict, messages
-    assert halves_agree(case) == (case.verdict == "proved")
+    if case.verdict != "unproved":
+        assert halves_agree(case) == (case.verdict == "proved")

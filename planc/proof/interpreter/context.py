@@ -28,6 +28,7 @@ class AxisContext:
     ) -> None:
         self.size_views = SizeViews(binding, block, local_entries)
         self.binding, self.graph, self.ranks = binding, binding.graph, ranks
+        self.splits_batch = block is None
         self.param_types = ParamTypes(binding, block, ranks)
         self.mutated_inputs = MutatedInputs(binding.graph)
         self.tracks_aliasing = writes_anywhere(binding.graph)

@@ -53,7 +53,8 @@ def eval_op(
     if any(operand.type is UNKNOWN for operand in operands):
         return OpResult(unknown)
     if row is None or row.infer is None:
-        if operands and not numbers and all(operand.type is CONSTANT for operand in operands):
+        draws = row is not None and row.uses_rng(operation)
+        if operands and not numbers and not draws and all(operand.type is CONSTANT for operand in operands):
             return OpResult([CONSTANT] * len(operation.results))  # as code computes masks and positions
         return OpResult(unknown, _why_no_rule(operation), ProgramPoint("operation", operation.name))
     if any(number.is_unknown for number in numbers):

@@ -104,7 +104,9 @@ def _run_op(frame: Frame, step: Op) -> None:
     arguments = tuple([frame.eval_argument(item) for item in call.arguments])
     keywords = {name: frame.eval_argument(item) for name, item in call.keywords.items()}
     infos = tuple([frame.function.tensors[number] for number in step.results])
-    operation = Operation(step.name, arguments, keywords, infos, context.ranks, frame.masks_lookup)
+    operation = Operation(
+        step.name, arguments, keywords, infos, context.ranks, frame.masks_lookup, context.splits_batch
+    )
     operands = operation.operands()
     copied = context.tracks_aliasing and may_alias_copy(step, row, frame.values)
     result = _infer(frame, step, row, operation, operands, copied=copied)
@@ -112,7 +114,8 @@ def _run_op(frame: Frame, step: Op) -> None:
         frame.add_violation(result.cause, result.point, result.operands)
     analysis.has_unknown |= UNKNOWN in result.types
     if row is not None and row.uses_rng(operation):
-        per_rank = any(isinstance(operand.type, Sharded | PackedShard) for operand in operands)
+        types = (*(operand.type for operand in operands), *result.types)
+        per_rank = any(isinstance(spmd_type, Sharded | PackedShard) for spmd_type in types)
         analysis.rng_uses.add("per rank" if per_rank else "same on all ranks")
     origin = frame.origin_of(operands)
     if copied:

@@ -27,8 +27,7 @@ def bind_with_aliases(operation: Operation, *names: str, **defaults: Any) -> lis
         for name, value in operation.keywords.items()
         if name in known or name not in LAYOUT_NEUTRAL_KEYWORDS
     }
-    renamed = Operation(operation.name, operation.arguments, keywords, operation.results, operation.ranks)
-    return renamed.bind_arguments(*names, **defaults)
+    return operation.with_arguments(operation.arguments, keywords).bind_arguments(*names, **defaults)
 
 
 def bind_ignoring(operation: Operation, *names: str, ignored: tuple[str, ...]) -> list[Any]:

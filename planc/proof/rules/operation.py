@@ -79,7 +79,9 @@ class Operation:
     """A call of a torch function. Its arguments are operands, constants (numbers that are the same on all
     ranks among them), `RankDependent`, `Slice`, `TorchConstant`, and tuples of these."""
 
-    __slots__ = ("_operands", "arguments", "keywords", "masks_lookup", "name", "ranks", "results")
+    __slots__ = (
+        "_operands", "arguments", "keywords", "masks_lookup", "name", "ranks", "results", "splits_batch",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Operation:
         results: tuple[TensorInfo, ...],
         ranks: int,
         masks_lookup: bool = False,
+        splits_batch: bool = False,
     ) -> None:
         self.name, self.arguments, self.keywords = name, arguments, keywords
         self.results, self.ranks = results, ranks
@@ -96,6 +99,8 @@ class Operation:
         self._operands: list[Operand] | None = None
         self.masks_lookup = masks_lookup
         """Whether the module that runs masks the lookup of rows that a rank lacks: see `StyledClass.masked_lookup`."""
+        self.splits_batch = splits_batch
+        """Whether the axis splits the batch, so that the ranks' inputs and random numbers are not the same."""
 
     def bind_arguments(self, *names: str, **defaults: Any) -> list[Any]:
         """The values of the arguments.
@@ -124,8 +129,15 @@ class Operation:
 
     def with_renamed_keywords(self, names: Mapping[str, str]) -> Operation:
         """The same call with other names for some of its keywords."""
-        keywords = {names.get(name, name): value for name, value in self.keywords.items()}
-        return Operation(self.name, self.arguments, keywords, self.results, self.ranks, self.masks_lookup)
+        return self.with_arguments(
+            self.arguments, {names.get(name, name): value for name, value in self.keywords.items()}
+        )
+
+    def with_arguments(self, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Operation:
+        """The same call with other arguments."""
+        return Operation(
+            self.name, arguments, keywords, self.results, self.ranks, self.masks_lookup, self.splits_batch
+        )
 
     def operands(self) -> list[Operand]:
         """Every tensor among the arguments, in order."""

@@ -154,13 +154,9 @@ def _with_constants(rule: RuleFunction) -> RuleFunction:
             o.type in SAME_ON_ALL_RANKS and o.type is not CONSTANT and not (flows and o.grad)
             for o in operation.operands()
         ):
-            operation = Operation(
-                operation.name,
+            operation = operation.with_arguments(
                 _as_constant(operation.arguments, flows),
                 {name: _as_constant(value, flows) for name, value in operation.keywords.items()},
-                operation.results,
-                operation.ranks,
-                operation.masks_lookup,
             )
         given = rule(operation)
         types = given if isinstance(given, tuple) else (given,)

@@ -177,9 +177,7 @@ def unflatten_rule(operation: Operation) -> SpmdType:
     """x (a, b * c), dim 1, sizes (b, c) -> (a, b, c)"""
     if len(operation.arguments) > 3:
         arguments = (*operation.arguments[:2], operation.arguments[2:])
-        operation = Operation(
-            operation.name, arguments, operation.keywords, operation.results, operation.ranks
-        )
+        operation = operation.with_arguments(arguments, operation.keywords)
     x, dim, sizes = bind_with_aliases(operation, "input", "dim", "sizes")
     dim, sizes = normalize_dim(dim, as_operand(x).ndim), unpack_varargs((sizes,))
     requested = (-1,) * dim + sizes + (-1,) * (x.ndim - dim - 1)

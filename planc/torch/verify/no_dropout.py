@@ -1,4 +1,4 @@
-"""A forward pass without dropout, wherever the code applies it."""
+"""A forward pass without dropout, wherever the code applies it, and without other randomness."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from planc.torch.apply.compat import wrap_checkpointed_functions
+from planc.torch.verify.fixed_samples import fixed_sample, is_sampler
 
 _DROPOUT_OPS = frozenset({
     functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d,
@@ -25,7 +26,8 @@ _SDPA_DROPOUT_ARGUMENT = 4
 
 
 class NoDropout(TorchFunctionMode):
-    """While this mode is active, dropout returns its input, also in what a backward pass recomputes later."""
+    """While this mode is active, dropout returns its input and random draws are fixed, also in what a backward pass
+    recomputes later."""
 
     _active = 0
     """How many of these modes are active."""
@@ -57,7 +59,7 @@ class NoDropout(TorchFunctionMode):
             kwargs.pop("dropout_p", None)
             if len(args) > _SDPA_DROPOUT_ARGUMENT:
                 args = (*args[:_SDPA_DROPOUT_ARGUMENT], 0.0, *args[_SDPA_DROPOUT_ARGUMENT + 1 :])
-        return func(*args, **kwargs)
+        return fixed_sample(func, args, kwargs) if is_sampler(func) else func(*args, **kwargs)
 
 
 @cache

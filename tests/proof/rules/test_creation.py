@@ -93,9 +93,6 @@ def test_unsupported_creation():
         ("full", ((4, 8), 1, 2), {}),
         ("tensor", (x,), {}),
         ("zeros", (4,), {}),
-        ("rand", (4, 8), {}),
-        ("randn_like", (x,), {}),
-        ("bernoulli", (x,), {}),
         ("histc", (make_operand((8,), sharded(0)),), {}),
         ("arange", (4,), {"tensor": x}),
     ):
