@@ -153,3 +153,54 @@ RANDOM = [
     BatchCase("a draw for the batch", lambda: DropPath("batch"), "unproved"),
     BatchCase("samples in random order", lambda: DropPath("permuted"), "unproved"),
 ]
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer that returns its states too."""
+
+    def __init__(self, kind: type[nn.RNNBase], *, batch_first: bool = True, **settings: object) -> None:
+        super().__init__()
+        self.inner = kind(WIDTH, WIDTH, batch_first=batch_first, **settings)
+        self.head = nn.Linear(WIDTH * (2 if self.inner.bidirectional else 1), WIDTH)
+        self.batch_first = batch_first
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, states = self.inner(x if self.batch_first else x.transpose(0, 1))
+        return self.head(y if self.batch_first else y.transpose(0, 1)), states
+
+
+class Steps(nn.Module):
+    """A cell, called for each step."""
+
+    def __init__(self, kind: type[nn.RNNCellBase]) -> None:
+        super().__init__()
+        self.cell = kind(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(x.shape[0], WIDTH)
+        states = (state, state) if isinstance(self.cell, nn.LSTMCell) else state
+        out = []
+        for step in range(x.shape[1]):
+            states = self.cell(x[:, step], states)
+            out.append(states[0] if isinstance(states, tuple) else states)
+        return torch.stack(out, 1)
+
+
+class StepsOverTheBatch(Recurrent):
+    """A recurrent layer that takes the batch for the sequence."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, states = self.inner(x)
+        return self.head(y), states
+
+
+RECURRENT = [
+    *(BatchCase(kind.__name__, lambda kind=kind: Recurrent(kind)) for kind in (nn.LSTM, nn.GRU, nn.RNN)),
+    *(
+        BatchCase(kind.__name__, lambda kind=kind: Steps(kind))
+        for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+    ),
+    BatchCase("LSTM, sequence first", lambda: Recurrent(nn.LSTM, batch_first=False)),
+    BatchCase("deep GRU", lambda: Recurrent(nn.GRU, num_layers=2, bidirectional=True)),
+    BatchCase("LSTM over the batch", lambda: StepsOverTheBatch(nn.LSTM, batch_first=False), "refuted"),
+]

@@ -13,9 +13,9 @@ from planc.syntax.read_file import read_source
 from planc.torch.capture.trace import CaptureTarget, trace
 from planc.torch.verify.no_dropout import NoDropout
 from planc.torch.verify.random_loss import named_outputs
-from tests.proof.data_axis_models import ATTENTION, BATCH, RANDOM, BatchCase
+from tests.proof.data_axis_models import ATTENTION, BATCH, RANDOM, RECURRENT, BatchCase
 
-CASES = [*ATTENTION, *RANDOM]
+CASES = [*ATTENTION, *RANDOM, *RECURRENT]
 PLAN = "mesh dp\nfsdp dp {\n    root\n}\n"
 
 

@@ -28,6 +28,7 @@ WITHIN = {
     "self.seen = y.detach().square().sum()": "refuted",
     "self.seen.data = y.detach().mean()": "refuted",
     "y.data = y.detach().softmax(-1)": "refuted",
+    "y = self.rnn(y)": "refuted",
 }
 """Code of the same kinds that planc follows, and the verdict on it, as the first line of the section says."""
 

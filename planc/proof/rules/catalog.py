@@ -23,6 +23,7 @@ from planc.proof.rules import (  # noqa: F401  # each adds its rows
     pointwise,
     pooling,
     random_sampling,
+    recurrent,
     reductions,
     roll_and_pad,
     scans,
