@@ -52,10 +52,10 @@ def write_constant(target: Target) -> str | None:
 
     def change(module: nn.Module, y: Tensor, _x: Tensor | None) -> Tensor:
         module.own_constant.fill_(0.75)
-        return y * module.own_constant
+        return bend(y, module.own_constant)
 
     after(target.module, change)
-    return "factor.fill_(0.75); y * factor"
+    return "factor.fill_(0.75); y + 0.5 * tanh(y) * factor"
 
 
 @mutation("buffer-count")
@@ -66,10 +66,10 @@ def count_calls(target: Target) -> str | None:
 
     def change(module: nn.Module, x: Tensor) -> Tensor:
         module.own_steps.add_(1)
-        return x * (1 + 0.1 * module.own_steps) if reads else x
+        return bend(x, module.own_steps) if reads else x
 
     before(target.module, change)
-    return f"steps.add_(1){'; x * (1 + 0.1 * steps)' if reads else ''}"
+    return f"steps.add_(1){'; x + 0.5 * tanh(x) * steps' if reads else ''}"
 
 
 @mutation("buffer-replace")

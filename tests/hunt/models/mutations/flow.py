@@ -24,8 +24,8 @@ from tests.hunt.models.mutation_table import mutation
 
 @mutation("training-branch")
 def branch_on_training(target: Target) -> str | None:
-    after(target.module, lambda module, y, _: y * 1.5 if module.training else y.softmax(-1))
-    return "y * 1.5 if self.training else y.softmax(-1)"
+    after(target.module, lambda module, y, _: bend(y, 1.0) if module.training else y.softmax(-1))
+    return "y + 0.5 * tanh(y) if self.training else y.softmax(-1)"
 
 
 @mutation("two-calls")

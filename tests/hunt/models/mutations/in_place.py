@@ -134,10 +134,10 @@ def fill_slots(target: Target) -> str | None:
         def change(y: Tensor) -> Tensor:
             slots = torch.empty_like(y)
             slots[:, 0] = y[:, 0]
-            slots[:, 1:] = y[:, 1:] * 1.5
+            slots[:, 1:] = y[:, 1:].tanh()
             return slots
 
         return on_first(forward(*args, **kwargs), change)
 
     change_forward(target.module, code)
-    return "slots = empty_like(y); slots[:, 0] = y[:, 0]; slots[:, 1:] = y[:, 1:] * 1.5"
+    return "slots = empty_like(y); slots[:, 0] = y[:, 0]; slots[:, 1:] = y[:, 1:].tanh()"

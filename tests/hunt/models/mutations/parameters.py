@@ -54,8 +54,8 @@ def add_gain(target: Target) -> str | None:
 def add_factor(target: Target) -> str | None:
     shape = target.pick((), (1,))
     target.module.register_parameter("own_factor", nn.Parameter(torch.full(shape, 1.5)))
-    after(target.module, lambda module, y, _: y * module.own_factor)
-    return f"y * own_factor, a parameter of shape {shape}"
+    after(target.module, lambda module, y, _: bend(y, module.own_factor))
+    return f"y + 0.5 * tanh(y) * own_factor, a parameter of shape {shape}"
 
 
 @mutation("child-weight")
@@ -107,10 +107,10 @@ def add_penalty(target: Target) -> str | None:
             "abs().mean()": lambda p: p.abs().mean(),
             "norm()": lambda p: p.norm(),
         }
-        return bend(y, 1e-3 * sum(parts[way](p) for p in module.parameters()))
+        return bend(y, 0.02 * sum(parts[way](p) for p in module.parameters()))
 
     after(target.module, code)
-    return f"y + 0.0005 * tanh(y) * sum(p.{way} for p in self.parameters())"
+    return f"y + 0.01 * tanh(y) * sum(p.{way} for p in self.parameters())"
 
 
 @mutation("tied-head")
@@ -183,7 +183,9 @@ def call_helper(target: Target) -> str | None:
     def code(module: nn.Module, forward: Code, *args: Any, **kwargs: Any) -> Any:
         found = helper() if first else None
         result = forward(*args, **kwargs)
-        return on_first(result, lambda y: y * (1 + (found if first else helper())))
+        return on_first(result, lambda y: bend(y, found if first else helper()))
 
     change_forward(target.module, code)
-    return f"y * (1 + {name}.helper()), which reads {text}, {'before' if first else 'after'} the rest"
+    return (
+        f"y + 0.5 * tanh(y) * {name}.helper(), which reads {text}, {'before' if first else 'after'} the rest"
+    )

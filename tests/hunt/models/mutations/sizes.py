@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.hunt.models.edits import Code, Target, after, around, change_call, on_first
+from tests.hunt.models.edits import Code, Target, after, around, bend, change_call, on_first
 from tests.hunt.models.mutation_table import mutation
 
 WEIGHT_SIZES = {
@@ -29,8 +29,8 @@ def scale_by_weights_size(target: Target) -> str | None:
     if not _has_weight(target.module):
         return None
     (text, size), outside = target.rng.choice(list(WEIGHT_SIZES.items())), target.pick(True, False)
-    (around if outside else after)(target, lambda module, y, _: y * size(module) ** -0.25)
-    return f"y * {text} ** -0.25, {'in the parent' if outside else 'in the module'}"
+    (around if outside else after)(target, lambda module, y, _: bend(y, size(module) ** -0.25))
+    return f"y + 0.5 * tanh(y) * {text} ** -0.25, {'in the parent' if outside else 'in the module'}"
 
 
 @mutation("weight-size-view")
@@ -68,8 +68,8 @@ def scale_by_features(target: Target) -> str | None:
         return None
     name, key = target.rng.choice(names), target.pick("out_features", "in_features")
     child = [target.model.get_submodule(name)]
-    after(target.module, lambda _, y, __: y * getattr(child[0], key) ** -0.25)
-    return f"y * {name}.{key} ** -0.25"
+    after(target.module, lambda _, y, __: bend(y, getattr(child[0], key) ** -0.25))
+    return f"y + 0.5 * tanh(y) * {name}.{key} ** -0.25"
 
 
 @mutation("parents-size")
@@ -80,16 +80,16 @@ def read_parents_weight(target: Target) -> str | None:
         return None
     name = target.rng.choice(names)
     other, (text, size) = [target.model.get_submodule(name)], target.rng.choice(list(WEIGHT_SIZES.items()))
-    after(target.module, lambda _, y, __: y * size(other[0]) ** -0.25)
-    return f"y * {name}.{text} ** -0.25"
+    after(target.module, lambda _, y, __: bend(y, size(other[0]) ** -0.25))
+    return f"y + 0.5 * tanh(y) * {name}.{text} ** -0.25"
 
 
 @mutation("numbers-of-parameters")
 def count_parameters(target: Target) -> str | None:
     if not any(True for _ in target.module.parameters()):
         return None
-    after(target.module, lambda module, y, _: y * sum(p.numel() for p in module.parameters()) ** -0.1)
-    return "y * sum(p.numel() for p in self.parameters()) ** -0.1"
+    after(target.module, lambda module, y, _: bend(y, sum(p.numel() for p in module.parameters()) ** -0.1))
+    return "y + 0.5 * tanh(y) * sum(p.numel() for p in self.parameters()) ** -0.1"
 
 
 TENSOR_SIZES = {
@@ -107,8 +107,8 @@ def scale_by_size(target: Target) -> str | None:
     if target.leaving is None or len(target.leaving) < 2:
         return None
     (text, size), outside = target.rng.choice(list(TENSOR_SIZES.items())), target.pick(True, False)
-    (around if outside else after)(target, lambda _, y, __: y * size(y) ** -0.25)
-    return f"y * {text} ** -0.25, {'in the parent' if outside else 'in the module'}"
+    (around if outside else after)(target, lambda _, y, __: bend(y, size(y) ** -0.25))
+    return f"y + 0.5 * tanh(y) * {text} ** -0.25, {'in the parent' if outside else 'in the module'}"
 
 
 @mutation("size-view")
