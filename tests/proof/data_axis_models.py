@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 BATCH, LENGTH, WIDTH, WORDS = 4, 6, 16, 32
 
@@ -203,4 +204,25 @@ RECURRENT = [
     BatchCase("LSTM, sequence first", lambda: Recurrent(nn.LSTM, batch_first=False)),
     BatchCase("deep GRU", lambda: Recurrent(nn.GRU, num_layers=2, bidirectional=True)),
     BatchCase("LSTM over the batch", lambda: StepsOverTheBatch(nn.LSTM, batch_first=False), "refuted"),
+]
+
+
+class Reparametrized(nn.Module):
+    """A layer whose weight is computed from other parameters."""
+
+    def __init__(self, parametrize: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__()
+        self.up, self.down = parametrize(nn.Linear(WIDTH, 2 * WIDTH)), nn.Linear(2 * WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.up(x).relu())
+
+
+PARAMETRIZED = [
+    BatchCase("weight norm", lambda: Reparametrized(parametrizations.weight_norm)),
+    BatchCase(
+        "weight norm of columns", lambda: Reparametrized(lambda m: parametrizations.weight_norm(m, dim=1))
+    ),
+    BatchCase("spectral norm", lambda: Reparametrized(parametrizations.spectral_norm)),
+    BatchCase("spectral norm by hooks", lambda: Reparametrized(nn.utils.spectral_norm)),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,9 +15,9 @@ from planc.syntax.read_file import read_source
 from planc.torch.capture.trace import CaptureTarget, trace
 from planc.torch.verify.no_dropout import NoDropout
 from planc.torch.verify.random_loss import named_outputs
-from tests.proof.data_axis_models import ATTENTION, BATCH, RANDOM, RECURRENT, BatchCase
+from tests.proof.data_axis_models import ATTENTION, BATCH, PARAMETRIZED, RANDOM, RECURRENT, BatchCase
 
-CASES = [*ATTENTION, *RANDOM, *RECURRENT]
+CASES = [*ATTENTION, *RANDOM, *RECURRENT, *PARAMETRIZED]
 PLAN = "mesh dp\nfsdp dp {\n    root\n}\n"
 
 
@@ -26,7 +28,8 @@ def verdict(case: BatchCase) -> tuple[str, list[str]]:
 
 
 def run(model: nn.Module, inputs: dict[str, Tensor], batch: int) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """The outputs, and the gradients of a loss that is a mean over the batch."""
+    """The outputs of a copy of the model, and the gradients of a loss that is a mean over the batch."""
+    model = copy.deepcopy(model)
     with NoDropout():
         outputs = {name: out for name, out in named_outputs(model(**inputs)).items() if out.requires_grad}
     loss = sum((out * torch.cos(out.detach())).sum() / batch for out in outputs.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from planc.ir.graph import Op
 from planc.proof.rules.einsum_rule import combine_replicated
 from planc.proof.rules.operation import Operand, Operation, Unsupported
@@ -21,6 +23,20 @@ def inplace_type(operation: Operation, written: SpmdType) -> SpmdType:
         Unsupported: the operand has another type.
     """
     target = operation.arguments[0] if operation.arguments else None
+    return written_type(operation, target, written)
+
+
+def written_type(operation: Operation, target: Any, written: SpmdType) -> SpmdType:
+    """The type of a tensor after a write to it, such as the argument `out`.
+
+    Args:
+        operation: the call.
+        target: the tensor.
+        written: the type of what it writes.
+
+    Raises:
+        Unsupported: the tensor has another type.
+    """
     if not isinstance(target, Operand):
         raise Unsupported(f"{operation.name} has no tensor to write to")
     if written in SAME_ON_ALL_RANKS and target.type in SAME_ON_ALL_RANKS:

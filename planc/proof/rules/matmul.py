@@ -41,7 +41,7 @@ def linear_rule(operation: Operation) -> SpmdType:
 
 
 @op_rule(
-    "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "__rmatmul__", saves=saves_factors(), may_alias=False,
+    "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "vdot", "__rmatmul__", saves=saves_factors(), may_alias=False,
     saved_as=("matmul",),
 )  # fmt: skip
 def matmul_rule(operation: Operation) -> SpmdType:

@@ -6,7 +6,8 @@ from typing import Any
 
 from planc.ir.graph import Op
 from planc.proof.rules.arguments import bind_ignoring, normalize_dim
-from planc.proof.rules.einsum_rule import LabeledOperand, einsum_rule
+from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
+from planc.proof.rules.inplace import written_type
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation
 from planc.proof.rules.reductions import reduction_dims
 from planc.proof.rules.registry import add_rows, always, op_rule
@@ -114,6 +115,20 @@ def softmax_rule(operation: Operation) -> SpmdType:
 @op_rule("normalize", may_alias=False)
 def normalize_rule(operation: Operation) -> SpmdType:
     """x (..., dim, ...) -> x / |x| along dim"""
-    x, _, dim, _ = operation.bind_arguments("input", p=2.0, dim=1, eps=1e-12)
+    x, _, dim, _, out = operation.bind_arguments("input", p=2.0, dim=1, eps=1e-12, out=None)
     dims = tuple(range(x.ndim))
-    return einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), use="normalization")
+    found = einsum_rule([(x, dims)], dims, need_replication=reduction_dims(dim, x.ndim), use="normalization")
+    return found if out is None else written_type(operation, out, found)
+
+
+@op_rule("_weight_norm", may_alias=False)
+def weight_norm_rule(operation: Operation) -> SpmdType:
+    """direction (..., dim, ...), length (1, dim, 1) or (), dim or -1 for none -> as direction"""
+    direction, length, dim = operation.bind_arguments("v", "g", dim=0)
+    dims = tuple(range(direction.ndim))
+    kept = () if dim == -1 else (normalize_dim(dim, direction.ndim),)
+    lengths: DimLabels = tuple(d if d in kept else None for d in range(length.ndim))
+    normalized = [d for d in dims if d not in kept]
+    return einsum_rule(
+        [(direction, dims), (length, lengths)], dims, need_replication=normalized, use="normalization"
+    )

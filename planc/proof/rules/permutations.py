@@ -56,7 +56,7 @@ def t_rule(operation: Operation) -> SpmdType:
     return permuted_type(as_operand(x), tuple(reversed(range(x.ndim))))
 
 
-@op_rule("mT", "mH", "adjoint", saves=saves_nothing)
+@op_rule("mT", "mH", "adjoint", "H", saves=saves_nothing)
 def matrix_transpose_rule(operation: Operation) -> SpmdType:
     """x (a, b, c) -> (a, c, b)"""
     (x,) = bind_with_aliases(operation, "input")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planc.proof.types import PARTIAL, SAME_ON_ALL_RANKS, PackedShard, sharded_dim
 
-_PARAMETERS = ("layer_norm", "group_norm", "rms_norm", "batch_norm", "prelu")
+_PARAMETERS = ("layer_norm", "group_norm", "rms_norm", "batch_norm", "prelu", "_weight_norm")
 _COMPARISONS = (
     "eq",
     "ne",

@@ -36,6 +36,7 @@ def test_matmul(ranks):
         Case("matmul", T(n), T(2, n, n)),
         Case("matmul", T(n, 2, n), T(n)),
         Case("dot", T(2 * n), T(2 * n)),
+        Case("vdot", T(2 * n), T(2 * n)),
         Case("mm", T(n, n), mat2=T(n, 2 * n)),
         Case("mv", T(n, n), T(n)),
         Case("bmm", T(n, 2, n), T(n, n, n)),

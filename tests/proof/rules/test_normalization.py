@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from planc.ir.graph import TorchConstant
-from planc.proof.rules.operation import RankDependent
-from planc.proof.types import PARTIAL, sharded
-from tests.proof.rules.harness import Case, T, cover, sweep
+from planc.ir.graph import TensorInfo, TorchConstant
+from planc.proof.rules.operation import RankDependent, Unsupported
+from planc.proof.types import CONSTANT, PARTIAL, sharded
+from tests.proof.rules.case_tables import make_operand
+from tests.proof.rules.harness import Case, T, cover, infer_result_types, sweep
 from tests.proof.rules.known_strictness import known_strictness
 from tests.proof.rules.test_pointwise import positive
 
 RANKS = pytest.mark.parametrize("ranks", [2, 3, 4])
+
+
+def weight_norm(direction, length, dim):
+    """That of torch, which reads beyond the end of lengths that are too few."""
+    if length.numel() != (1 if dim == -1 else direction.shape[dim]):
+        raise RuntimeError("sizes that do not match")
+    return torch._weight_norm(direction, length, dim)
 
 
 @RANKS
@@ -29,7 +37,24 @@ def test_norms(ranks):
         Case("group_norm", T(2, 4 * n), RankDependent(2 * n, 2)),
         Case("normalize", T(n, n), p=2, dim=-1),
         Case("normalize", T(n, n, 3), dim=1),
+        Case("_weight_norm", T(2 * n, n), T(2 * n, 1), 0, call=weight_norm),
+        Case("_weight_norm", T(n, n, 2), T(1, n, 1), 1, call=weight_norm),
+        Case("_weight_norm", T(n, 2), T(), -1, call=weight_norm),
     ], ranks, known_strict=known_strictness)  # fmt: skip
+
+
+def test_a_norm_that_writes_to_another_tensor():
+    def infer(spmd_type, out):
+        x, target = make_operand((4, 2), spmd_type), make_operand((4, 2), out)
+        return infer_result_types(
+            "normalize", x, dim=1, out=target, results=(TensorInfo((4, 2), "float32", False),)
+        )
+
+    assert infer(sharded(0), sharded(0)) is sharded(0)
+    assert infer(CONSTANT, CONSTANT) is CONSTANT
+    for spmd_type, out in ((sharded(0), CONSTANT), (CONSTANT, sharded(0))):
+        with pytest.raises(Unsupported, match="writes a value"):
+            infer(spmd_type, out)
 
 
 @RANKS

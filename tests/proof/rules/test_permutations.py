@@ -27,6 +27,7 @@ def test_permutations_against_torch(ranks):
         Case("t", T(2 * n)),
         Case("T", T(n, 3), call=lambda x: x.T),
         Case("mT", x, call=lambda x: x.mT),
+        Case("H", T(n, 2 * n), call=lambda x: x.H),
         Case("permute", x, 2, 0, 1),
         Case("permute", x, (1, -1, 0)),
         Case("permute", x, dims=(0, 2, 1)),
