@@ -20,8 +20,16 @@ Job = dict[str, Any]
 class WorkerPool:
     """Processes that take a job each; their checkers do not see what breaks the laws of `blind`."""
 
-    def __init__(self, count: int, *, ignored_laws: Sequence[str] = ()) -> None:
-        self._workers = [_start_worker(ignored_laws) for _ in range(count)]
+    def __init__(
+        self, count: int, *, ignored_laws: Sequence[str] = (), module: str = "tests.hunt.worker"
+    ) -> None:
+        """
+        Args:
+            count: of the workers.
+            ignored_laws: the laws that their checkers do not see.
+            module: the program that a worker runs.
+        """
+        self._workers = [_start_worker(module, ignored_laws) for _ in range(count)]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
         """What the workers say of every mutant of the jobs.
@@ -68,10 +76,10 @@ def _assign_job(worker: subprocess.Popen[bytes], waiting: Iterator[Job]) -> bool
     return True
 
 
-def _start_worker(blind: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start_worker(module: str, blind: Sequence[str]) -> subprocess.Popen[bytes]:
     # Unbuffered: a line that waits in a buffer is not seen by a selector.
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.hunt.worker", *blind], cwd=ROOT, bufsize=0, start_new_session=True,
+        [sys.executable, "-W", "ignore", "-m", module, *blind], cwd=ROOT, bufsize=0, start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={**os.environ, "TRANSFORMERS_VERBOSITY": "error", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

@@ -55,7 +55,7 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None, *, training: 
         kernels.use_traceable_kernels(on_meta)
         facts = hugging_face.config_facts(config)
         if inputs is None:
-            inputs = hugging_face.example_inputs_for(on_meta, config)
+            inputs = hugging_face.example_keywords(on_meta, config, lambda: _meta_copy(on_meta))
     if inputs is None:
         raise MissingInputs
     kwargs: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}

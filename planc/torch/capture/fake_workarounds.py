@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, autograd
+from torch import Tensor, autograd, nn
 from torch.utils.checkpoint import CheckpointFunction
 
 from planc.torch.compat import SCRIPT_TYPES, DisableTorchFunction, FakeTensor
-from planc.torch.models.compat import masking_module
 
 _HALF: dict[tuple[int, ...], Tensor] = {shape: torch.full(shape, 0.5) for shape in ((), (1,))}
 
@@ -87,19 +86,21 @@ def _recorded_script(original: Any, recorder: Any) -> Any:
 
 
 @contextmanager
-def assume_unpacked_sequences(keywords: Mapping[str, Any]) -> Iterator[None]:
-    """Tell transformers that no row packs several texts, unless the caller passes position ids.
+def skip_unchanged_conversions() -> Iterator[None]:
+    """Let `module.to(dtype)` do nothing where the module is of that dtype already: torch would replace its parameters by
+    themselves, which fake ones refuse."""
+    original: Any = nn.Module.to
 
-    transformers reads the values of position ids to find out; on fake tensors it cannot, and assumes that rows are
-    packed.
-    """
-    masks = masking_module()
-    if masks is None or "position_ids" in keywords:
-        yield
-        return
-    original = masks.find_packed_sequence_indices
-    masks.find_packed_sequence_indices = lambda *_, **__: None
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        tensors = [*self.parameters(), *self.buffers()]
+        if all(tensor.to(*args, **kwargs) is tensor for tensor in tensors if tensor.is_floating_point()):
+            return self
+        converted: nn.Module = original(self, *args, **kwargs)
+        return converted
+
+    module: Any = nn.Module
+    module.to = to
     try:
         yield
     finally:
-        masks.find_packed_sequence_indices = original
+        module.to = original

@@ -18,9 +18,9 @@ from planc.torch.capture.dead_code import eliminate_dead_code
 from planc.torch.capture.deduplicate import FunctionDeduplicator
 from planc.torch.capture.fake_model import ModelFaker
 from planc.torch.capture.fake_workarounds import (
-    assume_unpacked_sequences,
     record_checkpointed_functions,
     record_opaque_functions,
+    skip_unchanged_conversions,
 )
 from planc.torch.capture.module_definitions import attributes_used, module_definitions
 from planc.torch.capture.name_scope import NameScope
@@ -37,6 +37,7 @@ from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import OpRecord
 from planc.torch.capture.tracked_attributes import track_attributes
 from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode
+from planc.torch.models.value_checks import without_value_checks
 
 
 class CaptureTarget(Record):
@@ -100,9 +101,10 @@ def trace(target: CaptureTarget) -> ModelGraph:
     try:
         with (
             _deterministic_and_quiet(),
-            assume_unpacked_sequences(keywords),
+            without_value_checks(keywords),
             record_opaque_functions(recorder),
             record_checkpointed_functions(),
+            skip_unchanged_conversions(),
             record_environment_queries(recorder),
             mode,
         ):

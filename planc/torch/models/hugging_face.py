@@ -21,6 +21,7 @@ from planc.torch.models.default_inputs import default_inputs
 from planc.torch.models.example_inputs import meta_tensor
 from planc.torch.models.exception_text import exception_line
 from planc.torch.models.kernels import KERNEL_SETTINGS, choose_kernels
+from planc.torch.models.missing_settings import fill_missing_settings
 from planc.torch.models.model_class import find_model_class
 from planc.torch.models.model_reference import ModelReference, parse_setting, raise_unknown_setting
 
@@ -51,16 +52,43 @@ def build_on_device(
         CaptureError: the class cannot be built from this configuration.
     """
 
+    model = build_module(model_class, config, device, source)
+
+    def build_copy() -> nn.Module:
+        return build_module(model_class, copy.deepcopy(config), "meta", source)
+
+    return model, example_keywords(model, config, build_copy)
+
+
+def build_module(model_class: Any, config: Any, device: str, source: Source) -> nn.Module:
+    """A model on a device, without inputs.
+
+    Raises:
+        CaptureError: the class cannot be built from this configuration.
+    """
+
     def build() -> Any:
         with torch.device(device), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return model_class(config)
 
     model: nn.Module = _build(build, model_class, source)
-    keywords = example_inputs_for(model, config)
+    return model
+
+
+def example_keywords(model: nn.Module, config: Any, build: Callable[[], nn.Module]) -> dict[str, Any]:
+    """The keywords of a model's example call, on the meta device.
+
+    Args:
+        model: the model.
+        config: its configuration.
+        build: makes a copy of it on the meta device, to try calls with.
+    """
+    infos = default_inputs(model, config, build)
+    keywords: dict[str, Any] = {name: meta_tensor(info) for name, info in infos.items()}
     if "use_cache" in inspect.signature(model.forward).parameters:
         keywords["use_cache"] = False
-    return model, keywords
+    return keywords
 
 
 def class_and_config(reference: ModelReference, source: Source) -> tuple[Any, Any]:
@@ -80,14 +108,11 @@ def class_and_config(reference: ModelReference, source: Source) -> tuple[Any, An
         config = _build_config(model_class, values, source)
     kernels = {name: text for name, text in reference.settings.items() if name in KERNEL_SETTINGS}
     choose_kernels(config, kernels, source)
+    if reference.kind == "class":
+        fill_missing_settings(
+            model_class, config, lambda: build_module(model_class, copy.deepcopy(config), "meta", source)
+        )
     return model_class, config
-
-
-def example_inputs_for(model: Any, config: Any) -> dict[str, Any]:
-    """The example inputs of a model, by name, on the meta device."""
-    accepted = set(inspect.signature(model.forward).parameters)
-    infos = default_inputs(config, str(model.main_input_name), accepted)
-    return {name: meta_tensor(info) for name, info in infos.items()}
 
 
 # ---- configurations --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from planc.closest import closest_name
@@ -66,3 +67,20 @@ def _import_notes(raised: BaseException) -> list[str]:
         causes.append(cause)
     location = exception_location(causes[-1])
     return [f"raised: {exception_line(causes[-1])}", *([f"where: {location}"] if location else [])]
+
+
+def is_for_multiple_choice(model_class: type) -> bool:
+    """Whether transformers lists a class for the choice between several texts."""
+    return model_class.__name__ in _task_names("MULTIPLE_CHOICE")
+
+
+def is_for_sequence_classification(model_class: type) -> bool:
+    """Whether transformers lists a class for the classification of whole texts."""
+    return model_class.__name__ in _task_names("SEQUENCE_CLASSIFICATION")
+
+
+def _task_names(task: str) -> Collection[str]:
+    from transformers.models.auto import modeling_auto
+
+    names: Mapping[str, str] = getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES", {})
+    return names.values()

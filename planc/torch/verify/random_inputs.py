@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.tree import leaves, map_leaves
-from planc.torch.models.default_inputs import sequence_length as max_sequence_length
+from planc.torch.models.example_values import random_values, with_placeholders
+from planc.torch.models.input_rows import sequence_length as max_sequence_length
 from planc.torch.verify.model_under_test import ModelUnderTest
 
 MIN_SEQUENCE_LENGTH = 16
@@ -42,7 +43,17 @@ class InputGenerator:
 
     def is_text(self) -> bool:
         """Whether this is a model of transformers that takes tokens, of any length."""
-        return self.config is not None and "input_ids" in self.kwargs
+        return self.config is not None and "input_ids" in self.kwargs and self.is_only_text()
+
+    def is_only_text(self) -> bool:
+        """Whether no other input has the length of the text: images whose tokens stand in it, a mask, boxes."""
+        lengths = {item.shape[1:2] for name, item in self.kwargs.items() if name in _TOKEN_INPUTS}
+        others = [
+            item
+            for name, item in self.kwargs.items()
+            if name not in _TOKEN_INPUTS and isinstance(item, Tensor)
+        ]
+        return not any(item.ndim > 1 and item.shape[1:2] in lengths for item in others)
 
     def supports_length(self, length: int) -> bool:
         """Whether the model takes sequences of this length."""
@@ -53,30 +64,16 @@ class InputGenerator:
 
     def make_inputs(self, rows: int, length: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Inputs of a model of transformers, with `rows` rows and, where it takes tokens, of this length."""
-        return (), {name: self._random_like(name, item, rows, length) for name, item in self.kwargs.items()}
+        inputs = {name: self._random_like(name, item, rows, length) for name, item in self.kwargs.items()}
+        return (), with_placeholders(self.model, self.config, inputs, self.generator)
 
     def _random_like(self, name: str, item: Any, rows: int, length: int) -> Any:
         if not isinstance(item, Tensor):
             return item
-        if name in _TOKEN_INPUTS:
-            tokens = self._ordinary_token_ids()
-            return tokens[torch.randint(0, len(tokens), (rows, length), generator=self.generator)]
         shape = (rows, *item.shape[1:])
-        if item.is_floating_point():
-            return torch.randn(shape, generator=self.generator)
-        return torch.randint(0, 2, shape, generator=self.generator, dtype=item.dtype)
-
-    def _ordinary_token_ids(self) -> Tensor:
-        """The ids of tokens without a special meaning: some models count padding, for instance."""
-        text_config = getattr(self.config, "text_config", None)
-        configs = [self.config, *([] if text_config is None else [text_config])]
-        count = next((config.vocab_size for config in reversed(configs) if hasattr(config, "vocab_size")), 2)
-        settings = [
-            value for config in configs for name, value in vars(config).items() if name.endswith("_token_id")
-        ]
-        special = {value for value in settings if type(value) is int}
-        ordinary = [token for token in range(count) if token not in special]
-        return torch.tensor(ordinary or [0])
+        if name in _TOKEN_INPUTS and self.is_only_text() and item.ndim == 2:
+            shape = (rows, length)
+        return random_values(name, shape, item.dtype, self.config, self.generator)
 
     def make_other_batch(self, rows: int) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Inputs like a factory's, with `rows` rows; None where neither its inputs nor its code show that the

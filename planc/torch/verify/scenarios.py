@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from planc.ir.record import Record
-from planc.torch.models.default_inputs import sequence_length as max_sequence_length
+from planc.torch.models.input_rows import sequence_length as max_sequence_length
 from planc.torch.verify.model_under_test import ModelUnderTest
 from planc.torch.verify.random_inputs import InputGenerator
 

@@ -11,21 +11,24 @@ from collections.abc import Collection, Iterator, Mapping
 from math import prod
 from typing import Any
 
+from torch import Tensor
+
 from planc.graph.capture_error import CaptureError, raise_capture_error, word_label
 from planc.graph.load_graph import load_graph, reference_from_folder
+from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.source import Source
 from planc.paths import GRAPH_SUFFIXES
 from planc.torch.models import hugging_face
+from planc.torch.models.config_sizes import config_value, nested_configs
+from planc.torch.models.default_inputs import asks_for_values, call_on_meta
 from planc.torch.models.model_reference import ModelReference, parse_reference
 from planc.torch.verify.divisibility import divisibility_changes
 from planc.torch.verify.layer_kinds import layer_kinds, layers_needed
 from planc.torch.verify.shrink_widths import (
-    ConfigSizes,
-    config_value,
+    WidthChanges,
     integer_settings,
     keeps_named_size,
-    nested_configs,
     shrink_widths,
 )
 
@@ -114,25 +117,48 @@ def shrink_model(
 
 
 def _smallest_buildable(
-    parsed: ModelReference, source: Source, config: Any, changes: dict[str, ConfigSizes], notes: list[str]
+    parsed: ModelReference, source: Source, config: Any, changes: dict[str, WidthChanges], notes: list[str]
 ) -> ShrunkModel:
     """The smallest model that can be built: with all groups of changes, without one of them, or with one alone."""
     every = tuple(group for group in _CHANGE_GROUPS if changes.get(group))
     attempts = [every, *(tuple(g for g in every if g != group) for group in reversed(every)), every[:1]]
-    first_error = ""
+    first_error, first_built = "", None
     for groups in dict.fromkeys(attempts):
         sizes = {name: size for group in groups for name, size in changes[group].items()}
         reference = _with_settings(parsed, sizes)
-        small = Source("MODEL", reference)
         try:
-            hugging_face.build_transformers_model(parse_reference(small), small)
+            raised = _raised_by_call(reference)
         except CaptureError as error:
             first_error = first_error or (error.diagnostic.notes or (error.diagnostic.message,))[0]
             continue
-        if unchanged := [group for group in every if group not in groups]:
-            notes.append(f"not made smaller: {', '.join(unchanged)} ({first_error})")
-        return ShrunkModel(reference, tuple(_change_lines(config, sizes)), tuple(notes))
+        left = [group for group in every if group not in groups]
+        more = [f"not made smaller: {', '.join(left)} ({first_error})"] if left else []
+        small = ShrunkModel(reference, tuple(_change_lines(config, sizes)), (*notes, *more))
+        if raised is None:
+            return small
+        first_built = first_built or small
+        first_error = first_error or f"raised: {raised}"
+    if first_built is not None:
+        return first_built
     return ShrunkModel(source.text, (), (*notes, f"the model is run as it is ({first_error})"))
+
+
+def _raised_by_call(reference: str) -> Exception | None:
+    """What a model raises when it is called on the meta device; None: nothing, or that it cannot be known there.
+
+    Raises:
+        CaptureError: the model cannot be built.
+    """
+    source = Source("MODEL", reference)
+    parsed = parse_reference(source)
+    _, keywords, _ = hugging_face.build_transformers_model(parsed, source)
+    infos = {
+        name: TensorInfo(tuple(item.shape), str(item.dtype).removeprefix("torch."))
+        for name, item in keywords.items()
+        if isinstance(item, Tensor)
+    }
+    raised = call_on_meta(_build_on_meta(parsed, {}), infos)
+    return None if raised is None or asks_for_values(raised) else raised
 
 
 def _divisibility_notes(
@@ -151,13 +177,13 @@ def _divisibility_notes(
         yield f"not divided as in the full model: {', '.join(lines[:_MAX_LISTED])}{more}"
 
 
-def _with_settings(parsed: ModelReference, sizes: ConfigSizes) -> str:
+def _with_settings(parsed: ModelReference, sizes: WidthChanges) -> str:
     settings = {**parsed.settings, **{name: str(size) for name, size in sizes.items()}}
     query = "&".join(f"{name}={value}" for name, value in settings.items())
     return f"hf:{parsed.name}?{query}" if query else f"hf:{parsed.name}"
 
 
-def _change_lines(config: Any, sizes: ConfigSizes) -> Iterator[str]:
+def _change_lines(config: Any, sizes: WidthChanges) -> Iterator[str]:
     for name, size in sizes.items():
         current = config
         for part in name.split("."):
@@ -167,8 +193,8 @@ def _change_lines(config: Any, sizes: ConfigSizes) -> Iterator[str]:
 
 
 def _shrink_depths(
-    parsed: ModelReference, config: Any, changes: Mapping[str, ConfigSizes], notes: list[str]
-) -> ConfigSizes:
+    parsed: ModelReference, config: Any, changes: Mapping[str, WidthChanges], notes: list[str]
+) -> WidthChanges:
     """How many layers to keep: the first ones that include each kind, two at least."""
     depths = {
         f"{prefix}{name}": value
@@ -193,16 +219,17 @@ def _shrink_depths(
     return smaller
 
 
-def _build_if_possible(parsed: ModelReference, sizes: ConfigSizes) -> Any | None:
+def _build_if_possible(parsed: ModelReference, sizes: WidthChanges) -> Any | None:
     try:
         return _build_on_meta(parsed, sizes)
     except CaptureError:
         return None
 
 
-def _build_on_meta(parsed: ModelReference, sizes: ConfigSizes) -> Any:
+def _build_on_meta(parsed: ModelReference, sizes: WidthChanges) -> Any:
     source = Source("MODEL", _with_settings(parsed, sizes))
-    return hugging_face.build_transformers_model(parse_reference(source), source)[0]
+    model_class, config = hugging_face.class_and_config(parse_reference(source), source)
+    return hugging_face.build_module(model_class, config, "meta", source)
 
 
 def _all_layer_kinds(model: Any) -> frozenset[Any]:

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 from math import gcd
 from typing import Any
 
+from planc.torch.models.config_sizes import config_value, nested_configs
 from planc.torch.verify.equivalent_sizes import largest_head_divisor, shrink_experts, smallest_equivalent
 
-ConfigSizes = dict[str, int]
+WidthChanges = dict[str, int]
 
 _HEAD_COUNTS = ("heads", "n_head")
 _FFN_WIDTHS = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "ffn_hidden_size", "mlp_dim")
@@ -38,22 +39,7 @@ MAX_WINDOW = 6
 """Of sliding attention: shorter than the sequences of every scenario."""
 
 
-def nested_configs(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A configuration and those inside of it, each with the prefix of its settings' names."""
-    yield prefix, config
-    for name, value in vars(config).items():
-        if hasattr(value, "to_dict") and not name.startswith("_"):
-            yield from nested_configs(value, f"{prefix}{name}.")
-
-
-def config_value(config: Any, name: str) -> Any:
-    """A setting of a configuration; None where it has none, or one for each layer."""
-    with contextlib.suppress(Exception):  # some configurations raise errors of their own
-        return getattr(config, name, None)
-    return None
-
-
-def integer_settings(config: Any) -> ConfigSizes:
+def integer_settings(config: Any) -> WidthChanges:
     """The integers that a configuration is made from; those that it computes are left out."""
     takes = [name for name in inspect.signature(type(config).__init__).parameters if name != "self"]
     if not set(takes) & set(vars(config)):
@@ -65,7 +51,7 @@ def integer_settings(config: Any) -> ConfigSizes:
     return {name: value for name, value in values.items() if type(value) is int}
 
 
-def keeps_named_size(config: Any, sizes: ConfigSizes, kept: Collection[int]) -> bool:
+def keeps_named_size(config: Any, sizes: WidthChanges, kept: Collection[int]) -> bool:
     """Whether smaller sizes would change one that is to be kept."""
 
     def current(name: str) -> Any:
@@ -77,14 +63,14 @@ def keeps_named_size(config: Any, sizes: ConfigSizes, kept: Collection[int]) -> 
     return any(value in kept and value != size for name, size in sizes.items() for value in [current(name)])
 
 
-def shrink_widths(config: Any, ranks: int, kept: Collection[int] = ()) -> dict[str, ConfigSizes]:
+def shrink_widths(config: Any, ranks: int, kept: Collection[int] = ()) -> dict[str, WidthChanges]:
     """Smaller sizes, in groups each of which can be left out.
 
     Args:
         ranks: how many ranks divide dims of the model; the small sizes are divisible as the large ones are.
         kept: sizes that stay. A group that cannot keep one stays as it is.
     """
-    changes: dict[str, ConfigSizes] = {"positions": {}, "experts": {}, "vocabulary": {}, "widths": {}}
+    changes: dict[str, WidthChanges] = {"positions": {}, "experts": {}, "vocabulary": {}, "widths": {}}
     for prefix, nested in nested_configs(config):
         for group, sizes in _ConfigShrinker(nested, ranks, kept).changes().items():
             if keeps_named_size(nested, sizes, kept):
@@ -100,7 +86,7 @@ class _ConfigShrinker:
         self.config, self.ranks, self.kept = config, ranks, kept
         self.settings = integer_settings(config)
 
-    def changes(self) -> Mapping[str, ConfigSizes]:
+    def changes(self) -> Mapping[str, WidthChanges]:
         """The smaller sizes, by group."""
         widths = dict(self._widths())
         avoid = set(widths.values())  # in a square table the dims could not be told apart
@@ -222,8 +208,8 @@ class _ConfigShrinker:
         self,
         hidden: int,
         head_dim: int,
-        heads: ConfigSizes,
-        small_heads: ConfigSizes,
+        heads: WidthChanges,
+        small_heads: WidthChanges,
         others: Collection[int],
     ) -> tuple[int, int]:
         """The small width of a head, and the small hidden size."""
@@ -240,7 +226,7 @@ class _ConfigShrinker:
         return head_dim, small_most * head_dim if is_tied else hidden
 
     def _head_dim_candidates(
-        self, head_dim: int, heads: ConfigSizes, small_heads: ConfigSizes
+        self, head_dim: int, heads: WidthChanges, small_heads: WidthChanges
     ) -> Iterator[int]:
         """Small widths of a head for which all heads together stay divisible as they were. Where that does not
         make the model large, a single head does too, since it may have a norm of its own."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from planc.ir.tree import map_leaves
-from planc.torch.models.default_inputs import sequence_length
+from planc.torch.models.input_rows import sequence_length
 from planc.torch.verify.model_under_test import ModelUnderTest, build_model_under_test
 from planc.torch.verify.random_inputs import InputGenerator
 from tests.hunt.bases import bases
