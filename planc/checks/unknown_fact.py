@@ -34,6 +34,8 @@ from planc.ir.expr import Expr
 from planc.ir.resolved import Settings
 from planc.ir.text_fixes import replacement_fix
 
+_NO_FACTS = "facts: none in the graph; planc reads them off config, cfg, args, settings, hparams or params of the model"
+
 
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     resolved, facts = binding.resolved, binding.graph.facts
@@ -50,7 +52,7 @@ def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
     for name, location in unknown:
         label = unknown_name.name_label(location, name, "not an axis, an option or a fact of the model")
         closest = closest_match(name, [*facts, *declared])
-        note = f"facts: {join_names(facts, 12)}" if facts else "facts: none in the graph"
+        note = f"facts: {join_names(facts, 12)}" if facts else _NO_FACTS
         yield diagnostic(
             "F616",
             label,

@@ -7,6 +7,7 @@ says what breaks in planc. Where torch gets a public name, use that and drop the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -237,6 +238,15 @@ WRAPPER_ATTRIBUTES = frozenset({"_orig_mod", "_checkpoint_wrapped_module"})
 """What `torch.compile(module)` and `checkpoint_wrapper(module)` call the module inside."""
 
 
+def without_compiler(model: nn.Module) -> nn.Module:
+    """The module that `torch.compile(module)` wraps; another module itself."""
+    dynamo: Any = sys.modules.get("torch._dynamo.eval_frame")
+    while dynamo is not None and isinstance(model, dynamo.OptimizedModule):
+        inner: nn.Module = model._modules["_orig_mod"]
+        model = inner
+    return model
+
+
 def unflatten_state_dict(flat: dict[str, Any], mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The nested state dict that `torch.distributed.checkpoint` has flattened."""
     from torch.distributed.checkpoint import _nested_dict
@@ -271,5 +281,5 @@ __all__ = [
     "group_by_name", "group_device_types", "has_forward_hooks", "has_grad_hooks", "is_strided_shard", "local_tensor",
     "make_wrapper_subclass", "mutation_count", "non_persistent_buffers", "op_basename", "op_namespace", "op_schema",
     "own_buffers", "own_modules", "own_parameters", "storage_id", "unflatten_state_dict", "unscale_and_check_",
-    "unset_fake_temporarily", "use_count",
+    "unset_fake_temporarily", "use_count", "without_compiler",
 ]  # fmt: skip

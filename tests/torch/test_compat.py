@@ -368,7 +368,7 @@ def _scaler() -> None:
 # ---- checkpoints ------------------------------------------------------------------------------------
 
 
-@canary("WRAPPER_ATTRIBUTES", breaks="checkpoints: names of parameters in compiled and checkpointed modules")
+@canary("WRAPPER_ATTRIBUTES", "without_compiler", breaks="names of parameters in wrapped modules")
 def _wrappers() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -377,6 +377,7 @@ def _wrappers() -> None:
         module = nn.Sequential(checkpoint_wrapper(nn.Linear(1, 1)), torch.compile(nn.Linear(1, 1)))
     inner = {name.split(".")[1] for name, _ in module.named_parameters()}
     assert inner == compat.WRAPPER_ATTRIBUTES
+    assert compat.without_compiler(torch.compile(module)) is compat.without_compiler(module) is module
 
 
 @canary("unflatten_state_dict", breaks="checkpoints: reading what torch.distributed.checkpoint has flattened")

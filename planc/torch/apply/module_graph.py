@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.torch.capture.from_reference import capture_target
 from planc.torch.capture.trace import CaptureTarget
 from planc.torch.compat import own_parameters
+from planc.torch.models.example_call import example_call
+from planc.torch.models.hugging_face import is_transformers_config
+from planc.torch.models.kernels import use_traceable_kernels
+from planc.torch.models.meta_copy import meta_copy
+from planc.torch.models.model_facts import model_facts
+from planc.torch.models.record_fields import settings_of
 
 ExampleInputs = Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -44,40 +47,17 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None, *, training: 
         ModelFault: the module cannot be captured.
         MissingInputs: `inputs` is None, and the module is not a transformers model.
     """
-    on_meta: Any = _meta_copy(model)
+    on_meta: Any = meta_copy(model)
     source = Source("model", type(model).__name__)
     versions = {"torch": str(torch.__version__).partition("+")[0]}
-    facts: dict[str, int | bool] = {}
-    config = getattr(model, "config", None)
-    if hasattr(config, "to_dict"):
-        from planc.torch.models import hugging_face, kernels
-
-        kernels.use_traceable_kernels(on_meta)
-        facts = hugging_face.config_facts(config)
-        if inputs is None:
-            inputs = hugging_face.example_keywords(on_meta, config, lambda: _meta_copy(on_meta))
-    if inputs is None:
+    if is_transformers_config(settings_of(model, "config")):
+        use_traceable_kernels(on_meta)
+    call = example_call(on_meta, inputs)
+    if call is None:
         raise MissingInputs
-    kwargs: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {}
-    if isinstance(inputs, Mapping) and "use_cache" in inspect.signature(model.forward).parameters:
-        kwargs.setdefault("use_cache", False)
-    args = () if isinstance(inputs, Mapping) else tuple(inputs)
-    target = CaptureTarget(source.text, on_meta, args, kwargs, facts, versions, training)
+    args, kwargs = call
+    target = CaptureTarget(source.text, on_meta, args, kwargs, model_facts(on_meta), versions, training)
     return capture_target(target, source)
-
-
-def _meta_copy(model: nn.Module) -> nn.Module:
-    """A copy of a module with parameters and buffers on the meta device."""
-    memo: dict[int, Any] = {}
-    for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(
-            torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
-        )
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    for module in model.modules():
-        memo |= {id(value): value for value in vars(module).values() if isinstance(value, DeviceMesh)}
-    return copy.deepcopy(model, memo)
 
 
 def graph_mismatch(model: nn.Module, graph: ModelGraph) -> str | None:

@@ -26,6 +26,7 @@ from planc.torch.models import factory, hugging_face
 from planc.torch.models.example_inputs import check_signature, override_inputs, parse_input_options
 from planc.torch.models.exception_text import exception_line, exception_location
 from planc.torch.models.model_class import import_transformers
+from planc.torch.models.model_facts import model_facts
 from planc.torch.models.model_reference import parse_reference
 
 _READS_VALUES = (DataDependentOutputException, DynamicOutputShapeException)
@@ -57,16 +58,16 @@ def capture_reference(
         return open_graph(parsed.name, source)
     arguments: tuple[Any, ...] = ()
     versions = {"torch": str(torch.__version__).partition("+")[0]}
-    facts: dict[str, int | bool] = {}
     if parsed.kind == "factory":
         model, arguments, keywords = factory.build_from_factory(parsed, source)
     else:
-        model, keywords, facts = hugging_face.build_transformers_model(parsed, source)
+        model, keywords, _ = hugging_face.build_transformers_model(parsed, source)
         versions["transformers"] = import_transformers().__version__
     arguments, keywords = override_inputs(model, arguments, keywords, options)
     check_signature(model, arguments, keywords, source)
     name = _without_folders(reference)
-    return capture_target(CaptureTarget(name, model, arguments, keywords, facts, versions), source)
+    target = CaptureTarget(name, model, arguments, keywords, model_facts(model), versions)
+    return capture_target(target, source)
 
 
 def _without_folders(reference: str) -> str:

@@ -23,9 +23,11 @@ from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import CallRecord, OpRecord, tensor_numbers
 from planc.torch.capture.tracked_arithmetic import untrack
 from planc.torch.compat import MODULE_TABLES, has_grad_hooks, own_buffers, own_parameters
+from planc.torch.models.record_fields import is_record, record_fields
 
 _FOLLOWED = (*MODULE_TABLES, "training")
 """What `module.__dict__` holds besides plain attributes."""
+_COMPARED = (bool, int, float, str)
 _MISSING = object()
 MAX_DEPTH = 4
 """Levels of lists and dictionaries in attributes of modules that are compared."""
@@ -154,7 +156,10 @@ def _comparable(value: Any) -> Any:
 
 
 def _comparable_leaf(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str) else None
+    if isinstance(value, bool | int | float | str):
+        return value
+    fields = record_fields(value) if is_record(value) else None
+    return {key: part for key, part in untrack(fields).items() if type(part) in _COMPARED} if fields else None
 
 
 def _comparable_node(node: Any, parts: list[Any]) -> Any:

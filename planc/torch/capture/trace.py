@@ -26,6 +26,7 @@ from planc.torch.capture.module_definitions import attributes_used, module_defin
 from planc.torch.capture.name_scope import NameScope
 from planc.torch.capture.recorder import Recorder
 from planc.torch.capture.second_runs import rerun_hidden_flows, second_runs_of_functions
+from planc.torch.capture.settings_writes import record_settings_writes
 from planc.torch.capture.side_effects import (
     StateSnapshot,
     gradient_hooks,
@@ -89,7 +90,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
     recorder = Recorder(model, faker.weights_in_attributes)
     names = NameScope(model)
     modules = list(model.modules())
-    track_attributes(model, recorder)
+    copies = track_attributes(model, recorder)
     for module in modules:
         module.register_forward_pre_hook(_begin_hook(recorder), with_kwargs=True, prepend=True)
         module.register_forward_hook(_end_hook(recorder), with_kwargs=True)
@@ -106,6 +107,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
             record_checkpointed_functions(),
             skip_unchanged_conversions(),
             record_environment_queries(recorder),
+            record_settings_writes(recorder, copies),
             mode,
         ):
             snapshot = StateSnapshot(model)

@@ -17,6 +17,8 @@ from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
 from planc.regular_files import check_regular_file
+from planc.torch.compat import without_compiler
+from planc.torch.models.example_call import example_call
 from planc.torch.models.exception_text import exception_notes
 from planc.torch.models.model_reference import ModelReference
 
@@ -39,15 +41,14 @@ def build_from_factory(
     function = _find_function(reference, source)
     built = _call_factory(function, reference, source, device)
     if isinstance(built, nn.Module):
-        return built, (), {}
+        model = without_compiler(built)
+        return model, *(example_call(model, None) or ((), {}))
     if isinstance(built, tuple) and len(built) == 2 and isinstance(built[0], nn.Module):
-        model, inputs = built
+        model, inputs = without_compiler(built[0]), built[1]
         if isinstance(inputs, Tensor):
-            return model, (inputs,), {}
-        if isinstance(inputs, tuple | list):
-            return model, tuple(inputs), {}
-        if isinstance(inputs, Mapping):
-            return model, (), {str(name): value for name, value in inputs.items()}
+            inputs = (inputs,)
+        if isinstance(inputs, tuple | list | Mapping):
+            return model, *(example_call(model, inputs) or ((), {}))
     return raise_capture_error(
         "G802",
         word_label(source, reference.factory),

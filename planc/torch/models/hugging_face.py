@@ -223,6 +223,11 @@ def _build(build: Callable[[], Any], model_class: type, source: Source) -> Any:
 # ---- facts -----------------------------------------------------------------------------------
 
 
+def is_transformers_config(config: Any) -> bool:
+    """Whether an object is a configuration of transformers."""
+    return hasattr(config, "to_dict") and hasattr(config, "attribute_map")
+
+
 def config_facts(config: Any) -> dict[str, int | bool]:
     """The integers and booleans of a configuration, by every name that it has for them."""
     facts: dict[str, int | bool] = {}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import pydantic
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -31,6 +33,15 @@ class FrozenConfig:
 @dataclass(frozen=True)
 class Outer:
     inner: FrozenConfig = FrozenConfig()
+
+
+@dataclass
+class Settings:
+    heads: int = 4
+
+
+class Pydantic(pydantic.BaseModel):
+    heads: int = 4
 
 
 class NamedSizes(NamedTuple):
@@ -84,11 +95,21 @@ def shares_config(self: Any, x: Tensor) -> Tensor:
     return self.attn(x) * self.scale.sizes.heads
 
 
-def shared_config() -> nn.Module:
-    config = FrozenConfig()
-    model = Model(shares_config, attn=Attention(config, lambda self: self.sizes.heads), scale=nn.Module())
-    model.scale.sizes = config
-    return model
+def shared(make: Callable[[], Any]) -> Build:
+    def build() -> nn.Module:
+        config = make()
+        model = Model(shares_config, attn=Attention(config, lambda self: self.sizes.heads), scale=nn.Module())
+        model.scale.sizes = config
+        return model
+
+    return build
+
+
+def changes_sizes(self: Any, x: Tensor) -> Tensor:
+    heads, self.attn.sizes.heads = self.attn.sizes.heads, 2
+    y: Tensor = self.attn(x)
+    self.attn.sizes.heads = heads
+    return y
 
 
 # ---- sizes of parameters ---------------------------------------------------------------
@@ -253,8 +274,17 @@ CASES: dict[str, Case] = {
     "heads in a frozen record": (attention(FrozenConfig(), lambda self: self.sizes.heads), split_heads("sizes.heads"), "proved"),
     "heads in a record of a record": (
         attention(Outer(), lambda self: self.sizes.inner.heads), split_heads("sizes.inner.heads"), "proved"),
+    "heads in a dataclass": (
+        attention(SimpleNamespace(inner=Settings()), lambda self: self.sizes.inner.heads), split_heads("sizes.inner.heads"), "proved"),
+    "heads in a namespace": (attention(SimpleNamespace(heads=4), lambda self: self.sizes.heads), split_heads("sizes.heads"), "proved"),
+    "heads in a namespace that two modules share": (
+        shared(lambda: SimpleNamespace(heads=4)), split_heads("sizes.heads"), "proved"),
+    "heads in a pydantic model": (attention(Pydantic(), lambda self: self.sizes.heads), split_heads("sizes.heads"), "proved"),
+    "a namespace that the code changes": (
+        lambda: Model(changes_sizes, attn=Attention(SimpleNamespace(heads=4), lambda self: self.sizes.heads)),
+        split_heads("sizes.heads"), "unproved"),
     "heads in a list, without attributes": (attention([4, 2], lambda self: self.sizes[0]), split_heads("")[1:], "L708"),
-    "a record that two modules share": (shared_config, split_heads("sizes.heads"), "proved"),
+    "a record that two modules share": (shared(FrozenConfig), split_heads("sizes.heads"), "proved"),
     "heads of a child": (
         lambda: Model(reads_heads_of_child, attn=Attention({"heads": 4}, lambda self: self.sizes["heads"])),
         split_heads("sizes.heads"), "proved"),
