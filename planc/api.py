@@ -102,6 +102,7 @@ def check(
     gpus_per_node: int | None = None,
     options: Mapping[str, ExprValue] | None = None,
     model: ModelGraph | str | os.PathLike[str] | None = None,
+    inputs: Sequence[str] = (),
 ) -> Result:
     """Check a plan as `planc check` does. An error in the plan is not raised: see `verdict` and
     `diagnostics` of the result.
@@ -116,6 +117,7 @@ def check(
         model: a captured graph, or a reference to a model: a graph file, the name of a shipped graph,
             `hf:CLASS`, `FILE.py:FACTORY`, ...; `none` for no model. By default the model that
             the plan names.
+        inputs: inputs of the model for its capture, as `capture` takes them.
 
     Returns:
         The verdict (`proved`, `refuted`, `unproved`, or `checked` without a model), the diagnostics, and
@@ -132,7 +134,7 @@ def check(
         if count is not None and not (type(count) is int and 1 <= count <= MAX_DEVICES):
             raise ValueError(f"{count!r} is not a number of devices")
     document = to_document(plan)
-    result = check_document(document, settings, _model_graph(document, model))
+    result = check_document(document, settings, _model_graph(document, model, inputs))
     if fault := option_error([result.resolved.documents], settings.options):
         raise ValueError(fault)
     return result
@@ -276,13 +278,15 @@ def materialize(
     return model
 
 
-def _model_graph(document: Document, model: ModelGraph | str | os.PathLike[str] | None) -> ModelGraph | None:
+def _model_graph(
+    document: Document, model: ModelGraph | str | os.PathLike[str] | None, inputs: Sequence[str]
+) -> ModelGraph | None:
     from planc.graph.model_source import graph_for_plan
     from planc.ir.graph import ModelGraph
 
     if isinstance(model, ModelGraph):
         return model
-    return graph_for_plan(document, None if model is None else os.fspath(model))
+    return graph_for_plan(document, None if model is None else os.fspath(model), inputs=inputs)
 
 
 def _mesh_sizes(mesh: Mapping[str, int], **named: int | None) -> dict[str, int]:

@@ -93,6 +93,9 @@ def prove_and_apply(
     Raises:
         NotApplicable, ModelFault: as `prepare_plan` does, the mesh has no names, or the ranks' models differ.
     """
+    from planc.torch.compat import without_compiler
+
+    model = without_compiler(model)
     names = mesh.mesh_dim_names or ()
     if len(names) != mesh.ndim:
         reason = "the mesh has no names for its axes: init_device_mesh(..., mesh_dim_names=(...))"

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from planc.cli import EXIT_USAGE, print_usage_error
+from planc.commands.model_flags import add_input_flag
 from planc.graph.capture_error import CaptureError
 from planc.graph.graph_writer import write_graph_file
 from planc.ir.graph import ModelGraph, Op
@@ -23,8 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help=f"the file to write (default: NAME{GRAPH_SUFFIX} here)"
     )
-    parser.add_argument("--input", metavar="NAME=DTYPE[d0,d1,...]", action="append", default=[], dest="inputs",
-                        help="an input of the model; a number for NAME is a position")  # fmt: skip
+    add_input_flag(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -10,6 +10,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from planc.cli import EXIT_UNPROVED, EXIT_USAGE, print_usage_error
+from planc.commands.model_flags import add_input_flag
 from planc.commands.settings_flags import UsageError, add_settings_flags, settings_from_flags
 from planc.ir.diagnostic import ModelFault
 from planc.ir.document import Document
@@ -40,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="hf:CLASS, hf:CONFIG.json or FILE.py:FACTORY; a graph stands for the model that it was captured "
         "from; by default the model that the plan names",
     )  # fmt: skip
+    add_input_flag(parser)
     group.add_argument("--full", action="store_true", help="run the model in its full size")
     group.add_argument(
         "--dropout", action="store_true", help="keep dropout on, and compare means over many samples"
@@ -137,18 +139,25 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
     from planc.torch.verify.dropout import verify_dropout
     from planc.torch.verify.lowering import VerifyPlan, lower_for_verify
     from planc.torch.verify.model_under_test import build_model_under_test
-    from planc.torch.verify.shrink_model import resolve_reference
+    from planc.torch.verify.shrink_model import captured_inputs, resolve_reference
     from planc.torch.verify.verify_plan import report_unapplied, verify_plan
 
     with progress_bar() as show_progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reference = resolve_reference(reference_for_plan(document, arguments.model))
+        named = reference_for_plan(document, arguments.model)
+        reference, inputs = resolve_reference(named), tuple(arguments.inputs) or captured_inputs(named)
         notes: list[str] = []
         if arguments.full:
-            graph = capture_reference(reference)
+            graph = capture_reference(reference, inputs)
         else:
             chosen = choose_model(
-                document, given, reference, lambda: graph_for_plan(document, arguments.model)
+                document,
+                given,
+                reference,
+                lambda: graph_for_plan(
+                    document, reference if arguments.inputs else arguments.model, inputs=arguments.inputs
+                ),
+                inputs,
             )
             reference, graph, notes = chosen.reference, chosen.graph, list(chosen.notes)
             if chosen.unlike is not None:
@@ -157,11 +166,11 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
                 return report_unapplied(plan, reference, arguments.seed), notes
         plan = lower_for_verify(check_document(document, given, graph))
         options: dict[str, Any] = {
-            "seed": arguments.seed, "timeout": arguments.timeout, "progress": show_progress,
+            "seed": arguments.seed, "inputs": inputs, "timeout": arguments.timeout, "progress": show_progress,
         }  # fmt: skip
         if arguments.dropout:
             return verify_dropout(plan, reference, **options), notes
-        subject = build_model_under_test(reference, arguments.seed)
+        subject = build_model_under_test(reference, arguments.seed, inputs=inputs)
         return verify_plan(plan, reference, subject=subject, steps=arguments.steps, **options), notes
 
 

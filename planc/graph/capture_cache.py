@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from planc.graph.codec import GraphFormatError
 from planc.graph.graph_reader import read_graph_file
@@ -22,17 +22,18 @@ _MAX_CONFIG_BYTES = 1 << 24
 
 
 def cached_capture(
-    reference: str, capture: Callable[[], ModelGraph], *, use_cache: bool = True
+    reference: str, capture: Callable[[], ModelGraph], *, inputs: Sequence[str] = (), use_cache: bool = True
 ) -> ModelGraph:
     """The graph that an earlier run has captured of a model of transformers, or a new one, which is kept.
 
     Args:
         reference: `hf:CLASS` or `hf:CONFIG.json`, with or without a query.
         capture: captures the model.
+        inputs: the inputs that the user sets.
         use_cache: whether the cache is read and written.
     """
     base = cache_folder() if use_cache else None
-    key = _cache_key(reference) if base is not None else None
+    key = _cache_key(reference, inputs) if base is not None else None
     if base is None or key is None:
         return capture()
     path = os.path.join(base, f"{key}{GRAPH_SUFFIX}")
@@ -45,7 +46,7 @@ def cached_capture(
     return graph
 
 
-def _cache_key(reference: str) -> str | None:
+def _cache_key(reference: str, inputs: Sequence[str]) -> str | None:
     """A digest of all that a graph depends on; None: some of it is unknown."""
     versions = [_installed_version(library) for library in VERSIONED_LIBRARIES]
     path, _, query = reference.removeprefix("hf:").partition("?")
@@ -59,6 +60,7 @@ def _cache_key(reference: str) -> str | None:
     if None in versions:
         return None
     parts = [f"{FORMAT_VERSION} {__version__} {' '.join(map(str, versions))}".encode(), *named]
+    parts += [option.encode() for option in inputs]
     # The length of each part keeps two lists of parts from having one digest.
     return hashlib.sha256(b"".join(b"%d:%s" % (len(part), part) for part in parts)).hexdigest()[:40]
 

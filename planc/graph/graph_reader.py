@@ -98,6 +98,7 @@ def _graph(form: Mapping[str, Any]) -> ModelGraph:
         functions,
         _ties(form["ties"]),
         _ties(form.get("buffer_ties", [])),
+        tuple([_text(option) for option in _list(form.get("input_options", []))]),
         _second_runs(form.get("second_runs", {}), len(functions)),
     )
 

@@ -26,6 +26,8 @@ def graph_to_text(graph: ModelGraph) -> str:
     parts = [f'"{key}": {_dump(value)}' for key, value in head.items()]
     if graph.buffer_ties:
         parts.append(f'"buffer_ties": {_dump([list(tie) for tie in graph.buffer_ties])}')
+    if graph.input_options:
+        parts.append(f'"input_options": {_dump(list(graph.input_options))}')
     if graph.second_runs:
         parts.append(
             f'"second_runs": {_dump({str(number): text for number, text in graph.second_runs.items()})}'

@@ -6,18 +6,24 @@ Only a capture imports torch. A capture of a model of transformers is kept in th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from planc.closest import closest_match
 from planc.graph.capture_cache import cached_capture
 from planc.graph.capture_error import raise_capture_error, word_label
-from planc.graph.open_graph import open_graph
+from planc.graph.open_graph import open_graph, refuse_inputs
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.paths import GRAPH_SUFFIX, GRAPH_SUFFIXES, shipped_graphs, shipped_path
 
 
 def load_graph(
-    reference: str, base_folder: str | None = None, *, named_by_plan: bool = False, use_cache: bool = True
+    reference: str,
+    base_folder: str | None = None,
+    *,
+    named_by_plan: bool = False,
+    use_cache: bool = True,
+    inputs: Sequence[str] = (),
 ) -> ModelGraph:
     """The graph of the model that a reference names.
 
@@ -26,23 +32,27 @@ def load_graph(
         base_folder: the folder that paths are relative to; by default the current one.
         named_by_plan: whether a plan names the model: then no code of the user is run.
         use_cache: whether to take a graph that an earlier run has captured.
+        inputs: inputs for the capture, as `--input` takes them.
 
     Raises:
-        CaptureError: there is no such model, or planc cannot capture it.
+        CaptureError: there is no such model, planc cannot capture it, or the reference is a graph and there are inputs.
     """
     source = Source("model" if named_by_plan else "--model", reference)
     reference = reference_from_folder(reference, base_folder)
-    if reference.endswith(GRAPH_SUFFIXES):
-        return open_graph(reference, source)
-    if ":" not in reference:
-        return _shipped_graph(reference, source)
+    if reference.endswith(GRAPH_SUFFIXES) or ":" not in reference:
+        if inputs:
+            refuse_inputs(inputs)
+        is_file = reference.endswith(GRAPH_SUFFIXES)
+        return open_graph(reference, source) if is_file else _shipped_graph(reference, source)
     if reference.startswith("hf:"):
-        return cached_capture(reference, lambda: _capture(reference, source), use_cache=use_cache)
+        return cached_capture(
+            reference, lambda: _capture(reference, source, inputs), inputs=inputs, use_cache=use_cache
+        )
     if named_by_plan:
         raise_capture_error(
             "G803", word_label(source), "a plan names no code to run", "needed: hf:CLASS, or a graph file"
         )
-    return _capture(reference, source)
+    return _capture(reference, source, inputs)
 
 
 def reference_from_folder(reference: str, folder: str | None) -> str:
@@ -70,7 +80,7 @@ def _shipped_graph(name: str, source: Source) -> ModelGraph:
     return open_graph(shipped_path("plans", f"{name}{GRAPH_SUFFIX}"), source)
 
 
-def _capture(reference: str, source: Source) -> ModelGraph:
+def _capture(reference: str, source: Source, inputs: Sequence[str]) -> ModelGraph:
     try:
         from planc.torch.capture.from_reference import capture_reference
     except ImportError as missing:
@@ -81,4 +91,4 @@ def _capture(reference: str, source: Source) -> ModelGraph:
             f"raised: {missing}",
             "help: capture it elsewhere with planc capture, and name the graph file",
         )
-    return capture_reference(reference, source_name=source.name)
+    return capture_reference(reference, inputs, source_name=source.name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.graph.load_graph import load_graph, reference_from_folder
-from planc.graph.safe_reference import NO_MODEL, is_safe_reference
+from planc.graph.safe_reference import INPUT_FLAG, NO_MODEL, is_safe_reference
 from planc.ir.diagnostic import Diagnostic, Fix, Label, ModelFault
 from planc.ir.document import Document
 from planc.ir.graph import ModelGraph
@@ -14,7 +16,7 @@ from planc.resolve.extends import extends_chain, plan_directory
 
 
 def graph_for_plan(
-    document: Document, reference: str | None = None, *, use_cache: bool = True
+    document: Document, reference: str | None = None, *, use_cache: bool = True, inputs: Sequence[str] = ()
 ) -> ModelGraph | None:
     """The graph to check a plan against; None: neither the user nor the plan names a model.
 
@@ -22,6 +24,7 @@ def graph_for_plan(
         document: the plan.
         reference: the model that the user names; None: the one that the plan, or a plan that it extends, names.
         use_cache: whether to take a graph that an earlier run has captured.
+        inputs: inputs for the capture, as `--input` takes them.
 
     Raises:
         ModelFault: there is no such model, or planc cannot capture it.
@@ -29,15 +32,17 @@ def graph_for_plan(
     if reference == NO_MODEL:
         return None
     if reference is not None:
-        return load_graph(reference, use_cache=use_cache)
+        return load_graph(reference, use_cache=use_cache, inputs=inputs)
     named = _document_with_model(document)
     if named is None or named.plan.model is None:
         return None
     try:
         folder = named.source.folder
         base = None if folder is None else plan_directory(named, folder)
-        return load_graph(named.plan.model, base, named_by_plan=True, use_cache=use_cache)
+        return load_graph(named.plan.model, base, named_by_plan=True, use_cache=use_cache, inputs=inputs)
     except ModelFault as fault:
+        if fault.diagnostic.label.source.name == INPUT_FLAG:
+            raise
         raise ModelFault(_at_line(fault.diagnostic, named)) from None
 
 

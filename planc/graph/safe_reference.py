@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from planc.paths import GRAPH_SUFFIXES, shipped_graphs
 
+INPUT_FLAG = "--input"
+"""The flag that sets an input of a model."""
 NO_MODEL = "none"
 """The reference that asks for a check without a model."""
 

@@ -245,6 +245,8 @@ class ModelGraph(Record):
     """Names of parameters that are one tensor."""
     buffer_ties: tuple[tuple[str, ...], ...] = ()
     """Names of buffers that are one tensor."""
+    input_options: tuple[str, ...] = ()
+    """The inputs that the user has set, as `--input` takes them: `NAME=DTYPE[d0,d1,...]`."""
     second_runs: Mapping[int, str] = {}
     """By its number, for each function that leaves tensors for later code or finds some: the first operation in which a
     second run, after the pass, does not compute what the first did; '' where there is none."""

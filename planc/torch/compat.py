@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +248,16 @@ def without_compiler(model: nn.Module) -> nn.Module:
     return model
 
 
+def without_compilation() -> AbstractContextManager[Any]:
+    """A context in which what `torch.compile` has wrapped runs as it is written."""
+    if (
+        "torch._dynamo.eval_frame" not in sys.modules
+    ):  # nothing is compiled, and the compiler takes long to load
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
 def unflatten_state_dict(flat: dict[str, Any], mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The nested state dict that `torch.distributed.checkpoint` has flattened."""
     from torch.distributed.checkpoint import _nested_dict
@@ -281,5 +292,5 @@ __all__ = [
     "group_by_name", "group_device_types", "has_forward_hooks", "has_grad_hooks", "is_strided_shard", "local_tensor",
     "make_wrapper_subclass", "mutation_count", "non_persistent_buffers", "op_basename", "op_namespace", "op_schema",
     "own_buffers", "own_modules", "own_parameters", "storage_id", "unflatten_state_dict", "unscale_and_check_",
-    "unset_fake_temporarily", "use_count", "without_compiler",
+    "unset_fake_temporarily", "use_count", "without_compilation", "without_compiler",
 ]  # fmt: skip

@@ -368,7 +368,7 @@ def _scaler() -> None:
 # ---- checkpoints ------------------------------------------------------------------------------------
 
 
-@canary("WRAPPER_ATTRIBUTES", "without_compiler", breaks="names of parameters in wrapped modules")
+@canary("WRAPPER_ATTRIBUTES", "without_compiler", "without_compilation", breaks="modules that are wrapped")
 def _wrappers() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -377,6 +377,8 @@ def _wrappers() -> None:
         module = nn.Sequential(checkpoint_wrapper(nn.Linear(1, 1)), torch.compile(nn.Linear(1, 1)))
     inner = {name.split(".")[1] for name, _ in module.named_parameters()}
     assert inner == compat.WRAPPER_ATTRIBUTES
+    with compat.without_compilation():
+        assert torch.equal(torch.compile(torch.sin, backend=pytest.fail)(torch.ones(1)), torch.ones(1).sin())
     assert compat.without_compiler(torch.compile(module)) is compat.without_compiler(module) is module
 
 

@@ -56,7 +56,9 @@ def capture_module(model: nn.Module, inputs: ExampleInputs | None, *, training: 
     if call is None:
         raise MissingInputs
     args, kwargs = call
-    target = CaptureTarget(source.text, on_meta, args, kwargs, model_facts(on_meta), versions, training)
+    target = CaptureTarget(
+        source.text, on_meta, args, kwargs, model_facts(on_meta), versions, training=training
+    )
     return capture_target(target, source)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from planc.graph.capture_error import raise_capture_error, word_label
-from planc.graph.open_graph import open_graph
+from planc.graph.open_graph import open_graph, refuse_inputs
 from planc.ir.graph import ModelGraph
 from planc.ir.source import Source
 from planc.torch.capture.op_names import DATA_READS
@@ -51,10 +51,8 @@ def capture_reference(
     parsed = parse_reference(source)
     options = parse_input_options(inputs)
     if parsed.kind == "graph":
-        if options:
-            raise_capture_error(
-                "G804", word_label(options[0].source), "a graph file is captured already: it takes no inputs"
-            )
+        if inputs:
+            refuse_inputs(inputs)
         return open_graph(parsed.name, source)
     arguments: tuple[Any, ...] = ()
     versions = {"torch": str(torch.__version__).partition("+")[0]}
@@ -66,7 +64,8 @@ def capture_reference(
     arguments, keywords = override_inputs(model, arguments, keywords, options)
     check_signature(model, arguments, keywords, source)
     name = _without_folders(reference)
-    target = CaptureTarget(name, model, arguments, keywords, model_facts(model), versions)
+    given = tuple([option.text for option in options])
+    target = CaptureTarget(name, model, arguments, keywords, model_facts(model), versions, given)
     return capture_target(target, source)
 
 

@@ -37,7 +37,7 @@ from planc.torch.capture.size_leaks import resolve_maybe_escaped
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import OpRecord
 from planc.torch.capture.tracked_attributes import track_attributes
-from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode
+from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode, without_compilation
 from planc.torch.models.value_checks import without_value_checks
 
 
@@ -51,6 +51,8 @@ class CaptureTarget(Record):
     keywords: Mapping[str, Any]
     facts: Mapping[str, int | bool]
     versions: Mapping[str, str]
+    input_options: tuple[str, ...] = ()
+    """The inputs that the user has set."""
     training: bool = True
     """Whether the model is captured in training, or in eval mode."""
 
@@ -102,6 +104,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
     try:
         with (
             _deterministic_and_quiet(),
+            without_compilation(),
             without_value_checks(keywords),
             record_opaque_functions(recorder),
             record_checkpointed_functions(),
@@ -138,6 +141,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
         functions,
         names.ties,
         names.buffer_ties,
+        target.input_options,
         second_runs_of_functions(functions, deduplicator.function_of, again),
     )
 

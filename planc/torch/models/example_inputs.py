@@ -12,12 +12,15 @@ from torch import nn
 
 from planc.closest import closest_name
 from planc.graph.capture_error import raise_capture_error, word_label
-from planc.graph.codec import GraphFormatError, decode_tensor_info
+from planc.graph.codec import GraphFormatError, decode_tensor_info, encode_tensor_info
+from planc.graph.safe_reference import INPUT_FLAG
 from planc.ir.graph import TensorInfo
 from planc.ir.record import Record
 from planc.ir.source import Source
 
 MAX_INPUT_ELEMENTS = 1 << 40
+_REPLACED = {"inputs_embeds": "input_ids", "decoder_inputs_embeds": "decoder_input_ids"}
+"""Inputs of transformers that stand for another one, which must not be there then."""
 
 
 class InputOption(Record):
@@ -28,6 +31,11 @@ class InputOption(Record):
     """The name of an argument of forward, or its position."""
     info: TensorInfo
 
+    @property
+    def text(self) -> str:
+        """The option in one spelling."""
+        return f"{self.name}={encode_tensor_info(self.info)}"
+
 
 def parse_input_options(options: Sequence[str]) -> tuple[InputOption, ...]:
     """Parse the texts of `--input`.
@@ -37,7 +45,7 @@ def parse_input_options(options: Sequence[str]) -> tuple[InputOption, ...]:
     """
     parsed: dict[str, InputOption] = {}
     for text in options:
-        source = Source("--input", text)
+        source = Source(INPUT_FLAG, text)
         name, equal, form = text.partition("=")
         name = name.strip()
         if not equal or not (name.isidentifier() or (name.isascii() and name.isdigit())):
@@ -99,6 +107,7 @@ def override_inputs(
             positional[names.index(option.name)] = tensor
         elif option.name in names or takes_any:
             by_name[option.name] = tensor
+            by_name.pop(_REPLACED.get(option.name, ""), None)
         else:
             raise_capture_error(
                 "G804",

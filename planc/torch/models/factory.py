@@ -19,7 +19,7 @@ from planc.ir.source import Source
 from planc.regular_files import check_regular_file
 from planc.torch.compat import without_compiler
 from planc.torch.models.example_call import example_call
-from planc.torch.models.exception_text import exception_notes
+from planc.torch.models.exception_text import exception_location, exception_notes
 from planc.torch.models.model_reference import ModelReference
 
 
@@ -102,27 +102,34 @@ def _import_module(reference: ModelReference, source: Source) -> Any:
         except ValueError:
             raise_capture_error("G803", label, f"{name!r} is not a valid file name")
     try:
-        with _current_folder_on_path():
+        with _importable_folders(name if is_file else None):
             return _import_file(name) if is_file else importlib.import_module(name)
     except (Exception, SystemExit) as raised:  # noqa: BLE001  # the user's code may fail in any way
+        notes = exception_notes(raised)
         missing = raised.name if isinstance(raised, ModuleNotFoundError) else None
-        if missing and (name == missing or name.startswith(f"{missing}.")):
+        is_named = not is_file and missing and (name == missing or name.startswith(f"{missing}."))
+        if is_named and exception_location(raised) is None:  # no code of the user asks for it
             raise_capture_error("G803", label, f"there is no module '{missing}'")
-        return raise_capture_error(
-            "G802", label, f"{name} raises when it is imported", *exception_notes(raised)
-        )
+        if isinstance(raised, ImportError) and "no known parent package" in str(raised):
+            notes.append(
+                "help: a file in a package is named as PACKAGE.MODULE:FACTORY, from the folder of the package"
+            )
+        return raise_capture_error("G802", label, f"{name} cannot be imported", *notes)
 
 
 @contextlib.contextmanager
-def _current_folder_on_path() -> Iterator[None]:
-    """Let modules of the current folder be imported, as `python -m` does."""
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
+def _importable_folders(path: str | None) -> Iterator[None]:
+    """Let modules of the current folder be imported, as `python -m` does, and those beside a file, as `python FILE` does."""
+    folders = [os.getcwd()]
+    if path is not None:
+        folders.insert(0, os.path.dirname(os.path.abspath(path)))
+    sys.path[:0] = folders
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(folder)
+        for folder in folders:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(folder)
 
 
 def _import_file(path: str) -> Any:

@@ -6,7 +6,8 @@ for the full model may be wrong for the small one, or the other way round. So th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 
 from planc.check_result import Result
@@ -34,6 +35,8 @@ class ChosenModel(Record):
 
     reference: str
     graph: ModelGraph
+    inputs: tuple[str, ...] = ()
+    """Inputs that the user has set, as `--input` takes them."""
     notes: tuple[str, ...] = ()
     """How it differs from the full one."""
     unlike: Result | None = None
@@ -41,7 +44,11 @@ class ChosenModel(Record):
 
 
 def choose_model(
-    document: Document, given: Settings, reference: str, full_graph: Callable[[], ModelGraph | None]
+    document: Document,
+    given: Settings,
+    reference: str,
+    full_graph: Callable[[], ModelGraph | None],
+    inputs: Sequence[str] = (),
 ) -> ChosenModel:
     """The smallest model that the proof judges like the full one.
 
@@ -49,6 +56,7 @@ def choose_model(
         given: a size for each axis.
         reference: what the full model is built from.
         full_graph: its graph; asked for only where the small model may be judged otherwise.
+        inputs: inputs that the user has set, as `--input` takes them.
 
     Raises:
         ModelFault: planc cannot build a model.
@@ -56,7 +64,7 @@ def choose_model(
     resolved = resolve(document, given)
     sizes = _tensor_axis_sizes(resolved, given)
     named = _named_sizes(resolved, given)
-    first = _shrunk(document, given, reference, sizes, frozenset(), ())
+    first = _smallest(document, given, reference, sizes, inputs)
     if first.reference == reference:
         return first
     judged = _judgement(document, given, first.graph)
@@ -71,12 +79,22 @@ def choose_model(
     needed = _judgement(document, given, full)
     if judged == needed:
         return first
-    for chosen in _larger(document, given, reference, full, sizes, named):
+    for chosen in _larger(document, given, reference, full, sizes, named, inputs):
         if _parameter_count(chosen.graph) <= MAX_PARAMETERS and needed == _judgement(
             document, given, chosen.graph
         ):
             return chosen
     return first.with_(unlike=check_document(document, given, full))
+
+
+def _smallest(
+    document: Document, given: Settings, reference: str, sizes: Mapping[str, int], inputs: Sequence[str]
+) -> ChosenModel:
+    """The smallest model that takes the inputs that the user has set."""
+    for groups in _KEPT_GROUPS if inputs else ():
+        with contextlib.suppress(ModelFault):
+            return _shrunk(document, given, reference, sizes, frozenset(), groups, inputs)
+    return _shrunk(document, given, reference, sizes, frozenset(), (), inputs)
 
 
 def _larger(
@@ -86,11 +104,12 @@ def _larger(
     full: ModelGraph,
     sizes: Mapping[str, int],
     named: frozenset[int],
+    inputs: Sequence[str],
 ) -> Iterator[ChosenModel]:
     """Larger and larger models, which keep the sizes that the plan names; the full one at last."""
     for groups in _KEPT_GROUPS:
-        yield _shrunk(document, given, reference, sizes, named, groups)
-    yield ChosenModel(reference, full, ("the model is run in its full size",))
+        yield _shrunk(document, given, reference, sizes, named, groups, inputs)
+    yield ChosenModel(reference, full, tuple(inputs), ("the model is run in its full size",))
 
 
 def _shrunk(
@@ -100,14 +119,15 @@ def _shrunk(
     sizes: Mapping[str, int],
     kept: frozenset[int],
     kept_groups: tuple[str, ...],
+    inputs: Sequence[str],
 ) -> ChosenModel:
     """A smaller model. If the plan names layers that it lacks, it keeps all layers."""
     for keep_depth in (False, True):
         small = shrink_model(reference, sizes, keep_depth=keep_depth, kept=kept, kept_groups=kept_groups)
-        graph = capture_reference(small.reference)
+        graph = capture_reference(small.reference, inputs)
         if not any(found.law.name == "no-match" for found in diagnose(document, given, graph).diagnostics):
             break
-    return ChosenModel(small.reference, graph, tuple(_notes(small, kept)))
+    return ChosenModel(small.reference, graph, tuple(inputs), tuple(_notes(small, kept)))
 
 
 def _notes(small: ShrunkModel, kept: frozenset[int]) -> Iterator[str]:

@@ -47,9 +47,11 @@ class VerifyTask(Record):
     """Names."""
     steps: int
     seed: int
+    inputs: tuple[str, ...] = ()
+    """Inputs that the user has set, as `--input` takes them."""
 
 
-_model_cache: dict[tuple[str, int], ModelUnderTest] = {}
+_model_cache: dict[Any, ModelUnderTest] = {}
 _reference_cache: dict[Any, ReferenceRun] = {}
 _mesh_cache: dict[Any, DeviceMesh] = {}
 
@@ -61,7 +63,9 @@ def compare_on_rank(task: VerifyTask) -> list[TensorComparison]:
         _mesh_cache[task.sizes] = task_mesh(task)
     mesh = _mesh_cache[task.sizes]
     subject = _cached(
-        _model_cache, (task.reference, task.seed), lambda: build_model_under_test(task.reference, task.seed)
+        _model_cache,
+        (task.reference, task.seed, task.inputs),
+        lambda: build_model_under_test(task.reference, task.seed, inputs=task.inputs),
     )
     local = LocalView(task.lowered, mesh)
     scenarios = {scenario.name: scenario for scenario in task_scenarios(subject, task)}

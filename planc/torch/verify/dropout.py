@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,6 +45,7 @@ def verify_dropout(
     reference: str,
     *,
     seed: int = 0,
+    inputs: Sequence[str] = (),
     timeout: float = DEFAULT_TIMEOUT,
     progress: ProgressCallback | None = None,
 ) -> VerifyResult:
@@ -54,6 +55,7 @@ def verify_dropout(
         plan: the plan, lowered on the graph of this very model.
         reference: the model, as `planc capture` takes it; every rank builds it.
         seed: of weights, data and samples.
+        inputs: inputs that the user has set, as `--input` takes them.
         timeout: seconds that all samples together may take.
         progress: called before the samples.
     """
@@ -61,7 +63,9 @@ def verify_dropout(
     builder = VerifyResultBuilder(plan, reference, dict(sizes), seed)
     if plan.lowered is None:
         return builder.build_unapplied()
-    task = VerifyTask(reference, plan.lowered, sizes, plan.sharded_outputs, (PLAIN_SCENARIO,), 0, seed)
+    task = VerifyTask(
+        reference, plan.lowered, sizes, plan.sharded_outputs, (PLAIN_SCENARIO,), 0, seed, tuple(inputs)
+    )
     if progress is not None:
         progress(0, 1, f"{SAMPLES} samples")
     pool = RankPool(compare_dropout_on_rank)
@@ -76,7 +80,7 @@ def verify_dropout(
 def compare_dropout_on_rank(task: VerifyTask) -> list[TensorComparison]:
     """Run a task on this rank, in a process group of all ranks. Returns a comparison for each output and gradient."""
     mesh = task_mesh(task)
-    subject = build_model_under_test(task.reference, task.seed, dropout=True)
+    subject = build_model_under_test(task.reference, task.seed, inputs=task.inputs, dropout=True)
     scenarios = {scenario.name: scenario for scenario in task_scenarios(subject, task)}
     local = LocalView(task.lowered, mesh)
     return list(_DropoutComparison(subject, scenarios[task.scenarios[0]], task, mesh, local).comparisons())

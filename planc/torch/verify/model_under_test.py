@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from torch import nn
 from planc.graph.capture_error import raise_capture_error, word_label
 from planc.ir.source import Source
 from planc.torch.models import factory, hugging_face
+from planc.torch.models.example_inputs import override_inputs, parse_input_options
 from planc.torch.models.model_reference import parse_reference
+from planc.torch.verify.fill_inputs import fill_inputs
 from planc.torch.verify.no_dropout import disable_dropout
 
 _VECTOR_NOISE = 0.3
@@ -37,12 +40,16 @@ class ModelUnderTest:
         self.model, self.args, self.kwargs, self.config = model, args, kwargs, config
 
 
-def build_model_under_test(reference: str, seed: int, *, dropout: bool = False) -> ModelUnderTest:
+def build_model_under_test(
+    reference: str, seed: int, *, inputs: Sequence[str] = (), dropout: bool = False
+) -> ModelUnderTest:
     """Build a model on the CPU, with random weights.
 
     Args:
         reference: `hf:CLASS?NAME=VALUE&...`, `hf:config.json`, `package.module:factory`, `file.py:factory`.
-        seed: of the weights.
+        seed: of the weights, and of the inputs that are set.
+        inputs: inputs that the user has set, as `--input` takes them: then the model is called with what it was
+            captured with, in shapes of its own.
         dropout: whether dropout stays on, as in training.
 
     Raises:
@@ -66,7 +73,11 @@ def build_model_under_test(reference: str, seed: int, *, dropout: bool = False) 
         if config is not None:
             _disable_config_dropout(config)
     randomize_parameters(model, seed)
-    return ModelUnderTest(model.train(), args, kwargs, config)
+    if not inputs:
+        return ModelUnderTest(model.train(), args, kwargs, config)
+    args, kwargs = override_inputs(model, args, kwargs, parse_input_options(inputs))
+    args, kwargs = fill_inputs(args, kwargs, config, seed)
+    return ModelUnderTest(model.train(), args, kwargs, None)
 
 
 def _disable_config_dropout(config: Any) -> None:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from planc.ir.tree import leaves, map_leaves
 from planc.torch.models.example_values import random_values, with_placeholders
 from planc.torch.models.input_rows import sequence_length as max_sequence_length
+from planc.torch.verify.fill_inputs import TOKEN_INPUTS
 from planc.torch.verify.model_under_test import ModelUnderTest
 
 MIN_SEQUENCE_LENGTH = 16
 """The least length of a sequence, unless the model allows only a shorter one."""
-_TOKEN_INPUTS = frozenset({"input_ids", "decoder_input_ids"})
 
 
 class InputGenerator:
@@ -47,11 +47,11 @@ class InputGenerator:
 
     def is_only_text(self) -> bool:
         """Whether no other input has the length of the text: images whose tokens stand in it, a mask, boxes."""
-        lengths = {item.shape[1:2] for name, item in self.kwargs.items() if name in _TOKEN_INPUTS}
+        lengths = {item.shape[1:2] for name, item in self.kwargs.items() if name in TOKEN_INPUTS}
         others = [
             item
             for name, item in self.kwargs.items()
-            if name not in _TOKEN_INPUTS and isinstance(item, Tensor)
+            if name not in TOKEN_INPUTS and isinstance(item, Tensor)
         ]
         return not any(item.ndim > 1 and item.shape[1:2] in lengths for item in others)
 
@@ -60,7 +60,7 @@ class InputGenerator:
         return self.config is None or not self._takes_tokens() or length <= max_sequence_length(self.config)
 
     def _takes_tokens(self) -> bool:
-        return bool(_TOKEN_INPUTS & set(self.kwargs))
+        return bool(TOKEN_INPUTS & set(self.kwargs))
 
     def make_inputs(self, rows: int, length: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Inputs of a model of transformers, with `rows` rows and, where it takes tokens, of this length."""
@@ -71,7 +71,7 @@ class InputGenerator:
         if not isinstance(item, Tensor):
             return item
         shape = (rows, *item.shape[1:])
-        if name in _TOKEN_INPUTS and self.is_only_text() and item.ndim == 2:
+        if name in TOKEN_INPUTS and self.is_only_text() and item.ndim == 2:
             shape = (rows, length)
         return random_values(name, shape, item.dtype, self.config, self.generator)
 

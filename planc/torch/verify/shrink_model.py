@@ -52,6 +52,13 @@ class ShrunkModel(Record):
     """What could not be made smaller, and why."""
 
 
+def captured_inputs(reference: str) -> tuple[str, ...]:
+    """The inputs that a graph was captured with, as far as its user has set them; none of what is no graph."""
+    if ":" in reference and not reference.endswith(GRAPH_SUFFIXES):
+        return ()
+    return load_graph(reference).input_options
+
+
 def resolve_reference(reference: str) -> str:
     """What a model is built from. A graph, a file or the name of a shipped one, stands for what it was captured
     from; a configuration file is looked for in the folder of the graph file.

@@ -30,6 +30,7 @@ def verify_plan(
     scenarios: Sequence[str] | None = None,
     steps: int = DEFAULT_STEPS,
     seed: int = 0,
+    inputs: Sequence[str] = (),
     timeout: float = DEFAULT_TIMEOUT,
     progress: ProgressCallback | None = None,
 ) -> VerifyResult:
@@ -44,6 +45,7 @@ def verify_plan(
         scenarios: names of those to run; None: all.
         steps: how many steps an optimizer makes in the first scenario.
         seed: of weights and data.
+        inputs: inputs that the user has set, as `--input` takes them.
         timeout: seconds that one scenario may take.
         progress: called before each scenario, and at the end.
     """
@@ -51,7 +53,7 @@ def verify_plan(
     builder = VerifyResultBuilder(plan, reference, dict(sizes), seed)
     if plan.lowered is None:
         return builder.build_unapplied()
-    task = VerifyTask(reference, plan.lowered, sizes, plan.sharded_outputs, (), steps, seed)
+    task = VerifyTask(reference, plan.lowered, sizes, plan.sharded_outputs, (), steps, seed, tuple(inputs))
     selected = [
         scenario
         for scenario in task_scenarios(subject, task)
