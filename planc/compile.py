@@ -27,6 +27,7 @@ from planc.fixes.try_fixes import keep_working_fixes
 from planc.ir.diagnostic import Diagnostic
 from planc.ir.document import Document
 from planc.ir.laws import LAWS, Stage
+from planc.ir.plan import Plan
 from planc.ir.record import Record
 from planc.ir.resolved import Resolved, Settings
 from planc.resolve import resolve
@@ -81,6 +82,9 @@ def check_document(
 def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = None) -> Diagnosis:
     """Resolve, bind and prove a plan, and check every law on the way."""
     resolved = resolve(document, settings, graph.facts if graph else None)
+    if document.plan == Plan() and any(each.is_error for each in document.diagnostics):
+        # Nothing of the plan could be read: what an empty plan lacks is no fault of the user's.
+        return Diagnosis(resolved, document.diagnostics)
     diagnostics = [*document.diagnostics, *resolved.diagnostics, *_check("check", resolved, settings)]
     if lacks_base_plan(resolved):
         diagnostics = [each for each in diagnostics if each.law.code not in BASE_PLAN_LAWS]

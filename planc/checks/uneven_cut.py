@@ -24,17 +24,20 @@ Right (planc check --model tiny-llama.graph.json.gz --tp 4):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
 
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, axis_size, location_note, rules_with_modules
 from planc.bind.param_shards import param_shard, shard_parts
 from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
-from planc.ir.expr import ExprValue
+from planc.ir.expr import EvalError, ExprValue, evaluate
 from planc.ir.graph import ModuleDef
 from planc.ir.record import Record
-from planc.ir.resolved import Settings
+from planc.ir.resolved import Located, Resolved, Settings
 
 
 class UnevenParameter(Record):
@@ -49,20 +52,82 @@ class UnevenParameter(Record):
     param: str
 
 
+class UnevenRule(NamedTuple):
+    """What a rule would cut unevenly, and the modules of each such parameter."""
+
+    entry: Located
+    shards: dict[UnevenParameter, list[ModuleGroup]]
+
+
 def check(binding: Binding, settings: Settings) -> Iterator[Diagnostic]:
+    refused = _axes_of_failed_requires(binding.resolved)
+    found: dict[tuple[str, int], list[UnevenRule]] = {}
     for block, entry, groups in rules_with_modules(binding, Rule):
         ranks, axis = axis_size(binding, block), block.axes[0].value
+        if ranks < 2 or axis in refused or not _shards_parameters(entry.value, groups, binding):
+            continue
         uneven: dict[UnevenParameter, list[ModuleGroup]] = {}
-        for group in groups if ranks > 1 else ():
+        for group in groups:
             for shard in _uneven_shards(entry.value, group.bound.module, ranks, binding.resolved.values):
                 uneven.setdefault(shard, []).append(group)
-        for shard, matching in uneven.items():
-            fitting = [n for n in range(1, ranks) if all(size % n == 0 for size in shard.sizes)]
-            fits = f"help: sizes of '{axis}' that fit: {', '.join(map(str, fitting[-5:]))}"
-            yield diagnostic("F604", entry.location.label(shard.got, *shard.field),
-                         f"'{shard.param}' cannot be cut into {ranks} equal shards on axis '{axis}'",
-                         location_note(matching), f"needed: {shard.needed}", *[fits] * bool(shard.sizes),
-                         module=matching[0].name)  # fmt: skip
+        found.setdefault((axis, ranks), []).append(UnevenRule(entry, uneven))
+    for (axis, ranks), rules in found.items():
+        sizes = {size for rule in rules for shard in rule.shards for size in shard.sizes}
+        if len(rules) > 1 and all(rule.shards and _has_sizes(rule) for rule in rules):
+            # No rule fits, so the size of the axis is to blame: it is reported once.
+            entry, shards = rules[0]
+            yield from islice(_diagnostics(entry, shards, axis, ranks, sizes, len(rules) - 1), 1)
+        else:
+            for entry, shards in rules:
+                yield from _diagnostics(entry, shards, axis, ranks)
+
+
+def _has_sizes(rule: UnevenRule) -> bool:
+    return all(shard.sizes for shard in rule.shards)
+
+
+def _axes_of_failed_requires(resolved: Resolved) -> frozenset[str]:
+    """The axes whose sizes a condition of the plan refuses, which is reported already."""
+    names: set[str] = set()
+    for located in resolved.requires:
+        with suppress(EvalError):
+            if evaluate(located.value.condition, resolved.values) is False:
+                names.update(located.value.condition.names())
+    return frozenset(names)
+
+
+def _shards_parameters(rule: Rule, groups: Iterable[ModuleGroup], binding: Binding) -> bool:
+    values = binding.resolved.values
+    return any(
+        (shard := param_shard(rule, group.bound.module, name, values)) is not None and shard.dim is not None
+        for group in groups
+        for name in group.bound.module.parameters
+    )
+
+
+def _diagnostics(
+    entry: Located,
+    shards: Mapping[UnevenParameter, list[ModuleGroup]],
+    axis: str,
+    ranks: int,
+    all_sizes: Collection[int] = (),
+    more: int = 0,
+) -> Iterator[Diagnostic]:
+    """What a rule would cut unevenly.
+
+    Args:
+        all_sizes: the sizes that the ranks must divide, where other rules are meant too.
+        more: how many.
+    """
+    for shard, matching in shards.items():
+        sizes = all_sizes or shard.sizes
+        fitting = [n for n in range(1, ranks) if all(size % n == 0 for size in sizes)]
+        fits = f"help: sizes of '{axis}' that fit: {', '.join(map(str, fitting[-5:]))}"
+        others = f"like it: all rules of '{axis}' that cut parameters, {more} more"
+        yield diagnostic("F604", entry.location.label(shard.got, *shard.field),
+                     f"'{shard.param}' cannot be cut into {ranks} equal shards on axis '{axis}'",
+                     location_note(matching), *[others] * bool(more), f"needed: {shard.needed}",
+                     *[fits] * bool(sizes), module=matching[0].name)  # fmt: skip
 
 
 def _uneven_shards(
