@@ -46,6 +46,16 @@ def _unit_collectives(binding: Binding, number: int, block: ResolvedBlock) -> It
     axis, *replicate_axes = (axis.value for axis in block.axes)
     ranks = binding.resolved.axis_sizes[axis]
     for unit in _units(binding, number):
+        for scalar in [info for info in unit.params if not info.shape and info.grad]:
+            average = (reduce_dtype or scalar.dtype, _bytes([scalar], reduce_dtype), "gradient of a scalar")
+            for each in (axis, *replicate_axes):
+                if binding.resolved.axis_sizes[each] != 1:
+                    yield Collective(
+                        "all_reduce", each, "backward", *average, unit.module or "root", 1, unit.entry
+                    )
+        unit = unit.with_(params=[info for info in unit.params if info.shape])
+        if not unit.params:
+            continue
         dtype = unit.params[0].dtype
         params = [_padded(info, ranks or 1) for info in unit.params]
         param_bytes = _bytes(params, param_dtype)
@@ -115,7 +125,7 @@ def _local_param(
 
 def _padded(info: TensorInfo, ranks: int) -> TensorInfo:
     """A parameter as FSDP shards it: along a dim that the ranks divide, or along its first dim with padding."""
-    if not info.shape or any(size and size % ranks == 0 for size in info.shape):
+    if any(size and size % ranks == 0 for size in info.shape):
         return info
     return TensorInfo((-(-info.shape[0] // ranks) * ranks, *info.shape[1:]), info.dtype, info.grad)
 

@@ -107,7 +107,6 @@ LAWS = (
     Law("F615", "nested-regions", "model", "warning"),
     Law("F616", "unknown-fact", "model"),
     Law("F617", "override-misses", "model"),
-    Law("F618", "scalar-parameter", "model"),
     # L: layouts of values and gradients
     Law("L701", "arrives-otherwise", "proof"),
     Law("L702", "pending-sum", "proof"),

@@ -27,9 +27,7 @@ NO_PLAN = "no plan"
 UNTRUE = "untrue"
 """What it says of a plan that tells the model just what a right one does, and says beside that what is not so: of
 a value, at a boundary that does nothing to it, a layout that it does not have; parts that do not add up."""
-NAME_LAWS = frozenset(
-    {"F600", "F601", "F602", "F603", "F607", "F608", "F609", "F610", "F616", "F617", "F618"}
-)
+NAME_LAWS = frozenset({"F600", "F601", "F602", "F603", "F607", "F608", "F609", "F610", "F616", "F617"})
 
 
 @dataclass(frozen=True)

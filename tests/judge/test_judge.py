@@ -26,7 +26,7 @@ from tests.plans.test_shipped_plans import edited_files
 from tests.rank_pool import ROOT
 from tests.shared_files import captured_graph
 
-OF_UNITS = {"F611", "F612", "F613", "F618"}
+OF_UNITS = {"F611", "F612", "F613"}
 """Laws about FSDP, which two ranks of a tensor group have none of."""
 RIGHT_AT_LEAST, WRONG_AT_LEAST = 3, 5
 BY_TORCH = ("llama", "qwen2", "mistral", "neox")

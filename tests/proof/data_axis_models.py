@@ -223,6 +223,10 @@ PARAMETRIZED = [
     BatchCase(
         "weight norm of columns", lambda: Reparametrized(lambda m: parametrizations.weight_norm(m, dim=1))
     ),
+    BatchCase(
+        "weight norm of all entries",
+        lambda: Reparametrized(lambda m: parametrizations.weight_norm(m, dim=None)),
+    ),
     BatchCase("spectral norm", lambda: Reparametrized(parametrizations.spectral_norm)),
     BatchCase("spectral norm by hooks", lambda: Reparametrized(nn.utils.spectral_norm)),
 ]

@@ -285,11 +285,12 @@ class ForwardPass:
     # ---- parameters --------------------------------------------------------------
 
     def _read(self, name: str, bound: BoundModule, path: str, step: Step) -> FsdpUnit | None:
-        """The unit of a parameter that the code reads; None: it is a buffer, or in no unit."""
+        """The unit of a parameter that the code reads; None: it is a buffer, in no unit, or without dims and so full."""
         start, owner = ("", self.binding.root) if name.startswith("/") else (path, bound)
         module, _, own_name = name.removeprefix("/").rpartition(".")
         found = owner.find_submodule(module)
-        if found is None or own_name not in found.module.parameters:
+        info = None if found is None else found.module.parameters.get(own_name)
+        if info is None or not info.shape:
             return None
         full = join_module_path(start, module)
         unit = self.units.unit_around(full)

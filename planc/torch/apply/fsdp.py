@@ -1,4 +1,4 @@
-"""FSDP2: units of modules whose parameters are sharded and gathered together."""
+"""FSDP2: units of modules whose parameters are sharded and gathered together. Those without dims stay full."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.distributed.tensor import Shard
 from planc.ir.lowered import Lowered, LoweredFsdp, LoweredUnit
 from planc.torch.apply.dtensor_params import local_param
 from planc.torch.apply.reduce_dtype import reduce_dtype, torch_dtype, units_with_partial_grads, widen_grads
+from planc.torch.apply.scalar_params import ScalarParams
 
 
 def fsdp_unit_names(lowered: Lowered) -> frozenset[str]:
@@ -37,7 +38,11 @@ def apply_fsdp(model: nn.Module, lowered: Lowered, mesh: DeviceMesh) -> None:
         if unit.reshard is None or isinstance(unit.reshard, bool):
             options["shard_placement_fn"] = partial(_shard_placement, ranks)
         if modules:
+            scalars = ScalarParams(modules, options["mesh"], dtype)
+            if scalars.params:
+                options["ignored_params"] = scalars.params
             fully_shard(modules[0] if len(modules) == 1 else modules, **options)
+            scalars.follow()
             if dtype is not None and not partial_units.isdisjoint(unit.modules):
                 widen_grads(modules, dtype, fsdp.axis)
 
