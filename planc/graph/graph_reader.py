@@ -99,6 +99,10 @@ def _graph(form: Mapping[str, Any]) -> ModelGraph:
         _ties(form["ties"]),
         _ties(form.get("buffer_ties", [])),
         tuple([_text(option) for option in _list(form.get("input_options", []))]),
+        {
+            int(number): {int(step): _text(line) for step, line in lines.items()}
+            for number, lines in form.get("source_lines", {}).items()
+        },
         _second_runs(form.get("second_runs", {}), len(functions)),
     )
 

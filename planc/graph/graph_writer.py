@@ -28,6 +28,11 @@ def graph_to_text(graph: ModelGraph) -> str:
         parts.append(f'"buffer_ties": {_dump([list(tie) for tie in graph.buffer_ties])}')
     if graph.input_options:
         parts.append(f'"input_options": {_dump(list(graph.input_options))}')
+    if graph.source_lines:
+        lines = {
+            str(number): {str(n): text for n, text in of.items()} for number, of in graph.source_lines.items()
+        }
+        parts.append(f'"source_lines": {_dump(lines)}')
     if graph.second_runs:
         parts.append(
             f'"second_runs": {_dump({str(number): text for number, text in graph.second_runs.items()})}'

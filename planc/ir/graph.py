@@ -247,6 +247,9 @@ class ModelGraph(Record):
     """Names of buffers that are one tensor."""
     input_options: tuple[str, ...] = ()
     """The inputs that the user has set, as `--input` takes them: `NAME=DTYPE[d0,d1,...]`."""
+    source_lines: Mapping[int, Mapping[int, str]] = {}
+    """By the numbers of a function and of a step: where the model's own code calls an operation that takes numbers, and the
+    call itself, as `model.py:24: x.view(n, -1)`. Libraries have no lines."""
     second_runs: Mapping[int, str] = {}
     """By its number, for each function that leaves tensors for later code or finds some: the first operation in which a
     second run, after the pass, does not compute what the first did; '' where there is none."""

@@ -24,7 +24,8 @@ from planc.proof.sentences import (
     describe_point,
     describe_redundancy,
 )
-from planc.proof.violations import UNIT_LAWS, LayoutLaw
+from planc.proof.size_sentences import describe_expression, describe_parts
+from planc.proof.violations import UNIT_LAWS, LayoutLaw, SizeRead
 
 _LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *UNIT_LAWS)
 """Laws that say the same of an axis that splits the batch as of one that splits tensors."""
@@ -113,6 +114,7 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
     notes = _others_note(modules)
     if splits_batch and law not in UNIT_LAWS:
         notes.append(f"got: {got}; each rank of '{axis.axis}' has its part of the batch")
+    notes += _code_notes(violation)
     origin = violation.origin
     if origin is not None and origin.module and origin.module != modules[0]:
         notes.append(f"layout from: {origin.module}")
@@ -156,6 +158,20 @@ def _others_note(modules: tuple[str, ...]) -> list[str]:
     return [f"like it: {len(modules) - 1} more"] if len(modules) > 1 else []
 
 
+def _got(violation: Violation) -> str:
+    cause, expression = violation.cause, violation.expression
+    return (describe_expression(cause, expression) if expression else None) or describe_cause(cause).got
+
+
+def _code_notes(violation: Violation) -> Iterator[str]:
+    """The line of the model's code, and what its numbers are there."""
+    if violation.line:
+        place, _, text = violation.line.partition(": ")
+        yield f"code: {place}: {text}" if text else f"code: {place}"
+    if isinstance(violation.cause, SizeRead) and violation.cause.parts:
+        yield f"computed from: {describe_parts(violation.cause)}"
+
+
 def _lacks_rule(finding: Finding, binding: Binding) -> bool:
     """Whether the module has parameters, and no rule says how they are sharded."""
     bound = binding.root.find_submodule(finding.modules[0])
@@ -166,7 +182,7 @@ def _lacks_rule(finding: Finding, binding: Binding) -> bool:
 def _blamed_rule(violation: Violation, axis: AxisProof) -> tuple[Label, tuple[Label, ...]]:
     """The rule that is to blame, and others: the module's own rule, or the one that gave the value its layout."""
     own, origin = violation.rule, violation.origin.rule if violation.origin is not None else None
-    text = describe_cause(violation.cause).got if axis.splits_tensors or violation.law in UNIT_LAWS else ""
+    text = _got(violation) if axis.splits_tensors or violation.law in UNIT_LAWS else ""
     if own is not None and (origin is None or own is origin or _is_own_violation(own, violation)):
         others = (origin.location.label("this gave it its layout"),) if origin not in (None, own) else ()
         return own.location.label(text, *violation.rule_field), others

@@ -67,6 +67,10 @@ class Violation(Record):
     """The name of the module below the one whose analysis has the violation."""
     other_operand_rule: Located | None = None
     """What gave another operand its layout."""
+    line: str = ""
+    """Where the model's own code calls the operation, and the call."""
+    expression: str = ""
+    """The expression there whose value breaks the law."""
 
     @property
     def law(self) -> LayoutLaw:

@@ -13,7 +13,7 @@ from planc.proof.regions.causes import (
     SecondRunUnknown,
 )
 from planc.proof.result import GatheredLogits, GatherThenSlice, ProgramPoint, Redundancy, RepeatedGather
-from planc.proof.types import NumberSource
+from planc.proof.size_sentences import describe_number, describe_size_read
 from planc.proof.unproved import (
     AliasOfCopy,
     BrokenAssumption,
@@ -112,7 +112,7 @@ class Sentence(NamedTuple):
 def describe_cause(cause: Cause) -> Sentence:
     """The sentence of a cause."""
     if isinstance(cause, SizeRead):
-        return _size_read(cause)
+        return Sentence(*describe_size_read(cause))
     got, needed = _PARTIAL[cause.use] if isinstance(cause, PartialOperand) else _SENTENCES[type(cause)]
     fields = {**vars(cause), **_phrases(cause)}
     return Sentence(got.format_map(fields), needed.format_map(fields))
@@ -159,31 +159,6 @@ def _phrases(cause: Cause) -> Mapping[str, str]:
     if isinstance(cause, NumberEscapes):
         return {"number": describe_number(cause.source)}
     return {}
-
-
-def describe_number(source: NumberSource | None) -> str:
-    """Where a number of the model's code comes from."""
-    if source is None:
-        return "a number that the code computes from sizes"
-    if source.kind == "attribute":
-        return f"the attribute {source.attribute}"
-    if source.kind == "numel":
-        return f"the number of elements of a value that is {source.type}"
-    if source.kind == "size" and source.dim is not None:
-        return f"the size of dim {source.dim} of a value that is {source.type}"
-    return f"the size of a value that is {source.type}"
-
-
-def _size_read(cause: SizeRead) -> Sentence:
-    got = describe_number(cause.source)
-    if cause.local_value is not None:
-        got += f": {cause.local_value} on a rank, {cause.global_value} in the whole model"
-    needed = (
-        "a number that is the same on every rank"
-        if cause.in_argument
-        else "a value that is full where its size is read"
-    )
-    return Sentence(got, needed)
 
 
 _PARTIAL: Mapping[str, tuple[str, str]] = {

@@ -72,6 +72,15 @@ class NumberSource(Record):
     attribute: str = ""
 
 
+class NumberPart(Record):
+    """A number that the model's code read, and computes another one from."""
+
+    source: NumberSource
+    global_value: int | float
+    local_value: int | float
+    """On a rank."""
+
+
 INVARIANT = SpmdType("replicate")
 """I: the same numbers on all ranks, and the full gradient on every rank."""
 REPLICATED = SpmdType("replicate (gradient: partial)")

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from planc.ir.layout import Layout
 from planc.ir.record import Record
-from planc.proof.types import LocalIndex, NumberSource, PackedShard, Sharded, SpmdType
+from planc.proof.types import LocalIndex, NumberPart, NumberSource, PackedShard, Sharded, SpmdType
 
 LayoutLaw = Literal[
     "arrives", "partial", "cut-dim", "cut-along", "sequence", "gradient", "size-read", "size-written", "batch",
@@ -249,6 +249,13 @@ class SizeRead(Cause):
     local_value: int | float | None
     in_argument: bool
     """Whether an operation's argument takes it; else it enters the arithmetic or a branch."""
+    parts: tuple[NumberPart, ...] = ()
+    """What the code computes it from."""
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether it is computed from numbers of which some are the whole model's and others are the rank's own."""
+        return len({part.global_value == part.local_value for part in self.parts}) == 2
 
 
 class LocalIndexUsed(Cause):

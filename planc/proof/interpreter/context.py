@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from planc.bind.binding import Binding, BoundModule
+from planc.ir.graph import Function
 from planc.proof.interpreter.mutated_inputs import MutatedInputs
 from planc.proof.memory_effects import MemoryEffectsOf, writes_anywhere
 from planc.proof.param_types import ParamTypes
@@ -34,6 +37,12 @@ class AxisContext:
         self.tracks_aliasing = writes_anywhere(binding.graph)
         """Whether it matters which values share memory."""
         self.memory_effects = MemoryEffectsOf(binding.graph)
+        lines = binding.graph.source_lines
+        self._source_lines = {id(binding.graph.functions[number]): lines[number] for number in lines}
+
+    def source_lines(self, function: Function) -> Mapping[int, str]:
+        """Where the model's code calls the steps of a function, as far as the graph says."""
+        return self._source_lines.get(id(function), {})
 
     def find_module(self, name: str, caller: BoundModule) -> BoundModule | None:
         """The module of a name below its caller; a name that begins with `/` counts from the root."""

@@ -95,7 +95,9 @@ def _signature(operation: Operation, operands: Sequence[Operand]) -> ProgramPoin
 
 def size_read(number: RankDependent) -> SizeRead:
     """The use of a number that differs between ranks and the whole model, as a cause."""
-    return SizeRead(number.source, number.global_value, number.local_value, in_argument=False)
+    return SizeRead(
+        number.source, number.global_value, number.local_value, in_argument=False, parts=number.parts
+    )
 
 
 class SizeUse(NamedTuple):

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from planc.bind.binding import BoundModule
-from planc.ir.graph import Function, Slice, SymNumber, Value, WeightRef
+from planc.ir.graph import Function, Op, Slice, SymNumber, Value, WeightRef
 from planc.ir.resolved import Located
 from planc.ir.tree import map_leaves
 from planc.proof.interpreter.context import AxisContext
@@ -27,6 +27,7 @@ from planc.proof.result import (
 )
 from planc.proof.rules.operation import Operand, RankDependent
 from planc.proof.size_views import sizes_of_weights
+from planc.proof.source_expression import source_expression
 from planc.proof.types import (
     CONSTANT,
     INVARIANT,
@@ -39,7 +40,7 @@ from planc.proof.types import (
     SpmdType,
     sharded_dim,
 )
-from planc.proof.violations import Cause
+from planc.proof.violations import Cause, LiteralSize, SizeRead
 
 
 class Frame:
@@ -80,6 +81,9 @@ class Frame:
         """Tensors that a module's input slices, and the dim."""
         self.follows_input_type = _type_that_follows(inputs)
         self._evaluator = NumberEvaluator(self._sized_operand, self.local_attribute, context.ranks)
+        self.source_lines = context.source_lines(function)
+        self._step: tuple[int, Op | None] = 0, None
+        """The current step and its number, where it is an operation."""
         self._numbers: list[SymNumber] = []
         """The numbers that the arguments of the current step are computed from."""
         self.rank_dependent: list[RankDependent] = []
@@ -87,8 +91,14 @@ class Frame:
 
     # ---- arguments ---------------------------------------------------------------
 
-    def begin_step(self) -> None:
-        """Forget the numbers of the step before."""
+    def begin_step(self, index: int = -1, step: Op | None = None) -> None:
+        """Forget the numbers of the step before.
+
+        Args:
+            index: the number of the step.
+            step: the operation; None: what follows is none.
+        """
+        self._step = index, step
         self._numbers, self.rank_dependent = [], []
 
     def eval_argument(self, item: Any) -> Any:
@@ -174,8 +184,27 @@ class Frame:
         rules = [o.origin.rule for o in operands if o.origin is not None and o.origin.rule is not None]
         other = next((rule for rule in rules if origin is not None and rule is not origin.rule), None)
         self.analysis.violations.append(
-            Violation(cause, point, self.own_rule, (), origin, self.governing_rule, "", other)
+            Violation(
+                cause, point, self.own_rule, (), origin, self.governing_rule, "", other, *self._code_of(cause)
+            )
         )
+
+    def _code_of(self, cause: Cause) -> tuple[str, str]:
+        """The line of the model's code that the current step comes from, and there the expression of the number that breaks
+        a law; "" where the graph does not say."""
+        index, step = self._step
+        line = self.source_lines.get(index, "") if step is not None else ""
+        if not line or step is None or not isinstance(cause, SizeRead | LiteralSize):
+            return line, ""
+
+        def is_meant(item: Any) -> bool:
+            found = self._evaluator.evaluate(item) if isinstance(item, SymNumber) else item
+            if isinstance(cause, LiteralSize):
+                return type(found) is int and found == cause.literal and found != cause.local_size
+            both = (found.global_value, found.local_value) if isinstance(found, RankDependent) else ()
+            return both == (cause.global_value, cause.local_value)
+
+        return line, source_expression(line, step.arguments, is_meant)
 
     def origin_of(self, operands: Sequence[Operand]) -> Origin | None:
         """Where an operand that differs between ranks got its type, or a tensor whose size this step reads."""

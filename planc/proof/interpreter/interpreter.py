@@ -75,10 +75,10 @@ class Interpreter:
             if not isinstance(step, Op):
                 eval_call(frame, step, self.analyze)
             elif step.name.startswith("number."):
-                _use_number(frame, step)
+                _use_number(frame, index, step)
                 continue
             else:
-                _run_op(frame, step)
+                _run_op(frame, index, step)
             if frame.views_or_copies is not None:
                 _check_write(frame, frame.views_or_copies, index, step)
         if function is self.context.graph.main_function:
@@ -94,9 +94,9 @@ class Interpreter:
         return analysis
 
 
-def _run_op(frame: Frame, step: Op) -> None:
+def _run_op(frame: Frame, index: int, step: Op) -> None:
     """Follow one operation, and store its results in the frame."""
-    frame.begin_step()
+    frame.begin_step(index, step)
     context, analysis = frame.context, frame.analysis
     row = find_op(step.name)
     looks_up = bool(frame.row_attributes) and row is not None and row.looks_up_rows
@@ -185,9 +185,9 @@ def _normalize_type(frame: Frame, spmd_type: SpmdType, info: TensorInfo, operati
     return spmd_type
 
 
-def _use_number(frame: Frame, step: Op) -> None:
+def _use_number(frame: Frame, index: int, step: Op) -> None:
     """Follow a use of numbers that is no operation."""
-    frame.begin_step()
+    frame.begin_step(index, step)
     arguments = [
         frame.eval_argument(item) if isinstance(item, SymNumber) else item for item in step.arguments
     ]

@@ -8,9 +8,9 @@ from typing import Any
 
 from planc.ir.graph import SymNumber, Value
 from planc.ir.number_ops import NUMBER_OPS
-from planc.ir.tree import leaves
+from planc.ir.tree import leaves, nodes
 from planc.proof.rules.operation import Operand, RankDependent
-from planc.proof.types import UNKNOWN, NumberSource
+from planc.proof.types import UNKNOWN, NumberPart, NumberSource
 
 
 class NumberEvaluator:
@@ -36,7 +36,19 @@ class NumberEvaluator:
         local, source = self._local(number)
         if local is not None and local == number.captured:
             return number.captured
-        return RankDependent(number.captured, local, source)
+        return RankDependent(number.captured, local, source, self._parts(number))
+
+    def _parts(self, number: SymNumber) -> tuple[NumberPart, ...]:
+        """The numbers that one is computed from, each once."""
+        found: list[NumberPart] = []
+        for _, part in nodes(number, into=(SymNumber,)):
+            if not isinstance(part, SymNumber) or not (part.reads_size or part.op == "attribute"):
+                continue
+            local, source = self._local(part)
+            if part is number or local is None or source is None:
+                return ()
+            found.append(NumberPart(source, part.captured, local))
+        return tuple(dict.fromkeys(found))
 
     def _local(self, item: Any) -> tuple[Any, NumberSource | None]:
         """The number on a rank, None where that is not known, and where it comes from."""

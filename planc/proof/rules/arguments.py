@@ -117,7 +117,9 @@ def size_read_violation(item: Any) -> RuleViolation:
     """The violation of an argument that differs between ranks and the whole model."""
     if not isinstance(item, RankDependent):
         return RuleViolation(SizeRead(None, None, None, in_argument=True))
-    return RuleViolation(SizeRead(item.source, item.global_value, item.local_value, in_argument=True))
+    return RuleViolation(
+        SizeRead(item.source, item.global_value, item.local_value, in_argument=True, parts=item.parts)
+    )
 
 
 def normalize_dim(item: Any, ndim: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from planc.ir.graph import Slice, TensorInfo
 from planc.ir.record import Record
 from planc.ir.tree import leaves
-from planc.proof.types import NumberSource, SpmdType, local_shape
+from planc.proof.types import NumberPart, NumberSource, SpmdType, local_shape
 from planc.proof.unproved import Unproved, UnsupportedCall
 from planc.proof.violations import Cause, LayoutLaw
 
@@ -68,6 +68,8 @@ class RankDependent(Record):
     local_value: int | float | None
     source: NumberSource | None = None
     """What the code read; None: a result of several numbers, or one that depends on an unknown value."""
+    parts: tuple[NumberPart, ...] = ()
+    """What it is computed from, where that is known; empty: it is read as it is."""
 
     @property
     def is_unknown(self) -> bool:

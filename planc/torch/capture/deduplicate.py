@@ -44,6 +44,8 @@ class FunctionDeduplicator:
         self.functions: list[Function] = []
         self.function_of: dict[int, int] = {}
         """The function of each call, by its number."""
+        self.source_lines: dict[int, dict[int, str]] = {}
+        """By function and step: where the model's code calls an operation."""
         self._by_text: dict[str, int] = {}
         self._users: dict[int, tuple[int, int]] = {}
         """The first and the last call that uses a tensor."""
@@ -76,6 +78,8 @@ class FunctionDeduplicator:
             else:
                 builder.add_call(step, inner[step.number])
         function = self.function_of[call.number] = self._store(builder.build([*returned, *kept]))
+        if builder.lines:
+            self.source_lines.setdefault(function, builder.lines)
         results = [(n, call.output_aliases.get(n)) for n in returned]
         return _CallSummary(function, outer, [*results, *((n, n) for n in kept)])
 
@@ -136,6 +140,7 @@ class _FunctionBuilder:
         self.input_count = len(self._results(inputs))
         self.steps: list[Op | Call] = []
         self.number_uses: set[str] = set()
+        self.lines: dict[int, str] = {}
 
     def add_op(self, step: OpRecord) -> None:
         """Add an operation; a use of a number is added once."""
@@ -145,6 +150,8 @@ class _FunctionBuilder:
             if use in self.number_uses:
                 return
             self.number_uses.add(use)
+        if step.line:
+            self.lines[len(self.steps)] = step.line
         self.steps.append(Op(step.name, arguments, keywords, self._results((n, n) for n in step.results)))
 
     def add_call(self, step: CallRecord, summary: _CallSummary) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from planc.ir.graph import Slice, SymNumber, TorchConstant, Value, WeightRef
 from planc.ir.tree import children, transform
 from planc.torch.capture.size_leaks import untracked_numel
+from planc.torch.capture.source_lines import calling_line
 from planc.torch.capture.tensor_table import MAX_DEPTH, RUNTIME_NODES, TensorTable, tensors_in
 from planc.torch.capture.trace_records import CallRecord, OpRecord
 from planc.torch.capture.tracked_arithmetic import TRACKED_TYPES, TrackedInt, mark_escaped, tracked_numbers
@@ -35,7 +36,7 @@ class ArgumentEncoder:
     def record_use(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Record a use of a number."""
         if self.open_calls:
-            self.open_calls[-1].steps.append(OpRecord(name, arguments, {}, []))
+            self.open_calls[-1].steps.append(OpRecord(name, arguments, {}, [], line=calling_line()))
 
     def mark_escaped(self, tensors: Iterable[Tensor], arguments: Any) -> None:
         """Record that the sizes of tensors, and the numbers in arguments, escape."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from planc.ir.graph import SymNumber, Value, WeightRef
+from planc.ir.graph import INDEX_NODES, SymNumber, Value, WeightRef
+from planc.ir.tree import leaves
 from planc.torch.capture.boundary_aliases import BoundaryAliases
 from planc.torch.capture.decompose import decomposed, is_decomposed
 from planc.torch.capture.encode_arguments import ArgumentEncoder
@@ -21,6 +22,7 @@ from planc.torch.capture.fake_workarounds import pin_random_scalar
 from planc.torch.capture.hidden_flows import mutable_state
 from planc.torch.capture.op_names import DATA_READS, GRADIENT_ACCESS, is_in_place, op_name, reads_size
 from planc.torch.capture.size_leaks import has_plain_value, reveals_size, tracked_strides
+from planc.torch.capture.source_lines import calling_line
 from planc.torch.capture.tensor_table import is_fake_constant, tensors_in
 from planc.torch.capture.trace_records import CallRecord, OpRecord
 from planc.torch.capture.tracked_arithmetic import TrackedInt, tracked_numbers, untrack
@@ -176,7 +178,8 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
         effect = any(id(tensor) in self.table.weights for tensor in changed)
         versions = [self.table.version(tensor) for tensor in changed]
         results = [self.table.add(tensor, call.number) for tensor in fresh.values()]
-        call.steps.append(OpRecord(name, *encoded, results, effect, writes=bool(changed)))
+        line = calling_line() if leaves(encoded, (int, SymNumber), into=INDEX_NODES) else ""
+        call.steps.append(OpRecord(name, *encoded, results, effect, writes=bool(changed), line=line))
         for tensor, version in zip(changed, versions, strict=True):
             self._renumber_sharing(tensor, version, call)
 

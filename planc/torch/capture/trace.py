@@ -142,6 +142,7 @@ def trace(target: CaptureTarget) -> ModelGraph:
         names.ties,
         names.buffer_ties,
         target.input_options,
+        deduplicator.source_lines,
         second_runs_of_functions(functions, deduplicator.function_of, again),
     )
 

@@ -26,6 +26,8 @@ class OpRecord:
     """Whether it changes something that outlives the run, such as a buffer."""
     writes: bool = False
     """Whether it changes a tensor in place."""
+    line: str = ""
+    """Where the model's code calls it, and that call, where numbers are among its arguments."""
 
 
 @dataclass

@@ -106,8 +106,8 @@ def shared(make: Callable[[], Any]) -> Build:
 
 
 def changes_sizes(self: Any, x: Tensor) -> Tensor:
-    heads, self.attn.sizes.heads = self.attn.sizes.heads, 2
     y: Tensor = self.attn(x)
+    heads, self.attn.sizes.heads = self.attn.sizes.heads, 2
     self.attn.sizes.heads = heads
     return y
 
