@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         capture,
         check,
         from_data,
+        full,
         load,
         load_weights,
         materialize,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 _EXPORTS_BY_MODULE = {
     "planc.api": (
-        "PlanError", "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize",
+        "PlanError", "capture", "check", "from_data", "full", "load", "load_weights", "materialize", "parallelize",
         "parse", "to_data", "to_text",
     ),
     "planc.ir.blocks": (
@@ -75,7 +76,7 @@ __all__ = [
     "Attribute", "Axis", "CallError", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
     "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
     "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit", "WeightsError",
-    "capture", "check", "from_data", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",
+    "capture", "check", "from_data", "full", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",
 ]  # fmt: skip
 
 

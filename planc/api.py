@@ -218,6 +218,20 @@ def parallelize(
     return model
 
 
+def full(value: Any) -> Any:
+    """The full tensor of what a split model has: a parameter, a gradient, a result. Every rank calls this.
+
+    Args:
+        value: a tensor, or tuples, lists, mappings and dataclasses of tensors.
+
+    Returns:
+        The same with full tensors, in the order of the unsplit model. What is full already, or no tensor, stays as it is.
+    """
+    from planc.torch.apply.full_value import full_value
+
+    return full_value(value)
+
+
 def load_weights(model: Any, path: str | os.PathLike[str]) -> Any:
     """Load weights into a model, whether `planc.parallelize` has split it or not. Every rank calls this, and
     reads only the slices of its own shards.

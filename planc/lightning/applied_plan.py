@@ -20,6 +20,7 @@ from planc.lightning.plan_arguments import PlanArguments, plan_digest
 from planc.lightning.plan_mesh import PlanAxes
 from planc.prepare_plan import NotApplicable, PreparedPlan, prepare_plan
 from planc.torch.apply.apply_lowered import apply_lowered
+from planc.torch.apply.inputs_of_part import inputs_of_part
 from planc.torch.apply.module_graph import MissingInputs
 from planc.torch.models.example_inputs import override_inputs, parse_input_options
 
@@ -134,8 +135,11 @@ def _fitting_children(
 def _example_inputs(module: nn.Module, target: nn.Module, arguments: PlanArguments) -> Any:
     """The example inputs of the target, where they are given: tensors by position, or by name."""
     inputs: Any = arguments.inputs
-    if inputs is None and target is module:
-        inputs = getattr(module, "example_input_array", None)
+    if inputs is None and getattr(module, "example_input_array", None) is not None:
+        inputs = module.example_input_array
+        if target is not module:
+            name = next(name for name, part in module.named_modules() if part is target)
+            return inputs_of_part(module, name, inputs)
         inputs = (inputs,) if isinstance(inputs, Tensor) else inputs
     if isinstance(inputs, Sequence) and inputs and all(isinstance(text, str) for text in inputs):
         args, kwargs = override_inputs(target, (), {}, parse_input_options(list(inputs)))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.strategies.strategy import (
     _apply_filter,
     _BackwardSyncControl,
@@ -18,6 +20,7 @@ from lightning.fabric.utilities.distributed import _sync_ddp_if_available
 from lightning.fabric.utilities.init import _materialize_distributed_module
 from lightning.fabric.utilities.load import _move_state_into
 from lightning.fabric.utilities.optimizer import _optimizers_to_device
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch.distributed.device_mesh import DeviceMesh
 
 BackwardSyncControl = _BackwardSyncControl
@@ -72,8 +75,10 @@ def set_backward_sync_control(strategy: Any, control: _BackwardSyncControl) -> N
 
 
 def checkpoint_io(strategy: Any) -> Any:
-    """The CheckpointIO that the user gave to a Trainer, or None; the public property makes one where there is none."""
-    return strategy._checkpoint_io
+    """The CheckpointIO that the user gave to a Trainer, or None; the public property makes Lightning's default where there is
+    none, and so does the removal of a checkpoint."""
+    given = strategy._checkpoint_io
+    return None if type(given) is TorchCheckpointIO else given
 
 
 def callbacks(module: pl.LightningModule) -> list[Any]:
@@ -83,8 +88,13 @@ def callbacks(module: pl.LightningModule) -> list[Any]:
     return [] if trainer is None else vars(trainer)["callbacks"]
 
 
+def set_average_model(callback: StochasticWeightAveraging, averages: torch.nn.Module) -> None:
+    """Give the callback the parameters that it averages; it has copied those of the whole module when it was set up."""
+    callback._average_model = averages  # type: ignore[assignment]  # of it the callback takes the parameters alone
+
+
 __all__ = [
     "BackwardSyncControl", "apply_filter", "callbacks", "checkpoint_io", "materialize_module", "move_state_into",
-    "optimizers_to_device", "parallel_sizes", "reduce_tensor", "saves_full_checkpoints", "set_backward_sync_control",
+    "optimizers_to_device", "parallel_sizes", "reduce_tensor", "saves_full_checkpoints", "set_average_model", "set_backward_sync_control",
     "set_device_mesh", "set_module_mesh", "set_parallel_sizes", "setup_distributed", "validate_keys",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning_utilities.core.rank_zero import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -30,6 +30,7 @@ from planc.lightning.plan_arguments import PlanArguments, plan_digest, read_plan
 from planc.lightning.plan_mesh import PlanAxes, WorldSizes, make_meshes, resolve_axes
 from planc.lightning.reinitialize import rebuild_via_reset_parameters
 from planc.prepare_plan import NotApplicable, PreparedPlan
+from planc.report.summary import verdict_line
 from planc.torch.train.outside_grads import OutsideGrads
 from planc.torch.train.precision_conflicts import needs_loss_scaling, precision_conflicts
 from planc.torch.train.sync_params import sync_params
@@ -96,6 +97,7 @@ class PlanSession:
         run_on_all_ranks(lambda: _sync_initial_params(module, self.arguments.sync))
         rebuild_target = run_on_all_ranks(lambda: self._rebuild_target(module, rebuild))
         applied = apply_to_module(module, self.arguments, self.document, prepared, self.axes, self.plan_mesh)
+        rank_zero_info(f"planc: {verdict_line(prepared.result)}")
         self._materialize(module, rebuild_target)
         self._move_to_device(module, applied)
         group = self.mesh["tensor_parallel"].get_group()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies.model_parallel import ModelParallelStrategy as LightningStrategy
 from lightning.pytorch.trainer.states import TrainerFn
@@ -23,6 +24,7 @@ from planc.ir.expr import ExprValue
 from planc.ir.sync import Sync
 from planc.lightning import compat
 from planc.lightning.all_ranks import run_on_all_ranks
+from planc.lightning.callbacks import adapt_callbacks
 from planc.lightning.checkpoint_io import load_trainer_checkpoint, save_trainer_checkpoint
 from planc.lightning.dataloaders import check_first_batch
 from planc.lightning.plan_arguments import PlanArgument, PlanArguments, PlanInputs
@@ -125,6 +127,8 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
         self.accelerator.setup(trainer)
         self.model = self.precision_plugin.convert_module(module)
         self._session.apply_plan(module, self.precision_plugin.precision, self._rebuild)
+        if trainer.state.fn == TrainerFn.FITTING:
+            adapt_callbacks(module)
         if is_overridden("configure_model", module):
             # A later run of a Trainer takes the split model as it is.
             vars(module)["configure_model"] = skip_configure_model
@@ -198,8 +202,14 @@ class ModelParallelStrategy(PlanStrategy, LightningStrategy):
             return
         save_trainer_checkpoint(
             self._saver, checkpoint, self.broadcast(os.fspath(filepath)), self._session,
-            full=compat.saves_full_checkpoints(self), background=self._save_in_background,
+            full=compat.saves_full_checkpoints(self), background=self._save_in_background and not self._links_checkpoints(),
         )  # fmt: skip
+
+    def _links_checkpoints(self) -> bool:
+        """Whether a callback links to a checkpoint as soon as it is saved: it must be in its place by then."""
+        module = self.lightning_module
+        callbacks = [] if module is None else compat.callbacks(module)
+        return any(isinstance(each, ModelCheckpoint) and each.save_last == "link" for each in callbacks)
 
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None

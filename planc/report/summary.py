@@ -21,6 +21,11 @@ def render_results(results: Sequence[Result], *, quiet: bool = False) -> str:
     return "".join(parts)
 
 
+def verdict_line(result: Result) -> str:
+    """The plan, the mesh and the verdict in one line, without colours."""
+    return _verdict(result, Palette(False)).strip()
+
+
 def _verdict(result: Result, palette: Palette) -> str:
     errors = sum(d.is_error for d in result.diagnostics)
     warnings = len(result.diagnostics) - errors

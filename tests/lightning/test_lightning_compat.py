@@ -16,6 +16,7 @@ lightning = pytest.importorskip("lightning")
 
 from lightning.fabric.strategies.model_parallel import ModelParallelStrategy as FabricStrategy  # noqa: E402
 from lightning.pytorch import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import StochasticWeightAveraging  # noqa: E402
 from lightning.pytorch.strategies.model_parallel import (  # noqa: E402
     ModelParallelStrategy as TrainerStrategy,
 )
@@ -79,8 +80,20 @@ def _format() -> None:
 def _checkpoint_io() -> None:
     strategy, given = TrainerStrategy(), mock.Mock()
     assert compat.checkpoint_io(strategy) is None
+    assert strategy.checkpoint_io is not None
+    assert compat.checkpoint_io(strategy) is None, "a look at the property makes Lightning's default"
     strategy.checkpoint_io = given
     assert compat.checkpoint_io(strategy) is given
+
+
+@canary(
+    "set_average_model", breaks="lightning/callbacks.py: StochasticWeightAveraging averages the unsplit copy"
+)
+def _averages() -> None:
+    callback, averages = StochasticWeightAveraging(0.1), nn.ParameterList()
+    assert callback._average_model is None
+    compat.set_average_model(callback, averages)
+    assert callback._average_model is averages
 
 
 # ---- processes and the mesh -----------------------------------------------------------------------

@@ -91,11 +91,22 @@ def full_param(module: nn.Module, name: str, value: Tensor | None = None) -> Ten
     value = getattr(owner, own) if value is None else value
     stored = full_tensor(value.detach())
     packed = packed_params(owner).get(own)
-    return stored if packed is None else _to_global_order(stored, packed)
+    return stored if packed is None else to_global_order(stored, packed)
 
 
-def _to_global_order(stored: Tensor, packed: PackedParam) -> Tensor:
-    return torch.empty_like(stored).index_copy_(packed.dim, packed.stored_order(stored.device), stored)
+def packed_of_tensor(tensor: Tensor) -> PackedParam | None:
+    """How a tensor is stored that is a packed parameter, or the gradient of one; None: it is neither."""
+    for module in _PACKED_OWNERS:
+        for name, packed in packed_params(module).items():
+            parameter = own_parameters(module).get(name)
+            if parameter is not None and (tensor is parameter or tensor is parameter.grad):
+                return packed
+    return None
+
+
+def to_global_order(stored: Tensor, packed: PackedParam) -> Tensor:
+    """A full tensor in the model's order."""
+    return torch.empty_like(stored).index_copy(packed.dim, packed.stored_order(stored.device), stored)
 
 
 def _to_stored_order(full: Tensor, packed: PackedParam) -> Tensor:
@@ -119,7 +130,7 @@ def _reorder(value: Any, packed: PackedParam, reorder: Callable[[Tensor, PackedP
 def _state_dict_to_global(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
     for name, packed in packed_params(module).items():
         if prefix + name in state:
-            state[prefix + name] = _reorder(state[prefix + name], packed, _to_global_order)
+            state[prefix + name] = _reorder(state[prefix + name], packed, to_global_order)
 
 
 def _state_dict_to_local(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -173,7 +184,7 @@ def _reorder_state(
 
 
 def _optimizer_to_global(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    return _reorder_optimizer(optimizer, state, _to_global_order)
+    return _reorder_optimizer(optimizer, state, to_global_order)
 
 
 def _optimizer_to_local(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:

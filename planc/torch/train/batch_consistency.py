@@ -124,11 +124,20 @@ def _stable_repr(item: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(item))
 
 
+def _nested_leaf(item: Tensor) -> _BatchLeaf:
+    """A tensor of tensors of several shapes. One that is strided does not even say its shape."""
+    parts = list(map(_tensor_leaf, item.unbind()))
+    shown = _truncate(f"nested: {', '.join(part.description for part in parts)}")
+    return _BatchLeaf(any(part.is_tensor for part in parts), shown, text_digest(repr(parts)))
+
+
 def _tensor_leaf(item: Tensor) -> _BatchLeaf:
+    if item.is_nested:
+        return _nested_leaf(item)
     description = f"{str(item.dtype).removeprefix('torch.')} {list(item.shape)}"
     if isinstance(item, DTensor):
         return _BatchLeaf(False, f"{description} split as {item.placements}", 0)
-    if item.is_meta or item.is_nested or item.is_quantized or item.layout != torch.strided:
+    if item.is_meta or item.is_quantized or item.layout != torch.strided:
         return _BatchLeaf(False, f"{description} {item.layout}", 0)
     return _BatchLeaf(item.numel() > 0, description, int(tensor_digest(item)))
 

@@ -20,10 +20,11 @@ def step_per_mesh(optimizer: Optimizer) -> Iterator[None]:
     mesh. During a step, each group is therefore split into one group for each mesh, with the same settings. Before and
     after, and in the closure of a step, the groups are the user's, and state dicts are those of the unsplit model.
 
-    If an optimizer does not support DTensors, its error gets a note that says which do.
+    If an optimizer does not support DTensors, its own error gets a note that says which do.
     """
-    mesh_groups = _MeshGroups(optimizer)
+    mesh_groups, closures = _MeshGroups(optimizer), _ClosureErrors()
     hooks = (
+        optimizer.register_step_pre_hook(closures.replace_closure),
         optimizer.register_step_pre_hook(mesh_groups.split),
         optimizer.register_step_post_hook(lambda *_: mesh_groups.restore()),
     )
@@ -31,7 +32,8 @@ def step_per_mesh(optimizer: Optimizer) -> Iterator[None]:
         yield
     except (RuntimeError, NotImplementedError, TypeError) as error:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if any(isinstance(p, DTensor) for p in parameters) and _is_dtensor_error(error):
+        is_optimizers = error is not closures.raised and _is_dtensor_error(error)
+        if is_optimizers and any(isinstance(p, DTensor) for p in parameters):
             error.add_note(
                 f"planc: {type(optimizer).__name__} with these settings does not support DTensor parameters. "
                 "AdamW, Adam and SGD do, with and without foreach; Adam and AdamW also with fused=True"
@@ -41,6 +43,30 @@ def step_per_mesh(optimizer: Optimizer) -> Iterator[None]:
         mesh_groups.restore()
         for hook in hooks:
             hook.remove()
+
+
+class _ClosureErrors:
+    """Remembers what the closure of a step raises: that is the user's own error, not the optimizer's."""
+
+    def __init__(self) -> None:
+        self.raised: Exception | None = None
+
+    def replace_closure(
+        self, _: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Put a closure that remembers its error in place of the user's."""
+        closure = kwargs["closure"] if "closure" in kwargs else next(iter(args[1:]), None)
+        if closure is None:
+            return None
+
+        def watched() -> Any:
+            try:
+                return closure()
+            except Exception as error:
+                self.raised = error
+                raise
+
+        return args[:1], {**kwargs, "closure": watched}
 
 
 class _MeshGroups:

@@ -98,6 +98,7 @@ def test_random_numbers_of_a_tensor_group() -> None:
         ("no tensor", "batch: int64 [3, 4] and None", ""),
         ("another key", "batch (a dict): keys ['a'] and keys ['b']", ""),
         ("another text", "batch[1]: 'a' and 'b'", ""),
+        ("a nested tensor", "batch: nested: float32 [2], float32 [3], with other values", ""),
         ("an array", "batch: int64 [5000], with other values", ""),
         ("the same everywhere", "", "data ranks 0 and 1 (ranks 0, 1 and 2, 3) have the same batch"),
         ("nothing in it", "", ""),

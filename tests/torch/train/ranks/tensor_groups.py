@@ -73,6 +73,7 @@ def _batch(name: str, data: int, tensor: int) -> Any:
         "no tensor": [ids, None][tensor],
         "another key": {"ab"[tensor]: ids},
         "another text": (ids, "ab"[tensor]),
+        "a nested tensor": torch.nested.nested_tensor([torch.ones(2), torch.ones(3) * (1 + data + tensor)]),
         "an array": np.arange(5000) + 10000 * data + (np.arange(5000) == 2500) * tensor,
         "the same everywhere": _nested(0, 0),
         "nothing in it": {"x": None},
