@@ -358,6 +358,7 @@ _DIM_USES: Mapping[str, str] = {
     "normalization": "the operation normalizes along that dim",
     "batch statistics": "the statistics are those of the whole batch",
     "softmax": "softmax sums along that dim",
+    "matrix": "the operation takes matrices, and needs all of that dim",
     "recurrence": "each step of the layer needs all of that dim",
     "scan": "the operation accumulates along that dim",
     "difference": "the operation subtracts neighbours along that dim",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from planc.proof.rules import (  # noqa: F401  # each adds its rows
     activations,
     attention,
+    batched,
     casts,
     concatenation,
     convolution,

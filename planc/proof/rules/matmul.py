@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from planc.ir.graph import Op, WeightRef
+from planc.proof.rules.arguments import as_operand
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.inplace import inplace_type
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import saves_factors
-from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType
+from planc.proof.types import DEFERRED_BIAS, PARTIAL, SpmdType, sharded_dim
 from planc.proof.violations import PartialOperand
 
 
@@ -77,8 +78,11 @@ def _batch_labels(operand: Operand, last: int, batch: tuple[int, ...]) -> DimLab
 def addmm_rule(operation: Operation) -> SpmdType:
     """beta * bias + alpha * (a @ b)"""
     names = ("batch1", "batch2") if operation.name.startswith("b") else ("mat1", "mat2")
-    bias, a, b, _, _ = operation.bind_arguments("input", *names, beta=1, alpha=1)
-    spmd_type = add_bias_type(operation, matmul_type(operation, a, b), bias)
+    bias, a, b, beta, _ = operation.bind_arguments("input", *names, beta=1, alpha=1)
+    product = matmul_type(operation, a, b)
+    # With a beta of 0 torch does not read the bias, which may be empty memory.
+    is_read = beta != 0 or product is not PARTIAL or sharded_dim(as_operand(bias).type) is not None
+    spmd_type = add_bias_type(operation, product, bias) if is_read else product
     return inplace_type(operation, spmd_type) if operation.name.endswith("_") else spmd_type
 
 

@@ -106,9 +106,11 @@ def pointwise_rule(operation: Operation) -> SpmdType:
 @op_rule("rsub", "__sub__", "__rsub__", saves=saves_nothing, may_alias=False)
 @op_rule("__isub__", saves=saves_nothing)
 def add_rule(operation: Operation) -> SpmdType:
-    """x + alpha * y: partial if both are"""
+    """x + alpha * y: partial if both are, or if one is and the other is the number 0"""
     operands, result = broadcast_operands(operation)
-    if len(operands) == 1 and operands[0][0].type is PARTIAL:
+    numbers = [item for item in operation.arguments if not isinstance(item, Operand)]
+    adds_zero = all(type(number) in (int, float) and number == 0 for number in numbers)
+    if len(operands) == 1 and operands[0][0].type is PARTIAL and not adds_zero:
         raise RuleViolation(PartialOperand("constant added"))
     return pointwise_result_type(operation, einsum_rule(operands, result, linear_in="all"))
 

@@ -48,6 +48,7 @@ def test_addmm(ranks):
     n = ranks
     cover([
         Case("addmm", T(2 * n), T(3, n), T(n, 2 * n), call=torch.addmm),
+        Case("addmm", T(2, n), T(2, n), T(n, n), beta=0, call=torch.addmm),
         Case("addmm", T(n, n), T(n, n), T(n, n), beta=0.5, alpha=2, call=torch.addmm),
         Case("baddbmm", T(n, 1, n), T(n, 2, n), T(n, n, n), call=torch.baddbmm),
         Case("baddbmm", T(n, 2, n), batch1=T(n, 2, n), batch2=T(n, n, n), call=torch.baddbmm),
