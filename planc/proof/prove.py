@@ -126,12 +126,18 @@ class _AxisProver:
     def prove(self, axis: str) -> AxisProof:
         """Follow the model, and check what leaves it.
 
-        Of the two types of «replicate» at the model's own inputs, the one with fewer violations is right.
+        Of the two types of «replicate» at the model's own inputs, the one with fewer violations is right; so it is at
+        outputs of modules that the plan declares as `replicate -> replicate`.
         """
         proof, is_ambiguous = self._prove_with(axis, INVARIANT)
-        if not is_ambiguous or not _count_violations(proof):
+        if not _count_violations(proof):
             return proof
-        return min(proof, self._prove_with(axis, REPLICATED)[0], key=_count_violations)
+        proofs = [proof, *([self._prove_with(axis, REPLICATED)[0]] if is_ambiguous else [])]
+        if self.context.may_sum_output_gradients:
+            self.context.sums_output_gradients = True
+            proofs.append(self._prove_with(axis, INVARIANT)[0])
+            self.context.sums_output_gradients = False
+        return min(proofs, key=_count_violations)
 
     def _prove_with(self, axis: str, replicate_type: SpmdType) -> tuple[AxisProof, bool]:
         """The proof, and whether «replicate» at an input of the model could have meant the other type."""

@@ -11,10 +11,10 @@ from planc.ir.resolved import Settings
 from planc.ir.source import Source
 from planc.syntax.read_file import read_source
 from planc.torch.capture.trace import CaptureTarget, trace
-from tests.proof.regressions import boundaries, containers, rowwise
+from tests.proof.regressions import boundaries, containers, rowwise, tied_head
 from tests.proof.regressions.regression import SoundnessCase
 
-CASES = [*rowwise.CASES, *boundaries.CASES, *containers.CASES]
+CASES = [*rowwise.CASES, *boundaries.CASES, *containers.CASES, *tied_head.CASES]
 
 
 @pytest.mark.parametrize("trap", CASES, ids=[trap.name for trap in CASES])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from planc.ir.graph import Call, Function, TensorInfo
-from planc.ir.layout import Layout, Shard
+from planc.ir.layout import Layout, Replicate, Shard
 from planc.ir.resolved import Located
 from planc.ir.tree import TreePath
 from planc.proof.boundary.ports import BoundaryPort, argument_tensors, tensor_paths
@@ -73,6 +73,8 @@ class ModuleBoundary:
         """Those of deferred biases; as in `Analysis`."""
         self.replicate_is_ambiguous = False
         """Whether «replicate» could have meant either of its two types."""
+        self.may_sum_output_gradients = False
+        """Whether «replicate -> replicate» at an output could have meant that the gradient is summed there."""
 
     def convert_inputs(
         self,
@@ -104,9 +106,21 @@ class ModuleBoundary:
         return [*(passed[number] for number in numbers[:count]), *before[count:]]
 
     def convert_outputs(
-        self, ports: list[BoundaryPort], results: list[AbstractValue], function: Function
+        self,
+        ports: list[BoundaryPort],
+        results: list[AbstractValue],
+        function: Function,
+        *,
+        sums_gradients: bool = False,
     ) -> None:
-        """Give returned tensors, in place, the layouts that the caller sees; other exports keep theirs."""
+        """Give returned tensors, in place, the layouts that the caller sees; other exports keep theirs.
+
+        Args:
+            ports: the outputs whose layout changes.
+            results: what the function exports.
+            function: the module's code.
+            sums_gradients: whether «replicate -> replicate» sums the gradient, for a caller that computes with a part of it.
+        """
         paths, count = list(tensor_paths(function.result)), len(function.returned_tensors)
         index_of = {number: index for index, number in enumerate(function.exports[:count])}
         for number, group in _group_by_tensor(ports).items():
@@ -114,7 +128,10 @@ class ModuleBoundary:
             if index is None:
                 continue
             before = results[index]
-            replicate_type = REPLICATED if before.type is REPLICATED else INVARIANT
+            is_full = before.type is INVARIANT and all(_is_full_twice(port) for port in group)
+            self.may_sum_output_gradients |= is_full
+            sums = before.type is REPLICATED or (is_full and sums_gradients)
+            replicate_type = REPLICATED if sums else INVARIANT
             after = [self.convert(port, before, function.tensors[number], replicate_type) for port in group]
             results[index] = self.merge_ports(group, after, before, paths)
             if number in function.exports[count:] and self.escapes_in_container(group, 0, before):
@@ -282,6 +299,11 @@ def _group_by_tensor(ports: list[BoundaryPort]) -> dict[int, list[BoundaryPort]]
     for port in ports:
         groups.setdefault(port.tensor, []).append(port)
     return groups
+
+
+def _is_full_twice(port: BoundaryPort) -> bool:
+    """Whether a port says «replicate -> replicate»."""
+    return isinstance(port.before, Replicate) and isinstance(port.after, Replicate)
 
 
 def _counts_from_last(layout: Layout | None) -> bool:

@@ -32,6 +32,10 @@ class AxisContext:
         self.size_views = SizeViews(binding, block, local_entries)
         self.binding, self.graph, self.ranks = binding, binding.graph, ranks
         self.splits_batch = block is None
+        self.may_sum_output_gradients = False
+        """Whether «replicate -> replicate» at an output could have meant that the gradient is summed there."""
+        self.sums_output_gradients = False
+        """Whether it means that."""
         self.param_types = ParamTypes(binding, block, ranks)
         self.mutated_inputs = MutatedInputs(binding.graph)
         self.tracks_aliasing = writes_anywhere(binding.graph)

@@ -63,7 +63,11 @@ class _BoundedCall:
         """The analysis of the module's code, and the results as the caller sees them."""
         boundary, analysis = self._enter(analyze)
         results = list(analysis.results)
-        boundary.convert_outputs(self.outputs, results, self.function)
+        context = self.frame.context
+        boundary.convert_outputs(
+            self.outputs, results, self.function, sums_gradients=context.sums_output_gradients
+        )
+        context.may_sum_output_gradients |= boundary.may_sum_output_gradients
         param_types = self.frame.context.param_types.types_of(self.bound)
         boundary.add_deferred_bias(param_types, self.bound.module.parameters, results, self.function)
         results = self._drop_mutated_inputs(results)
