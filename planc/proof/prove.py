@@ -7,10 +7,12 @@ its part of the batch, and computes with all parameters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 from planc.bind.binding import Binding
 from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
 from planc.ir.resolved import Located
+from planc.proof.batch_causes import AverageLeaves, SumLeaves
 from planc.proof.boundary.module_boundary import ModuleBoundary
 from planc.proof.boundary.ports import input_ports, output_ports
 from planc.proof.compiled_sizes import compiled_size_reads
@@ -31,8 +33,10 @@ from planc.proof.result import (
 )
 from planc.proof.size_views import choose_views
 from planc.proof.types import (
+    AVERAGE,
     CONSTANT,
     INVARIANT,
+    PARTIAL,
     REPLICATED,
     SAME_ON_ALL_RANKS,
     UNKNOWN,
@@ -199,7 +203,7 @@ class _AxisProver:
             return None
         if self.block.splits_batch:
             part = spmd_type in SAME_ON_ALL_RANKS or isinstance(spmd_type, Sharded)
-            return None if part else OutputNotBatch(spmd_type)
+            return None if part else _batch_output(spmd_type, info)
         if logits and self.block.splits_logits:
             return None if spmd_type is sharded(last) else LogitsNotSharded(spmd_type, last)
         if spmd_type in (INVARIANT, CONSTANT) or (isinstance(spmd_type, Sharded) and declared):
@@ -212,6 +216,18 @@ class _AxisProver:
             return Violation(cause, point, None)
         rule = self.block.loss if isinstance(cause, LogitsNotSharded) else None
         return Violation(cause, point, rule, origin=value.origin)
+
+
+def _batch_output(spmd_type: SpmdType, info: TensorInfo) -> Cause | None:
+    """What is wrong with a value that leaves the model on an axis that splits the batch, and is not a part of it.
+
+    The mean of one number over the batch may leave: it is the loss, or a term of it, and its gradient is averaged.
+    """
+    if spmd_type is PARTIAL:
+        return SumLeaves()
+    if spmd_type is not AVERAGE:
+        return OutputNotBatch(spmd_type)
+    return None if prod(info.shape) == 1 and info.is_floating else AverageLeaves(info.shape)
 
 
 def _count_violations(proof: AxisProof) -> int:
@@ -232,7 +248,10 @@ def _input_value(main: Function, number: int, batch_ranks: int | None) -> Abstra
         sizes = [tensor.shape[0] for tensor in main.tensors[: main.inputs] if len(tensor.shape) > 1]
         batch = next((size for size in sizes if size != 1), info.shape[0])
         if info.shape[0] == batch:
-            return AbstractValue(sharded(0)) if batch % batch_ranks == 0 else UNKNOWN_VALUE
+            taken = None if info.is_floating else number
+            return (
+                AbstractValue(sharded(0), input_number=taken) if batch % batch_ranks == 0 else UNKNOWN_VALUE
+            )
         if len(info.shape) > 1 and info.shape[0] != 1:
             return _UNKNOWN_BATCH
     return AbstractValue(INVARIANT if info.grad else CONSTANT)

@@ -27,13 +27,20 @@ class Origin(Record):
 
 
 class AbstractValue:
-    """The abstract value of a tensor: its type, where it got that, and whether it may share memory
-    with a copy that a boundary made."""
+    """The abstract value of a tensor: its type, where it got that, whether it may share memory with a copy that a
+    boundary made, and the number of the model's input whose entries it has: see `Operand.input_number`."""
 
-    __slots__ = ("copied", "origin", "type")
+    __slots__ = ("copied", "input_number", "origin", "type")
 
-    def __init__(self, kind: SpmdType, origin: Origin | None = None, *, copied: bool = False) -> None:
-        self.type, self.origin, self.copied = kind, origin, copied
+    def __init__(
+        self,
+        kind: SpmdType,
+        origin: Origin | None = None,
+        *,
+        copied: bool = False,
+        input_number: int | None = None,
+    ) -> None:
+        self.type, self.origin, self.copied, self.input_number = kind, origin, copied, input_number
 
 
 UNKNOWN_VALUE = AbstractValue(UNKNOWN)
@@ -169,6 +176,10 @@ SummedGradient = tuple[TensorInfo, Located | None]
 """A parameter whose gradient is all-reduced, and the rule of its module."""
 
 
+LeftOutEntry = tuple[int, int]
+"""The number of an input of the model, and an entry."""
+
+
 class Analysis:
     """What the proof finds about one call of a module on one axis; equal calls share it."""
 
@@ -179,6 +190,8 @@ class Analysis:
         "full_gradients",
         "has_unknown",
         "has_violations",
+        "left_out",
+        "looked_up",
         "merges_size_one",
         "redundant_collectives",
         "results",
@@ -201,6 +214,10 @@ class Analysis:
         """Parameters whose full gradient every rank computes, with the rules of their modules."""
         self.calls: list[tuple[str, Analysis]] = []
         """The modules that it calls, by their names."""
+        self.left_out: set[LeftOutEntry] = set()
+        """What a mean over the batch leaves out: ranks have equal parts of it only if their inputs have no such entry."""
+        self.looked_up: set[int] = set()
+        """The numbers of the model's inputs whose entries are rows of a table, and so not negative."""
         self.merges_size_one = False
         """Whether a view in it is right only as long as a dim of size 1 has that size."""
         self.has_violations = False

@@ -1,10 +1,11 @@
-"""The English of what the proof finds: no other file of the proof makes sentences."""
+"""The English of what the proof finds; that of means over the batch is in `batch_sentences.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from planc.proof.batch_sentences import BATCH_SENTENCES, batch_phrases
 from planc.proof.regions.causes import (
     MemoryChange,
     NotRepeatable,
@@ -158,7 +159,7 @@ def _phrases(cause: Cause) -> Mapping[str, str]:
         return {"use": _MEMORY_USES[cause.direction]}
     if isinstance(cause, NumberEscapes):
         return {"number": describe_number(cause.source)}
-    return {}
+    return batch_phrases(cause)
 
 
 _PARTIAL: Mapping[str, tuple[str, str]] = {
@@ -247,6 +248,7 @@ _ASSUMPTIONS: Mapping[str, str] = {
 }
 
 _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
+    **BATCH_SENTENCES,
     NoRule: ("planc has no rule for this operation", ""),
     UnsupportedCall: ("{reason}", ""),
     UnreadableArguments: ("planc cannot read its arguments ({error})", ""),

@@ -89,6 +89,9 @@ CONSTANT = SpmdType("replicate (no gradient)")
 """The same numbers on all ranks, without a gradient: it serves as I and as R."""
 PARTIAL = SpmdType("partial")
 """P: the value is the sum of the ranks' values; every rank gets the full gradient."""
+AVERAGE = SpmdType("mean over the ranks")
+"""The value is the mean of the ranks' values, and every rank gets the full gradient. On an axis that splits the batch evenly
+and averages gradients, a mean over the batch is such a value."""
 DEFERRED_BIAS = SpmdType("bias after the all-reduce")
 """A bias that a rowwise module adds once, after the all-reduce of its output."""
 UNKNOWN = SpmdType("unknown")

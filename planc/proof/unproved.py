@@ -89,6 +89,12 @@ class GradientFromNothing(Unproved):
     """A result has a gradient, but none of its operands has one."""
 
 
+class TargetsLeftOut(Unproved):
+    """A mean leaves out entries, and the code may have made some of them: ranks may count other numbers."""
+
+    entry: int
+
+
 class NumberEscapes(Unproved):
     """The code turns a number that differs between ranks into one that planc cannot follow."""
 

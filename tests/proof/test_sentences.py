@@ -58,7 +58,18 @@ def test_every_law_has_a_headline() -> None:
 
 
 def test_templates_name_fields_of_their_record() -> None:
-    phrases = {"why", "joined_types", "counted", "number", "what", "verb", "use", "what_happens"}
+    phrases = {
+        "why",
+        "joined_types",
+        "counted",
+        "number",
+        "what",
+        "verb",
+        "use",
+        "what_happens",
+        "how",
+        "instead",
+    }
     for record, templates in (*sentences._SENTENCES.items(), *sentences._REDUNDANCIES.items()):
         fields = dict.fromkeys((*record._names, *phrases), _Anything())
         for template in templates:

@@ -1,10 +1,13 @@
 """An operation mixes entries of the batch, which a data axis splits.
 
 On the axis of an `fsdp` block each rank computes its part of the batch, and FSDP averages the
-gradients. The average is the gradient of the full batch only if the model computes each sample
-by itself. Batch statistics (BatchNorm in training), a mean over the batch and losses that
-compare samples see one part of the batch on each rank, so the ranks train another model. Train
-such a model on one device, or let its code communicate.
+gradients. The average is the gradient of the full batch if the model computes each sample by
+itself, and may take means over the batch as its loss: the mean of the ranks' means is the mean,
+and so is a sum of such means, or one times a number that all ranks have. The product or the
+square of means, a sum over the batch, and a mean that divides by a count of its own (under a
+mask, or with class weights) are not. Nor are batch statistics (BatchNorm in training) and
+losses that compare samples: each rank sees one part of the batch, and trains another model.
+Compute such a loss outside of the model, or train on one device.
 
 Wrong (planc check --model batches.graph.json.gz --dp 2):
 

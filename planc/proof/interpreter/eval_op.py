@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from planc.ir.number_ops import COMPARISONS
 from planc.proof.result import ProgramPoint
+from planc.proof.rules.averages import infer_with_averages
 from planc.proof.rules.operation import (
     Operand,
     Operation,
@@ -15,7 +16,7 @@ from planc.proof.rules.operation import (
     Unsupported,
 )
 from planc.proof.rules.registry import OpRow, RuleFunction
-from planc.proof.types import CONSTANT, UNKNOWN, LocalIndex, SpmdType
+from planc.proof.types import AVERAGE, CONSTANT, UNKNOWN, LocalIndex, SpmdType
 from planc.proof.unproved import (
     SIDE_EFFECTS,
     NoRule,
@@ -85,6 +86,8 @@ def _apply_rule(
                 raise RuleViolation(LocalIndexUsed(operand.type))
     if numbers and (not row.accepts_rank_dependent or any(n.local_value is None for n in numbers)):
         raise RuleViolation(size_read(numbers[0]))
+    if any(operand.type is AVERAGE for operand in operands):
+        return infer_with_averages(infer, operation, operands)
     types = infer(operation)
     return [types] * len(operation.results) if isinstance(types, SpmdType) else types
 

@@ -119,7 +119,7 @@ class Frame:
         if isinstance(item, WeightRef):
             return self.param_operand(item.name)
         value, info = self.values[item.number], self.function.tensors[item.number]
-        return Operand(value.type, info.shape, info.grad, info.dtype, value.origin)
+        return Operand(value.type, info.shape, info.grad, info.dtype, value.origin, value.input_number)
 
     def param_operand(self, name: str) -> Operand:
         """A parameter or a buffer, by its name in this module's code."""

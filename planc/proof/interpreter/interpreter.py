@@ -17,6 +17,7 @@ from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.eval_call import eval_call
 from planc.proof.interpreter.eval_op import OpResult, check_size_use, eval_op, size_read
 from planc.proof.interpreter.frame import Frame
+from planc.proof.interpreter.left_out import follow_left_out, input_number_of
 from planc.proof.interpreter.views_or_copies import ViewsOrCopies
 from planc.proof.redundant_collectives import gather_then_slice, repeated_gathers
 from planc.proof.result import UNKNOWN_VALUE, AbstractValue, Analysis, ProgramPoint
@@ -63,7 +64,8 @@ class Interpreter:
             rule: the module's rule, or that of the nearest module around it.
         """
         copied = tuple([value.copied for value in inputs]) if self.context.tracks_aliasing else ()
-        key = (id(function), id(bound), tuple([value.type for value in inputs]), copied, id(rule))
+        taken = tuple([value.input_number for value in inputs]) if self.context.splits_batch else ()
+        key = (id(function), id(bound), tuple([value.type for value in inputs]), copied, taken, id(rule))
         analysis = self._cache.get(key)
         if analysis is None:
             analysis = self._cache[key] = self._run(Frame(self.context, function, bound, inputs, path, rule))
@@ -110,6 +112,8 @@ def _run_op(frame: Frame, index: int, step: Op) -> None:
     operands = operation.operands()
     copied = context.tracks_aliasing and may_alias_copy(step, row, frame.values)
     result = _infer(frame, step, row, operation, operands, copied=copied)
+    if row is not None and context.splits_batch:
+        result = follow_left_out(analysis, row, operation, result)
     if result.cause is not None and result.point is not None:
         frame.add_violation(result.cause, result.point, result.operands)
     analysis.has_unknown |= UNKNOWN in result.types
@@ -122,7 +126,8 @@ def _run_op(frame: Frame, index: int, step: Op) -> None:
         frame.memory.follow(step, frame.values)
     for number, spmd_type, info in zip(step.results, result.types, infos, strict=True):
         normal = _normalize_type(frame, spmd_type, info, operation.name)
-        frame.values[number] = AbstractValue(normal, origin, copied=copied)
+        taken = input_number_of(row, operands, info) if context.splits_batch else None
+        frame.values[number] = AbstractValue(normal, origin, copied=copied, input_number=taken)
         if row is not None and row.entries == "same" and operands:
             first = operands[0]
             analysis.merges_size_one |= merges_size_one(first.type, first.shape, normal, info.shape)

@@ -10,7 +10,7 @@ from planc.ir.graph import SymNumber, Value
 from planc.ir.number_ops import NUMBER_OPS
 from planc.ir.tree import leaves, nodes
 from planc.proof.rules.operation import Operand, RankDependent
-from planc.proof.types import UNKNOWN, NumberPart, NumberSource
+from planc.proof.types import UNKNOWN, NumberPart, NumberSource, sharded_dim
 
 
 class NumberEvaluator:
@@ -36,7 +36,7 @@ class NumberEvaluator:
         local, source = self._local(number)
         if local is not None and local == number.captured:
             return number.captured
-        return RankDependent(number.captured, local, source, self._parts(number))
+        return RankDependent(number.captured, local, source, self._share(number), self._parts(number))
 
     def _parts(self, number: SymNumber) -> tuple[NumberPart, ...]:
         """The numbers that one is computed from, each once."""
@@ -49,6 +49,24 @@ class NumberEvaluator:
                 return ()
             found.append(NumberPart(source, part.captured, local))
         return tuple(dict.fromkeys(found))
+
+    def _share(self, item: Any) -> int | None:
+        """As `RankDependent.share`: it follows from the formula, not from the numbers of one capture."""
+        if not isinstance(item, SymNumber) or item.op == "attribute" or item.reads_size:
+            dim = (
+                sharded_dim(self.operand(item.arguments[0], item.reader).type) if _reads_size(item) else None
+            )
+            if dim is not None and (item.op == "numel" or dim == _dim_read(item)):
+                return -1
+            return 0 if self._local(item)[0] == _captured(item) else None
+        powers = [self._share(argument) for argument in item.arguments]
+        if None in powers:
+            return None
+        if item.op in ("mul", "truediv", "neg"):
+            first, *others = powers
+            return first + sum(others) * (1 if item.op == "mul" else -1)  # type: ignore[operator, arg-type]
+        # A sum, a remainder or a power of numbers of which each rank has its share is no share in general.
+        return powers[0] if item.op in ("add", "sub") and powers[0] == powers[1] else None
 
     def _local(self, item: Any) -> tuple[Any, NumberSource | None]:
         """The number on a rank, None where that is not known, and where it comes from."""
@@ -79,8 +97,16 @@ class NumberEvaluator:
         shape = operand.local_shape(self.ranks)
         if item.op == "numel":
             return prod(shape), NumberSource("numel", operand.type)
-        dim = int(item.arguments[1]) if item.op == "size" else 0
+        dim = _dim_read(item)
         return shape[dim], NumberSource("size", operand.type, dim)
+
+
+def _reads_size(item: Any) -> bool:
+    return isinstance(item, SymNumber) and item.reads_size
+
+
+def _dim_read(item: SymNumber) -> int:
+    return int(item.arguments[1]) if item.op == "size" else 0
 
 
 def _captured(item: Any) -> Any:

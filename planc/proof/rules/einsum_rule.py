@@ -12,6 +12,7 @@ from typing import Literal
 
 from planc.proof.rules.operation import Operand, RuleViolation, Unsupported
 from planc.proof.types import (
+    AVERAGE,
     CONSTANT,
     DEFERRED_BIAS,
     INVARIANT,
@@ -46,6 +47,7 @@ def einsum_rule(
     *,
     reduction: Collection[DimLabel] = (),
     need_replication: Collection[DimLabel] = (),
+    averaged: Collection[DimLabel] = (),
     use: DimUse = "",
     size_is_literal: bool = False,
     linear_in: Collection[int] | str = (),
@@ -57,6 +59,7 @@ def einsum_rule(
         result: the labels of the result's dims.
         reduction: labels over which the operation sums.
         need_replication: labels along which a rank needs all entries.
+        averaged: labels over which the operation takes the mean, on an axis whose ranks have equal parts of the batch.
         use: why it does.
         size_is_literal: whether it does only because of a number in the code.
         linear_in: the operands, by number, in each of which the result is linear for fixed other operands: one
@@ -80,7 +83,9 @@ def einsum_rule(
     if not shards:
         return combine_replicated([operand for operand, _ in operands])
     full_dim_needed = FullDimNeeded(shards[0][1], use, size_is_literal)
-    return _sharded_result(operands, shards, result, reduction, need_replication, full_dim_needed)
+    needed = [label for label in need_replication if label not in averaged]
+    spmd_type = _sharded_result(operands, shards, result, (*reduction, *averaged), needed, full_dim_needed)
+    return AVERAGE if shards[0][0] in averaged else spmd_type
 
 
 def combine_replicated(operands: Sequence[Operand]) -> SpmdType:

@@ -70,14 +70,14 @@ def expanded_type(x: Operand, sizes: Sequence[Any], operation: Operation) -> Spm
     return remap_dims(x.type, [d + new for d in range(x.ndim)])
 
 
-@op_rule("expand", "broadcast_to", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("expand", "broadcast_to", accepts_rank_dependent=True, saves=saves_nothing, entries="taken")
 def expand_rule(operation: Operation) -> SpmdType:
     """x (a, 1), sizes (n, a, b) -> (n, a, b)"""
     operation.keywords = {name: value for name, value in operation.keywords.items() if name != "implicit"}
     return expanded_type(*tensor_and_varargs(operation, "size"), operation)
 
 
-@op_rule("expand_as", saves=saves_nothing)
+@op_rule("expand_as", saves=saves_nothing, entries="taken")
 def expand_as_rule(operation: Operation) -> SpmdType:
     """x (a, 1), other (a, b) -> (a, b)"""
     x, other = (as_operand(item) for item in bind_with_aliases(operation, "input", "other"))
@@ -86,7 +86,7 @@ def expand_as_rule(operation: Operation) -> SpmdType:
     return expanded_type(x, [n if n == own else RankDependent(n, own, source) for n, own in sizes], operation)
 
 
-@op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False)
+@op_rule("repeat", accepts_rank_dependent=True, saves=saves_nothing, may_alias=False, entries="taken")
 def repeat_rule(operation: Operation) -> SpmdType:
     """x (a, b), repeats (2, 3) -> (2 * a, 3 * b)"""
     return tiled_type(*tensor_and_varargs(operation, "repeats"), operation)

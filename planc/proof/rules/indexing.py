@@ -42,7 +42,9 @@ def getitem_saves(operation: Operation) -> tuple[SavedTensor, ...]:
     return (*saved_sources(operation, tensors), *(made((len(item),), "int64") for item in lists))
 
 
-@op_rule("__getitem__", accepts_rank_dependent=True, accepts_local_index=True, saves=getitem_saves)
+@op_rule(
+    "__getitem__", accepts_rank_dependent=True, accepts_local_index=True, saves=getitem_saves, entries="taken"
+)
 def getitem_rule(operation: Operation) -> SpmdType:
     """x (a, b, c): [0] -> (b, c); [:, None] -> (a, 1, b, c); [ids (n)] -> (n, b, c)"""
     x, index = operation.bind_arguments("input", "index")

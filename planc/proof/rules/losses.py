@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from planc.proof.batch_causes import UnequalCounts
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
-from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.rules.operation import LeftOut, Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
-from planc.proof.types import SpmdType
+from planc.proof.types import PackedShard, Sharded, SpmdType
 
 
 def cross_entropy_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
@@ -17,32 +18,35 @@ def cross_entropy_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
 
     Source: `_log_softmax` and `nll_loss_forward` in torch's `derivatives.yaml`.
     """
-    x, target, weight, *_, smoothing = operation.bind_arguments(
-        "input", "target",
-        weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0,
-    )  # fmt: skip
+    x, target, weight, *_, smoothing = _classification_arguments(operation)
     if weight is not None or smoothing or target.ndim == x.ndim:
         return None
     return (made(x.shape, x.dtype), *saved_sources(operation, (1,)), made((), x.dtype))
 
 
-@op_rule("cross_entropy", saves=cross_entropy_saves, may_alias=False, returns_view=always)
-def cross_entropy_rule(operation: Operation) -> SpmdType:
-    """input (b, classes, ...) or (classes), target (b, ...) or as input, weight (classes)"""
-    x, target, weight, size_average, _, reduce, reduction, _ = operation.bind_arguments(
+def targets_left_out(operation: Operation) -> LeftOut | None:
+    """The targets that a mean neither sums nor counts; where they are probabilities there are none."""
+    _, target, _, _, left_out, *_ = _classification_arguments(operation)
+    return None if "float" in target.dtype else LeftOut(target, left_out)
+
+
+@op_rule(
+    "cross_entropy", saves=cross_entropy_saves, may_alias=False, returns_view=always, left_out=targets_left_out,
+)  # fmt: skip
+@op_rule("nll_loss", may_alias=False, left_out=targets_left_out)
+def classification_loss_rule(operation: Operation) -> SpmdType:
+    """input (b, classes, ...) or (classes), for nll_loss of log-probabilities; target (b, ...) or as input; weight
+    (classes)"""
+    x, target, weight, size_average, _, reduce, reduction, *_ = _classification_arguments(operation)
+    return _classification_loss(operation, x, target, weight, reduction, size_average, reduce)
+
+
+def _classification_arguments(operation: Operation) -> list[Any]:
+    smoothing = {"label_smoothing": 0.0} if operation.name == "cross_entropy" else {}
+    return operation.bind_arguments(
         "input", "target",
-        weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0,
+        weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", **smoothing,
     )  # fmt: skip
-    return _classification_loss(operation, x, target, weight, reduction, size_average, reduce)
-
-
-@op_rule("nll_loss", may_alias=False)
-def nll_loss_rule(operation: Operation) -> SpmdType:
-    """input (b, classes, ...) or (classes) of log-probabilities, target (b, ...), weight (classes)"""
-    x, target, weight, size_average, _, reduce, reduction = operation.bind_arguments(
-        "input", "target", weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"
-    )
-    return _classification_loss(operation, x, target, weight, reduction, size_average, reduce)
 
 
 def _classification_loss(
@@ -55,8 +59,14 @@ def _classification_loss(
     operands: list[LabeledOperand] = [(x, labels), (target, labels if target.ndim == x.ndim else batch)]
     if isinstance(weight, Operand):
         operands.append((weight, ("class",)))
+        if operation.splits_batch and reduction == "mean" and _is_sharded(x):
+            raise RuleViolation(UnequalCounts("weights"))
     linear = (0,) if operation.name == "nll_loss" else ()
-    return _reduced_loss(operands, batch, reduction, full=("class",), linear=linear)
+    return _reduced_loss(operation, operands, batch, reduction, full=("class",), linear=linear)
+
+
+def _is_sharded(x: Operand) -> bool:
+    return isinstance(x.type, Sharded | PackedShard)
 
 
 @op_rule("mse_loss", "smooth_l1_loss", "huber_loss", saves=saves(0, 1), may_alias=False)
@@ -73,10 +83,12 @@ def elementwise_loss_rule(operation: Operation) -> SpmdType:
     if any(operand.shape != longest for operand in operands[:2]):
         raise Unsupported(f"{operation.name} of tensors of different shapes")
     labeled = [(operand, broadcast_labels(operand, longest)) for operand in operands]
-    return _reduced_loss(labeled, tuple(range(len(longest))), operation.keywords.get("reduction", "mean"))
+    reduction = operation.keywords.get("reduction", "mean")
+    return _reduced_loss(operation, labeled, tuple(range(len(longest))), reduction)
 
 
 def _reduced_loss(
+    operation: Operation,
     operands: list[LabeledOperand],
     labels: DimLabels,
     reduction: Any,
@@ -86,9 +98,10 @@ def _reduced_loss(
     """The type of a loss.
 
     Args:
+        operation: the call.
         operands: input, target and weights, with labels.
         labels: those of the loss before it is reduced.
-        reduction: `none`, `sum` or `mean`.
+        reduction: `none`, `sum` or `mean`, or `batchmean`, the sum over the batch size.
         full: the labels along which it needs all entries.
         linear: the operands in which it is linear.
     """
@@ -98,6 +111,15 @@ def _reduced_loss(
         return einsum_rule(
             operands, (), reduction=labels, need_replication=full, use="loss", linear_in=linear
         )
-    if reduction == "mean":
-        return einsum_rule(operands, (), need_replication=(*full, *labels), use="mean loss", linear_in=linear)
+    if reduction in ("mean", "batchmean"):
+        averaged = labels if reduction == "mean" else labels[:1]
+        return einsum_rule(
+            operands,
+            (),
+            reduction=[label for label in labels if label not in averaged],
+            need_replication=(*full, *averaged),
+            averaged=averaged if operation.splits_batch else (),
+            use="mean loss",
+            linear_in=linear,
+        )
     raise Unsupported(f"a loss with the reduction '{reduction}'")

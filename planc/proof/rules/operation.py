@@ -37,7 +37,7 @@ class Unsupported(Exception):
 class Operand:
     """A tensor that an operation takes."""
 
-    __slots__ = ("dtype", "grad", "origin", "shape", "type")
+    __slots__ = ("dtype", "grad", "input_number", "origin", "shape", "type")
 
     def __init__(
         self,
@@ -46,11 +46,14 @@ class Operand:
         grad: bool = True,
         dtype: str = "float32",
         origin: Any = None,
+        input_number: int | None = None,
     ) -> None:
         self.type, self.shape, self.grad, self.dtype = kind, shape, grad, dtype
         """`shape` is the global one; `grad` says whether a gradient flows to the tensor."""
         self.origin = origin
         """The caller's own: where it got its type, or which tensor of the graph it is."""
+        self.input_number = input_number
+        """The number of the model's input of which every entry of it is one; None: of none, or planc cannot tell."""
 
     @property
     def ndim(self) -> int:
@@ -61,6 +64,14 @@ class Operand:
         return local_shape(self.shape, self.type, ranks)
 
 
+class LeftOut(Record):
+    """Entries of a tensor that a mean neither sums nor counts."""
+
+    operand: Operand
+    entry: int
+    """They are equal to it."""
+
+
 class RankDependent(Record):
     """A number of the model's code that has one value in the whole model and another one on a rank."""
 
@@ -68,6 +79,9 @@ class RankDependent(Record):
     local_value: int | float | None
     source: NumberSource | None = None
     """What the code read; None: a result of several numbers, or one that depends on an unknown value."""
+    share: int | None = None
+    """The power of the number of ranks that a rank's number is times the whole model's, whatever the sizes: -1 for a size
+    that the ranks share. None: there is none, or planc cannot tell."""
     parts: tuple[NumberPart, ...] = ()
     """What it is computed from, where that is known; empty: it is read as it is."""
 
@@ -102,7 +116,8 @@ class Operation:
         self.masks_lookup = masks_lookup
         """Whether the module that runs masks the lookup of rows that a rank lacks: see `StyledClass.masked_lookup`."""
         self.splits_batch = splits_batch
-        """Whether the axis splits the batch, so that the ranks' inputs and random numbers are not the same."""
+        """Whether the axis splits the batch, so that the ranks' inputs and random numbers are not the same. The parts of
+        it are equal, and gradients are averaged: a mean over the batch is `AVERAGE`."""
 
     def bind_arguments(self, *names: str, **defaults: Any) -> list[Any]:
         """The values of the arguments.

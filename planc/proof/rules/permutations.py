@@ -34,43 +34,43 @@ def transposed_type(x: Operand, first: int, second: int) -> SpmdType:
     return permuted_type(x, order)
 
 
-@op_rule("transpose", "swapdims", inplace_variant=True, saves=saves_nothing)
+@op_rule("transpose", "swapdims", inplace_variant=True, saves=saves_nothing, entries="taken")
 def transpose_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), dims 0 and 2 -> (c, b, a)"""
     x, first, second = bind_with_aliases(operation, "input", "dim0", "dim1")
     return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
 
 
-@op_rule("swapaxes", inplace_variant=True, saves=saves_nothing)
+@op_rule("swapaxes", inplace_variant=True, saves=saves_nothing, entries="taken")
 def swapaxes_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), axes 0 and 2 -> (c, b, a)"""
     x, first, second = bind_with_aliases(operation, "input", "axis0", "axis1")
     return transposed_type(as_operand(x), normalize_dim(first, x.ndim), normalize_dim(second, x.ndim))
 
 
-@op_rule("t", inplace_variant=True, saves=saves_nothing)
-@op_rule("T", saves=saves_nothing)
+@op_rule("t", inplace_variant=True, saves=saves_nothing, entries="taken")
+@op_rule("T", saves=saves_nothing, entries="taken")
 def t_rule(operation: Operation) -> SpmdType:
     """x (a, b) -> (b, a)"""
     (x,) = bind_with_aliases(operation, "input")
     return permuted_type(as_operand(x), tuple(reversed(range(x.ndim))))
 
 
-@op_rule("mT", "mH", "adjoint", "H", saves=saves_nothing)
+@op_rule("mT", "mH", "adjoint", "H", saves=saves_nothing, entries="taken")
 def matrix_transpose_rule(operation: Operation) -> SpmdType:
     """x (a, b, c) -> (a, c, b)"""
     (x,) = bind_with_aliases(operation, "input")
     return transposed_type(as_operand(x), x.ndim - 2, x.ndim - 1)
 
 
-@op_rule("permute", saves=saves_nothing)
+@op_rule("permute", saves=saves_nothing, entries="taken")
 def permute_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), dims (2, 0, 1) -> (c, a, b)"""
     x, dims = tensor_and_varargs(operation, "dims")
     return permuted_type(x, normalize_dims(dims, x.ndim))
 
 
-@op_rule("movedim", "moveaxis", saves=saves_nothing)
+@op_rule("movedim", "moveaxis", saves=saves_nothing, entries="taken")
 def movedim_rule(operation: Operation) -> SpmdType:
     """x (a, b, c), 0 to 2 -> (b, c, a)"""
     x, source, destination = bind_with_aliases(operation, "input", "source", "destination")
@@ -83,7 +83,7 @@ def movedim_rule(operation: Operation) -> SpmdType:
     return permuted_type(x, order)
 
 
-@op_rule("unsqueeze", inplace_variant=True, accepts_local_index=True, saves=saves_nothing)
+@op_rule("unsqueeze", inplace_variant=True, accepts_local_index=True, saves=saves_nothing, entries="taken")
 def unsqueeze_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 1 -> (a, 1, b)"""
     x, dim = bind_with_aliases(operation, "input", "dim")
@@ -91,7 +91,7 @@ def unsqueeze_rule(operation: Operation) -> SpmdType:
     return remap_dims(x.type, [d + (d >= dim) for d in range(x.ndim)])
 
 
-@op_rule("squeeze", inplace_variant=True, saves=saves_nothing)
+@op_rule("squeeze", inplace_variant=True, saves=saves_nothing, entries="taken")
 def squeeze_rule(operation: Operation) -> SpmdType:
     """x (a, 1, b), dim 1 -> (a, b)"""
     x, dims = bind_with_aliases(operation, "input", dim=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from planc.ir.graph import Op
+from planc.proof.batch_causes import UnequalCounts
+from planc.proof.rules.averages import mean_of_sum
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.inplace import inplace_type, is_inplace
 from planc.proof.rules.operation import Operand, Operation, RuleViolation, Unsupported
@@ -115,24 +117,49 @@ def add_rule(operation: Operation) -> SpmdType:
     return pointwise_result_type(operation, einsum_rule(operands, result, linear_in="all"))
 
 
-@op_rule("mul", "multiply", inplace_variant=True, saves=saves_factors(), may_alias=False, entries="scaled")
-@op_rule("__mul__", "__rmul__", saves=saves_factors(), may_alias=False, entries="scaled")
-@op_rule("__imul__", saves=saves_factors(), entries="scaled")
+@op_rule(
+    "mul",
+    "multiply",
+    inplace_variant=True,
+    saves=saves_factors(),
+    may_alias=False,
+    entries="scaled",
+    accepts_rank_dependent=True,
+)
+@op_rule(
+    "__mul__",
+    "__rmul__",
+    saves=saves_factors(),
+    may_alias=False,
+    entries="scaled",
+    accepts_rank_dependent=True,
+)
+@op_rule("__imul__", saves=saves_factors(), entries="scaled", accepts_rank_dependent=True)
 def mul_rule(operation: Operation) -> SpmdType:
     """x * y: linear in each factor"""
+    if (mean := mean_of_sum(operation, power=1)) is not None:
+        return mean
     return pointwise_result_type(operation, einsum_rule(*broadcast_operands(operation), linear_in=(0, 1)))
 
 
 @op_rule(
-    "div", "divide", "true_divide", inplace_variant=True, saves=div_saves, may_alias=False, entries="scaled",
+    "div", "divide", "true_divide", inplace_variant=True, saves=div_saves, may_alias=False, entries="scaled", accepts_rank_dependent=True,
 )  # fmt: skip
-@op_rule("__truediv__", "__div__", saves=div_saves, may_alias=False, entries="scaled")
-@op_rule("__itruediv__", "__idiv__", saves=div_saves, entries="scaled")
-@op_rule("__rtruediv__", "__rdiv__", may_alias=False)
+@op_rule(
+    "__truediv__", "__div__", saves=div_saves, may_alias=False, entries="scaled", accepts_rank_dependent=True
+)
+@op_rule("__itruediv__", "__idiv__", saves=div_saves, entries="scaled", accepts_rank_dependent=True)
+@op_rule("__rtruediv__", "__rdiv__", may_alias=False, accepts_rank_dependent=True)
 def div_rule(operation: Operation) -> SpmdType:
     """x / y: linear in x, unless it rounds"""
+    is_reversed = operation.name.startswith("__r")
+    if (mean := mean_of_sum(operation, power=0 if is_reversed else -1)) is not None:
+        return mean
     operands, result = broadcast_operands(operation)
-    dividend = operation.arguments[1 if operation.name.startswith("__r") else 0]
+    dividend = operation.arguments[1 if is_reversed else 0]
+    are_sums = len(operands) > 1 and all(operand.type is PARTIAL for operand, _ in operands)
+    if operation.splits_batch and are_sums:
+        raise RuleViolation(UnequalCounts("sum"))
     rounds = operation.keywords.get("rounding_mode") is not None
     linear = [i for i, (operand, _) in enumerate(operands) if operand is dividend and not rounds]
     return pointwise_result_type(operation, einsum_rule(operands, result, linear_in=linear))

@@ -58,9 +58,10 @@ def count_nonzero_rule(operation: Operation) -> SpmdType:
 
 @op_rule("mean", saves=saves_nothing, may_alias=False)
 def mean_rule(operation: Operation) -> SpmdType:
-    """x (..., dims, ...) -> (...): linear, but the ranks' means over a sharded dim do not add up to the mean."""
+    """x (..., dims, ...) -> (...): linear. The ranks' means over a sharded dim do not add up to the mean: their mean is it."""
     x, dim = bind_ignoring(operation, "input", "dim", ignored=("keepdim", "dtype"))
-    return _along(operation, x, reduction_dims(dim, x.ndim), linear=(0,))
+    dims = reduction_dims(dim, x.ndim)
+    return _along(operation, x, dims, linear=(0,), averaged=dims if operation.splits_batch else ())
 
 
 @op_rule("amax", "amin", "logsumexp", "prod", saves=saves(0, "result"), may_alias=False)
@@ -106,13 +107,24 @@ def extremum_rule(operation: Operation) -> SpmdType | tuple[SpmdType, ...]:
     return (spmd_type,) * len(operation.results)
 
 
-def _along(operation: Operation, x: Operand, dims: tuple[int, ...], linear: tuple[int, ...] = ()) -> SpmdType:
-    """The type of a reduction that needs all entries along its dims."""
+def _along(
+    operation: Operation,
+    x: Operand,
+    dims: tuple[int, ...],
+    linear: tuple[int, ...] = (),
+    averaged: tuple[int, ...] = (),
+) -> SpmdType:
+    """The type of a reduction that needs all entries along its dims, but for those over which it is a mean."""
     if linear and cast_is_nonlinear(x, operation.results[0].dtype):
         linear = ()
     result = reduced_labels(operation, x, dims)
     return einsum_rule(
-        [(x, tuple(range(x.ndim)))], result, need_replication=dims, linear_in=linear, use="reduction"
+        [(x, tuple(range(x.ndim)))],
+        result,
+        need_replication=dims,
+        averaged=averaged,
+        linear_in=linear,
+        use="reduction",
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from planc.ir.graph import Op
 from planc.ir.record import Record
 from planc.ir.tree import map_leaves
-from planc.proof.rules.operation import Operand, Operation, Unsupported
+from planc.proof.rules.operation import LeftOut, Operand, Operation, Unsupported
 from planc.proof.rules.saved_tensors import SavesFunction, saves_unknown
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType
 
@@ -40,7 +40,12 @@ def nothing(*_: Any) -> tuple[Any, ...]:
     return ()
 
 
-Entries = Literal["same", "scaled", "other"]
+def of_no_operand(_: Operation) -> None:
+    """No entries of any operand."""
+    return
+
+
+Entries = Literal["same", "taken", "scaled", "other"]
 Writes = Literal["all", "part", "update"]
 SavedKind = Literal["matmul", "attention"]
 
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
         may_copy: bool
         returns_view: Callable[[Operation], bool]
         saved_as: tuple[SavedKind, ...]
+        left_out: Callable[[Operation], LeftOut | None]
 
 
 class OpRow(Record):
@@ -82,8 +88,8 @@ class OpRow(Record):
     may_alias: bool = True
     """Whether the result may share memory with an operand."""
     entries: Entries = "other"
-    """How the result's entries relate to those of the first operand, in the same order: equal to them
-    (dtype and shape aside), each multiplied by a factor, or neither."""
+    """How the result's entries relate to those of the first operand: in the same order equal to them (dtype and shape
+    aside); each equal to one of them; in the same order, each multiplied by a factor; or none of these."""
     adds_bias: Callable[[Op, str], bool] = never
     """Whether a call adds the parameter of that name, once and unchanged, to its result."""
     looks_up_rows: bool = False
@@ -102,6 +108,8 @@ class OpRow(Record):
     saved_as: tuple[SavedKind, ...] = ()
     """The kinds of operation, as `save(...)` of a recomputed region calls them, whose saved result may be this result or
     share its memory."""
+    left_out: Callable[[Operation], LeftOut | None] = of_no_operand
+    """Entries of an operand that a mean leaves out: ranks may have other numbers of them."""
 
 
 OPS: dict[str, OpRow] = {}

@@ -75,7 +75,14 @@ def _listed_pieces(sizes: tuple[Any, ...]) -> Callable[[int, bool], SplitBounds]
     return lambda _size, local: [0, *accumulate(global_and_local(item)[local] for item in sizes)]
 
 
-@op_rule("split", "split_with_sizes", "unsafe_split", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule(
+    "split",
+    "split_with_sizes",
+    "unsafe_split",
+    accepts_rank_dependent=True,
+    saves=saves_nothing,
+    entries="taken",
+)
 def split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 2, dim 1 -> (a, 2), (a, 2), (a, 1)"""
     names = {"split_size_or_sections": "split_size", "split_sizes": "split_size"}
@@ -84,7 +91,7 @@ def split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return split_types(x, normalize_dim(dim, as_operand(x).ndim), bounds_of, sizes, operation)
 
 
-@op_rule("chunk", "unsafe_chunk", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("chunk", "unsafe_chunk", accepts_rank_dependent=True, saves=saves_nothing, entries="taken")
 def chunk_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 3, dim 1 -> (a, 2), (a, 2), (a, 1)"""
     x, count, dim = bind_with_aliases(operation, "input", "chunks", dim=0)
@@ -96,7 +103,7 @@ def chunk_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return split_types(x, normalize_dim(dim, as_operand(x).ndim), bounds_of, count, operation)
 
 
-@op_rule("tensor_split", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("tensor_split", accepts_rank_dependent=True, saves=saves_nothing, entries="taken")
 def tensor_split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (a, 5), 3 or (2, 4), dim 1 -> (a, 2), (a, 2), (a, 1)"""
     names = {"indices": "indices_or_sections", "sections": "indices_or_sections"}
@@ -116,7 +123,7 @@ def tensor_split_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return split_types(x, normalize_dim(dim, as_operand(x).ndim), bounds_of, requested, operation)
 
 
-@op_rule("unbind", "__iter__", saves=saves_nothing)
+@op_rule("unbind", "__iter__", saves=saves_nothing, entries="taken")
 def unbind_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (3, a), dim 0 -> (a), (a), (a)"""
     x, dim = bind_with_aliases(operation, "input", dim=0)
@@ -124,7 +131,7 @@ def unbind_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return (_without(x, dim),) * len(operation.results)
 
 
-@op_rule("select", saves=saves_nothing)
+@op_rule("select", saves=saves_nothing, entries="taken")
 def select_rule(operation: Operation) -> SpmdType:
     """x (a, b), dim 0, index -> (b)"""
     x, dim, index = bind_with_aliases(operation, "input", "dim", "index")
@@ -136,7 +143,7 @@ def _without(x: Operand, dim: int) -> SpmdType:
     return remap_dims(x.type, {d: d - (d > dim) for d in range(x.ndim) if d != dim})
 
 
-@op_rule("narrow", accepts_rank_dependent=True, saves=saves_nothing)
+@op_rule("narrow", accepts_rank_dependent=True, saves=saves_nothing, entries="taken")
 def narrow_rule(operation: Operation) -> SpmdType:
     """x (a, 5), dim 1, start 1, length 3 -> (a, 3)"""
     x, dim, start, length = bind_with_aliases(operation, "input", "dim", "start", "length")

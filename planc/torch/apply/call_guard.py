@@ -2,7 +2,7 @@
 
 Sizes may differ. What decides which code runs, and along which dims it works, may not: the number of dims of an input,
 whether it holds real numbers or integers, whether it is one tensor or a container. An input that needs a gradient
-must be one for which the plan is proved.
+must be one for which the plan is proved. Targets that a mean loss leaves out may not be in the batch.
 """
 
 from __future__ import annotations
@@ -116,6 +116,14 @@ class CallGuard:
         kind = "complex" if dtype.is_complex else "real" if dtype.is_floating_point else "integer"
         if kind != known.kind:
             raise _unlike_captured(f"'{name}' is of {dtype}, and held {known.kind} numbers")
+        for entry in known.no_entries:
+            # The answer is needed before anything is computed: on a GPU this waits for the tensor.
+            if bool((tensor == entry).any()):
+                raise CallError(
+                    f"planc: '{name}' has entries that are {entry}, which the mean loss of the model leaves out: ranks may count "
+                    "other numbers of targets, and the mean of their losses is then not the loss of the batch. needed: "
+                    f"targets without {entry}, or a loss that is computed outside of the model"
+                )
         if not known.takes_grad and tensor.requires_grad and torch.is_grad_enabled():
             raise CallError(
                 f"planc: '{name}' needs a gradient, and the plan leaves that gradient in parts: no rank would have all of "

@@ -138,7 +138,9 @@ class ShardedComparison:
             outputs = self._forward()
             for name, expected in exact.outputs.items():
                 piece, _ = self.local_piece(name, expected, outputs)
-                yield self._compare("output", name, outputs.get(name), piece, scales.get(name, 1.0))
+                actual = outputs.get(name)
+                actual = None if actual is None else self.local.mean_over_batch(expected, actual)
+                yield self._compare("output", name, actual, piece, scales.get(name, 1.0))
             terms = self.loss_terms(outputs)
             yield from self._compare_losses(outputs, terms)
             backward_terms(terms)

@@ -144,7 +144,9 @@ class _DropoutComparison(ShardedComparison):
         backward_terms(self.loss_terms(outputs))
         self._check_replicas(outputs)
         gathered = {
-            name: output.full_tensor() if isinstance(output, VocabParallelLogits) else output
+            name: output.full_tensor()
+            if isinstance(output, VocabParallelLogits)
+            else self.local.mean_over_batch(self.reference.exact.outputs[name], output)
             for name, output in outputs.items()
         }
         return {**_output_sample(gathered), **_gradient_sample(self.model, lambda grad, _: full_tensor(grad))}

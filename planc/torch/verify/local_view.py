@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from planc.ir.lowered import Lowered
 from planc.ir.tree import leaves, map_leaves
 from planc.torch.apply.dtensor_params import local_shard
+from planc.torch.apply.vocab_parallel import VocabParallelLogits
 
 
 class LocalView:
@@ -24,9 +26,9 @@ class LocalView:
         """
         self.lowered, self.mesh = lowered, mesh
         fsdp = lowered.fsdp
-        names = [name for name in (fsdp.replicate, fsdp.axis) if name is not None] if fsdp else []
+        self.data_axes = [name for name in (fsdp.replicate, fsdp.axis) if name is not None] if fsdp else []
         self.data_rank, self.data_ranks = 0, 1
-        for name in names:
+        for name in self.data_axes:
             self.data_rank = self.data_rank * mesh[name].size() + mesh[name].get_local_rank()
             self.data_ranks *= mesh[name].size()
         self.tensor_coordinates = [
@@ -80,6 +82,16 @@ class LocalView:
             return None
         shared = (d for d in range(full.ndim) if full.shape[d] == shape[d] * self.data_ranks)
         return next(shared, None)
+
+    def mean_over_batch(self, full: Tensor, own: Tensor) -> Tensor:
+        """An output as it is compared: one number, such as a loss, is the mean over the data ranks. They all call this."""
+        is_loss = own.numel() == full.numel() == 1 and own.is_floating_point()
+        if self.data_ranks == 1 or not is_loss or isinstance(own, VocabParallelLogits):
+            return own
+        mean = own.detach().clone()
+        for axis in self.data_axes:
+            dist.all_reduce(mean, group=self.mesh.get_group(axis))
+        return mean / self.data_ranks
 
     def in_shard_order(self, full: Tensor, name: str) -> Tensor:
         """A full parameter in the order in which the ranks' shards lie one after the other: of a packed parameter,

@@ -10,6 +10,7 @@ import torch
 from planc.ir.graph import Slice, TorchConstant
 from planc.proof.rules.operation import RankDependent
 from planc.proof.types import (
+    AVERAGE,
     CONSTANT,
     INVARIANT,
     PARTIAL,
@@ -58,8 +59,9 @@ class T:
         unit = torch.rand(self.shape, generator=generator, dtype=torch.float64)
         return self.low + (self.high - self.low) * unit
 
-    def possible_types(self, ranks: int) -> list[tuple[SpmdType, bool]]:
-        """The types that it can have, each with whether a gradient flows to it."""
+    def possible_types(self, ranks: int, averages: bool = False) -> list[tuple[SpmdType, bool]]:
+        """The types that it can have, each with whether a gradient flows to it; also means over the ranks if the axis
+        averages."""
         kinds: list[tuple[SpmdType, bool]] = [(CONSTANT, False)]
         flows = (True, False) if self.kind == "float" else (False,)
         if self.kind == "float":
@@ -72,6 +74,8 @@ class T:
                 kinds += [(packed_shard(dim, parts), flows[0])]
         if self.kind != "bool":
             kinds += [(PARTIAL, grad) for grad in flows]
+        if self.kind == "float" and averages:
+            kinds += [(AVERAGE, grad) for grad in flows]
         return [kind for kind in kinds if self.types is None or kind[0] in self.types]
 
 
@@ -148,6 +152,8 @@ def local_shards(
         return [whole] * ranks
     if kind is PARTIAL:
         return random_summands(whole, ranks, generator)
+    if kind is AVERAGE:
+        return [part * ranks for part in random_summands(whole, ranks, generator)]
     if isinstance(kind, Sharded):
         return list(whole.chunk(ranks, kind.dim))
     assert isinstance(kind, PackedShard)

@@ -21,7 +21,16 @@ import torch
 from planc.ir.graph import TensorInfo
 from planc.proof.rules.catalog import OPS
 from planc.proof.rules.operation import Operation, RuleViolation, Unsupported
-from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, SpmdType, sharded, sharded_dim
+from planc.proof.types import (
+    AVERAGE,
+    CONSTANT,
+    INVARIANT,
+    PARTIAL,
+    REPLICATED,
+    SpmdType,
+    sharded,
+    sharded_dim,
+)
 from tests.proof.rules.cases import Case, T, local_shards
 from tests.proof.rules.row_facts import check_row_facts
 from tests.proof.rules.simulation import NumericMismatch, Simulation
@@ -81,7 +90,8 @@ def find_valid_types(
 def _candidates(result: torch.Tensor, simulation: Simulation) -> list[SpmdType]:
     replicated = [INVARIANT, REPLICATED] if result.requires_grad else [CONSTANT]
     shards = [sharded(d) for d, size in enumerate(result.shape) if size and size % simulation.ranks == 0]
-    return [*replicated, *shards, PARTIAL]
+    means = [AVERAGE] if simulation.averages and result.is_floating_point() else []
+    return [*replicated, *shards, PARTIAL, *means]
 
 
 def _agrees(simulation: Simulation, number: int, spmd_type: SpmdType) -> bool:
@@ -102,6 +112,7 @@ def sweep(
     limit: int = 600,
     infer: Callable[..., Any] | None = None,
     known_strict: Callable[[Case, tuple[SpmdType, ...]], str | None] = lambda _case, _types: None,
+    averages: bool = False,
 ) -> Counter[str]:
     """Try a case with operands of every type, and compare the rule's answers with simulated ranks.
 
@@ -114,6 +125,7 @@ def sweep(
         limit: try at most so many combinations.
         infer: a rule in the place of the operation's own.
         known_strict: why the rule may refuse what the numbers allow, for a case and its types.
+        averages: whether the axis splits the batch and averages gradients.
 
     Returns:
         How many combinations were `accepted` and compared, `refused`, `strict` (refused for a
@@ -122,7 +134,7 @@ def sweep(
     if infer is None and not case.facts_checked:
         check_row_facts(case)
         case.facts_checked = True
-    choices = [t.possible_types(ranks) for t in case.tensors()]
+    choices = [t.possible_types(ranks, averages) for t in case.tensors()]
     combinations = list(_some(choices, limit, random.Random(seed)))
     count: Counter[str] = Counter()
     for number, types in enumerate(combinations):
@@ -131,7 +143,7 @@ def sweep(
             break
         operands = [str(spmd_type) + ("" if grad else " (no gradient)") for spmd_type, grad in types]
         where = f"{case!r} with {operands} on {ranks} ranks, seed {seed}"
-        simulation = Simulation(case, types, ranks, seed + number)
+        simulation = Simulation(case, types, ranks, seed + number, averages)
         inferred = infer_or_error(simulation.operation(), infer)
         if isinstance(inferred, tuple):
             if count["accepted"] < accepted:
@@ -142,7 +154,9 @@ def sweep(
                     raise NumericMismatch(f"{where} is not {inferred}: {error}") from None
         elif count["refused"] < refused:
             count["refused"] += 1
-            found = find_valid_types(simulation, partial(_redraw, case, types, ranks, seed + number))
+            found = find_valid_types(
+                simulation, partial(_redraw, case, types, ranks, seed + number, averages)
+            )
             if found is not None:
                 if known_strict(case, tuple(spmd_type for spmd_type, _ in types)) is None:
                     raise NumericMismatch(f"{where} is refused ({inferred}), but is {found}")
@@ -151,9 +165,9 @@ def sweep(
 
 
 def _redraw(
-    case: Case, types: tuple[tuple[SpmdType, bool], ...], ranks: int, seed: int, draw: int
+    case: Case, types: tuple[tuple[SpmdType, bool], ...], ranks: int, seed: int, averages: bool, draw: int
 ) -> Simulation:
-    return Simulation(case, types, ranks, seed + 10_000 * (draw + 1))
+    return Simulation(case, types, ranks, seed + 10_000 * (draw + 1), averages)
 
 
 def _some(choices: list[Any], limit: int, random: random.Random) -> Iterator[Any]:

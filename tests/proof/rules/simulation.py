@@ -9,7 +9,16 @@ import torch
 
 from planc.ir.graph import TensorInfo
 from planc.proof.rules.operation import Operand, Operation
-from planc.proof.types import CONSTANT, INVARIANT, PARTIAL, REPLICATED, SpmdType, local_shape, sharded_dim
+from planc.proof.types import (
+    AVERAGE,
+    CONSTANT,
+    INVARIANT,
+    PARTIAL,
+    REPLICATED,
+    SpmdType,
+    local_shape,
+    sharded_dim,
+)
 from tests.proof.rules.cases import Case, local_shards, random_summands, substitute_tensors
 
 
@@ -18,9 +27,18 @@ class NumericMismatch(AssertionError):
 
 
 class Simulation:
-    """One run on global tensors, and one on each rank's local tensors, for operands of given types."""
+    """One run on global tensors, and one on each rank's local tensors, for operands of given types. `averages`: the axis
+    splits the batch. Gradients are those before the average, so that each rank has its share of the gradient of a mean."""
 
-    def __init__(self, case: Case, types: tuple[tuple[SpmdType, bool], ...], ranks: int, seed: int) -> None:
+    def __init__(
+        self,
+        case: Case,
+        types: tuple[tuple[SpmdType, bool], ...],
+        ranks: int,
+        seed: int,
+        averages: bool = False,
+    ) -> None:
+        self.averages = averages
         self.case, self.types, self.ranks = case, types, ranks
         self.generator = torch.Generator().manual_seed(seed)
         self.leaves = [
@@ -38,7 +56,9 @@ class Simulation:
         arguments = substitute_tensors(self.case.arguments, operands)
         keywords = {name: substitute_tensors(value, operands) for name, value in self.case.keywords.items()}
         infos = tuple(TensorInfo(tuple(r.shape), _dtype(r), r.requires_grad) for r in self.results)
-        return Operation(self.case.name, arguments, keywords, infos, self.ranks, self.case.masks_lookup)
+        return Operation(
+            self.case.name, arguments, keywords, infos, self.ranks, self.case.masks_lookup, self.averages
+        )
 
     def run_ranks(self) -> None:
         """Run the ranks; an exception is one that a rank's local call raises."""
@@ -71,6 +91,8 @@ class Simulation:
             if result.dtype == torch.bool:
                 raise NumericMismatch("a partial bool")
             parts, expected = [sum(parts[1:], parts[0])], [result.detach()]
+        if spmd_type is AVERAGE:
+            parts, expected = [sum(parts[1:], parts[0]) / self.ranks], [result.detach()]
         for rank, (got, want) in enumerate(zip(parts, expected, strict=True)):
             _same(got, want, f"result {number} as {spmd_type} on rank {rank}")
 
@@ -93,6 +115,8 @@ class Simulation:
     def _cotangents(self, given: torch.Tensor, spmd_type: SpmdType) -> list[torch.Tensor]:
         if spmd_type is REPLICATED:
             return random_summands(given, self.ranks, self.generator)
+        if spmd_type is AVERAGE:
+            return [given / self.ranks] * self.ranks
         return (
             [given] * self.ranks
             if spmd_type is PARTIAL
@@ -106,6 +130,8 @@ class Simulation:
             parts, expected = [sum(parts[1:], parts[0])], [whole]
         elif spmd_type is PARTIAL:
             expected = [whole] * self.ranks
+        elif spmd_type is AVERAGE:
+            expected = [whole / self.ranks] * self.ranks
         else:
             expected = local_shards(whole, spmd_type, self.ranks, self.generator)
         for rank, (got, want) in enumerate(zip(parts, expected, strict=True)):
