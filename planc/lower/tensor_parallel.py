@@ -50,9 +50,10 @@ def _lower_axis(binding: Binding, proof: AxisProof, number: int, wrapped: Wrappe
     if block.loss is None:
         return LoweredAxis(proof.axis, modules, None, overlapped_gathers=overlaps, uncalled=uncalled)
     logits = find_logits(binding.graph.main_function)
-    if logits is None:
+    if logits is None and block.splits_logits:
         raise LoweringError("it is not clear which of the model's results the loss is computed from")
-    return LoweredAxis(proof.axis, modules, block.loss.value.style, logits[0], overlaps, uncalled)
+    path = () if logits is None else logits[0]
+    return LoweredAxis(proof.axis, modules, block.loss.value.style, path, overlaps, uncalled)
 
 
 def uncalled_modules(binding: Binding, number: int, proof: AxisProof) -> Mapping[str, bool]:

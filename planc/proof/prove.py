@@ -45,7 +45,7 @@ from planc.proof.types import (
     sharded,
 )
 from planc.proof.units.find_misuse import unit_violations
-from planc.proof.unproved import MixedBatchInputs, OddBatch, UnknownValue, Unproved
+from planc.proof.unproved import MixedBatchInputs, OddBatch, UnclearLogits, UnknownValue, Unproved
 from planc.proof.violations import Cause, LogitsNotSharded, OutputNotBatch, OutputNotFull
 
 BATCH_AXIS_RANKS = 2
@@ -157,6 +157,8 @@ class _AxisProver:
             cause = self._check_output(value, infos[name], is_logits(name, infos), outputs[name] in declared)
             if cause is not None:
                 top.violations.append(self._output_violation(cause, name, value))
+        if self.block.splits_logits and not any(is_logits(name, infos) for name in infos):
+            top.violations.append(Violation(UnclearLogits(), ProgramPoint("model"), self.block.loss))
         top.violations += gradients_used_both_ways(top, self.graph)
         top.violations += _unexplained_unknowns(top, inputs)
         if self.block.splits_tensors and self.block.loss is None:

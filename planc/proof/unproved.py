@@ -146,5 +146,9 @@ class OddBatch(Unproved):
     """The batch of the capture cannot be halved."""
 
 
+class UnclearLogits(Unproved):
+    """The loss takes sharded logits, and planc cannot tell which of the model's results these are."""
+
+
 class UnknownValue(Unproved):
     """The proof could not follow a value, and no other cause says why."""
