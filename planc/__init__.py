@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from planc.ir.graph import ModelGraph
     from planc.ir.layout import Layout
     from planc.ir.pattern import Pattern
-    from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
+    from planc.ir.plan import Accept, Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
 
 _EXPORTS_BY_MODULE = {
     "planc.api": (
@@ -62,7 +62,7 @@ _EXPORTS_BY_MODULE = {
         "Attribute", "Compile", "CompileBlock", "FsdpBlock", "Loss", "ParamLayout", "Part", "Port", "Recompute",
         "RecomputeBlock", "Rule", "Setting", "TensorBlock", "Unit",
     ),
-    "planc.ir.plan": ("Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
+    "planc.ir.plan": ("Accept", "Axis", "LayoutLet", "Mesh", "Option", "PatternLet", "Plan", "Require"),
     "planc.ir.pattern": ("Pattern",),
     # Also installs how both are parsed.
     "planc.syntax.parse_scalar": ("Expr", "Layout"),
@@ -73,7 +73,7 @@ _EXPORTS_BY_MODULE = {
 _MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 __all__ = [
-    "Attribute", "Axis", "CallError", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
+    "Accept", "Attribute", "Axis", "CallError", "Compile", "CompileBlock", "Expr", "FsdpBlock", "Layout", "LayoutLet",
     "Loss", "Mesh", "ModelFault", "ModelGraph", "Option", "ParamLayout", "Part", "Pattern", "PatternLet", "Plan", "PlanError",
     "Port", "Recompute", "RecomputeBlock", "Require", "Rule", "Setting", "TensorBlock", "Unit", "WeightsError",
     "capture", "check", "from_data", "full", "load", "load_weights", "materialize", "parallelize", "parse", "to_data", "to_text",

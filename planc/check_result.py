@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planc.ir.diagnostic import Diagnostic, SkippedCheck
+from planc.ir.diagnostic import AcceptedViolation, Diagnostic, SkippedCheck
 from planc.ir.document import Document
 from planc.ir.record import Record
 from planc.ir.resolved import Resolved
@@ -32,6 +32,8 @@ class Result(Record):
     """The plan bound to the model, where a model is given and the plan can be read."""
     proof: Proof | None = None
     """The layouts of all values, where no earlier stage found an error."""
+    accepted: tuple[AcceptedViolation, ...] = ()
+    """Violations that the plan accepts; the verdict is that on all others."""
 
     def __repr__(self) -> str:
         """Short: all fields would fill a screen a hundred times."""

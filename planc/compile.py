@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from planc.check_result import Result
 from planc.fixes.try_fixes import keep_working_fixes
-from planc.ir.diagnostic import Diagnostic
+from planc.ir.diagnostic import AcceptedViolation, Diagnostic
 from planc.ir.document import Document
 from planc.ir.laws import LAWS, Stage
 from planc.ir.plan import Plan
@@ -49,6 +49,7 @@ class Diagnosis(Record):
     diagnostics: tuple[Diagnostic, ...]
     binding: Binding | None = None
     proof: Proof | None = None
+    accepted: tuple[AcceptedViolation, ...] = ()
 
 
 def read(path: str) -> Document:
@@ -76,6 +77,7 @@ def check_document(
         verdict(diagnostics, skipped, found.proof),
         found.binding,
         found.proof,
+        found.accepted,
     )
 
 
@@ -100,7 +102,13 @@ def diagnose(document: Document, settings: Settings, graph: ModelGraph | None = 
         return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding)
     proof = prove(binding)
     diagnostics += _proof_diagnostics(binding, proof)
-    return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding, proof)
+    accepted: tuple[AcceptedViolation, ...] = ()
+    if resolved.accepts:
+        from planc.proof.accept_statements import find_accepted, idle_accepts
+
+        accepted = find_accepted(binding, proof)
+        diagnostics += idle_accepts(binding, proof, accepted, settings)
+    return Diagnosis(resolved, _in_source_order(diagnostics, resolved), binding, proof, accepted)
 
 
 def forecast(result: Result) -> tuple[Collective, ...]:

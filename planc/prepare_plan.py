@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,6 +109,9 @@ def prove_and_apply(
         raise
     _sync(model, mesh, sync)
     apply(prepared.lowered, model, mesh)
+    if not any(mesh.get_coordinate() or ()):
+        for accepted in prepared.result.accepted:
+            warnings.warn(f"planc: {accepted.summary}", stacklevel=3)
     return prepared.result
 
 
@@ -143,7 +147,8 @@ def _serve_eval_mode(
     if not lowered.tensor or not branches_on_training(model):
         return lowered
     try:
-        result = check_document(document, settings, capture_module(model, inputs, training=False))
+        graph = capture_module(model, inputs, training=False)
+        result = check_document(document, settings.with_(idle_accepts=True), graph)
         if result.verdict == "proved":
             return merge_lowered(lowered, lower(result))
         found = [*(each.headline for each in result.diagnostics if each.is_error), result.verdict]

@@ -18,6 +18,10 @@ PatternId = tuple[int, int, int]
 """A pattern: the number of its block, of its entry there, and its own number in the entry."""
 
 
+ACCEPTS = -1
+"""In the place of the number of a block: the patterns of `accept`."""
+
+
 class EntryConflict(Record):
     """Two entries of one block that match one module, and no `override` says which one applies."""
 
@@ -29,7 +33,7 @@ class EntryConflict(Record):
 class BoundModule:
     """Modules of one definition with the same entries, here and below; compared by identity."""
 
-    __slots__ = ("children", "conflicts", "definition", "entries", "module")
+    __slots__ = ("accepts", "children", "conflicts", "definition", "entries", "module")
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class BoundModule:
         entries: Mapping[int, int],
         conflicts: tuple[EntryConflict, ...],
         children: Mapping[str, BoundModule],
+        accepts: tuple[int, ...] = (),
     ) -> None:
         self.definition = definition
         self.module = module
@@ -45,6 +50,8 @@ class BoundModule:
         """The entry that applies to it in each block: block number to entry number."""
         self.conflicts = conflicts
         self.children = children
+        self.accepts = accepts
+        """The statements, by number, that accept a violation in its own code."""
 
     def find_submodule(self, name: str) -> BoundModule | None:
         """The module with a dotted name below this one."""
@@ -89,6 +96,9 @@ def bind(resolved: Resolved, graph: ModelGraph) -> Binding:
             for p, pattern in enumerate(entry_patterns(entry.value)):
                 for names in pattern.alternatives():
                     matcher.add(names, ((b, e, p), pattern.class_name))
+    for number, accept in enumerate(resolved.accepts):
+        for names in accept.value.pattern.alternatives():
+            matcher.add(names, ((ACCEPTS, number, 0), accept.value.pattern.class_name))
     binder = _Binder(resolved, graph)
     root = binder.bind_module(graph.root_definition, matcher.start())
     return Binding(resolved, graph, root, frozenset(binder.matched))
@@ -111,22 +121,25 @@ class _Binder:
         bound = self.bound_modules.get(key)
         if bound is None:
             module = self.graph.modules[definition]
-            entries, conflicts = self._matching_entries(module, state)
+            entries, conflicts, accepts = self._matching_entries(module, state)
             children = {
                 name: self.bind_module(child, state.descend(name)) for name, child in module.children.items()
             }
-            bound = self.bound_modules[key] = BoundModule(definition, module, entries, conflicts, children)
+            bound = self.bound_modules[key] = BoundModule(
+                definition, module, entries, conflicts, children, accepts
+            )
         return bound
 
     def _matching_entries(
         self, module: ModuleDef, state: MatchState
-    ) -> tuple[dict[int, int], tuple[EntryConflict, ...]]:
-        """The last entry of each block that matches, and the conflicts with those before it."""
+    ) -> tuple[dict[int, int], tuple[EntryConflict, ...], tuple[int, ...]]:
+        """The last entry of each block that matches, the conflicts with those before it, and what accepts its faults."""
         matching: dict[int, set[int]] = {}
         for (block, entry, pattern), class_name in state.tags:
             if class_name is None or class_name == module.class_name or class_name in module.bases:
                 self.matched.add((block, entry, pattern))
                 matching.setdefault(block, set()).add(entry)
+        accepts = tuple(sorted(matching.pop(ACCEPTS, ())))
         entries: dict[int, int] = {}
         conflicts: list[EntryConflict] = []
         for block, numbers in matching.items():
@@ -134,4 +147,4 @@ class _Binder:
             entries[block] = last
             if earlier and not self.blocks[block].entries[last].value.override:
                 conflicts.append(EntryConflict(block, earlier[-1], last))
-        return entries, tuple(conflicts)
+        return entries, tuple(conflicts), accepts

@@ -107,6 +107,26 @@ def diagnostic(
     return Diagnostic(law_by_code(code), message, label, secondary, notes, fix, module, operation, details)
 
 
+class AcceptedViolation(Record):
+    """A violation that the plan accepts."""
+
+    diagnostic: Diagnostic
+    """As it would be reported."""
+    reason: str
+    """Why it is meant, as the plan says."""
+    label: Label
+    """The statement that accepts it."""
+    modules: tuple[str, ...]
+    """The modules that have it, by their names in the model."""
+
+    @property
+    def summary(self) -> str:
+        """One line: the law, the modules, the reason."""
+        first, *others = (name or "root" for name in self.modules)
+        at = f"{first} and {len(others)} more" if others else first
+        return f"accepted {self.diagnostic.law.code} at {at}: {self.reason}"
+
+
 class SkippedCheck(Record):
     """A check that planc could not make, and why."""
 

@@ -32,6 +32,8 @@ class Law(Record):
     """The code in words, as `unknown-axis`."""
     stage: Stage
     severity: Severity = "error"
+    acceptable: bool = False
+    """Whether a plan may accept its violation: what is applied then is clear, and no rank fails or drifts apart."""
 
     @property
     def has_check(self) -> bool:
@@ -79,6 +81,8 @@ LAWS = (
     Law("R306", "block-twice", "resolve"),
     Law("R307", "override-nothing", "resolve"),
     Law("R308", "empty-block", "check", "warning"),
+    Law("R309", "accept-nothing", "proof"),
+    Law("R310", "not-acceptable", "check"),
     # X: expressions
     Law("X401", "require", "resolve"),
     Law("X402", "expression-type", "check"),
@@ -116,11 +120,11 @@ LAWS = (
     Law("L706", "partial-gradient", "proof"),
     Law("L707", "size-read", "proof"),
     Law("L708", "size-written", "proof"),
-    Law("L709", "batch-mixed", "proof"),
+    Law("L709", "batch-mixed", "proof", acceptable=True),
     Law("L710", "leaves-split", "proof"),
     Law("L711", "layouts-meet", "proof"),
     Law("L712", "loss-needs", "proof"),
-    Law("L713", "not-proved", "proof", "warning"),
+    Law("L713", "not-proved", "proof", "warning", acceptable=True),
     Law("L714", "not-repeatable", "proof"),
     Law("L715", "unit-read", "proof"),
     Law("L716", "unit-memory", "proof"),

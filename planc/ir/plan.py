@@ -74,6 +74,17 @@ class Require(Record):
     """Shown where it fails."""
 
 
+class Accept(Record):
+    """A violation of a law that is meant, at some modules: it is reported as accepted, and does not refute the plan."""
+
+    code: Identifier
+    """Of the law, as `L709`."""
+    pattern: Pattern
+    """The modules whose own code has the violation."""
+    reason: SingleLine
+    """Why it is meant."""
+
+
 Let = Annotated[PatternLet | LayoutLet, TaggedUnion("kind")]
 
 
@@ -89,4 +100,5 @@ class Plan(Record):
     options: tuple[Option, ...] = ()
     lets: tuple[Let, ...] = ()
     requires: tuple[Require, ...] = ()
+    accepts: tuple[Accept, ...] = ()
     blocks: tuple[Annotated[Block, AnyBlock()], ...] = ()

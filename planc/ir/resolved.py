@@ -30,6 +30,8 @@ class Settings(Record):
     """Devices in all."""
     gpus_per_node: int | None = None
     options: Mapping[str, ExprValue] = {}
+    idle_accepts: bool = False
+    """Whether a statement that accepts a violation may find none, as where the model is not in training."""
 
 
 class Located(Record):
@@ -98,6 +100,8 @@ class Resolved(Record):
     layouts: Mapping[str, Layout | None]
     """Layout lets, by name; None where the condition needs the model."""
     requires: tuple[Located, ...]
+    accepts: tuple[Located, ...]
+    """Accepted violations: patterns without let names."""
     blocks: tuple[ResolvedBlock, ...]
     unparsed_words: frozenset[str]
     """Words of lines that could not be read: names that may be declared there."""

@@ -98,6 +98,8 @@ class PlanSession:
         rebuild_target = run_on_all_ranks(lambda: self._rebuild_target(module, rebuild))
         applied = apply_to_module(module, self.arguments, self.document, prepared, self.axes, self.plan_mesh)
         rank_zero_info(f"planc: {verdict_line(prepared.result)}")
+        for accepted in prepared.result.accepted:
+            rank_zero_warn(f"planc: {accepted.summary}")
         self._materialize(module, rebuild_target)
         self._move_to_device(module, applied)
         group = self.mesh["tensor_parallel"].get_group()

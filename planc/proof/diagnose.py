@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from planc.bind.binding import Binding
 from planc.ir.diagnostic import Diagnostic, Fix, Label, diagnostic
+from planc.ir.laws import law_by_code
 from planc.ir.resolved import Located
+from planc.proof.accepted import reported_law
 from planc.proof.result import (
     AxisProof,
     Finding,
@@ -25,10 +27,8 @@ from planc.proof.sentences import (
     describe_redundancy,
 )
 from planc.proof.size_sentences import describe_expression, describe_parts
-from planc.proof.violations import UNIT_LAWS, LayoutLaw, SizeRead
+from planc.proof.violations import UNIT_LAWS, SizeRead
 
-_LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *UNIT_LAWS)
-"""Laws that say the same of an axis that splits the batch as of one that splits tensors."""
 Suggest = Callable[[Finding | RegionFinding], Fix | None]
 
 
@@ -50,14 +50,26 @@ def proof_diagnostics(proof: Proof, binding: Binding, suggest: Suggest) -> Itera
         yield _region_diagnostic(each, suggest)
 
 
-def _violations(axis: AxisProof) -> list[Finding]:
-    """The violations on an axis; those of one rule, law and operation are one finding."""
+def accepted_violations(proof: Proof, binding: Binding) -> Iterator[tuple[Diagnostic, int, tuple[str, ...]]]:
+    """The violations that the plan accepts, as `proof_diagnostics` has others; the numbers of its statements; the modules."""
+    for axis in proof.axes:
+        for finding in _violations(axis, accepted=True):
+            assert isinstance(finding.issue, Violation)
+            number = finding.issue.accepted_by
+            assert number is not None
+            yield _violation_diagnostic(finding, binding, lambda _: None), number, finding.modules
+
+
+def _violations(axis: AxisProof, *, accepted: bool = False) -> list[Finding]:
+    """The violations on an axis, or those that are accepted; those of one rule, law and operation are one finding."""
     groups: dict[object, tuple[Violation, list[str]]] = {}
     for path, analysis in axis.analysis.walk():
-        for violation in analysis.violations:
+        for violation in analysis.accepted if accepted else analysis.violations:
             start = _blamed_rule(violation, axis)[0].span.start
             point = violation.point
-            key = (violation.law, start, point.kind, point.name, str(point.operands))
+            key = (
+                violation.law, start, point.kind, point.name, str(point.operands), violation.accepted_by
+            )  # fmt: skip
             groups.setdefault(key, (violation, []))[1].append(join_module_path(path, violation.module))
     return [Finding(first, tuple(dict.fromkeys(modules)), axis) for first, modules in groups.values()]
 
@@ -107,7 +119,7 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
     violation, modules, axis = finding.issue, finding.modules, finding.axis
     assert isinstance(violation, Violation)
     splits_batch = not axis.splits_tensors
-    law = "batch" if splits_batch and violation.law not in _LAWS_OF_ANY_AXIS else violation.law
+    law = reported_law(violation.law, splits_batch=splits_batch)
     code, headline = HEADLINES[law]
     label, others = _blamed_rule(violation, axis)
     got, needed = describe_cause(violation.cause)
@@ -122,6 +134,8 @@ def _violation_diagnostic(finding: Finding, binding: Binding, suggest: Suggest) 
         notes.append("rule: this module has none")
     if needed:
         notes.append(f"needed: {needed}")
+    if violation.may_be_accepted and violation.accepted_by is None and law_by_code(code).acceptable:
+        notes.append(f'or: accept {code} at {modules[0] or "root"} "WHY"')
     return diagnostic(
         code,
         label,

@@ -12,6 +12,7 @@ from math import prod
 from planc.bind.binding import Binding
 from planc.ir.graph import Call, Function, ModelGraph, TensorInfo, Value
 from planc.ir.resolved import Located
+from planc.proof.accepted import accepting_statement
 from planc.proof.batch_causes import AverageLeaves, SumLeaves
 from planc.proof.boundary.module_boundary import ModuleBoundary
 from planc.proof.boundary.ports import input_ports, output_ports
@@ -156,7 +157,8 @@ class _AxisProver:
         for name, value in leaving.items():
             cause = self._check_output(value, infos[name], is_logits(name, infos), outputs[name] in declared)
             if cause is not None:
-                top.violations.append(self._output_violation(cause, name, value))
+                violation = self._output_violation(cause, name, value)
+                (top.violations if violation.accepted_by is None else top.accepted).append(violation)
         if self.block.splits_logits and not any(is_logits(name, infos) for name in infos):
             top.violations.append(Violation(UnclearLogits(), ProgramPoint("model"), self.block.loss))
         top.violations += gradients_used_both_ways(top, self.graph)
@@ -215,7 +217,9 @@ class _AxisProver:
     def _output_violation(self, cause: Cause, name: str, value: AbstractValue) -> Violation:
         point = ProgramPoint("result", name)
         if self.block.splits_batch:
-            return Violation(cause, point, None)
+            resolved, root = self.binding.resolved, self.binding.root
+            accepted_by = accepting_statement(resolved, root, cause.law, splits_batch=True)
+            return Violation(cause, point, None, accepted_by=accepted_by, may_be_accepted=True)
         rule = self.block.loss if isinstance(cause, LogitsNotSharded) else None
         return Violation(cause, point, rule, origin=value.origin)
 

@@ -78,6 +78,10 @@ class Violation(Record):
     """Where the model's own code calls the operation, and the call."""
     expression: str = ""
     """The expression there whose value breaks the law."""
+    accepted_by: int | None = None
+    """The number of the statement of the plan that accepts it."""
+    may_be_accepted: bool = False
+    """Whether a plan may accept it, if its law may be accepted."""
 
     @property
     def law(self) -> LayoutLaw:
@@ -184,6 +188,7 @@ class Analysis:
     """What the proof finds about one call of a module on one axis; equal calls share it."""
 
     __slots__ = (
+        "accepted",
         "boundary_changes",
         "calls",
         "collectives",
@@ -203,6 +208,8 @@ class Analysis:
     def __init__(self) -> None:
         self.results: tuple[AbstractValue, ...] = ()
         self.violations: list[Violation] = []
+        self.accepted: list[Violation] = []
+        """Those that the plan accepts."""
         self.collectives: list[CollectiveEvent] = []
         self.redundant_collectives: list[RedundantCollective] = []
         self.boundary_changes: list[BoundaryChange] = []

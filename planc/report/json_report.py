@@ -25,6 +25,10 @@ def _result(result: Result) -> dict[str, Any]:
         "mesh": {axis.name: axis.size for axis in result.resolved.axes},
         "verdict": result.verdict,
         "diagnostics": [_diagnostic(d) for d in result.diagnostics],
+        "accepted": [
+            {**_diagnostic(each.diagnostic), "reason": each.reason, "accepted_by": _location(each.label)}
+            for each in result.accepted
+        ],
         "skipped": [{"check": s.check, "why": s.reason} for s in result.skipped],
         "collectives": _collectives(result),
     }

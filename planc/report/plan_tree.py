@@ -49,6 +49,7 @@ def _header_lines(resolved: Resolved) -> Iterator[str]:
         yield f"mesh {' x '.join(sizes)}"
     yield from (f"option {name} = {format_value(resolved.values[name])}" for name in resolved.options)
     yield from (f"require {placed.value.condition}" for placed in resolved.requires)
+    yield from (f"accept {placed.value.code} at {placed.value.pattern}" for placed in resolved.accepts)
 
 
 def _block_header(block: ResolvedBlock) -> str:

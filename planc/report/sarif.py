@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from planc.check_result import Result
 from planc.checks import law_page
-from planc.ir.diagnostic import Diagnostic, Label
+from planc.ir.diagnostic import AcceptedViolation, Diagnostic, Label
 from planc.ir.laws import Law
 from planc.version import __version__
 
@@ -18,12 +18,13 @@ from planc.version import __version__
 def to_sarif(results: Sequence[Result]) -> str:
     """One SARIF log with one run."""
     found = [d for result in results for d in result.diagnostics]
-    laws = {d.law.code: d.law for d in found}
+    accepted = [each for result in results for each in result.accepted]
+    laws = {d.law.code: d.law for d in (*found, *(each.diagnostic for each in accepted))}
     run = {
         "tool": {"driver": {"name": "planc", "version": __version__,
                             "rules": [_rule(law) for law in laws.values()]}},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(d) for d in found],
+        "results": [*map(_result, found), *map(_suppressed, accepted)],
     }  # fmt: skip
     schema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
     return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
@@ -63,6 +64,13 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
              "artifactChanges": [{"artifactLocation": artifact, "replacements": changes}]}
         ]  # fmt: skip
     return result
+
+
+def _suppressed(accepted: AcceptedViolation) -> dict[str, Any]:
+    """A violation that a line of the plan accepts."""
+    by: dict[str, Any] = {"kind": "inSource", "status": "accepted", "justification": accepted.reason,
+                          "location": _location(accepted.label)}  # fmt: skip
+    return {**_result(accepted.diagnostic), "suppressions": [by]}
 
 
 def _location(label: Label) -> dict[str, Any]:

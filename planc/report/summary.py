@@ -17,7 +17,7 @@ def render_results(results: Sequence[Result], *, quiet: bool = False) -> str:
         parts += [render_diagnostic(d, paint) + "\n" for d in result.diagnostics]
         if result.diagnostics or not quiet:
             parts.append(_verdict(result, paint))
-            parts += [_skipped(result)] if not quiet and not result.is_refuted else []
+            parts += [_accepted(result), _skipped(result)] if not quiet and not result.is_refuted else []
     return "".join(parts)
 
 
@@ -35,8 +35,14 @@ def _verdict(result: Result, palette: Palette) -> str:
     on = f" on {mesh}" if mesh else ""
     if result.is_refuted:
         return f"{name}: {palette('error', 'refuted')}{on}: {', '.join(counts)}\n"
+    counts += [f"{len(result.accepted)} accepted"] * bool(result.accepted)
     issues = f", {', '.join(counts)}" if counts else ", no issues found"
     return f"{name}: {palette('green', result.verdict)}{on}{issues}\n"
+
+
+def _accepted(result: Result) -> str:
+    """What the plan accepts, a line each."""
+    return "".join(f"  {sanitize(each.summary)}\n" for each in result.accepted)
 
 
 def _skipped(result: Result) -> str:

@@ -10,7 +10,7 @@ from planc.ir.resolved import Resolved, Settings
 from planc.resolve.declarations import collect_declarations
 from planc.resolve.diagnostic_sink import DiagnosticSink
 from planc.resolve.extends import extends_chain
-from planc.resolve.merge_blocks import merge_blocks
+from planc.resolve.merge_blocks import expand_accepts, merge_blocks
 from planc.resolve.mesh_sizes import resolve_mesh
 from planc.resolve.requires import check_requires
 from planc.resolve.scope import resolve_lets
@@ -35,6 +35,7 @@ def resolve(document: Document, settings: Settings, facts: Mapping[str, ExprValu
     types |= {a.name: int for a in axes} | {n: type(o.value.value) for n, o in declarations.options.items()}
     scope = resolve_lets(declarations.lets, values, types, sink)
     blocks = merge_blocks(documents, scope, sink)
+    accepts = expand_accepts(declarations.accepts, scope)
     check_requires(declarations.requires, scope, sink)
     return Resolved(
         name=document.plan.name,
@@ -47,6 +48,7 @@ def resolve(document: Document, settings: Settings, facts: Mapping[str, ExprValu
         patterns=scope.patterns,
         layouts=scope.layouts,
         requires=declarations.requires,
+        accepts=accepts,
         blocks=blocks,
         unparsed_words=unparsed_words,
         diagnostics=tuple(sink.diagnostics),

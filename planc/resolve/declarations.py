@@ -20,6 +20,7 @@ class Declarations(Record):
     options: dict[str, Located]
     lets: dict[str, Located]
     requires: tuple[Located, ...]
+    accepts: tuple[Located, ...]
 
 
 def collect_declarations(documents: tuple[Document, ...], sink: DiagnosticSink) -> Declarations:
@@ -27,19 +28,21 @@ def collect_declarations(documents: tuple[Document, ...], sink: DiagnosticSink) 
     options: dict[str, Located] = {}
     lets: dict[str, Located] = {}
     requires: list[Located] = []
+    accepts: list[Located] = []
     mesh = model = None
     for document in reversed(documents):
         plan = document.plan
         add_declarations(options, _located(document, "options", plan.options), "option", sink)
         add_declarations(lets, _located(document, "lets", plan.lets), "let", sink)
         requires += _located(document, "requires", plan.requires)
+        accepts += _located(document, "accepts", plan.accepts)
         if plan.mesh is not None:
             known: dict[str, Located] = {} if mesh is None else {"mesh": mesh}
             add_declarations(known, [Located(plan.mesh, PlanPath(document, ("mesh",)))], "mesh", sink)
             mesh = known.get("mesh", mesh)
         if plan.model is not None:
             model = Located(plan.model, PlanPath(document, ("model",)))
-    return Declarations(mesh, model, options, lets, tuple(requires))
+    return Declarations(mesh, model, options, lets, tuple(requires), tuple(accepts))
 
 
 def _located(document: Document, field: str, records: Iterable[Any]) -> list[Located]:

@@ -65,6 +65,12 @@ def merge_blocks(
     return tuple(block.resolved() for block in merged.values())
 
 
+def expand_accepts(accepts: tuple[Located, ...], scope: Scope) -> tuple[Located, ...]:
+    """Accepted violations, with the lets in their patterns expanded; without those whose let has no value."""
+    expanded = [Located(_expand_lets(each.value, each.location, scope), each.location) for each in accepts]
+    return tuple(each for each in expanded if each.value is not None)
+
+
 def _merge(target: _MergedBlock, block: Any, location: PlanPath, scope: Scope, sink: DiagnosticSink) -> None:
     """Add the block of one plan to those of its base plans."""
     _merge_axes(target, block, location, sink)

@@ -26,7 +26,7 @@ from planc.syntax.tree_reader import TreeReader
 _STATEMENTS: dict[str, Any] = {
     "name": unparse.name_row, "extends": unparse.extends_row, "model": unparse.model_row,
     "mesh": unparse.mesh_row, "options": unparse.option_row, "lets": unparse.let_row,
-    "requires": unparse.require_row,
+    "requires": unparse.require_row, "accepts": unparse.accept_row,
 }  # fmt: skip
 
 

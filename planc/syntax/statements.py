@@ -9,7 +9,7 @@ from typing import Any
 from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.expr import Const
 from planc.ir.layout import KEYWORD_LAYOUTS, Layout
-from planc.ir.plan import Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
+from planc.ir.plan import Accept, Axis, LayoutLet, Mesh, Option, PatternLet, Plan, Require
 from planc.syntax.blocks.block_codec import codec_of
 from planc.syntax.parse_tree import ParseTree
 from planc.syntax.spanned import Spanned, spanned_items, spanned_values
@@ -17,7 +17,7 @@ from planc.syntax.tree_reader import TreeReader
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINGLE = ("name", "extends", "model", "mesh")
-_MANY = {"option": "options", "let": "lets", "require": "requires", "block": "blocks"}
+_MANY = {"option": "options", "let": "lets", "require": "requires", "accept": "accepts", "block": "blocks"}
 
 
 def decode_plan(tree: ParseTree, reader: TreeReader) -> Spanned[Plan]:
@@ -143,6 +143,14 @@ def _require(tree: Any, reader: TreeReader, override: bool) -> Spanned[Require] 
     return Spanned(Require(condition.value, why), tree, fields)
 
 
+def _accept(tree: Any, reader: TreeReader, override: bool) -> Spanned[Accept] | None:
+    code, name, reason = tree.children[0], reader.pattern(tree.children[1]), reader.text(tree.children[2])
+    if name is None:
+        return None
+    fields = {"code": reader.name(code), "pattern": name, "reason": reason}
+    return Spanned(Accept(str(code), name.value, reason.value), tree, fields)
+
+
 _READERS: dict[str, Callable[[Any, TreeReader, bool], Spanned[Any] | None]] = {
     "name": _name,
     "extends": _extends,
@@ -151,4 +159,5 @@ _READERS: dict[str, Callable[[Any, TreeReader, bool], Spanned[Any] | None]] = {
     "option": _option,
     "let": _let,
     "require": _require,
+    "accept": _accept,
 }

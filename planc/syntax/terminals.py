@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from planc.ir.block_kinds import BLOCK_KINDS
 
-_STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "override")
+_STATEMENTS = ("plan", "extends", "model", "mesh", "option", "let", "require", "accept", "override")
 
 _NAMES = {
     "NAME": "a name", "DOTTED": "a dotted name", "INT": "a number", "STRING": "a text in quotes", "PATTERN": "a pattern",

@@ -7,7 +7,7 @@ from typing import Any
 
 from planc.ir.block_kinds import BLOCK_KINDS
 from planc.ir.expr import format_value
-from planc.ir.plan import LayoutLet, Mesh, Option, Plan, Require
+from planc.ir.plan import Accept, LayoutLet, Mesh, Option, Plan, Require
 from planc.ir.source import Source
 from planc.syntax.blocks.block_codec import codec_of
 from planc.syntax.blocks.entries import EntryLine
@@ -22,6 +22,7 @@ def unparse(plan: Plan) -> str:
     parts.append([option_row(option) for option in plan.options])
     parts.append([let_row(let) for let in plan.lets])
     parts.append([require_row(require) for require in plan.requires])
+    parts.append([accept_row(accept) for accept in plan.accepts])
     parts += [block_rows(block) for block in plan.blocks]
     rows: list[TextRow] = []
     for part in parts:
@@ -96,6 +97,11 @@ def require_row(require: Require) -> TextRow:
     """`require CONDITION "WHY"`."""
     why = (quote(require.why),) if require.why is not None else ()
     return TextRow("statement", (f"require {require.condition}", *why))
+
+
+def accept_row(accept: Accept) -> TextRow:
+    """`accept CODE at PATTERN "REASON"`."""
+    return TextRow("statement", (f"accept {accept.code} at {accept.pattern}", quote(accept.reason)))
 
 
 def block_rows(block: Any) -> list[TextRow]:

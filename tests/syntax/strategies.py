@@ -33,7 +33,7 @@ from planc.ir.blocks import (
 from planc.ir.expr import Binary, Const, Expr, Name, Unary
 from planc.ir.layout import PARTIAL, REPLICATE, Layout, LayoutRef, Shard
 from planc.ir.pattern import Choice, Pattern, Range, Segment
-from planc.ir.plan import Axis, LayoutLet, Let, Mesh, Option, PatternLet, Plan, Require
+from planc.ir.plan import Accept, Axis, LayoutLet, Let, Mesh, Option, PatternLet, Plan, Require
 from planc.paths import shipped_path, shipped_plans
 from planc.syntax.blocks.tensor_block import RULE_CLAUSES
 from planc.syntax.read_file import read_bytes
@@ -187,6 +187,10 @@ def requires(text: st.SearchStrategy[str]) -> st.SearchStrategy[Require]:
     return st.builds(Require, expressions(), st.none() | text)
 
 
+def accepts(text: st.SearchStrategy[str]) -> st.SearchStrategy[Accept]:
+    return st.builds(Accept, names(), patterns(), text)
+
+
 # ---- blocks ----------------------------------------------------------------------
 
 
@@ -253,6 +257,7 @@ def plans(text: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Plan]
         options=several(options),
         lets=several(lets),
         requires=several(requires(text)),
+        accepts=several(accepts(text)),
         blocks=several(blocks),
     )
 

@@ -7,7 +7,8 @@ and so is a sum of such means, or one times a number that all ranks have. The pr
 square of means, a sum over the batch, and a mean that divides by a count of its own (under a
 mask, or with class weights) are not. Nor are batch statistics (BatchNorm in training) and
 losses that compare samples: each rank sees one part of the batch, and trains another model.
-Compute such a loss outside of the model, or train on one device.
+Compute such a loss outside of the model, train on one device, or write
+`accept L709 at PATTERN "REASON"` where the statistics of each rank's part are meant.
 
 Wrong (planc check --model batches.graph.json.gz --dp 2):
 

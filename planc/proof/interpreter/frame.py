@@ -10,6 +10,7 @@ from planc.bind.binding import BoundModule
 from planc.ir.graph import Function, Op, Slice, SymNumber, Value, WeightRef
 from planc.ir.resolved import Located
 from planc.ir.tree import map_leaves
+from planc.proof.accepted import accepting_statement
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.copied_memory import CopiedMemory
 from planc.proof.interpreter.symbolic_numbers import NumberEvaluator, tensors_with_sizes_read
@@ -178,14 +179,40 @@ class Frame:
 
     # ---- violations --------------------------------------------------------------
 
-    def add_violation(self, cause: Cause, point: ProgramPoint, operands: Sequence[Operand] = ()) -> None:
+    def accepting_statement(self, cause: Cause) -> int | None:
+        """The number of the statement that accepts a violation of this module's own code."""
+        resolved, splits_batch = self.context.binding.resolved, self.context.splits_batch
+        return accepting_statement(resolved, self.bound, cause.law, splits_batch=splits_batch)
+
+    def add_violation(
+        self,
+        cause: Cause,
+        point: ProgramPoint,
+        operands: Sequence[Operand] = (),
+        accepted_by: int | None = None,
+        *,
+        may_be_accepted: bool = False,
+    ) -> None:
         """Note a violation of this module's own code."""
         origin = self.origin_of([o for o in operands if o.type is PARTIAL] or operands)
         rules = [o.origin.rule for o in operands if o.origin is not None and o.origin.rule is not None]
         other = next((rule for rule in rules if origin is not None and rule is not origin.rule), None)
-        self.analysis.violations.append(
+        line, expression = self._code_of(cause)
+        found = self.analysis.violations if accepted_by is None else self.analysis.accepted
+        found.append(
             Violation(
-                cause, point, self.own_rule, (), origin, self.governing_rule, "", other, *self._code_of(cause)
+                cause,
+                point,
+                self.own_rule,
+                (),
+                origin,
+                self.governing_rule,
+                "",
+                other,
+                line=line,
+                expression=expression,
+                accepted_by=accepted_by,
+                may_be_accepted=may_be_accepted,
             )
         )
 

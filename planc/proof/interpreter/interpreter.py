@@ -12,6 +12,7 @@ from planc.bind.binding import BoundModule
 from planc.ir.graph import Call, Function, Op, SymNumber, TensorInfo
 from planc.ir.resolved import Located
 from planc.ir.tree import leaves
+from planc.proof.accepted import types_behind
 from planc.proof.aliasing import may_alias_copy
 from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.eval_call import eval_call
@@ -37,6 +38,7 @@ from planc.proof.types import (
     SpmdType,
 )
 from planc.proof.unproved import AliasOfCopy, BrokenAssumption, GradientFromNothing, Unproved, WriteToView
+from planc.proof.violations import Cause
 
 
 class Interpreter:
@@ -115,7 +117,7 @@ def _run_op(frame: Frame, index: int, step: Op) -> None:
     if row is not None and context.splits_batch:
         result = follow_left_out(analysis, row, operation, result)
     if result.cause is not None and result.point is not None:
-        frame.add_violation(result.cause, result.point, result.operands)
+        result = _settle_violation(frame, operation, result, result.cause, result.point)
     analysis.has_unknown |= UNKNOWN in result.types
     if row is not None and row.uses_rng(operation):
         types = (*(operand.type for operand in operands), *result.types)
@@ -131,6 +133,18 @@ def _run_op(frame: Frame, index: int, step: Op) -> None:
         if row is not None and row.entries == "same" and operands:
             first = operands[0]
             analysis.merges_size_one |= merges_size_one(first.type, first.shape, normal, info.shape)
+
+
+def _settle_violation(
+    frame: Frame, operation: Operation, result: OpResult, cause: Cause, point: ProgramPoint
+) -> OpResult:
+    """Note a violation. The proof goes on with unknown results, or where the plan accepts it, with what ranks have then."""
+    types = types_behind(
+        cause, operation.operands(), operation.results, splits_batch=frame.context.splits_batch
+    )
+    accepted_by = None if types is None else frame.accepting_statement(cause)
+    frame.add_violation(cause, point, result.operands, accepted_by, may_be_accepted=types is not None)
+    return result if types is None or accepted_by is None else OpResult(types)
 
 
 def _check_write(frame: Frame, views: ViewsOrCopies, index: int, step: Op | Call) -> None:
@@ -199,7 +213,9 @@ def _use_number(frame: Frame, index: int, step: Op) -> None:
     use = check_size_use(step.name, arguments)
     frame.analysis.has_unknown |= use.is_unknown
     if use.cause is not None and use.point is not None:
-        frame.add_violation(use.cause, use.point)
+        may_be = types_behind(use.cause, (), (), splits_batch=frame.context.splits_batch) is not None
+        accepted_by = frame.accepting_statement(use.cause) if may_be else None
+        frame.add_violation(use.cause, use.point, (), accepted_by, may_be_accepted=may_be)
 
 
 def _check_returned_numbers(frame: Frame) -> None:
