@@ -165,6 +165,10 @@ def _run_verify(document: Document, given: Settings, arguments: Namespace) -> tu
                 plan = VerifyPlan(chosen.unlike, None, (), (why,))
                 return report_unapplied(plan, reference, arguments.seed), notes
         plan = lower_for_verify(check_document(document, given, graph))
+        notes += [
+            f"{each.summary}; what depends on it may differ from the unsplit model"
+            for each in plan.result.accepted
+        ]
         options: dict[str, Any] = {
             "seed": arguments.seed, "inputs": inputs, "timeout": arguments.timeout, "progress": show_progress,
         }  # fmt: skip
