@@ -73,8 +73,9 @@ class ReferenceRun:
 
         with NoDropout():
             outputs = forward()
-            if loss is None:
-                loss = self.loss = RandomLoss(outputs, logits, seed)
+        if loss is None:  # outside of that mode, which fixes random draws
+            loss = self.loss = RandomLoss(outputs, logits, seed)
+        with NoDropout():
             terms = loss.terms(outputs, loss.coefficients)
             backward_terms(terms)
             gradients = {
@@ -90,7 +91,7 @@ class ReferenceRun:
         weights = dict(model.named_parameters(remove_duplicate=False)) if steps else {}
         return TrainingResult(
             {name: output.detach() for name, output in outputs.items()},
-            {name: float(term) for name, term in terms.items()},
+            {name: float(term.detach()) for name, term in terms.items()},
             gradients,
             {name: weight.detach() for name, weight in weights.items()},
         )
