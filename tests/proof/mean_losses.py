@@ -85,6 +85,33 @@ def _in_place(m: Any, h: Tensor, t: Tensor, y: Tensor) -> Tensor:
     return loss.mul_(2)
 
 
+def _summed_in_place(m: Any, h: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    total = torch.zeros((), dtype=y.dtype)
+    total += entropy(y, t)
+    total += 0.1 * h.square().mean()
+    return total
+
+
+def _written_in_place(m: Any, h: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    terms = torch.zeros(2, dtype=y.dtype)
+    terms[0] = entropy(y, t)
+    terms[1] = h.square().mean()
+    return terms.sum()
+
+
+def _seen_by_a_view(m: Any, h: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    terms = torch.zeros(2, dtype=y.dtype)
+    view = terms[:1]
+    terms[0] = entropy(y, t)
+    return (y * view).mean()
+
+
+def _in_a_view_of_a_buffer(m: Any, h: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    loss = entropy(y, t)
+    m.running.view(1).add_(loss.detach())
+    return loss
+
+
 class LossCase(NamedTuple):
     """A model, the proof's verdict on it where the batch is split, and whether two ranks compute what one does."""
 
@@ -116,6 +143,8 @@ CASES = {
     "terms in a list": LossCase(_from_list, "proved"),
     "balanced in each row": LossCase(_of_rows, "proved"),
     "changed in place": LossCase(_in_place, "proved"),
+    "summed in place": LossCase(_summed_in_place, "proved"),
+    "written in place": LossCase(_written_in_place, "proved"),
     "with itself, detached": LossCase(lambda m, h, t, y: entropy(y, t) + entropy(y, t).detach(), "proved"),
     "accuracy beside it": LossCase(
         lambda m, h, t, y: (entropy(y, t), (y.argmax(-1) == t).float().mean()), "proved"
@@ -144,6 +173,8 @@ CASES = {
         "refuted", False, "class weights"),
     "many means": LossCase(lambda m, h, t, y: y.mean(0), "refuted", False, "one number that is a mean"),
     "kept in a buffer": LossCase(_kept, "refuted", True, "written into a tensor that all ranks have"),
+    "kept in a view of a buffer": LossCase(_in_a_view_of_a_buffer, "refuted", True, "all ranks have"),
+    "seen by a view": LossCase(_seen_by_a_view, "unproved", False, "has a view of it"),
     "targets that the code leaves out": LossCase(
         lambda m, h, t, y: entropy(y, t.masked_fill(t > 2, -100)), "unproved", False, "targets that are -100"
     ),

@@ -74,6 +74,8 @@ class Frame:
         self.values: list[AbstractValue] = [*inputs, *unset]
         """The function's tensors, by number."""
         self.analysis = Analysis()
+        self.fresh: set[int] = set()
+        """Tensors that an operation of this code has made in memory of their own, by number."""
         self.memory = CopiedMemory()
         self.views_or_copies = ViewsOrCopies(function, context.ranks) if context.tracks_aliasing else None
         self.gathered_outputs: dict[int, CollectiveEvent] = {}
@@ -120,7 +122,15 @@ class Frame:
         if isinstance(item, WeightRef):
             return self.param_operand(item.name)
         value, info = self.values[item.number], self.function.tensors[item.number]
-        return Operand(value.type, info.shape, info.grad, info.dtype, value.origin, value.input_number)
+        return Operand(
+            value.type,
+            info.shape,
+            info.grad,
+            info.dtype,
+            value.origin,
+            value.input_number,
+            is_fresh=item.number in self.fresh,
+        )
 
     def param_operand(self, name: str) -> Operand:
         """A parameter or a buffer, by its name in this module's code."""

@@ -23,6 +23,7 @@ from planc.proof.interpreter.views_or_copies import ViewsOrCopies
 from planc.proof.redundant_collectives import gather_then_slice, repeated_gathers
 from planc.proof.result import UNKNOWN_VALUE, AbstractValue, Analysis, ProgramPoint
 from planc.proof.rules.catalog import find_op
+from planc.proof.rules.inplace import is_inplace
 from planc.proof.rules.operation import Operand, Operation, RankDependent
 from planc.proof.rules.registry import OpRow
 from planc.proof.rules.views import merges_size_one
@@ -128,6 +129,8 @@ def _run_op(frame: Frame, index: int, step: Op) -> None:
         frame.memory.follow(step, frame.values)
     for number, spmd_type, info in zip(step.results, result.types, infos, strict=True):
         normal = _normalize_type(frame, spmd_type, info, operation.name)
+        if row is not None and not row.may_alias and not is_inplace(step):
+            frame.fresh.add(number)
         taken = input_number_of(row, operands, info) if context.splits_batch else None
         frame.values[number] = AbstractValue(normal, origin, copied=copied, input_number=taken)
         if row is not None and row.entries == "same" and operands:

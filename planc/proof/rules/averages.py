@@ -67,7 +67,8 @@ def _is_affine(violation: RuleViolation, operation: Operation, operands: Sequenc
     cause = violation.cause
     if not isinstance(cause, PartialOperand) or cause.use not in _AFFINE:
         return False
-    if is_inplace(operation) and operands[0].type is not AVERAGE:
+    # What is new becomes a mean: `total = zeros(()); total += x.mean()`. A view of it keeps its type, and is refused later.
+    if is_inplace(operation) and operands[0].type is not AVERAGE and not operands[0].is_fresh:
         raise RuleViolation(AverageUsed("written"))
     # An operand with its full gradient on every rank may stand beside a mean, but not beside one whose gradient FSDP averages.
     return all(operand.type in (AVERAGE, REPLICATED, CONSTANT) for operand in operands)

@@ -37,7 +37,7 @@ class Unsupported(Exception):
 class Operand:
     """A tensor that an operation takes."""
 
-    __slots__ = ("dtype", "grad", "input_number", "origin", "shape", "type")
+    __slots__ = ("dtype", "grad", "input_number", "is_fresh", "origin", "shape", "type")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Operand:
         dtype: str = "float32",
         origin: Any = None,
         input_number: int | None = None,
+        *,
+        is_fresh: bool = False,
     ) -> None:
         self.type, self.shape, self.grad, self.dtype = kind, shape, grad, dtype
         """`shape` is the global one; `grad` says whether a gradient flows to the tensor."""
@@ -54,6 +56,8 @@ class Operand:
         """The caller's own: where it got its type, or which tensor of the graph it is."""
         self.input_number = input_number
         """The number of the model's input of which every entry of it is one; None: of none, or planc cannot tell."""
+        self.is_fresh = is_fresh
+        """Whether an operation of the same code has made its memory: it is no buffer, and nobody else's."""
 
     @property
     def ndim(self) -> int:
