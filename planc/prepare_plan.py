@@ -94,6 +94,7 @@ def prove_and_apply(
     Raises:
         NotApplicable, ModelFault: as `prepare_plan` does, the mesh has no names, or the ranks' models differ.
     """
+    from planc.torch.checkpoints.save_pretrained import save_full_weights
     from planc.torch.compat import without_compiler
 
     model = without_compiler(model)
@@ -109,6 +110,7 @@ def prove_and_apply(
         raise
     _sync(model, mesh, sync)
     apply(prepared.lowered, model, mesh)
+    save_full_weights(model)
     if not any(mesh.get_coordinate() or ()):
         for accepted in prepared.result.accepted:
             warnings.warn(f"planc: {accepted.summary}", stacklevel=3)

@@ -22,6 +22,7 @@ from planc.prepare_plan import NotApplicable, PreparedPlan, prepare_plan
 from planc.torch.apply.apply_lowered import apply_lowered
 from planc.torch.apply.inputs_of_part import inputs_of_part
 from planc.torch.apply.module_graph import MissingInputs
+from planc.torch.checkpoints.save_pretrained import save_full_weights
 from planc.torch.models.example_inputs import override_inputs, parse_input_options
 
 _APPLIED_ATTRIBUTE = "_planc_applied"
@@ -93,6 +94,7 @@ def apply_to_module(
     """Apply a proved plan, and remember it on the module."""
     target = target_module(module, arguments.target)
     apply_lowered(target, prepared.lowered, mesh)
+    save_full_weights(target)
     applied = AppliedPlan(plan_digest(document), axes, prepared.lowered)
     vars(target)[_APPLIED_ATTRIBUTE] = applied
     if target is module:

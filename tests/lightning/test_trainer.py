@@ -229,7 +229,6 @@ def test_a_layer_outside_of_the_part_that_ranks_compute_differently() -> None:
     [
         (None, ["x=float32[4,8]"], ["F601"] * 3, "planc proves the plan for 'body': plan_target='body'"),
         ("nobody", None, [], "plan_target='nobody': Model has no such submodule; it has body"),
-        ("body", None, [], "give plan_inputs=..., or plan_graph=..."),
     ],
 )
 def test_a_plan_of_another_part(

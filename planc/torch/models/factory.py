@@ -20,6 +20,7 @@ from planc.regular_files import check_regular_file
 from planc.torch.compat import without_compiler
 from planc.torch.models.example_call import example_call
 from planc.torch.models.exception_text import exception_location, exception_notes
+from planc.torch.models.kernels import use_traceable_kernels
 from planc.torch.models.model_reference import ModelReference
 
 
@@ -42,9 +43,11 @@ def build_from_factory(
     built = _call_factory(function, reference, source, device)
     if isinstance(built, nn.Module):
         model = without_compiler(built)
+        use_traceable_kernels(model)
         return model, *(example_call(model, None) or ((), {}))
     if isinstance(built, tuple) and len(built) == 2 and isinstance(built[0], nn.Module):
         model, inputs = without_compiler(built[0]), built[1]
+        use_traceable_kernels(model)
         if isinstance(inputs, Tensor):
             inputs = (inputs,)
         if isinstance(inputs, tuple | list | Mapping):
