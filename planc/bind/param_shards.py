@@ -56,12 +56,27 @@ def param_shard(
         name: the parameter.
         values: the values of names in expressions.
     """
-    layout = param_layout(rule, module, name) if rule is not None else None
-    shape = module.parameters[name].shape
-    if rule is None or not isinstance(layout, Shard) or not -len(shape) <= layout.dim < len(shape):
+    if rule is None:
         return None
-    dim, parts = layout.dim % len(shape), shard_parts(rule, name, values)
-    total = sum(parts)
+    layout = param_layout(rule, module, name)
+    return _shard(layout, module.parameters[name].shape, shard_parts(rule, name, values))
+
+
+def buffer_shard(rule: Rule | None, module: ModuleDef, name: str) -> LoweredParam | None:
+    """How a rule shards a buffer; None where every rank holds all of it."""
+    layout = next((b.layout for b in rule.buffers if b.name == name), None) if rule is not None else None
+    return _shard(layout, module.buffers[name].shape, buffer_parts(layout))
+
+
+def buffer_parts(layout: Layout | None) -> tuple[int, ...]:
+    """The relative sizes of the parts of a buffer's dim; empty: it is one part."""
+    return (1,) * layout.parts if isinstance(layout, Shard) and layout.parts > 1 else ()
+
+
+def _shard(layout: Layout | None, shape: tuple[int, ...], parts: tuple[int, ...]) -> LoweredParam | None:
+    if not isinstance(layout, Shard) or not -len(shape) <= layout.dim < len(shape):
+        return None
+    dim, total = layout.dim % len(shape), sum(parts)
     if len(parts) < 2 or shape[dim] % total:
         return LoweredParam(dim)
     return LoweredParam(dim, tuple(shape[dim] // total * part for part in parts))
@@ -73,7 +88,7 @@ def shard_parts(rule: Rule, name: str, values: Mapping[str, ExprValue]) -> tuple
     own = next((param.layout for param in rule.params if param.name == name), None)
     if own is None:
         return packed_parts(rule, values) or ()
-    return (1,) * own.parts if isinstance(own, Shard) and own.parts > 1 else ()
+    return buffer_parts(own)
 
 
 def format_shard(shard: LoweredParam | None) -> str:

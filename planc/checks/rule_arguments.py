@@ -1,6 +1,6 @@
 """A line with missing, surplus or repeated arguments.
 
-A rule has one style, or no style and at least one of inputs, outputs, params and attributes,
+A rule has one style, or no style and at least one of inputs, outputs, params, buffers and attributes,
 each at most once. Only a style has layouts around `->`. packed_colwise needs its parts: the
 number of equal parts, or the size of each.
 
@@ -101,6 +101,7 @@ def _check_repeated(rule: Rule, location: PlanPath) -> Iterator[Diagnostic]:
         ("inputs", [p.key for p in rule.inputs]),
         ("outputs", [p.key for p in rule.outputs]),
         ("params", [p.name for p in rule.params]),
+        ("buffers", [b.name for b in rule.buffers]),
         ("attributes", [a.name for a in rule.attributes]),
     )
     for field, names in names_by_clause:

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from planc.bind.binding import Binding
 from planc.bind.module_groups import ModuleGroup, axis_size, location_note, rules_with_modules
-from planc.bind.param_shards import param_shard, shard_parts
+from planc.bind.param_shards import buffer_parts, buffer_shard, param_shard, shard_parts
 from planc.ir.blocks import Rule
 from planc.ir.diagnostic import Diagnostic, diagnostic
 from planc.ir.expr import EvalError, ExprValue, evaluate
@@ -144,6 +144,14 @@ def _uneven_shards(
         if uneven is not None and uneven.field not in reported:
             reported.add(uneven.field)
             yield uneven
+    for number, buffer in enumerate(rule.buffers):
+        shard = buffer_shard(rule, module, buffer.name) if buffer.name in module.buffers else None
+        if shard is not None and shard.dim is not None:
+            shape, parts = module.buffers[buffer.name].shape, len(buffer_parts(buffer.layout)) or 1
+            if shape[shard.dim] % (parts * ranks):
+                of_parts = f" in each of {parts} parts" if parts > 1 else ""
+                yield UnevenParameter(("buffers", number), f"dim {shard.dim} of {list(shape)} is {shape[shard.dim]}",
+                                   f"a multiple of {ranks}{of_parts}", (shape[shard.dim] // parts,), buffer.name)  # fmt: skip
 
 
 def _uneven_shard(

@@ -101,6 +101,8 @@ class Rule(Record, Entry):
     """Changes of layout at the module's results."""
     params: tuple[ParamLayout, ...] = ()
     """Layouts of single parameters, such as fused experts."""
+    buffers: tuple[ParamLayout, ...] = ()
+    """Layouts of single buffers, such as the slopes of heads."""
     attributes: tuple[Attribute, ...] = ()
     """Local values of attributes that the module's code reads."""
     when: Expr | None = None
@@ -115,7 +117,7 @@ class Rule(Record, Entry):
 
     @property
     def acts_on_calls(self) -> bool:
-        """A rule of params and attributes alone has no boundary: it changes the module itself."""
+        """A rule of params, buffers and attributes alone has no boundary: it changes the module itself."""
         return self.style is not None or bool(self.inputs or self.outputs)
 
 

@@ -58,6 +58,8 @@ class LoweredModule(Record):
     outputs: tuple[LoweredChange, ...] = ()
     parameters: Mapping[str, LoweredParam] = {}
     """Its own, by name. Others are replicated, with full gradients on every rank."""
+    buffers: Mapping[str, LoweredParam] = {}
+    """Its own that are sharded, by name: while its forward runs, it finds the rank's slice of each."""
     attributes: Mapping[str, int] = {}
     """Numbers that take the place of the module's own on each rank, by dotted name."""
     masked_lookup: bool = False

@@ -40,6 +40,16 @@ def lowered_params(
     return found
 
 
+def lowered_buffers(bound: BoundModule, types: ParamTypes) -> Mapping[str, LoweredParam]:
+    """The sharded buffers of a module."""
+    found = {name: types.buffer_type(bound, name) for name in bound.module.buffers}
+    return {
+        name: LoweredParam(sharded_dim(type_), type_.parts if isinstance(type_, PackedShard) else ())
+        for name, type_ in found.items()
+        if sharded_dim(type_) is not None
+    }
+
+
 def local_attributes(bound: BoundModule, types: ParamTypes) -> Mapping[str, int]:
     """The numbers of a module that each rank's module has a share of."""
     numbers = bound.module.attributes

@@ -10,6 +10,7 @@ from planc.lower.boundary_changes import boundary_changes, mark_written, reject_
 from planc.lower.lowering_error import LoweringError
 from planc.lower.module_params import (
     local_attributes,
+    lowered_buffers,
     lowered_params,
     params_with_summed_gradient,
 )
@@ -80,6 +81,7 @@ def _lower_modules(binding: Binding, proof: AxisProof, types: ParamTypes) -> Map
             inputs=changes.get((name, True), ()),
             outputs=changes.get((name, False), ()),
             parameters=lowered_params(name, bound, types, summed),
+            buffers=lowered_buffers(bound, types),
             attributes=local_attributes(bound, types),
             masked_lookup=types.masks_lookup(bound),
             row_attributes=types.row_attributes(bound)[0],

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planc.bind.binding import Binding, BoundModule
-from planc.bind.param_shards import is_deferred_bias, param_layout, param_shard
+from planc.bind.param_shards import buffer_shard, is_deferred_bias, param_layout, param_shard
 from planc.ir.blocks import Rule
 from planc.ir.expr import EvalError, evaluate
 from planc.ir.graph import ModuleDef
+from planc.ir.lowered import LoweredParam
 from planc.ir.resolved import Located
 from planc.ir.styles import StyledClass
-from planc.proof.types import DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
+from planc.proof.types import CONSTANT, DEFERRED_BIAS, INVARIANT, REPLICATED, SpmdType, packed_shard, sharded
 
 FOLLOWS_INPUT = SpmdType("replicate (gradient: as its inputs)")
 """A parameter whose gradient is partial if the module's inputs differ between ranks, and full if not."""
@@ -44,6 +45,12 @@ class ParamTypes:
                 for name in bound.module.parameters
             }
         return types
+
+    def buffer_type(self, bound: BoundModule, name: str) -> SpmdType:
+        """The type of a buffer of a module, while the module's own code runs; elsewhere all of it is there."""
+        located = self.rule_of(bound)
+        shard = buffer_shard(None if located is None else located.value, bound.module, name)
+        return CONSTANT if shard is None else _sharded_type(shard)
 
     def masks_lookup(self, bound: BoundModule) -> bool:
         """Whether the style of a module shards a table by rows: each rank looks up its own rows, and returns zeros
@@ -84,7 +91,7 @@ class ParamTypes:
         rule: Rule = located.value
         shard = param_shard(rule, module, name, self.binding.resolved.values)
         if shard is not None and shard.dim is not None:
-            return packed_shard(shard.dim, shard.part_sizes) if shard.part_sizes else sharded(shard.dim)
+            return _sharded_type(shard)
         if param_layout(rule, module, name) is None:
             return INVARIANT
         if is_deferred_bias(rule, module, name):
@@ -92,3 +99,9 @@ class ParamTypes:
         style = rule.style_row
         is_listed = any(param.name == name for param in rule.params)
         return FOLLOWS_INPUT if is_listed or style is None or style.input is None else REPLICATED
+
+
+def _sharded_type(shard: LoweredParam) -> SpmdType:
+    if shard.dim is None:
+        return CONSTANT
+    return packed_shard(shard.dim, shard.part_sizes) if shard.part_sizes else sharded(shard.dim)

@@ -50,7 +50,7 @@ UNKNOWN_VALUE = AbstractValue(UNKNOWN)
 class ProgramPoint(Record):
     """Where in a call of a module a violation is."""
 
-    kind: Literal["operation", "call", "port", "result", "parameter", "branch", "number", "model"]
+    kind: Literal["operation", "call", "port", "result", "parameter", "buffer", "branch", "number", "model"]
     name: str = ""
     """Of the torch function, the called module, the port, the model's result, or the parameter."""
     operands: tuple[SpmdType, ...] | None = None

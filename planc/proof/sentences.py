@@ -28,6 +28,8 @@ from planc.proof.unproved import (
     OddBatch,
     OpaqueTensor,
     SeveralLayouts,
+    ShardedBufferBelow,
+    ShardedBufferWritten,
     SharedContainer,
     SideEffect,
     UnclearLogits,
@@ -133,8 +135,8 @@ def describe_point(point: ProgramPoint) -> str:
         return f"{point.name}({', '.join(map(str, point.operands))})"
     if point.kind == "result":
         return f"the model's result '{point.name}'" if point.name else "the model's result"
-    if point.kind == "parameter":
-        return f"the parameter {point.name}"
+    if point.kind in ("parameter", "buffer"):
+        return f"the {point.kind} {point.name}"
     return _POINTS.get(point.kind, point.name)
 
 
@@ -262,6 +264,8 @@ _SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
     GradientFromNothing: ("its result has a gradient, but none of its operands has one", ""),
     NumberEscapes: ("the code turns {number} into a plain number, and planc cannot follow its uses", ""),
     MissingModule: ("the graph calls a module that it does not have", ""),
+    ShardedBufferWritten: ("the code reads a sharded buffer, and writes to tensors: the buffer may be among them", ""),
+    ShardedBufferBelow: ("a module inside of the owner of a sharded buffer reads the buffer", ""),
     MutatedAtBoundary: ("the module changes in place a tensor that passes its boundary", ""),
     SharedContainer: ("it passes in a container that other code may hold, and other code uses it without the boundary", ""),
     SeveralLayouts: ("the module {verb} this value in several places, and the plan gives them different layouts", ""),

@@ -112,6 +112,15 @@ class MutatedAtBoundary(Unproved):
     """A module changes in place a tensor whose layout its boundary changes."""
 
 
+class ShardedBufferWritten(Unproved):
+    """Code reads a sharded buffer, and writes to tensors: the buffer may be among them, and only the rank's slice would
+    change."""
+
+
+class ShardedBufferBelow(Unproved):
+    """A module inside of the owner of a sharded buffer reads the buffer."""
+
+
 class SharedContainer(Unproved):
     """A tensor passes a boundary in a container that other code may hold, and other code uses the tensor without the boundary."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planc.bind.binding import Binding, BoundModule
-from planc.ir.graph import Function
+from planc.ir.graph import Call, Function
 from planc.proof.interpreter.mutated_inputs import MutatedInputs
 from planc.proof.memory_effects import MemoryEffectsOf, writes_anywhere
 from planc.proof.param_types import ParamTypes
+from planc.proof.regions.accesses import writes_memory
 from planc.proof.size_views import SizeViews
+from planc.proof.unproved import SIDE_EFFECTS
 
 
 class AxisContext:
@@ -43,10 +45,22 @@ class AxisContext:
         self.memory_effects = MemoryEffectsOf(binding.graph)
         lines = binding.graph.source_lines
         self._source_lines = {id(binding.graph.functions[number]): lines[number] for number in lines}
+        self._writes: dict[int, bool] = {}
 
     def source_lines(self, function: Function) -> Mapping[int, str]:
         """Where the model's code calls the steps of a function, as far as the graph says."""
         return self._source_lines.get(id(function), {})
+
+    def writes_memory(self, function: Function) -> bool:
+        """Whether the code of a module writes to a tensor, or lets a module that it calls write to one."""
+        if id(function) not in self._writes:
+            self._writes[id(function)] = any(
+                bool(self.memory_effects(step.function).written)
+                if isinstance(step, Call)
+                else writes_memory(step) or step.name in SIDE_EFFECTS
+                for step in function.steps
+            )
+        return self._writes[id(function)]
 
     def find_module(self, name: str, caller: BoundModule) -> BoundModule | None:
         """The module of a name below its caller; a name that begins with `/` counts from the root."""

@@ -41,6 +41,7 @@ from planc.proof.types import (
     SpmdType,
     sharded_dim,
 )
+from planc.proof.unproved import ShardedBufferBelow, ShardedBufferWritten
 from planc.proof.violations import Cause, LiteralSize, SizeRead
 
 
@@ -143,7 +144,9 @@ class Frame:
             buffer = bound.module.buffers.get(own_name)
             if buffer is None:
                 return Operand(UNKNOWN, ())
-            return Operand(CONSTANT, buffer.shape, False, buffer.dtype)
+            return Operand(
+                self._buffer_type(bound, own_name), buffer.shape, False, buffer.dtype, self._origin_of(bound)
+            )
         spmd_type = self.context.param_types.types_of(bound)[own_name]
         rule = self.context.param_types.rule_of(bound)
         if spmd_type is FOLLOWS_INPUT:
@@ -157,6 +160,24 @@ class Frame:
         origin = Origin(join_module_path(self.path, module), rule)
         return Operand(spmd_type, info.shape, info.grad, info.dtype, origin)
 
+    def _buffer_type(self, bound: BoundModule, name: str) -> SpmdType:
+        """The type of a buffer that this module's code reads: a slice while the owner's own code runs."""
+        spmd_type = self.context.param_types.buffer_type(bound, name)
+        if sharded_dim(spmd_type) is None:
+            return spmd_type
+        if bound is not self.bound:
+            if any(child is self.bound for _, child in bound.named_modules()):
+                self.add_violation(ShardedBufferBelow(), ProgramPoint("buffer", name))
+                return UNKNOWN
+            return CONSTANT
+        if self.context.writes_memory(self.function):
+            self.add_violation(ShardedBufferWritten(), ProgramPoint("buffer", name))
+            return UNKNOWN
+        return spmd_type
+
+    def _origin_of(self, bound: BoundModule) -> Origin | None:
+        return Origin(self.path, self.own_rule) if bound is self.bound else None
+
     def _sized_operand(self, item: Value | WeightRef, reader: str | None) -> Operand:
         """A tensor whose size the code reads. Reading a size gives the tensor no gradient."""
         if not isinstance(item, WeightRef):
@@ -168,6 +189,8 @@ class Frame:
         info = bound.module.parameters.get(own_name) or bound.module.buffers.get(own_name)
         if info is None:
             return Operand(UNKNOWN, ())
+        if own_name in bound.module.buffers and own_name not in bound.module.parameters:
+            return Operand(self._buffer_type(bound, own_name), info.shape, False, info.dtype)
         spmd_type = self.context.param_types.types_of(bound).get(own_name, CONSTANT)
         if sharded_dim(spmd_type) is not None and not self.context.size_views.is_local(
             join_module_path(self.path, reader or ""), join_module_path(self.path, item.name)

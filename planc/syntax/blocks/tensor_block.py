@@ -242,6 +242,7 @@ RULE_CLAUSES: dict[str, tuple[str, Any]] = {
     "inputs": ("POSITION or KEYWORD: LAYOUT -> LAYOUT", _port),
     "outputs": ("POSITION or KEYWORD: LAYOUT -> LAYOUT", _port),
     "params": ("NAME: LAYOUT", _param),
+    "buffers": ("NAME: LAYOUT", _param),
     "attributes": ("NAME: EXPRESSION", _attribute),
 }
 """The clauses of a rule: what each takes, as messages say it, and how one argument is decoded."""
@@ -279,6 +280,7 @@ def encode_rule(rule: Rule) -> EntryLine:
         format_call("inputs", [f"{p.key}: {p.before} -> {p.after}" for p in rule.inputs]),
         format_call("outputs", [f"{p.key}: {p.before} -> {p.after}" for p in rule.outputs]),
         format_call("params", [f"{p.name}: {p.layout}" for p in rule.params]),
+        format_call("buffers", [f"{b.name}: {b.layout}" for b in rule.buffers]),
         format_call("attributes", [f"{a.name}: {a.value}" for a in rule.attributes]),
     ]
     written = [clause for clause in clauses if clause]

@@ -20,7 +20,7 @@ lines replace its forward, once:
     CompiledForward         torch.compile
     CheckpointedForward     runs what is below a second time in the backward pass, without hooks
     OverlappedLinear        returns a product that was computed during the gather of its input
-    LocalForward            puts local tensors in the place of the parameters
+    LocalForward            puts local tensors in the place of the parameters, and of sharded buffers
     LocalRowAttributes      numbers the padding row of a table as the rank's slice does
     ------
     the module's own forward

@@ -11,6 +11,7 @@ from torch.distributed import ProcessGroup
 
 from planc.ir.lowered import LoweredModule, LoweredParam
 from planc.torch.apply.dtensor_params import local_param
+from planc.torch.apply.local_buffers import BufferSwap
 from planc.torch.apply.module_runtime import ForwardStep, HookStep, forward_steps_within
 from planc.torch.compat import own_parameters
 
@@ -109,7 +110,7 @@ class GlobalSizeParam:
         self.installed, self._resume = False, None
 
 
-AnySwap = ParamSwap | GlobalSizeParam
+AnySwap = ParamSwap | GlobalSizeParam | BufferSwap
 
 
 class LocalForward(ForwardStep):

@@ -15,15 +15,15 @@ from planc.torch.apply.call_guard import UncapturedCall
 from planc.torch.apply.checkpointed_functions import follow_checkpoints
 from planc.torch.apply.dtensor_params import distribute_param, local_param
 from planc.torch.apply.local_attributes import LocalRowAttributes, set_local_attributes
+from planc.torch.apply.local_buffers import BufferSwap
 from planc.torch.apply.module_runtime import ModuleRuntime
 from planc.torch.apply.overlap import OverlappedLinear
 from planc.torch.apply.packed_params import register_packed_param
 from planc.torch.apply.param_swap import (
     UNSPLIT,
-    GlobalSizeParam,
+    AnySwap,
     LocalForward,
     LocalHooks,
-    ParamSwap,
     ParamSwaps,
 )
 from planc.torch.apply.reduce_dtype import reduce_dtype
@@ -51,8 +51,13 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
     for name, module in modules.items():
         first_names.setdefault(id(module), name)
     used = {name: swaps.of_code(name) for name in first_names.values()}
-    local: dict[str, list[ParamSwap | GlobalSizeParam]] = {
-        name: [*params, *swaps.with_global_size(name)] for name, params in used.items()
+    local: dict[str, list[AnySwap]] = {
+        name: [
+            *params,
+            *swaps.with_global_size(name),
+            *_buffer_swaps(modules[name], axis.modules.get(name), group),
+        ]
+        for name, params in used.items()
     }
     for name, found in local.items():
         _localize_rows(modules[name], axis.modules.get(name, _UNCHANGED).row_attributes, group)
@@ -71,6 +76,11 @@ def _apply_axis(model: nn.Module, axis: LoweredAxis, mesh: DeviceMesh, sum_dtype
             counted += [step for step in steps if isinstance(step, RngScope) and step.is_counted]
     if counted:
         ModuleRuntime.of(model).add_hook_steps(model, [RngPass(counted)])
+
+
+def _buffer_swaps(module: nn.Module, lowered: LoweredModule | None, group: ProcessGroup) -> list[BufferSwap]:
+    """What puts slices in the place of a module's sharded buffers, if it has any."""
+    return [] if lowered is None or not lowered.buffers else [BufferSwap(module, lowered.buffers, group)]
 
 
 def _localize_rows(module: nn.Module, names: tuple[str, ...], group: ProcessGroup) -> None:
