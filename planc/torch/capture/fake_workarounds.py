@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from planc.torch.compat import SCRIPT_TYPES, DisableTorchFunction, FakeTensor
 
+_BOOLEANS = {value: torch.tensor(value) for value in (True, False)}
 _HALF: dict[tuple[int, ...], Tensor] = {shape: torch.full(shape, 0.5) for shape in ((), (1,))}
 
 
@@ -20,6 +21,35 @@ def pin_random_scalar(name: str, result: Any) -> None:
     probability are there."""
     if name == "rand" and isinstance(result, FakeTensor) and result.dtype is torch.float32:
         result.constant = _HALF.get(tuple(result.shape))
+
+
+class FiniteNumbers:
+    """Lets code branch on whether all numbers are finite, as they are in training that goes well: `if not
+    torch.isfinite(x).all(): x = x.clamp(...)`."""
+
+    _TRUTH: Mapping[str, bool] = {"isfinite": True, "isinf": False, "isnan": False}
+    _REDUCTIONS: Mapping[str, bool] = {"all": True, "any": False}
+    """The reduction that says something of all numbers, by what each test gives."""
+
+    def __init__(self) -> None:
+        self._tests: dict[int, tuple[Any, bool]] = {}
+
+    def pin(self, name: str, args: Sequence[Any], result: Any) -> None:
+        """Give a single truth about all numbers its value; remember the tests of single numbers.
+
+        Args:
+            name: the operation that ran.
+            args: its arguments by position.
+            result: what it gave.
+        """
+        if not isinstance(result, FakeTensor):
+            return
+        if name in self._TRUTH:
+            self._tests[id(result)] = result, self._TRUTH[name]  # it stays alive, so that its identity does
+        elif name in self._REDUCTIONS and len(args) == 1 and result.ndim == 0:
+            tested = self._tests.get(id(args[0]))
+            if tested is not None and tested[1] is self._REDUCTIONS[name]:
+                result.constant = _BOOLEANS[tested[1]]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from planc.ir.tree import leaves
 from planc.torch.capture.boundary_aliases import BoundaryAliases
 from planc.torch.capture.decompose import decomposed, is_decomposed
 from planc.torch.capture.encode_arguments import ArgumentEncoder
-from planc.torch.capture.fake_workarounds import pin_random_scalar
+from planc.torch.capture.fake_workarounds import FiniteNumbers, pin_random_scalar
 from planc.torch.capture.hidden_flows import mutable_state
 from planc.torch.capture.op_names import DATA_READS, GRADIENT_ACCESS, is_in_place, op_name, reads_size
 from planc.torch.capture.size_leaks import has_plain_value, reveals_size, tracked_strides
@@ -39,6 +39,7 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
         self.call_count = 0
         self.last_op = ""
         """The operation that was called last: a diagnostic names it where a run ends early."""
+        self._finite_numbers = FiniteNumbers()
         self._outer_modes = 0
         """How many dispatch modes are active before any code of the model runs."""
         self._names: dict[int, list[str]] = {}
@@ -134,6 +135,7 @@ class Recorder(ArgumentEncoder, TorchFunctionMode):
             changed = [t for t, version in zip(tensors, versions) if mutation_count(t) != version]
         self._set_origins(tensors, (args, keywords), (*tensors_in(result), *changed))
         self._add_step(name, encoded, tensors, changed, result)
+        self._finite_numbers.pin(name, args, result)
         return result
 
     def _call(self, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sys
 from collections.abc import Iterator, Mapping
@@ -37,8 +36,8 @@ from planc.torch.capture.size_leaks import resolve_maybe_escaped
 from planc.torch.capture.tensor_table import tensor_info, tensors_in
 from planc.torch.capture.trace_records import OpRecord
 from planc.torch.capture.tracked_attributes import track_attributes
-from planc.torch.compat import FAKE_TENSOR_LOGGER, FakeTensorMode, without_compilation
-from planc.torch.models.value_checks import without_value_checks
+from planc.torch.compat import FakeTensorMode, without_compilation
+from planc.torch.models.value_checks import quiet_fake_tensors, without_value_checks
 
 
 class CaptureTarget(Record):
@@ -167,15 +166,11 @@ def _deterministic_and_quiet() -> Iterator[None]:
     """Let random choices of the model's code be the same in every capture, and silence torch's log."""
     state = random.getstate()
     random.seed(0)
-    # planc itself reports a model that raises.
-    logger = logging.getLogger(FAKE_TENSOR_LOGGER)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with quiet_fake_tensors():
+            yield
     finally:
         random.setstate(state)
-        logger.setLevel(level)
 
 
 def input_infos(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, TensorInfo]:

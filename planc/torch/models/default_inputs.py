@@ -13,14 +13,15 @@ from itertools import islice, product
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from planc.ir.graph import TensorInfo
+from planc.torch.compat import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from planc.torch.models.config_sizes import ConfigSizes
 from planc.torch.models.example_inputs import meta_tensor
 from planc.torch.models.input_rows import BATCH, INPUT_ROWS, sequence_length
 from planc.torch.models.model_class import is_for_multiple_choice
-from planc.torch.models.value_checks import without_value_checks
+from planc.torch.models.value_checks import quiet_fake_tensors, without_value_checks
 
 _CHOICES = 2
 _MAX_ATTEMPTS = 16
@@ -42,7 +43,8 @@ def default_inputs(model: nn.Module, config: Any, build: Callable[[], nn.Module]
     reading: Infos | None = None
     for infos in candidates:
         raised = call_on_meta(build(), infos)
-        if raised is None:
+        # Code that makes a tensor on another device than the meta device has taken the inputs so far.
+        if raised is None or "(meta)" in str(raised):
             return infos
         if reading is None and asks_for_values(raised):
             reading = infos
@@ -60,9 +62,22 @@ def call_on_meta(model: nn.Module, infos: Mapping[str, TensorInfo]) -> Exception
     if "use_cache" in inspect.signature(model.forward).parameters:
         keywords["use_cache"] = False
     try:
-        with torch.no_grad(), torch.device("meta"), warnings.catch_warnings(), without_value_checks(keywords):
+        with (
+            FakeTensorMode(allow_non_fake_inputs=True),
+            torch.no_grad(),
+            torch.device("meta"),
+            warnings.catch_warnings(),
+            without_value_checks(keywords),
+            quiet_fake_tensors(),
+        ):
             warnings.simplefilter("ignore")
-            model.train()(**keywords)
+            # Fake ones: transformers' code leaves out what needs values where it sees those.
+            model.train()(
+                **{
+                    name: item.clone() if isinstance(item, Tensor) else item
+                    for name, item in keywords.items()
+                }
+            )
     except Exception as raised:  # noqa: BLE001  # the model's code may fail in any way
         return raised
     return None
@@ -70,7 +85,9 @@ def call_on_meta(model: nn.Module, infos: Mapping[str, TensorInfo]) -> Exception
 
 def asks_for_values(raised: Exception) -> bool:
     """Whether code asked for values, which the meta device does not have: the inputs' shapes were right until then."""
-    return isinstance(raised, NotImplementedError) or "meta tensors" in str(raised)
+    return isinstance(
+        raised, NotImplementedError | DataDependentOutputException | DynamicOutputShapeException
+    )
 
 
 def _candidates(model: nn.Module, config: Any) -> Iterator[Infos]:

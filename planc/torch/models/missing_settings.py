@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from planc.torch.models.config_sizes import config_value, nested_configs
+from planc.torch.models.config_sizes import ConfigSizes, config_value, nested_configs
 from planc.torch.models.model_class import is_for_sequence_classification
 
 _NUMBERS: Mapping[str, int | str] = {
@@ -22,6 +22,17 @@ _NUMBERS: Mapping[str, int | str] = {
 """By the setting: a number, or the setting that it equals."""
 
 
+_PLACEHOLDERS = (
+    "image_token_id",
+    "image_token_index",
+    "audio_token_id",
+    "audio_token_index",
+    "video_token_id",
+)
+"""Tokens that stand for parts of images and sounds."""
+_HEAD_DIM = 64
+
+
 def fill_missing_settings(model_class: Any, config: Any, build: Callable[[], object]) -> None:
     """Set what a default configuration leaves open where the class needs a number.
 
@@ -34,6 +45,10 @@ def fill_missing_settings(model_class: Any, config: Any, build: Callable[[], obj
         for _, part in nested_configs(config):
             if config_value(part, "pad_token_id") is None and hasattr(part, "vocab_size"):
                 part.pad_token_id = 0
+    for part in _parts(config):
+        for name in _PLACEHOLDERS:
+            if name in vars(part) and vars(part)[name] is None:
+                setattr(part, name, ConfigSizes(config).size("text", "vocab_size", default=2) - 1)
     if not any(True for part in _parts(config) for _ in _missing(part)):
         return
     try:

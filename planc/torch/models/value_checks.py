@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from planc.torch.compat import FAKE_TENSOR_LOGGER
 from planc.torch.models.compat import masking_module
 
 _CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"
@@ -21,6 +23,18 @@ def without_value_checks(keywords: Mapping[str, Any]) -> Iterator[None]:
     """
     with _skip_value_checks(), _assume_unpacked_sequences(keywords):
         yield
+
+
+@contextmanager
+def quiet_fake_tensors() -> Iterator[None]:
+    """Silence torch's log of operations that fail on fake tensors: planc itself reports a model that raises."""
+    logger = logging.getLogger(FAKE_TENSOR_LOGGER)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -76,7 +76,29 @@ def shrink_widths(config: Any, ranks: int, kept: Collection[int] = ()) -> dict[s
             if keeps_named_size(nested, sizes, kept):
                 continue
             changes[group].update({f"{prefix}{name}": size for name, size in sizes.items()})
+    changes["vocabulary"] |= _moved_tokens(config, changes["vocabulary"])
     return changes
+
+
+def _moved_tokens(config: Any, vocabulary: WidthChanges) -> WidthChanges:
+    """Ids for the special tokens of other configurations than that of the vocabulary, as those that stand for images."""
+    limit = min((size for name, size in vocabulary.items() if name.endswith("vocab_size")), default=None)
+    ids = {
+        f"{prefix}{name}": value
+        for prefix, nested in nested_configs(config)
+        for name, value in integer_settings(nested).items()
+        if name.endswith(("_token_id", "_token_index"))
+    }
+    if limit is None:
+        return {}
+    taken = {*ids.values(), *vocabulary.values()}
+    unused = (token for token in range(limit) if token not in taken)
+    moved: dict[int, int] = {}
+    return {
+        name: moved[value] if value in moved else moved.setdefault(value, next(unused))
+        for name, value in ids.items()
+        if value >= limit and name not in vocabulary
+    }
 
 
 class _ConfigShrinker:
