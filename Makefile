@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz hunt clean
+.PHONY: help setup demo test lint format bench fuzz hunt models clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -52,6 +52,14 @@ fuzz: $(READY) ## 100,000 broken plans and more: none may end in a traceback
 hunt: $(READY) ## thousands of plans and of mutated models before both judges; writes docs/soundness.md
 	$(BIN)/python -m tests.hunt
 	$(BIN)/python -m tests.hunt.models
+
+# torchvision is built for one release of torch: 0.28 for 2.13.
+VISION := build/models/site
+models: $(READY) ## the table of models: which planc captures and proves; writes docs/models.md
+	test -d $(VISION) || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VISION) \
+		torchvision==0.$$(( $$($(BIN)/python -c 'import torch; print(torch.__version__.split(".")[1])') + 15 )).0 timm pillow \
+		|| echo 'timm and torchvision are left out'
+	PYTHONPATH=.:$(VISION) $(BIN)/python -m tests.models
 
 clean: ## remove what the other targets made
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
