@@ -63,7 +63,7 @@ def timm_names() -> Iterator[str]:
     load_torchvision()
     import timm  # type: ignore[import-not-found]
 
-    for family in timm.list_modules():
+    for family in sorted(timm.list_modules()):
         names = timm.list_models(module=family)
         if names:
             yield min(names, key=lambda name: (_size_rank(name), len(name), name))
