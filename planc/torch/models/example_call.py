@@ -29,6 +29,8 @@ def example_call(model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any] | N
     config = settings_of(model, "config")
     if not is_transformers_config(config):
         return None if inputs is None else _as_call(inputs)
+    if inputs is None and not hasattr(model, "main_input_name"):
+        return None  # its configuration looks like one of transformers
     args, kwargs = _as_call(
         example_keywords(model, config, lambda: meta_copy(model)) if inputs is None else inputs
     )

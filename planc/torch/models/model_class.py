@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -80,6 +81,8 @@ def is_for_sequence_classification(model_class: type) -> bool:
 
 
 def _task_names(task: str) -> Collection[str]:
+    if "transformers" not in sys.modules:
+        return ()
     from transformers.models.auto import modeling_auto
 
     names: Mapping[str, str] = getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES", {})

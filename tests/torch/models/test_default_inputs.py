@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from planc.ir.source import Source  # noqa: E402
+from planc.torch.apply.module_graph import MissingInputs, capture_module  # noqa: E402
 from planc.torch.models import hugging_face  # noqa: E402
 from planc.torch.models.example_values import random_values, with_placeholders  # noqa: E402
 from planc.torch.models.model_reference import parse_reference  # noqa: E402
@@ -110,3 +111,26 @@ def test_sizes_are_found_in_the_part_they_belong_to() -> None:
         48,
     )
     assert sizes.size("audio", "num_mel_bins", default=7) == 7
+
+
+class _Config:
+    def to_dict(self) -> dict[str, Any]:
+        return {}
+
+
+class _OwnModel(torch.nn.Module):
+    """A model that is not of transformers, and looks like one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = _Config()
+        self.linear = torch.nn.Linear(2, 2)
+
+    def forward(self, input_ids: Any) -> Any:
+        return self.linear(input_ids)
+
+
+def test_no_inputs_are_guessed_for_a_model_of_the_users_own() -> None:
+    with pytest.raises(MissingInputs):
+        capture_module(_OwnModel(), None)
+    assert list(capture_module(_OwnModel(), (torch.empty(2, 2),)).inputs) == ["0"]
