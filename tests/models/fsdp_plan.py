@@ -26,6 +26,8 @@ def _repeated_blocks(graph: ModelGraph) -> Iterator[str]:
     for parent, numbers in parents.items():
         prefix = f"{parent}." if parent else ""
         blocks = [n for n in numbers if f"{prefix}{n}" in called and _has_parameters(graph, f"{prefix}{n}")]
+        if _is_tied_outside(graph, [f"{prefix}{number}" for number in blocks]):
+            continue  # tied parameters must be in one unit
         if len(blocks) < 2 or any(parent == outer or parent.startswith(f"{outer}.") for outer in chosen):
             continue
         chosen += [f"{prefix}{number}" for number in blocks]
@@ -34,6 +36,15 @@ def _repeated_blocks(graph: ModelGraph) -> Iterator[str]:
 
 def _has_parameters(graph: ModelGraph, name: str) -> bool:
     return any(parameter.startswith(f"{name}.") for parameter in graph.parameters)
+
+
+def _is_tied_outside(graph: ModelGraph, blocks: list[str]) -> bool:
+    """Whether a parameter of a block is also one of another block, or of the rest."""
+    homes = [
+        {next((block for block in blocks if name.startswith(f"{block}.")), "") for name in tie}
+        for tie in graph.ties
+    ]
+    return any(len(home) > 1 for home in homes)
 
 
 def _called_modules(graph: ModelGraph, caller: str, function: int) -> Iterator[str]:

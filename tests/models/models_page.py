@@ -39,6 +39,9 @@ def page_lines(cases: Sequence[Case], rows: Mapping[Case, Row], skipped: Sequenc
         if own:
             yield _summary(source, len(own), [rows[case] for case in own if case in rows])
     yield ""
+    asked = sum(case in rows for case in cases)
+    if asked < len(cases):
+        yield f"**This table is partial**: {asked} of {len(cases)} models were asked; `make models` goes on from there.\n"
     yield f"Versions: {_versions()}."
     for line in skipped:
         yield f"Left out: {line.partition(':')[0]}, which is not installed for this torch."

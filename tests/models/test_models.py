@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tests.models.cases import Case, chosen_cases, transformers_names  # noqa: E402
+from tests.models.fsdp_plan import fsdp_plan  # noqa: E402
 from tests.models.judge_model import judge_model  # noqa: E402
 from tests.models.models_page import page_lines  # noqa: E402
 
@@ -103,6 +104,7 @@ def test_the_page_is_a_function_of_what_was_found() -> None:
     }
     page = list(page_lines(cases, rows, ["timm: missing"]))
     assert "| torch | 4 | 3 | 2 | 1 (50.0%) | 1 (100.0%) |" in page
+    assert any("partial" in line and "3 of 4" in line for line in page)
     at = page.index("| `a` | no | - | - | - | G802 x \\| y |")
     assert page[at + 1] == "| `b` | yes | yes | - | right |  |"
     assert "| ValueError | 1 |" in page
@@ -113,3 +115,16 @@ def test_the_page_is_a_function_of_what_was_found() -> None:
 def test_names_are_chosen_by_patterns() -> None:
     cases = [Case("torch", name) for name in ("Conv1d", "Conv2d", "Linear")]
     assert [case.name for case in chosen_cases(cases, ["Conv*"])] == ["Conv1d", "Conv2d"]
+
+
+def test_blocks_that_share_a_parameter_are_no_units_of_their_own() -> None:
+    from planc.torch.capture.trace import CaptureTarget, trace
+
+    def plan(*, tied: bool) -> str:
+        model = torch.nn.Sequential(*(torch.nn.Sequential(torch.nn.Linear(4, 4)) for _ in range(3)))
+        if tied:
+            model[1][0].weight = model[0][0].weight
+        return fsdp_plan(trace(CaptureTarget("own", model, (torch.empty(2, 4),), {}, {}, {"torch": "2"})))
+
+    assert "    *\n    root\n" in plan(tied=False)
+    assert "*" not in plan(tied=True)
