@@ -9,7 +9,7 @@ from importlib import import_module
 
 from tests.hunt.nets.net import Net
 
-FILES = ("decoder", "sizes", "heads", "fused", "norms", "calls", "others", "losses")
+FILES = ("decoder", "sizes", "heads", "fused", "norms", "calls", "others", "losses", "layers")
 _EVERY: dict[str, Net] = {}
 for _file in FILES:
     _EVERY |= import_module(f"{__name__}.{_file}").TABLE

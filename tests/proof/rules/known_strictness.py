@@ -39,6 +39,8 @@ def known_strictness(case, types):
     """Why a rule may refuse this, or None."""
     name = case.name if case.name.startswith("__") else case.name.removesuffix("_")
     in_place = name != case.name or case.name.startswith("__i")
+    if case.keywords.get("beta") == 0 and sharded_dim(types[0]) is not None:
+        return "what is not read has the wrong shape, unless its shard is broadcast"
     if in_place and types[0] in SAME_ON_ALL_RANKS and PARTIAL in types[1:]:
         return "in place: a replicated tensor stays replicated, since a view of it may be in use"
     if in_place and name in ("copy", "fill"):

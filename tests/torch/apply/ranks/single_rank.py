@@ -46,7 +46,8 @@ def axes_in_use(name: str, sizes: dict[str, int]) -> dict[str, Any]:
         "plain": len(list(model.parameters())) - len(placed),
         "fsdp": any(isinstance(module, FSDPModule) for module in modules),
         "forward": any("forward" in vars(module) for module in modules),
-        "hooks": any(_is_planc_hook(hook) for module in modules for hook in _hooks(module)),
+        # The model itself has the guard of calls.
+        "hooks": any(_is_planc_hook(hook) for module in modules[1:] for hook in _hooks(module)),
     }
 
 
