@@ -7,6 +7,7 @@ from types import MethodType
 from typing import Any
 
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from planc.torch.checkpoints.rank_sync import run_on_rank_zero
 from planc.torch.checkpoints.state_dicts import model_state_dict
@@ -14,7 +15,9 @@ from planc.torch.checkpoints.state_dicts import model_state_dict
 
 def save_full_weights(model: nn.Module) -> None:
     """Let `save_pretrained` of a model, and of models of transformers inside of it, write full weights. Other models stay
-    as they are."""
+    as they are, and so does one of which nothing is split."""
+    if not any(isinstance(param, DTensor) for param in model.parameters()):
+        return
     for module in model.modules():
         if hasattr(type(module), "save_pretrained") and hasattr(type(module), "config_class"):
             vars(module)["save_pretrained"] = MethodType(_save_pretrained, module)
