@@ -369,6 +369,7 @@ _DIM_USES: Mapping[str, str] = {
     "softmax": "softmax sums along that dim",
     "matrix": "the operation takes matrices, and needs all of that dim",
     "recurrence": "each step of the layer needs all of that dim",
+    "resampling": "the operation moves or mixes entries along that dim",
     "scan": "the operation accumulates along that dim",
     "difference": "the operation subtracts neighbours along that dim",
     "loss": "the loss needs all of that dim",

@@ -100,7 +100,7 @@ class SqueezedShard(Cause):
 DimUse = Literal[
     "", "reduction", "sort", "pooling", "glu", "patches", "diagonal", "convolution", "grouped convolution", "concatenation",
     "positions", "row numbers", "normalization", "batch statistics", "softmax", "scan", "difference", "loss", "mean loss",
-    "index", "index write", "recurrence", "matrix",
+    "index", "index write", "recurrence", "matrix", "resampling",
 ]  # fmt: skip
 """Why an operation needs all entries along a dim."""
 

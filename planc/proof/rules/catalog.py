@@ -14,6 +14,7 @@ from planc.proof.rules import (  # noqa: F401  # each adds its rows
     embedding,
     expand,
     gather_scatter,
+    images,
     indexing,
     inplace,
     losses,

@@ -48,12 +48,43 @@ def convolution_rule(operation: Operation) -> SpmdType:
         use="convolution",
         linear_in=(0, 1),
     )
+    return _with_bias(product, bias, result, operation.results[0].shape)
+
+
+@op_rule(
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", saves=saves_factors(), may_alias=False,
+    returns_view=adds_batch_dim,
+)  # fmt: skip
+def transposed_convolution_rule(operation: Operation) -> SpmdType:
+    """x (b, in, *spatial), weight (in, out / groups, *window), bias (out) -> (b, out, *spatial)"""
+    x, weight, bias, *_, groups, _ = operation.bind_arguments(
+        "input", "weight", bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+    )
+    if groups != 1:
+        return _grouped_convolution(operation, groups, x, weight, bias)
+    spatial = tuple(range(weight.ndim - 2))
+    window: DimLabels = tuple(f"window {dim}" for dim in spatial)
+    batch: DimLabels = ("b",) if x.ndim == weight.ndim else ()
+    result: DimLabels = (*batch, "out", *spatial)
+    product = einsum_rule(
+        [(x, (*batch, "in", *spatial)), (weight, ("in", "out", *window))],
+        result,
+        reduction=("in",),
+        need_replication=(*spatial, *window),
+        use="convolution",
+        linear_in=(0, 1),
+    )
+    return _with_bias(product, bias, result, operation.results[0].shape)
+
+
+def _with_bias(
+    product: SpmdType, bias: Operand | None, result: DimLabels, shape: tuple[int, ...]
+) -> SpmdType:
     if bias is None or bias.type is DEFERRED_BIAS:
         return product
     if product is PARTIAL and bias.type is not PARTIAL:
         raise RuleViolation(PartialOperand("bias"))
-    operand = Operand(product, operation.results[0].shape)
-    return einsum_rule([(operand, result), (bias, ("out",))], result, linear_in="all")
+    return einsum_rule([(Operand(product, shape), result), (bias, ("out",))], result, linear_in="all")
 
 
 def _grouped_convolution(

@@ -10,7 +10,7 @@ from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.inplace import written_type
 from planc.proof.rules.operation import Operand, Operation, RankDependent, RuleViolation
 from planc.proof.rules.reductions import reduction_dims
-from planc.proof.rules.registry import add_rows, always, op_rule
+from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
 from planc.proof.types import SpmdType, sharded
 from planc.proof.violations import UnevenGroups
@@ -89,7 +89,22 @@ def running_statistics(step: Op) -> tuple[Any, ...]:
     return (*positions, *(keywords[name] for name in ("running_mean", "running_var") if name in keywords))
 
 
-add_rows("instance_norm", may_alias=False, updates=running_statistics, returns_view=always)
+@op_rule("instance_norm", may_alias=False, updates=running_statistics, returns_view=always)
+def instance_norm_rule(operation: Operation) -> SpmdType:
+    """x (b, c, *spatial), running_mean (c), running_var (c), weight (c), bias (c) -> as x
+
+    The statistics are those of each sample and channel; running ones move towards their mean over the batch.
+    """
+    x, *vectors, from_input, _, _ = operation.bind_arguments(
+        "input", running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1,
+        eps=1e-5,
+    )  # fmt: skip
+    dims = tuple(range(x.ndim))
+    operands: list[LabeledOperand] = [(x, dims), *((v, (1,)) for v in vectors if isinstance(v, Operand))]
+    mixed = dims[2:] if from_input else ()
+    if from_input and isinstance(vectors[0], Operand):
+        return einsum_rule(operands, dims, need_replication=(0, *mixed), use="batch statistics")
+    return einsum_rule(operands, dims, need_replication=mixed, use="normalization")
 
 
 @op_rule("batch_norm", saves=batch_norm_saves, may_alias=False, updates=running_statistics)

@@ -51,6 +51,8 @@ def known_strictness(case, types):
         return "a gradient of zero is a gradient"
     if name in _PARAMETERS and PARTIAL in types[1:]:
         return "a parameter of a norm is never partial"
+    if name == "channel_shuffle" and isinstance(types[0], PackedShard):
+        return "the parts are the groups that are shuffled: no model does so"
     if name in ("gather", "scatter", "scatter_add") and any(
         isinstance(spmd_type, PackedShard) for spmd_type in types
     ):

@@ -89,6 +89,20 @@ def test_conv(ranks):
 
 
 @RANKS
+def test_transposed_conv(ranks):
+    n = ranks
+    cover([
+        Case("conv_transpose1d", T(n, n, 4), T(n, n, 3), T(n), 2, 1, 1),
+        Case("conv_transpose2d", T(n, n, 2, 2), T(n, 2 * n, 2, 2), stride=2),
+        Case("conv_transpose3d", T(n, n, 2, 2, 2), T(n, n, 2, 2, 2), bias=T(n)),
+    ], ranks, known_strict=known_strictness)  # fmt: skip
+    cover(
+        [Case("conv_transpose1d", T(n, n, 4), T(n, 1, 3), T(n), groups=n)],
+        ranks, min_accepted=4, known_strict=known_strictness,
+    )  # fmt: skip
+
+
+@RANKS
 def test_pooling(ranks):
     n = ranks
     cover([

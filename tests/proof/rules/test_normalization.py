@@ -43,6 +43,15 @@ def test_norms(ranks):
     ], ranks, known_strict=known_strictness)  # fmt: skip
 
 
+@RANKS
+def test_instance_norm(ranks):
+    n, call = ranks, torch.nn.functional.instance_norm
+    cover([
+        Case("instance_norm", T(n, 2 * n, 3), call=call),
+        Case("instance_norm", T(n, n, 2, 2), weight=T(n), bias=T(n), call=call),
+    ], ranks, known_strict=known_strictness)  # fmt: skip
+
+
 def test_a_norm_that_writes_to_another_tensor():
     def infer(spmd_type, out):
         x, target = make_operand((4, 2), spmd_type), make_operand((4, 2), out)
