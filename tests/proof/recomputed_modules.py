@@ -257,6 +257,7 @@ KEPT_CASES = {
     "matmul in place": Case(blocks.in_place_matmul),
     "part of a matmul in place": Case(blocks.in_place_part),
     "relu of a matmul in place": Case(blocks.in_place_matmul_relu),
+    "products inside of a cell": Case(blocks.recurrent),
     "matmul changed last": Case(blocks.matmul_changed_last),
     "copy of a matmul in place": Case(blocks.in_place_product, verdict="proved"),
     "last matmul in place": Case(blocks.in_place_last, verdict="proved"),

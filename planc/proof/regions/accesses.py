@@ -40,6 +40,12 @@ def op_accesses(function: Function, step: Op) -> Iterator[tuple[Reference, Acces
         yield item, "update"
 
 
+def changes_saved(step: Op) -> bool:
+    """Whether torch may change, inside of an operation, a result that `save(...)` keeps."""
+    row = find_op(step.name)
+    return row is not None and row.changes_saved
+
+
 def writes_memory(step: Op) -> bool:
     """Whether an operation writes to an operand."""
     return write_target(step) is not None or any(_updated(step))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planc.bind.binding import Binding, BoundModule
 from planc.ir.graph import Call, Function, ModelGraph, Op, Value, WeightRef
-from planc.proof.regions.accesses import op_accesses, result_memory, writes_memory
+from planc.proof.regions.accesses import changes_saved, op_accesses, result_memory, writes_memory
 from planc.proof.regions.events import saves_results
 
 
@@ -30,7 +30,9 @@ def may_change_memory(binding: Binding, blocks: Sequence[int]) -> bool:
 
 
 def _writes(function: Function) -> bool:
-    return any(isinstance(step, Op) and writes_memory(step) for step in function.steps)
+    return any(
+        isinstance(step, Op) and (writes_memory(step) or changes_saved(step)) for step in function.steps
+    )
 
 
 def _changes_foreign(function: Function) -> bool:

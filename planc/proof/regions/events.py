@@ -10,7 +10,14 @@ from planc.ir.graph import Call, Function, Op, Value, WeightRef
 from planc.ir.record import Record
 from planc.ir.resolved import Located
 from planc.ir.tree import leaves_with_paths
-from planc.proof.regions.accesses import AccessKind, Reference, op_accesses, result_memory, write_target
+from planc.proof.regions.accesses import (
+    AccessKind,
+    Reference,
+    changes_saved,
+    op_accesses,
+    result_memory,
+    write_target,
+)
 from planc.proof.regions.selective_saves import SelectiveSaves
 from planc.proof.result import join_module_path
 from planc.proof.saved_by_operation import weight_finder
@@ -161,6 +168,8 @@ class ForwardEvents:
         if self._keeps:
             new = range(made + 1, self._made + 1)
             self.kept.add(function, step, weight_finder(self.binding, bound), new, len(self.events))
+            if changes_saved(step):
+                self.events += [Event(each, "write", path, step.name) for each in new]
 
     def _aliased(self, path: str, step: Op, values: dict[int, MemoryRange]) -> None:
         """The views of a tensor that was written to: other weights in its memory have changed, too."""

@@ -36,6 +36,8 @@ class SelectiveSaves:
         if saved_tensors(function, step, weight) != ():
             self._saves.append(number)
         row = find_op(step.name)
+        if row is not None and row.changes_saved:
+            self._saves.append(number + 1)  # the operations that it is computed of save tensors, too
         if row is not None and row.saved_as:
             self._kept += [SavedResult(each, row.saved_as, number) for each in memory]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
 from planc.proof.rules.operation import Operand, Operation, Unsupported, iter_operands
-from planc.proof.rules.registry import op_rule
+from planc.proof.rules.registry import always, op_rule
 from planc.proof.types import SpmdType
 
 _BATCH = "b"
@@ -20,7 +20,10 @@ def layer_uses_rng(operation: Operation) -> bool:
     return len(given) > _TRAIN and bool(given[_DROPOUT]) and bool(given[_TRAIN])
 
 
-@op_rule("lstm", "gru", "rnn_tanh", "rnn_relu", uses_rng=layer_uses_rng, saved_as=("matmul",))
+@op_rule(
+    "lstm", "gru", "rnn_tanh", "rnn_relu", uses_rng=layer_uses_rng, may_alias=False, returns_view=always,
+    saved_as=("matmul",), changes_saved=True,
+)  # fmt: skip
 def recurrent_layer_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (t, b, in) or batch first, the state or states (layers, b, out), weights -> y (t, b, out), states (layers, b, out)"""
     if len(operation.arguments) != _BATCH_FIRST + 1 or operation.keywords:
@@ -35,7 +38,10 @@ def recurrent_layer_rule(operation: Operation) -> tuple[SpmdType, ...]:
     return tuple(_recurrent_type(operands, iter_operands(weights), result) for result in results)
 
 
-@op_rule("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", saved_as=("matmul",))
+@op_rule(
+    "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", may_alias=False, saved_as=("matmul",),
+    changes_saved=True,
+)  # fmt: skip
 def recurrent_cell_rule(operation: Operation) -> tuple[SpmdType, ...]:
     """x (b, in), the state or states (b, out), weights -> the new ones (b, out)"""
     x, states, *weights = operation.bind_arguments("input", "hx", "w_ih", "w_hh", b_ih=None, b_hh=None)

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         may_copy: bool
         returns_view: Callable[[Operation], bool]
         saved_as: tuple[SavedKind, ...]
+        changes_saved: bool
         left_out: Callable[[Operation], LeftOut | None]
 
 
@@ -108,6 +109,8 @@ class OpRow(Record):
     saved_as: tuple[SavedKind, ...] = ()
     """The kinds of operation, as `save(...)` of a recomputed region calls them, whose saved result may be this result or
     share its memory."""
+    changes_saved: bool = False
+    """Whether torch may compute it of several operations, and change such a result of theirs in place."""
     left_out: Callable[[Operation], LeftOut | None] = of_no_operand
     """Entries of an operand that a mean leaves out: ranks may have other numbers of them."""
 

@@ -36,10 +36,14 @@ class SavedOps(TorchDispatchMode):
         super().__init__()
         self.kept: list[tuple[str, int]] = []
         """The kind of each, and where its result lies."""
+        self.versions: list[tuple[torch.Tensor, int]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         first = result[0] if isinstance(result, tuple) else result
+        if func in saved_ops(("matmul", "attention")):
+            alias = first.detach()
+            self.versions.append((alias, alias._version))
         self.kept += [
             (kind, first.data_ptr()) for kind in ("matmul", "attention") if func in saved_ops((kind,))
         ]
@@ -60,6 +64,7 @@ class TracedRun:
         with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor), SavedOps() as ops:
             result = _call(case, self.operands)
         self.kept = ops.kept
+        self.changes_kept = any(tensor._version != version for tensor, version in ops.versions)
         self.draws = not torch.equal(state, torch.get_rng_state())
         self.results = [r for r in ([result] if isinstance(result, torch.Tensor) else result)
                         if isinstance(r, torch.Tensor)]  # fmt: skip
@@ -97,6 +102,8 @@ def check_row_facts(case: Case) -> None:
     kept = {kind for kind, pointer in run.kept if any(r.data_ptr() == pointer for r in run.results)}
     if kept - {*row.saved_as}:
         raise WrongFact(f"'save({next(iter(kept))})' keeps the result of {case!r}")
+    if run.changes_kept and not row.changes_saved and not is_inplace(run.operation):
+        raise WrongFact(f"{case!r} changes what 'save' keeps")
     if any(result.requires_grad for result in run.results):
         _check_saved(case, run, row.saves(run.operation))
 
