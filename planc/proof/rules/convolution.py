@@ -36,19 +36,7 @@ def convolution_rule(operation: Operation) -> SpmdType:
         raise Unsupported("a stride, a padding or a dilation differs between ranks")
     if groups != 1:
         return _grouped_convolution(operation, groups, x, weight, bias)
-    spatial = tuple(range(weight.ndim - 2))
-    window: DimLabels = tuple(f"window {dim}" for dim in spatial)
-    batch: DimLabels = ("b",) if x.ndim == weight.ndim else ()
-    result: DimLabels = (*batch, "out", *spatial)
-    product = einsum_rule(
-        [(x, (*batch, "in", *spatial)), (weight, ("out", "in", *window))],
-        result,
-        reduction=("in",),
-        need_replication=(*spatial, *window),
-        use="convolution",
-        linear_in=(0, 1),
-    )
-    return _with_bias(product, bias, result, operation.results[0].shape)
+    return _slid_product(operation, x, weight, bias, ("out", "in"))
 
 
 @op_rule(
@@ -62,29 +50,35 @@ def transposed_convolution_rule(operation: Operation) -> SpmdType:
     )
     if groups != 1:
         return _grouped_convolution(operation, groups, x, weight, bias)
+    return _slid_product(operation, x, weight, bias, ("in", "out"))
+
+
+def _slid_product(
+    operation: Operation, x: Operand, weight: Operand, bias: Operand | None, channels: tuple[str, str]
+) -> SpmdType:
+    """The product of one group.
+
+    Args:
+        channels: the first two dims of the weight.
+    """
     spatial = tuple(range(weight.ndim - 2))
     window: DimLabels = tuple(f"window {dim}" for dim in spatial)
     batch: DimLabels = ("b",) if x.ndim == weight.ndim else ()
     result: DimLabels = (*batch, "out", *spatial)
     product = einsum_rule(
-        [(x, (*batch, "in", *spatial)), (weight, ("in", "out", *window))],
+        [(x, (*batch, "in", *spatial)), (weight, (*channels, *window))],
         result,
         reduction=("in",),
         need_replication=(*spatial, *window),
         use="convolution",
         linear_in=(0, 1),
     )
-    return _with_bias(product, bias, result, operation.results[0].shape)
-
-
-def _with_bias(
-    product: SpmdType, bias: Operand | None, result: DimLabels, shape: tuple[int, ...]
-) -> SpmdType:
     if bias is None or bias.type is DEFERRED_BIAS:
         return product
     if product is PARTIAL and bias.type is not PARTIAL:
         raise RuleViolation(PartialOperand("bias"))
-    return einsum_rule([(Operand(product, shape), result), (bias, ("out",))], result, linear_in="all")
+    operand = Operand(product, operation.results[0].shape)
+    return einsum_rule([(operand, result), (bias, ("out",))], result, linear_in="all")
 
 
 def _grouped_convolution(
