@@ -144,7 +144,7 @@ class LoweredInput(Record):
     """Its dims that must have size 1, as in the capture: a view merges such a dim with a sharded one."""
     takes_grad: bool = True
     """Whether it may need a gradient: the plan is proved for that too."""
-    no_entries: tuple[int, ...] = ()
+    forbidden_entries: tuple[int, ...] = ()
     """Entries that it may not have: a mean over the batch leaves them out, and ranks may have other numbers of them."""
 
 

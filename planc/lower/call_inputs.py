@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from planc.ir.graph import ModelGraph, TensorInfo
 from planc.ir.lowered import LoweredInput, NumberKind, TensorPath
-from planc.proof.interpreter.left_out import entries_not_allowed
+from planc.proof.interpreter.ignored_targets import forbidden_entries
 from planc.proof.model_outputs import output_paths
 from planc.proof.result import AxisProof, Proof
 from planc.proof.types import PackedShard, Sharded
@@ -24,14 +24,14 @@ def call_inputs(graph: ModelGraph, proof: Proof, without_grad: Collection[int]) 
         if axis.splits_tensors
         for each in axis.analysis.distinct_analyses()
     )
-    left_out = [entries_not_allowed(axis.analysis) for axis in proof.axes if not axis.splits_tensors]
+    forbidden = [forbidden_entries(axis.analysis) for axis in proof.axes if not axis.splits_tensors]
     return {
         name: LoweredInput(
             len(info.shape),
             number_kind(info),
             tuple(dim for dim, size in enumerate(info.shape) if size == 1) if keeps_ones else (),
             number not in without_grad,
-            tuple(sorted({entry for each in left_out for entry in each.get(number, ())})),
+            tuple(sorted({entry for each in forbidden for entry in each.get(number, ())})),
         )
         for number, (name, info) in enumerate(graph.inputs.items())
     }

@@ -25,14 +25,14 @@ from planc.proof.unproved import (
     NumberEscapes,
     OpaqueTensor,
     SideEffect,
-    TargetsLeftOut,
+    TargetsIgnored,
     UnsupportedCall,
 )
 from planc.proof.violations import UNIT_LAWS, Cause, LayoutLaw
 
 LAWS_OF_ANY_AXIS: tuple[LayoutLaw, ...] = ("no-rule", *UNIT_LAWS)
 """Laws that say the same of an axis that splits the batch as of one that splits tensors."""
-_UNPROVED = (NoRule, NumberEscapes, OpaqueTensor, SideEffect, TargetsLeftOut, UnsupportedCall)
+_UNPROVED = (NoRule, NumberEscapes, OpaqueTensor, SideEffect, TargetsIgnored, UnsupportedCall)
 """What leaves a plan unproved without a doubt about what is applied: the code runs on each rank as it is."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from planc.proof.batch_causes import AverageLeaves, AverageUse, AverageUsed, SumLeaves, UnequalCounts
-from planc.proof.unproved import TargetsLeftOut
+from planc.proof.unproved import TargetsIgnored
 from planc.proof.violations import Cause
 
 BATCH_SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
@@ -15,7 +15,7 @@ BATCH_SENTENCES: Mapping[type[Cause], tuple[str, str]] = {
                 "small by the number of ranks", "a mean over the batch, or each sample's value"),
     AverageLeaves: ("it leaves as means over a rank's part of the batch, of shape {shape}",
                     "each rank's part of the batch, or one number that is a mean over it, as a loss"),
-    TargetsLeftOut: ("the mean leaves out targets that are {entry}, and ranks may have other numbers of them: the mean of their "
+    TargetsIgnored: ("the mean leaves out targets that are {entry}, and ranks may have other numbers of them: the mean of their "
                      "means is not that of the batch", "a loss that is computed outside of the model, or targets that are taken "
                      "from an input as they are"),
 }  # fmt: skip

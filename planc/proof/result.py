@@ -180,7 +180,7 @@ SummedGradient = tuple[TensorInfo, Located | None]
 """A parameter whose gradient is all-reduced, and the rule of its module."""
 
 
-LeftOutEntry = tuple[int, int]
+IgnoredTarget = tuple[int, int]
 """The number of an input of the model, and an entry."""
 
 
@@ -195,7 +195,7 @@ class Analysis:
         "full_gradients",
         "has_unknown",
         "has_violations",
-        "left_out",
+        "ignored_targets",
         "looked_up",
         "merges_size_one",
         "redundant_collectives",
@@ -221,7 +221,7 @@ class Analysis:
         """Parameters whose full gradient every rank computes, with the rules of their modules."""
         self.calls: list[tuple[str, Analysis]] = []
         """The modules that it calls, by their names."""
-        self.left_out: set[LeftOutEntry] = set()
+        self.ignored_targets: set[IgnoredTarget] = set()
         """What a mean over the batch leaves out: ranks have equal parts of it only if their inputs have no such entry."""
         self.looked_up: set[int] = set()
         """The numbers of the model's inputs whose entries are rows of a table, and so not negative."""

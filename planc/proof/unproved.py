@@ -89,7 +89,7 @@ class GradientFromNothing(Unproved):
     """A result has a gradient, but none of its operands has one."""
 
 
-class TargetsLeftOut(Unproved):
+class TargetsIgnored(Unproved):
     """A mean leaves out entries, and the code may have made some of them: ranks may count other numbers."""
 
     entry: int

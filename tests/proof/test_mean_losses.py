@@ -80,4 +80,4 @@ def test_only_targets_that_may_be_left_out_are_looked_at() -> None:
         model(x, targets)
     for name in ("sum over the entries", "of squares", "labels that are tokens"):
         inputs = lower(checked(reference_of(name))).inputs
-        assert not any(each.no_entries for each in inputs.values()), name
+        assert not any(each.forbidden_entries for each in inputs.values()), name

@@ -18,7 +18,7 @@ from planc.proof.interpreter.context import AxisContext
 from planc.proof.interpreter.eval_call import eval_call
 from planc.proof.interpreter.eval_op import OpResult, check_size_use, eval_op, size_read
 from planc.proof.interpreter.frame import Frame
-from planc.proof.interpreter.left_out import follow_left_out, input_number_of
+from planc.proof.interpreter.ignored_targets import follow_ignored_targets, input_number_of
 from planc.proof.interpreter.views_or_copies import ViewsOrCopies
 from planc.proof.redundant_collectives import gather_then_slice, repeated_gathers
 from planc.proof.result import UNKNOWN_VALUE, AbstractValue, Analysis, ProgramPoint
@@ -116,7 +116,7 @@ def _run_op(frame: Frame, index: int, step: Op) -> None:
     copied = context.tracks_aliasing and may_alias_copy(step, row, frame.values)
     result = _infer(frame, step, row, operation, operands, copied=copied)
     if row is not None and context.splits_batch:
-        result = follow_left_out(analysis, row, operation, result)
+        result = follow_ignored_targets(analysis, row, operation, result)
     if result.cause is not None and result.point is not None:
         result = _settle_violation(frame, operation, result, result.cause, result.point)
     analysis.has_unknown |= UNKNOWN in result.types

@@ -6,7 +6,7 @@ from typing import Any
 
 from planc.proof.batch_causes import UnequalCounts
 from planc.proof.rules.einsum_rule import DimLabels, LabeledOperand, einsum_rule
-from planc.proof.rules.operation import LeftOut, Operand, Operation, RuleViolation, Unsupported
+from planc.proof.rules.operation import IgnoredTargets, Operand, Operation, RuleViolation, Unsupported
 from planc.proof.rules.pointwise import broadcast_labels
 from planc.proof.rules.registry import always, op_rule
 from planc.proof.rules.saved_tensors import SavedTensor, made, saved_sources, saves
@@ -24,16 +24,16 @@ def cross_entropy_saves(operation: Operation) -> tuple[SavedTensor, ...] | None:
     return (made(x.shape, x.dtype), *saved_sources(operation, (1,)), made((), x.dtype))
 
 
-def targets_left_out(operation: Operation) -> LeftOut | None:
+def ignored_targets_of(operation: Operation) -> IgnoredTargets | None:
     """The targets that a mean neither sums nor counts; where they are probabilities there are none."""
-    _, target, _, _, left_out, *_ = _classification_arguments(operation)
-    return None if "float" in target.dtype else LeftOut(target, left_out)
+    _, target, _, _, ignore_index, *_ = _classification_arguments(operation)
+    return None if "float" in target.dtype else IgnoredTargets(target, ignore_index)
 
 
 @op_rule(
-    "cross_entropy", saves=cross_entropy_saves, may_alias=False, returns_view=always, left_out=targets_left_out,
+    "cross_entropy", saves=cross_entropy_saves, may_alias=False, returns_view=always, ignored_targets=ignored_targets_of,
 )  # fmt: skip
-@op_rule("nll_loss", may_alias=False, left_out=targets_left_out)
+@op_rule("nll_loss", may_alias=False, ignored_targets=ignored_targets_of)
 def classification_loss_rule(operation: Operation) -> SpmdType:
     """input (b, classes, ...) or (classes), for nll_loss of log-probabilities; target (b, ...) or as input; weight
     (classes)"""

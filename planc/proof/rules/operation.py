@@ -68,7 +68,7 @@ class Operand:
         return local_shape(self.shape, self.type, ranks)
 
 
-class LeftOut(Record):
+class IgnoredTargets(Record):
     """Entries of a tensor that a mean neither sums nor counts."""
 
     operand: Operand

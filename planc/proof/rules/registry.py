@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from planc.ir.graph import Op
 from planc.ir.record import Record
 from planc.ir.tree import map_leaves
-from planc.proof.rules.operation import LeftOut, Operand, Operation, Unsupported
+from planc.proof.rules.operation import IgnoredTargets, Operand, Operation, Unsupported
 from planc.proof.rules.saved_tensors import SavesFunction, saves_unknown
 from planc.proof.types import CONSTANT, SAME_ON_ALL_RANKS, SpmdType
 
@@ -40,7 +40,7 @@ def nothing(*_: Any) -> tuple[Any, ...]:
     return ()
 
 
-def of_no_operand(_: Operation) -> None:
+def ignores_nothing(_: Operation) -> None:
     """No entries of any operand."""
     return
 
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
         returns_view: Callable[[Operation], bool]
         saved_as: tuple[SavedKind, ...]
         changes_saved: bool
-        left_out: Callable[[Operation], LeftOut | None]
+        ignored_targets: Callable[[Operation], IgnoredTargets | None]
 
 
 class OpRow(Record):
@@ -111,7 +111,7 @@ class OpRow(Record):
     share its memory."""
     changes_saved: bool = False
     """Whether torch may compute it of several operations, and change such a result of theirs in place."""
-    left_out: Callable[[Operation], LeftOut | None] = of_no_operand
+    ignored_targets: Callable[[Operation], IgnoredTargets | None] = ignores_nothing
     """Entries of an operand that a mean leaves out: ranks may have other numbers of them."""
 
 

@@ -116,7 +116,7 @@ class CallGuard:
         kind = "complex" if dtype.is_complex else "real" if dtype.is_floating_point else "integer"
         if kind != known.kind:
             raise _unlike_captured(f"'{name}' is of {dtype}, and held {known.kind} numbers")
-        for entry in known.no_entries:
+        for entry in known.forbidden_entries:
             # The answer is needed before anything is computed: on a GPU this waits for the tensor.
             if bool((tensor == entry).any()):
                 raise CallError(

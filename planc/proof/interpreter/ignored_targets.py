@@ -14,22 +14,24 @@ from planc.proof.result import Analysis, ProgramPoint
 from planc.proof.rules.operation import Operand, Operation
 from planc.proof.rules.registry import OpRow
 from planc.proof.types import AVERAGE, UNKNOWN
-from planc.proof.unproved import TargetsLeftOut
+from planc.proof.unproved import TargetsIgnored
 
 
-def follow_left_out(analysis: Analysis, row: OpRow, operation: Operation, result: OpResult) -> OpResult:
+def follow_ignored_targets(
+    analysis: Analysis, row: OpRow, operation: Operation, result: OpResult
+) -> OpResult:
     """Note the inputs that may not have an entry that a mean leaves out; unknown where planc cannot tell which these are."""
     operands = operation.operands()
     if row.looks_up_rows and operands and operands[0].input_number is not None:
         analysis.looked_up.add(operands[0].input_number)
-    if AVERAGE not in result.types or (left_out := row.left_out(operation)) is None:
+    if AVERAGE not in result.types or (ignored := row.ignored_targets(operation)) is None:
         return result
-    source = left_out.operand.input_number
+    source = ignored.operand.input_number
     if source is not None:
-        analysis.left_out.add((source, left_out.entry))
+        analysis.ignored_targets.add((source, ignored.entry))
         return result
     point = ProgramPoint("operation", operation.name, tuple([operand.type for operand in operands]))
-    return OpResult([UNKNOWN] * len(result.types), TargetsLeftOut(left_out.entry), point, operands)
+    return OpResult([UNKNOWN] * len(result.types), TargetsIgnored(ignored.entry), point, operands)
 
 
 def input_number_of(row: OpRow | None, operands: Sequence[Operand], result: TensorInfo) -> int | None:
@@ -50,12 +52,12 @@ def input_number_of(row: OpRow | None, operands: Sequence[Operand], result: Tens
     return operands[0].input_number
 
 
-def entries_not_allowed(analysis: Analysis) -> dict[int, list[int]]:
+def forbidden_entries(analysis: Analysis) -> dict[int, list[int]]:
     """By the number of an input of the model, the entries that it may not have."""
     found: dict[int, list[int]] = {}
     every = analysis.distinct_analyses()
     looked_up = {number for each in every for number in each.looked_up}
-    for number, entry in sorted({pair for each in every for pair in each.left_out}):
+    for number, entry in sorted({pair for each in every for pair in each.ignored_targets}):
         if entry >= 0 or number not in looked_up:
             found.setdefault(number, []).append(entry)
     return found
